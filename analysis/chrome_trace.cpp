@@ -1,0 +1,199 @@
+#include "analysis/chrome_trace.h"
+
+#include <algorithm>
+#include <iterator>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "analysis/bubbles.h"
+
+namespace bubblescope {
+namespace {
+
+constexpr int kActions = 1;  // thread ids
+constexpr int kBubbles = 2;
+
+class TraceWriter {
+ public:
+  TraceWriter(const DependencyGraph& graph, const Timeline& timeline, const Sink& sink)
+      : graph_(graph), timeline_(timeline), sink_(sink) {
+    for (const Span& span : timeline.spans)
+      origin_ = std::min(origin_, span.start);
+    order_by_rank();
+  }
+
+  void write() {
+    const Schedule& schedule = graph_.schedule();
+    emit(R"({{"displayTimeUnit":"ms","otherData":{{"schedule":{},"source":{},"ranks":{},)"
+         R"("microbatches":{}}},)"
+         "\n\"traceEvents\":[",
+         nlohmann::json(schedule.name).dump(), nlohmann::json(timeline_.source).dump(),
+         schedule.placement.ranks, schedule.microbatches);
+    for (Rank rank = 0; rank < schedule.placement.ranks; ++rank) {
+      write_names(rank);
+      write_actions(rank);
+    }
+    write_bubbles();
+    write_messages();
+    emit("\n]}}\n");
+    flush();
+  }
+
+ private:
+  /// Nodes of each rank; at equal start the longer first, as viewers nest slices.
+  void order_by_rank() {
+    nodes_.resize(static_cast<std::size_t>(graph_.schedule().placement.ranks));
+    for (NodeId node = 0; node < graph_.size(); ++node)
+      nodes_[static_cast<std::size_t>(graph_.rank()[node])].push_back(node);
+    for (auto& nodes : nodes_)
+      std::stable_sort(nodes.begin(), nodes.end(), [&](NodeId a, NodeId b) {
+        const Span& first = timeline_.spans[a];
+        const Span& second = timeline_.spans[b];
+        return first.start != second.start ? first.start < second.start : first.end > second.end;
+      });
+  }
+
+  void write_names(Rank rank) {
+    event(R"("ph":"M","pid":{0},"name":"process_name","args":{{"name":"rank {0}"}})", rank);
+    event(R"("ph":"M","pid":{0},"name":"process_sort_index","args":{{"sort_index":{0}}})", rank);
+    for (const auto& [thread, name] : {std::pair(kActions, "actions"), {kBubbles, "bubbles"}}) {
+      event(R"("ph":"M","pid":{},"tid":{},"name":"thread_name","args":{{"name":"{}"}})", rank,
+            thread, name);
+      event(R"("ph":"M","pid":{0},"tid":{1},"name":"thread_sort_index","args":{{"sort_index":{1}}})",
+            rank, thread);
+    }
+  }
+
+  void write_actions(Rank rank) {
+    int live = 0;
+    for (const NodeId node : nodes_[static_cast<std::size_t>(rank)]) {
+      const Action& action = graph_.action(node);
+      const Span& span = timeline_.spans[node];
+      event(R"("ph":"X","pid":{},"tid":{},"ts":{},"dur":{},"name":"{}","cname":"{}",)"
+            R"("args":{{"action":"{}"}})",
+            rank, kActions, stamp(span.start), duration(span), label(action), colour(action),
+            to_string(action));
+      action.for_each_op([&](const Op& op) {
+        const int change = live_activation_change(op.kind());
+        live += change;
+        if (change != 0)
+          event(R"("ph":"C","pid":{},"ts":{},"name":"live activations","args":{{"count":{}}})",
+                rank, stamp(change > 0 ? span.start : span.end), live);
+      });
+    }
+  }
+
+  void write_bubbles() {
+    for (const Bubble& bubble : find_bubbles(graph_, timeline_)) {
+      const bool waits = bubble.blocking != bubble.waiting;
+      event(R"("ph":"X","pid":{},"tid":{},"ts":{},"dur":{},"name":"{}","cname":"grey",)"
+            R"("args":{{{}}})",
+            bubble.rank, kBubbles, stamp(bubble.span.start), duration(bubble.span), name(bubble),
+            waits ? fmt::format(R"("waiting":"{}","blocked_by":"{}","on_rank":{})",
+                                to_string(graph_.action(bubble.waiting)),
+                                to_string(graph_.action(bubble.blocking)),
+                                graph_.rank()[bubble.blocking])
+                  : "");
+    }
+  }
+
+  /// Arrows begin and end one nanosecond inside their slices, since viewers disagree about which
+  /// slice a shared boundary belongs to. A slice too short for that has no arrow.
+  void write_messages() {
+    constexpr Time kInside(1);
+    std::uint32_t id = 0;
+    for (NodeId node = 0; node < graph_.size(); ++node) {
+      for (EdgeId edge = graph_.first_edge()[node]; edge < graph_.first_edge()[node + 1]; ++edge) {
+        const NodeId producer = graph_.producer()[edge];
+        const Span& from = timeline_.spans[producer];
+        const Span& to = timeline_.spans[node];
+        if (graph_.rank()[producer] == graph_.rank()[node] || from.length() <= kInside ||
+            to.length() <= kInside)
+          continue;
+        ++id;
+        event(R"("ph":"s","pid":{},"tid":{},"ts":{},"id":{},"name":"message","cat":"message")",
+              graph_.rank()[producer], kActions, stamp(from.end - kInside), id);
+        event(R"("ph":"f","bp":"e","pid":{},"tid":{},"ts":{},"id":{},"name":"message",)"
+              R"("cat":"message")",
+              graph_.rank()[node], kActions, stamp(to.start + kInside), id);
+      }
+    }
+  }
+
+  /// "F3", "F7&B3": viewers give one colour to names that differ in digits only.
+  static std::string label(const Action& action) {
+    const auto op_label = [](const Op& op) {
+      return fmt::format("{}{}", letter(op.kind()), op.microbatch());
+    };
+    return action.is_pair() ? op_label(action.op()) + "&" + op_label(action.overlapped())
+                            : op_label(action.op());
+  }
+
+  /// Reserved names of catapult's colour scheme; an unknown one makes it refuse the file.
+  static const char* colour(const Action& action) {
+    static constexpr const char* kColours[] = {"rail_response", "thread_state_running", "yellow",
+                                               "good"};
+    return action.is_pair() ? "rail_load" : kColours[static_cast<int>(action.op().kind())];
+  }
+
+  std::string name(const Bubble& bubble) const {
+    switch (bubble.cause) {
+      case BubbleCause::WarmUp:
+        return "warm-up";
+      case BubbleCause::Drain:
+        return "drain";
+      case BubbleCause::Message:
+        return "message in flight";
+      case BubbleCause::Dependency:
+        break;
+    }
+    return fmt::format("waits for rank {}", graph_.rank()[bubble.blocking]);
+  }
+
+  std::string stamp(Time time) const { return microseconds(time - origin_); }
+  static std::string duration(const Span& span) { return microseconds(span.length()); }
+  static std::string microseconds(Time time) {
+    return fmt::format("{}.{:03}", time.count() / 1000, time.count() % 1000);
+  }
+
+  template <typename... Args>
+  void event(fmt::format_string<Args...> format, Args&&... args) {
+    buffer_.append(std::string_view(std::exchange(first_, false) ? "\n{" : ",\n{"));
+    emit(format, std::forward<Args>(args)...);
+    emit("}}");
+    if (buffer_.size() > kPiece)
+      flush();
+  }
+
+  template <typename... Args>
+  void emit(fmt::format_string<Args...> format, Args&&... args) {
+    fmt::format_to(std::back_inserter(buffer_), format, std::forward<Args>(args)...);
+  }
+
+  void flush() {
+    sink_({buffer_.data(), buffer_.size()});
+    buffer_.clear();
+  }
+
+  static constexpr std::size_t kPiece = std::size_t{1} << 16;
+
+  const DependencyGraph& graph_;
+  const Timeline& timeline_;
+  const Sink& sink_;
+  Time origin_ = Time::max();
+  std::vector<std::vector<NodeId>> nodes_;  // [rank]
+  fmt::memory_buffer buffer_;
+  bool first_ = true;
+};
+
+}  // namespace
+
+void write_chrome_trace(const DependencyGraph& graph, const Timeline& timeline, const Sink& sink) {
+  TraceWriter(graph, timeline, sink).write();
+}
+
+}  // namespace bubblescope

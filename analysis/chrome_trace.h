@@ -1,0 +1,23 @@
+// A Timeline as Chrome trace JSON, for Perfetto and its relatives.
+#pragma once
+
+#include <functional>
+#include <string_view>
+
+#include "sim/dependency_graph.h"
+#include "sim/timeline.h"
+
+namespace bubblescope {
+
+/// Takes the next piece of an output.
+using Sink = std::function<void(std::string_view)>;
+
+/// One process a rank. Its thread 1 has the actions, thread 2 the bubbles, greyed and named by
+/// cause; a counter follows the live activations; arrows are the messages between ranks. Time
+/// stamps start at 0 and are exact: µs with three decimals. An event:
+///
+///     {"ph":"X","pid":0,"tid":1,"ts":0.000,"dur":10.000,"name":"F0","cname":"rail_response",
+///      "args":{"action":"0F0"}}
+void write_chrome_trace(const DependencyGraph& graph, const Timeline& timeline, const Sink& sink);
+
+}  // namespace bubblescope

@@ -1,0 +1,181 @@
+#include "analysis/compare_view.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "analysis/report_json.h"
+
+namespace bubblescope {
+namespace {
+
+using Align = Column::Align;
+
+Time mean(const Report& report, Time RankReport::*figure) {
+  Time sum{};
+  for (const RankReport& rank : report.per_rank)
+    sum += rank.*figure;
+  return sum / report.ranks;
+}
+
+double times_as_long(const Report& report, const Report& best) {
+  return best.step_time > Time::zero() ? static_cast<double>(report.step_time.count()) /
+                                             static_cast<double>(best.step_time.count())
+                                       : 1.0;
+}
+
+/// Why `best` takes less time than `next`: the larger of what its ranks save in work and in waiting.
+std::string reason(const Report& best, const Report& next) {
+  const Time less_busy = mean(next, &RankReport::busy) - mean(best, &RankReport::busy);
+  const Time less_idle = mean(next, &RankReport::idle) - mean(best, &RankReport::idle);
+  const TimeUnit unit = TimeUnit::fit(std::max(less_busy, less_idle));
+  if (less_busy <= Time::zero() && less_idle <= Time::zero())
+    return fmt::format("as fast as {}", next.schedule);
+  const auto why = less_busy > less_idle
+                       ? fmt::format("its F&B pairs leave {} less work to a rank",
+                                     unit.format(less_busy))
+                       : fmt::format("a rank idles {} less", unit.format(less_idle));
+  return fmt::format("{:.3f}× faster than {}, because {}", times_as_long(next, best), next.schedule,
+                     why);
+}
+
+std::string memory_words(const Report& report) {
+  return fmt::format("{} live activations, {} {} of the weights", report.peak_live_activations,
+                     report.weight_copies, report.weight_copies == 1 ? "copy" : "copies");
+}
+
+Table table(const Comparison& comparison) {
+  const auto& results = comparison.results;
+  Table out{{{"schedule", Align::Left},
+             {"step time"},
+             {"× best"},
+             {"bubble_fraction"},
+             {"bubble_overhead"},
+             {"span_bubble"},
+             {"exposed comm"},
+             {"live activations"},
+             {"weight copies"}}};
+  const bool limited = comparison.limit.bytes || comparison.limit.live_activations;
+  const bool sized = std::any_of(results.begin(), results.end(),
+                                 [](const Report& r) { return r.peak_memory.has_value(); });
+  if (sized)
+    out.columns.push_back({"peak memory"});
+  if (limited)
+    out.columns.push_back({"fits", Align::Left});
+  if (results.empty())
+    return out;
+  const TimeUnit unit = TimeUnit::fit(results.front().step_time);
+  bool best_is_ahead = true;
+  for (const Report& report : results) {
+    const bool fit = fits(report, comparison.limit);
+    Table::Row row{{report.schedule, unit.format(report.step_time),
+                    fmt::format("{:.3f}", times_as_long(report, results.front())),
+                    format_percent(report.bubble_fraction), format_percent(report.bubble_overhead),
+                    format_percent(report.span_bubble),
+                    unit.format(mean(report, &RankReport::exposed_comm)),
+                    std::to_string(report.peak_live_activations),
+                    std::to_string(report.weight_copies)},
+                   !fit ? Emphasis::Faint : best_is_ahead ? Emphasis::Strong : Emphasis::None};
+    if (sized)
+      row.cells.push_back(report.peak_memory ? format_bytes(*report.peak_memory) : "unknown");
+    if (limited)
+      row.cells.emplace_back(fit ? "yes" : "no");
+    best_is_ahead = best_is_ahead && !fit;
+    out.rows.push_back(std::move(row));
+  }
+  return out;
+}
+
+nlohmann::ordered_json json(const Comparison& comparison) {
+  nlohmann::ordered_json json = {{"results", nlohmann::ordered_json::array()},
+                                 {"skipped", nlohmann::ordered_json::array()},
+                                 {"verdict", verdict(comparison)}};
+  for (const Report& report : comparison.results) {
+    json["results"].push_back(report_json(report));
+    json["results"].back()["fits"] = fits(report, comparison.limit);
+  }
+  for (const Skipped& skipped : comparison.skipped)
+    json["skipped"].push_back({{"schedule", skipped.schedule}, {"reason", skipped.reason}});
+  return json;
+}
+
+std::string csv(const Comparison& comparison) {
+  std::vector<nlohmann::ordered_json> rows;
+  for (const Report& report : comparison.results) {
+    rows.push_back(summary_json(report));
+    rows.back()["fits"] = fits(report, comparison.limit);
+  }
+  return to_csv(rows);
+}
+
+std::string title(const Comparison& comparison) {
+  if (comparison.results.empty())
+    return "no schedule fits this shape";
+  const Report& any = comparison.results.front();
+  return fmt::format("{} ranks, {} micro-batches, {} communication", any.ranks, any.microbatches,
+                     to_string(any.comm));
+}
+
+}  // namespace
+
+bool fits(const Report& report, const MemoryLimit& limit) {
+  if (limit.live_activations && report.peak_live_activations > *limit.live_activations)
+    return false;
+  return !limit.bytes || (report.peak_memory && *report.peak_memory <= *limit.bytes);
+}
+
+void sort_best_first(std::vector<Report>& results) {
+  const auto key = [](const Report& report) {
+    return std::tuple(report.step_time, report.peak_live_activations, report.weight_copies);
+  };
+  std::stable_sort(results.begin(), results.end(),
+                   [&](const Report& a, const Report& b) { return key(a) < key(b); });
+}
+
+std::string verdict(const Comparison& comparison) {
+  std::vector<const Report*> fitting;
+  for (const Report& report : comparison.results)
+    if (fits(report, comparison.limit))
+      fitting.push_back(&report);
+  if (fitting.empty())
+    return comparison.results.empty() ? "none: no schedule can run with this shape"
+                                      : "none: no schedule stays within the memory limit";
+  const Report& best = *fitting.front();
+  std::string text = fmt::format("{}, {} a step", best.schedule,
+                                 TimeUnit::fit(best.step_time).format(best.step_time));
+  if (fitting.size() > 1)
+    text += ": " + reason(best, *fitting[1]);
+  text += fmt::format("; it holds {}", memory_words(best));
+  const auto lighter = std::find_if(fitting.begin(), fitting.end(), [&](const Report* report) {
+    return report->weight_copies < best.weight_copies;
+  });
+  if (lighter != fitting.end())
+    text += fmt::format("; the best with {} is {}, {:.3f}× as long",
+                        (*lighter)->weight_copies == 1 ? "one copy" : "fewer copies",
+                        (*lighter)->schedule, times_as_long(**lighter, best));
+  return text;
+}
+
+std::string compare_view(const Comparison& comparison, Format format, Color color) {
+  if (format == Format::Json)
+    return json(comparison).dump(2) + "\n";
+  if (format == Format::Csv)
+    return csv(comparison);
+  const bool markdown = format == Format::Markdown;
+  std::string text = markdown
+                         ? "## " + title(comparison) + "\n\n" + to_markdown(table(comparison))
+                         : title(comparison) + "\n\n" + to_text(table(comparison), color);
+  text += "\n";
+  const std::string bullet = markdown ? "- " : "";
+  for (const Skipped& skipped : comparison.skipped)
+    text += bullet + emphasize(fmt::format("skipped {}: {}", skipped.schedule, skipped.reason),
+                               Emphasis::Faint, markdown ? Color::Off : color) +
+            "\n";
+  text += bullet + emphasize("verdict:", Emphasis::Strong, markdown ? Color::Off : color) + " " +
+          verdict(comparison) + "\n";
+  return text;
+}
+
+}  // namespace bubblescope

@@ -1,0 +1,111 @@
+#include "analysis/report.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace bubblescope {
+namespace {
+
+double ratio(Time part, Time whole) {
+  return whole > Time::zero()
+             ? static_cast<double>(part.count()) / static_cast<double>(whole.count())
+             : 0.0;
+}
+
+/// busy, span and idle of each rank, and the step time.
+void add_times(const DependencyGraph& graph, const Timeline& timeline, Report& out) {
+  std::vector<Span> extent(out.per_rank.size(), {Time::max(), Time::min()});
+  for (NodeId node = 0; node < graph.size(); ++node) {
+    const auto rank = static_cast<std::size_t>(graph.rank()[node]);
+    const Span& span = timeline.spans[node];
+    out.per_rank[rank].busy += span.length();
+    extent[rank].start = std::min(extent[rank].start, span.start);
+    extent[rank].end = std::max(extent[rank].end, span.end);
+  }
+  Span step{Time::max(), Time::min()};
+  for (std::size_t rank = 0; rank < extent.size(); ++rank) {
+    out.per_rank[rank].span = extent[rank].length();
+    step.start = std::min(step.start, extent[rank].start);
+    step.end = std::max(step.end, extent[rank].end);
+  }
+  out.step_time = step.length();
+  for (RankReport& rank : out.per_rank)
+    rank.idle = out.step_time - rank.busy;
+}
+
+/// Live activations, and communication that nothing hides, along the order of one rank.
+void follow_order(const DependencyGraph& graph, RankReport& out) {
+  const CostModel& costs = graph.costs();
+  int live = 0;
+  for (const Action& action : graph.schedule().order(out.rank)) {
+    out.exposed_comm += costs.exposed_communication(action);
+    action.for_each_op([&](const Op& op) {
+      live += live_activation_change(op.kind());
+      out.peak_live_activations = std::max(out.peak_live_activations, live);
+    });
+  }
+}
+
+/// The most bytes of activations that are live at once on one rank.
+Bytes peak_activation_bytes(const DependencyGraph& graph, Rank rank) {
+  const CostModel& costs = graph.costs();
+  Bytes live = 0;
+  Bytes peak = 0;
+  for (const Action& action : graph.schedule().order(rank))
+    action.for_each_op([&](const Op& op) {
+      live += costs.activation_change(op);
+      peak = std::max(peak, live);
+    });
+  return peak;
+}
+
+/// Peak activations of each rank, with the weights of the stages that it hosts.
+void add_memory(const DependencyGraph& graph, Report& out) {
+  if (!graph.costs().tells_sizes())
+    return;
+  for (RankReport& rank : out.per_rank)
+    rank.peak_memory = peak_activation_bytes(graph, rank.rank);
+  const Placement& placement = graph.schedule().placement;
+  for (Stage stage = 0; stage < placement.stages(); ++stage) {
+    const Rank host = placement.rank_of_stage[static_cast<std::size_t>(stage)];
+    *out.per_rank[static_cast<std::size_t>(host)].peak_memory += graph.costs().weight_bytes(stage);
+  }
+}
+
+void summarize(Report& out) {
+  Time busy{};
+  Time idle{};
+  for (const RankReport& rank : out.per_rank) {
+    busy += rank.busy;
+    idle += rank.idle;
+    out.span_bubble = std::max(out.span_bubble, ratio(rank.span - rank.busy, rank.span));
+    out.peak_live_activations = std::max(out.peak_live_activations, rank.peak_live_activations);
+    out.peak_memory = std::max(out.peak_memory, rank.peak_memory);
+  }
+  out.bubble_fraction = ratio(idle, busy + idle);
+  out.bubble_overhead = ratio(idle, busy);
+  out.peak_activation_share = static_cast<double>(out.peak_live_activations) / out.chunks;
+}
+
+}  // namespace
+
+Report report(const DependencyGraph& graph, const Timeline& timeline) {
+  const Schedule& schedule = graph.schedule();
+  Report out{.schedule = schedule.name,
+             .ranks = schedule.placement.ranks,
+             .microbatches = schedule.microbatches,
+             .chunks = schedule.placement.chunks(),
+             .comm = graph.program().comm,
+             .weight_copies = schedule.placement.weight_copies()};
+  out.per_rank.resize(static_cast<std::size_t>(out.ranks));
+  for (Rank rank = 0; rank < out.ranks; ++rank) {
+    out.per_rank[static_cast<std::size_t>(rank)].rank = rank;
+    follow_order(graph, out.per_rank[static_cast<std::size_t>(rank)]);
+  }
+  add_times(graph, timeline, out);
+  add_memory(graph, out);
+  summarize(out);
+  return out;
+}
+
+}  // namespace bubblescope

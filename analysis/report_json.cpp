@@ -1,0 +1,43 @@
+#include "analysis/report_json.h"
+
+#include <nlohmann/json.hpp>
+
+namespace bubblescope {
+
+using nlohmann::ordered_json;
+
+ordered_json summary_json(const Report& report) {
+  return {{"schedule", report.schedule},
+          {"ranks", report.ranks},
+          {"microbatches", report.microbatches},
+          {"chunks", report.chunks},
+          {"comm", to_string(report.comm)},
+          {"step_time_ns", report.step_time.count()},
+          {"bubble_fraction", report.bubble_fraction},
+          {"bubble_overhead", report.bubble_overhead},
+          {"span_bubble", report.span_bubble},
+          {"peak_live_activations", report.peak_live_activations},
+          {"peak_activation_share", report.peak_activation_share},
+          {"peak_memory_bytes", report.peak_memory ? ordered_json(*report.peak_memory) : nullptr},
+          {"weight_copies", report.weight_copies}};
+}
+
+ordered_json rank_json(const RankReport& rank) {
+  return {{"rank", rank.rank},
+          {"busy_ns", rank.busy.count()},
+          {"idle_ns", rank.idle.count()},
+          {"span_ns", rank.span.count()},
+          {"exposed_comm_ns", rank.exposed_comm.count()},
+          {"peak_live_activations", rank.peak_live_activations},
+          {"peak_memory_bytes", rank.peak_memory ? ordered_json(*rank.peak_memory) : nullptr}};
+}
+
+ordered_json report_json(const Report& report) {
+  ordered_json json = summary_json(report);
+  json["per_rank"] = ordered_json::array();
+  for (const RankReport& rank : report.per_rank)
+    json["per_rank"].push_back(rank_json(rank));
+  return json;
+}
+
+}  // namespace bubblescope

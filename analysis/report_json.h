@@ -1,0 +1,15 @@
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "analysis/report.h"
+
+namespace bubblescope {
+
+/// The keys of the command line's contract, without "per_rank".
+nlohmann::ordered_json summary_json(const Report& report);
+nlohmann::ordered_json rank_json(const RankReport& rank);
+/// `summary_json` with "per_rank".
+nlohmann::ordered_json report_json(const Report& report);
+
+}  // namespace bubblescope

@@ -1,0 +1,76 @@
+#include "analysis/simulate_view.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "analysis/report_json.h"
+
+namespace bubblescope {
+namespace {
+
+using Align = Column::Align;
+
+std::string memory(const std::optional<Bytes>& bytes) {
+  return bytes ? format_bytes(*bytes) : std::string("unknown");
+}
+
+Table summary_table(const Report& report) {
+  const TimeUnit unit = TimeUnit::fit(report.step_time);
+  return {
+      {{"figure", Align::Left}, {"value"}, {"meaning", Align::Left}},
+      {{{"step time", unit.format(report.step_time), "last end − first start"}},
+       {{"bubble_fraction", format_percent(report.bubble_fraction),
+         "idle time / (ranks × step time)"}},
+       {{"bubble_overhead", format_percent(report.bubble_overhead), "idle time / busy time"}},
+       {{"span_bubble", format_percent(report.span_bubble),
+         "largest over ranks of (span − busy) / span"}},
+       {{"live activations", std::to_string(report.peak_live_activations),
+         fmt::format("most on one rank, {:g} × a p-th of the model",
+                     report.peak_activation_share)}},
+       {{"weight copies", std::to_string(report.weight_copies), "of the model, over all ranks"}},
+       {{"peak memory", memory(report.peak_memory),
+         report.peak_memory ? "most on one rank" : "the costs tell no sizes"}}}};
+}
+
+Table rank_table(const Report& report) {
+  const TimeUnit unit = TimeUnit::fit(report.step_time);
+  Table table{{{"rank"}, {"busy"}, {"idle"}, {"span"}, {"exposed comm"}, {"live activations"}}};
+  if (report.peak_memory)
+    table.columns.push_back({"peak memory"});
+  for (const RankReport& rank : report.per_rank) {
+    table.rows.push_back({{std::to_string(rank.rank), unit.format(rank.busy),
+                           unit.format(rank.idle), unit.format(rank.span),
+                           unit.format(rank.exposed_comm),
+                           std::to_string(rank.peak_live_activations)}});
+    if (report.peak_memory)
+      table.rows.back().cells.push_back(memory(rank.peak_memory));
+  }
+  return table;
+}
+
+}  // namespace
+
+std::string simulate_view(const Report& report, Format format, Color color) {
+  const std::string title =
+      fmt::format("{}: {} ranks, {} micro-batches, {} communication", report.schedule, report.ranks,
+                  report.microbatches, to_string(report.comm));
+  switch (format) {
+    case Format::Json:
+      return report_json(report).dump(2) + "\n";
+    case Format::Csv: {
+      std::vector<nlohmann::ordered_json> rows;
+      for (const RankReport& rank : report.per_rank)
+        rows.push_back(rank_json(rank));
+      return to_csv(rows);
+    }
+    case Format::Markdown:
+      return "## " + title + "\n\n" + to_markdown(summary_table(report)) + "\n" +
+             to_markdown(rank_table(report));
+    case Format::Table:
+      break;
+  }
+  return emphasize(title, Emphasis::Strong, color) + "\n\n" + to_text(summary_table(report), color) +
+         "\n" + to_text(rank_table(report), color);
+}
+
+}  // namespace bubblescope

@@ -1,0 +1,112 @@
+#include "sim/cost_file.h"
+
+#include <limits>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "sim/error.h"
+#include "sim/json_input.h"
+
+namespace bubblescope {
+namespace {
+
+constexpr std::string_view kFormat = "bubblescope-costs/1";
+constexpr std::size_t kMaxFileBytes = std::size_t{4} << 20;
+
+/// The value of `key`, in µs, as a Time.
+std::optional<Time> optional_time(ObjectReader& object, const std::string& key) {
+  const auto microseconds = object.optional_number(key);
+  if (!microseconds)
+    return std::nullopt;
+  try {
+    return time_from_us(*microseconds);
+  } catch (const Error& error) {
+    object.fail(key, error.what());
+  }
+}
+
+Time time(ObjectReader& object, const std::string& key) {
+  const auto value = optional_time(object, key);
+  if (!value)
+    object.fail(key, "is missing");
+  return *value;
+}
+
+StageCost read_stage(ObjectReader& object) {
+  StageCost stage;
+  stage.forward = time(object, "forward_us");
+  stage.input_grad = time(object, "input_grad_us");
+  stage.weight_grad = time(object, "weight_grad_us");
+  stage.backward = optional_time(object, "backward_us");
+  stage.overlapped = optional_time(object, "overlapped_us");
+  if (auto exposed = object.optional_object("exposed_communication_us")) {
+    stage.exposed_forward = time(*exposed, "forward");
+    stage.exposed_input_grad = time(*exposed, "input_grad");
+    exposed->finish();
+  }
+  stage.activation = object.optional_integer("activation_bytes");
+  stage.activation_after_input_grad = object.optional_integer("activation_bytes_after_input_grad");
+  if (stage.activation_after_input_grad > stage.activation)
+    object.fail("activation_bytes_after_input_grad", "is more than activation_bytes");
+  stage.weights = object.optional_integer("weight_bytes");
+  stage.message = object.optional_integer("message_bytes").value_or(0);
+  object.finish();
+  return stage;
+}
+
+Link read_link(ObjectReader& object) {
+  Link link;
+  link.latency = optional_time(object, "latency_us").value_or(Time::zero());
+  if (const auto bandwidth = object.optional_number("bandwidth_GBps")) {
+    if (*bandwidth == 0)
+      object.fail("bandwidth_GBps", "expected a number > 0; leave it out for an unlimited link");
+    link.bytes_per_second = *bandwidth * 1e9;
+  }
+  object.finish();
+  return link;
+}
+
+void read_stages(ObjectReader& file, CostSource& source) {
+  auto stage = file.optional_object("stage");
+  auto stages = file.optional_objects("stages");
+  if (stage.has_value() == stages.has_value())
+    file.fail(stage ? "stages" : "stage",
+              stage ? "is given beside \"stage\"; one of the two is expected"
+                    : "is missing: \"stage\" for all, or \"stages\" one by one");
+  source.stage_by_stage = stages.has_value();
+  if (stage)
+    source.stages.push_back(read_stage(*stage));
+  else
+    for (ObjectReader& each : *stages)
+      source.stages.push_back(read_stage(each));
+}
+
+}  // namespace
+
+CostSource parse_costs(std::string_view text, const std::string& file) {
+  const nlohmann::json json = parse_json(text, file);
+  ObjectReader object(json, {file, ""});
+  if (const std::string format = object.text("format"); format != kFormat)
+    object.fail("format", fmt::format("expected \"{}\", got \"{}\"", kFormat, format));
+  CostSource source;
+  source.name = object.text("name");
+  source.description = object.text("source");
+  if (const auto ranks = object.optional_integer("ranks")) {
+    if (*ranks < 1 || *ranks > std::numeric_limits<int>::max())
+      object.fail("ranks", fmt::format("expected a number of ranks, got {}", *ranks));
+    source.ranks = static_cast<int>(*ranks);
+  }
+  source.layers_per_stage = object.optional_number("layers_per_stage");
+  read_stages(object, source);
+  if (auto link = object.optional_object("link"))
+    source.link = read_link(*link);
+  object.finish();
+  return source;
+}
+
+CostSource read_costs(const std::string& path) {
+  return parse_costs(read_file(path, kMaxFileBytes), path);
+}
+
+}  // namespace bubblescope

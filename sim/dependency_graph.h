@@ -1,0 +1,76 @@
+// The graph that the simulator and real machines run: who waits for whom, and how long each takes.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "sim/cost_model.h"
+#include "sim/flat_array.h"
+#include "sim/program.h"
+#include "sim/types.h"
+
+namespace bubblescope {
+
+struct BoostGraph;  // the Boost.Graph CSR graph: sim/boost_graph.h, where its algorithms are needed
+
+/// A node is an action of one rank. A node depends on lower numbers only, and what runs at about the
+/// same time on all ranks has numbers close together: one forward pass is valid and cache-friendly.
+using NodeId = std::uint32_t;
+using EdgeId = std::uint32_t;
+
+/// Compressed sparse rows: node n depends on the producers of the edges first_edge[n] up to
+/// first_edge[n + 1]. Its first edge is the action before it on its rank, where there is one.
+class DependencyGraph {
+ public:
+  /// The arrays that `build_graph` fills; one entry a node, or an edge.
+  /// The arrays that `build_graph` fills.
+  struct Parts {
+    Program program;
+    CostModel costs;
+    std::vector<EdgeId> first_edge = {};   // [nodes + 1]
+    std::vector<NodeId> producer = {};     // [edges]
+    FlatArray<Time> lag = {};              // [edges]
+    FlatArray<Time> duration = {};         // [nodes]
+    FlatArray<Rank> rank = {};             // [nodes]
+    FlatArray<std::uint32_t> action = {};  // [nodes]
+  };
+
+  explicit DependencyGraph(Parts parts);
+  DependencyGraph(DependencyGraph&&) noexcept;
+  DependencyGraph& operator=(DependencyGraph&&) noexcept;
+  ~DependencyGraph();
+
+  NodeId size() const { return static_cast<NodeId>(duration_.size()); }
+  const Program& program() const { return program_; }
+  const Schedule& schedule() const { return program_.schedule; }
+  const CostModel& costs() const { return costs_; }
+
+  std::span<const EdgeId> first_edge() const;  ///< [nodes + 1]
+  std::span<const NodeId> producer() const;    ///< [edges] the node waited for
+  /// [edges] from the producer's end until the waiting node may start: a message's time, else 0.
+  std::span<const Time> lag() const { return lag_; }
+  std::span<const Time> duration() const { return duration_; }  ///< [nodes]
+  std::span<const Rank> rank() const { return rank_; }          ///< [nodes]
+  /// The action that a node stands for.
+  const Action& action(NodeId node) const { return schedule().actions[action_[node]]; }
+  std::span<const std::uint32_t> action_index() const { return action_; }  ///< [nodes]
+
+  const BoostGraph& boost() const { return *boost_; }
+
+ private:
+  Program program_;
+  CostModel costs_;
+  std::unique_ptr<BoostGraph> boost_;
+  FlatArray<Time> lag_;
+  FlatArray<Time> duration_;
+  FlatArray<Rank> rank_;
+  FlatArray<std::uint32_t> action_;
+};
+
+/// Throws Error where ranks wait for one another in a circle (the message shows a shortest one by
+/// rank, action and micro-batch), or where the costs are so large that times could overflow.
+DependencyGraph build_graph(Program program, CostModel costs);
+
+}  // namespace bubblescope

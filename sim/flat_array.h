@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include <sys/mman.h>
+
+namespace bubblescope {
+
+/// A hint that a large block is best backed by huge pages: filling one costs page faults otherwise.
+inline void advise_huge_pages(void* memory, std::size_t bytes) {
+  constexpr std::uintptr_t kPage = 4096;
+  const auto begin = (reinterpret_cast<std::uintptr_t>(memory) + kPage - 1) / kPage * kPage;
+  const auto end = reinterpret_cast<std::uintptr_t>(memory) + bytes;
+  madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+}
+
+/// Leaves the elements of a growing vector uninitialized, since a pass that fills them follows.
+template <typename T>
+struct FlatAllocator : std::allocator<T> {
+  template <typename U>
+  struct rebind {
+    using other = FlatAllocator<U>;
+  };
+
+  T* allocate(std::size_t count) {
+    T* const memory = std::allocator<T>::allocate(count);
+    if (count * sizeof(T) >= kHuge)
+      advise_huge_pages(memory, count * sizeof(T));
+    return memory;
+  }
+
+  template <typename U, typename... Args>
+  void construct(U* place, Args&&... args) {
+    if constexpr (sizeof...(Args) == 0)
+      ::new (static_cast<void*>(place)) U;
+    else
+      ::new (static_cast<void*>(place)) U(std::forward<Args>(args)...);
+  }
+
+ private:
+  static constexpr std::size_t kHuge = std::size_t{32} << 20;
+};
+
+/// A vector for one entry a node, an edge or an action: `resize` leaves new entries unset.
+template <typename T>
+using FlatArray = std::vector<T, FlatAllocator<T>>;
+
+}  // namespace bubblescope

@@ -1,0 +1,59 @@
+// Strict reading of JSON: every fault is told with the file and the JSON path.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace bubblescope {
+
+/// The whole of a file. Throws Error, naming the file, if it cannot be read, is a directory, is
+/// empty, or is larger than `max_bytes`.
+std::string read_file(const std::string& path, std::size_t max_bytes);
+
+/// Throws Error, naming `file` and line, unless `text` is JSON at most 64 levels deep without a
+/// key given twice in one object.
+nlohmann::json parse_json(std::string_view text, std::string_view file);
+
+/// A JSON object that is read key by key; what was never asked for is an error at `finish`.
+/// Keys that start with "_" are comments. The value must outlive the reader.
+class ObjectReader {
+ public:
+  struct Place {
+    std::string file;
+    std::string path;  ///< "" for the whole file, else "/stages/3".
+  };
+
+  /// Throws Error unless `value` is an object.
+  ObjectReader(const nlohmann::json& value, Place place);
+
+  /// Each throws Error unless the value is of its type and in its range.
+  std::string text(const std::string& key);
+  double number(const std::string& key);  ///< ≥ 0
+  std::optional<double> optional_number(const std::string& key);
+  std::optional<std::int64_t> optional_integer(const std::string& key);  ///< ≥ 0
+  std::optional<ObjectReader> optional_object(const std::string& key);
+  /// The objects of an array that has at least one.
+  std::optional<std::vector<ObjectReader>> optional_objects(const std::string& key);
+
+  bool has(const std::string& key) const { return value_->contains(key); }
+  /// Throws Error for a key that nothing above has asked for, with the nearest one that has.
+  void finish() const;
+  /// Throws Error: "file: path/key: what".
+  [[noreturn]] void fail(const std::string& key, std::string_view what) const;
+
+ private:
+  const nlohmann::json* find(const std::string& key);
+  const nlohmann::json& require(const std::string& key);
+  double checked_number(const std::string& key, const nlohmann::json& value) const;
+  Place inside(const std::string& key) const;
+
+  const nlohmann::json* value_;
+  Place place_;
+  std::vector<std::string> known_;
+};
+
+}  // namespace bubblescope

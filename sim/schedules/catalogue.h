@@ -1,0 +1,50 @@
+// The one list of schedules: the command line's names, help and error messages come from it.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sim/schedule.h"
+
+namespace bubblescope {
+
+struct Shape {
+  int ranks = 0;         ///< p ≥ 1
+  int microbatches = 0;  ///< m ≥ 1
+  int chunks = 1;        ///< v: stages that a rank holds per pipe
+};
+
+/// Why a shape is outside a schedule's constraints, and the nearest one inside them.
+struct Misfit {
+  std::string reason;
+  Shape nearest;
+};
+
+struct CatalogueEntry {
+  std::string_view name;
+  std::string_view family;
+  std::string_view summary;
+  std::string_view constraints;  ///< On p, m and v, for people.
+  std::string_view peak;         ///< Peak live activations of the fullest rank, as a formula.
+  int weight_copies;
+  std::string_view source;       ///< Paper, or repository and function.
+  int chunks;                    ///< The v that the schedule fixes.
+  /// None where the shape fits. Only called with p, m ≥ 1.
+  std::optional<Misfit> (*misfit)(Shape);
+  /// Only called with a shape that fits.
+  Schedule (*generate)(Shape);
+};
+
+std::span<const CatalogueEntry> catalogue();
+
+/// Null if there is no schedule of this name.
+const CatalogueEntry* find_schedule(std::string_view name);
+std::vector<std::string> schedule_names();
+
+/// Throws Error, with the reason and the nearest valid shape, where `shape` does not fit.
+Schedule make_schedule(const CatalogueEntry& entry, Shape shape);
+
+}  // namespace bubblescope

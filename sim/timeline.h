@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+
+#include "sim/flat_array.h"
+#include "sim/types.h"
+
+namespace bubblescope {
+
+struct Span {
+  Time start;
+  Time end;
+
+  Time length() const { return end - start; }
+  friend bool operator==(const Span&, const Span&) = default;
+};
+
+/// When each node of a DependencyGraph ran. Simulated and measured ones are alike, so they compare.
+struct Timeline {
+  std::string source;       ///< "simulated", or what measured it.
+  FlatArray<Span> spans;  ///< [NodeId]
+};
+
+}  // namespace bubblescope

@@ -1,0 +1,22 @@
+// A subcommand: how it is declared and what runs when it is given.
+#pragma once
+
+#include <functional>
+
+#include <CLI/CLI.hpp>
+
+#include "tools/options.h"
+
+namespace bubblescope {
+
+struct Command {
+  CLI::App* app;
+  std::function<int()> run;  ///< Returns the exit code.
+};
+
+Command add_schedules(CLI::App& root, const GlobalOptions& global);
+Command add_order(CLI::App& root, const GlobalOptions& global);
+Command add_simulate(CLI::App& root, const GlobalOptions& global);
+Command add_compare(CLI::App& root, const GlobalOptions& global);
+
+}  // namespace bubblescope

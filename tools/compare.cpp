@@ -1,0 +1,103 @@
+// bubblescope compare: schedules side by side on the same costs.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "analysis/compare_view.h"
+#include "sim/error.h"
+#include "tools/command.h"
+#include "tools/errors.h"
+#include "tools/output.h"
+#include "tools/predict.h"
+
+namespace bubblescope {
+namespace {
+
+struct CompareOptions {
+  ShapeOptions shape;
+  CostCommandOptions costs;
+  OutputOptions output;
+  std::string schedules = "all";
+  std::string memory_limit;
+};
+
+std::vector<const CatalogueEntry*> chosen(const std::string& list) {
+  std::vector<const CatalogueEntry*> entries;
+  if (list == "all") {
+    for (const CatalogueEntry& entry : catalogue())
+      entries.push_back(&entry);
+    return entries;
+  }
+  std::size_t begin = 0;
+  while (begin <= list.size()) {
+    const std::size_t end = std::min(list.find(',', begin), list.size());
+    entries.push_back(&require_schedule(list.substr(begin, end - begin)));
+    begin = end + 1;
+  }
+  return entries;
+}
+
+/// Why a schedule of the catalogue cannot run with this shape; none if it can.
+std::optional<Misfit> misfit(const CatalogueEntry& entry, const ShapeOptions& options) {
+  Shape shape = options.shape();
+  shape.chunks = entry.chunks;
+  const auto disagreement = options.disagreement(entry);
+  return disagreement ? disagreement : entry.misfit(shape);
+}
+
+Comparison compare(const CompareOptions& options, const CostSource& costs, Progress& progress) {
+  Comparison comparison{.limit = parse_memory_limit(options.memory_limit)};
+  for (const CatalogueEntry* entry : chosen(options.schedules)) {
+    if (const auto why = misfit(*entry, options.shape)) {
+      comparison.skipped.push_back({std::string(entry->name), why->reason});
+      continue;
+    }
+    const Prediction prediction = predict(*entry, options.shape, costs, options.costs, progress);
+    comparison.results.push_back(report(prediction.graph, prediction.timeline));
+  }
+  sort_best_first(comparison.results);
+  if (comparison.limit.bytes && !comparison.results.empty() &&
+      !comparison.results.front().peak_memory)
+    throw UsageError("--memory-limit in bytes needs costs that tell sizes: --activation and "
+                     "--weights, or activation_bytes and weight_bytes in a cost file");
+  return comparison;
+}
+
+int run(const CompareOptions& options, const GlobalOptions& global) {
+  const Format format = options.output.parsed_format();
+  const Color color = options.output.color(global);
+  const Shape shape = options.shape.shape();
+  const CostSource costs = options.costs.source();
+  Comparison comparison;
+  {
+    Progress progress(global.quiet);
+    comparison = compare(options, costs, progress);
+  }
+  note_costs(costs, shape, global);
+  write_output(options.output.path, compare_view(comparison, format, color));
+  return comparison.results.empty() ? kBadInput : kDone;
+}
+
+}  // namespace
+
+Command add_compare(CLI::App& root, const GlobalOptions& global) {
+  auto* app = root.add_subcommand("compare", "schedules side by side, best first, with a verdict");
+  auto options = std::make_shared<CompareOptions>();
+  options->shape.add_to(*app);
+  options->costs.add_to(*app);
+  options->output.add_to(*app);
+  add_option(*app, "--schedules", options->schedules, "a,b,… or all")->group("Shape");
+  add_option(*app, "--memory-limit", options->memory_limit,
+             "N live activations, or SIZE a rank (80GB): what does not fit is marked")
+      ->group("Shape");
+  app->footer(
+      "Examples:\n"
+      "  bubblescope compare -p 16 -m 120 --costs deepseek-v3-h800\n"
+      "  bubblescope compare -p 8 -m 32 --forward 1ms --input-grad 1ms --weight-grad 1ms \\\n"
+      "      --p2p 50us --schedules 1f1b,zb-h1,zb-h2 --memory-limit 8 --format json");
+  return {app, [options, &global] { return run(*options, global); }};
+}
+
+}  // namespace bubblescope

@@ -1,0 +1,17 @@
+// The files of data/, built into the program so that it runs from anywhere.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+namespace bubblescope {
+
+struct EmbeddedFile {
+  std::string_view name;  ///< Without folder and ".json".
+  std::string_view text;
+};
+
+/// data/costs, by name.
+std::span<const EmbeddedFile> embedded_costs();
+
+}  // namespace bubblescope

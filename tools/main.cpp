@@ -1,0 +1,129 @@
+// bubblescope: reads the command line, dispatches, and turns exceptions into exit codes.
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <istream>
+#include <new>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <malloc.h>
+
+#include "sim/error.h"
+#include "sim/nearest.h"
+#include "tools/command.h"
+#include "tools/errors.h"
+#include "tools/version.h"
+
+namespace bubblescope {
+namespace {
+
+/// A flag beats the environment, and the environment beats the file. CLI11 reads the file first, so
+/// what the environment sets is taken out of it here.
+class ConfigBelowEnvironment : public CLI::ConfigTOML {
+ public:
+  std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
+    std::vector<CLI::ConfigItem> given = CLI::ConfigTOML::from_config(input);
+    std::erase_if(given, [](const CLI::ConfigItem& item) {
+      std::string variable = "BUBBLESCOPE_";
+      for (const char c : item.name)
+        variable += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+      return std::getenv(variable.c_str()) != nullptr;
+    });
+    return given;
+  }
+};
+
+/// What was given but belongs to no subcommand or option, with the nearest that does.
+void refuse_unknown(const CLI::App& root, const std::vector<Command>& commands) {
+  const std::vector<std::string> extras = root.remaining(true);
+  if (extras.empty())
+    return;
+  const std::string& word = extras.front();
+  std::vector<std::string> known;
+  const bool is_option = word.starts_with('-');
+  for (const Command& command : commands)
+    if (!is_option)
+      known.push_back(command.app->get_name());
+    else if (command.app->parsed())
+      for (const CLI::Option* option : command.app->get_options())
+        for (const std::string& name : option->get_lnames())
+          known.push_back("--" + name);
+  if (is_option)
+    for (const CLI::Option* option : root.get_options())
+      for (const std::string& name : option->get_lnames())
+        known.push_back("--" + name);
+  const std::string name = word.substr(0, word.find('='));
+  if (root.get_subcommands().empty() && !is_option)
+    throw UsageError(fmt::format("there is no subcommand '{}'{}", name, did_you_mean(name, known)));
+  throw UsageError(is_option ? fmt::format("there is no option {}{}", name, did_you_mean(name, known))
+                             : fmt::format("unexpected argument '{}'", word));
+}
+
+int run(int argc, char** argv) {
+  CLI::App root("Simulates and explains pipeline-parallel training schedules.", "bubblescope");
+  GlobalOptions global;
+  global.add_to(root);
+  root.set_version_flag("--version", std::string("bubblescope ") + kVersion)->group("General");
+  root.set_config("--config", "", "FILE (TOML) with options by subcommand")->group("General");
+  root.config_formatter(std::make_shared<ConfigBelowEnvironment>());
+  root.get_formatter()->column_width(26);
+  root.set_help_flag("-h,--help", "this help; also after a subcommand")->group("General");
+  root.allow_extras();
+  const std::vector<Command> commands = {add_schedules(root, global), add_order(root, global),
+                                         add_simulate(root, global), add_compare(root, global)};
+  for (const Command& command : commands)
+    command.app->fallthrough();
+  root.footer(
+      "Options also come from the environment (BUBBLESCOPE_RANKS=16) and from --config.\n"
+      "Exit codes: 0 done, 1 a check failed, 2 usage, 3 bad input, 4 a device failed.\n\n"
+      "Example:\n  bubblescope compare -p 16 -m 120 --costs deepseek-v3-h800");
+  try {
+    root.parse(argc, argv);
+  } catch (const CLI::Success& success) {
+    return root.exit(success);
+  } catch (const CLI::ParseError& error) {
+    refuse_unknown(root, commands);
+    throw UsageError(error.what());
+  }
+  refuse_unknown(root, commands);
+  for (const Command& command : commands)
+    if (command.app->parsed())
+      return command.run();
+  throw UsageError("a subcommand is expected; 'bubblescope --help' lists them");
+}
+
+int fail(int code, const char* what) {
+  fmt::print(stderr, "bubblescope: {}\n", what);
+  return code;
+}
+
+/// Arrays of a run are reused by the next one instead of going back to the kernel: filling fresh
+/// pages costs more than simulating the ops in them.
+void keep_freed_memory() {
+  constexpr int kMostKept = 1 << 30;
+  constexpr int kLargestBlock = 32 << 20;  // the most that malloc takes for this setting
+  mallopt(M_TRIM_THRESHOLD, kMostKept);
+  mallopt(M_MMAP_THRESHOLD, kLargestBlock);
+}
+
+}  // namespace
+}  // namespace bubblescope
+
+int main(int argc, char** argv) {
+  using namespace bubblescope;
+  keep_freed_memory();
+  try {
+    return run(argc, argv);
+  } catch (const UsageError& error) {
+    return fail(kUsage, error.what());
+  } catch (const Error& error) {
+    return fail(kBadInput, error.what());
+  } catch (const std::bad_alloc&) {
+    return fail(kBadInput, "not enough memory for a schedule of this size");
+  } catch (const std::exception& error) {
+    return fail(kBadInput, error.what());
+  }
+}

@@ -1,0 +1,243 @@
+#include "tools/options.h"
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <limits>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "sim/cost_file.h"
+#include "sim/nearest.h"
+#include "tools/embedded_data.h"
+#include "tools/errors.h"
+#include "tools/output.h"
+#include "tools/units.h"
+
+namespace bubblescope {
+namespace {
+
+constexpr std::int64_t kMostOps = std::int64_t{1} << 31;
+
+std::vector<std::string> words(std::string_view list) {
+  std::vector<std::string> result;
+  for (auto begin = list.begin(); begin != list.end();) {
+    const auto end = std::find(begin, list.end(), '|');
+    result.emplace_back(begin, end);
+    begin = end == list.end() ? end : end + 1;
+  }
+  return result;
+}
+
+std::vector<std::string> comm_words() {
+  std::vector<std::string> names;
+  for (const CommName& each : comm_names())
+    names.emplace_back(each.name);
+  return names;
+}
+
+std::string joined(const std::vector<std::string>& names, std::string_view separator) {
+  return fmt::format("{}", fmt::join(names, separator));
+}
+
+constexpr std::string_view kFormats = "table|json|csv|md";
+constexpr std::string_view kColors = "auto|always|never";
+constexpr std::string_view kPer = "rank|stage";
+constexpr std::string_view kOverlaps = "auto|given|sum";
+
+CostSource named_costs(const std::string& name) {
+  std::vector<std::string> names;
+  for (const EmbeddedFile& file : embedded_costs()) {
+    if (file.name == name)
+      return parse_costs(file.text, fmt::format("data/costs/{}.json", name));
+    names.emplace_back(file.name);
+  }
+  throw UsageError(fmt::format("--costs: there is no file and no cost table '{}'{}\n  tables: {}",
+                               name, did_you_mean(name, names), joined(names, ", ")));
+}
+
+}  // namespace
+
+CLI::Option* add_option(CLI::App& app, const std::string& names, std::string& value,
+                        const std::string& help) {
+  CLI::Option* option = app.add_option(names, value, help);
+  std::string variable = "BUBBLESCOPE_";
+  for (const char c : option->get_lnames().front())
+    variable += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return option->envname(variable)->type_name("");
+}
+
+std::size_t choose(std::string_view option, std::string_view word,
+                   const std::vector<std::string>& words) {
+  const auto found = std::find(words.begin(), words.end(), word);
+  if (found == words.end())
+    throw UsageError(fmt::format("{}: expected {}, got '{}'{}", option, joined(words, "|"),
+                                 word.substr(0, 40), did_you_mean(word, words)));
+  return static_cast<std::size_t>(found - words.begin());
+}
+
+void GlobalOptions::add_to(CLI::App& app) {
+  add_option(app, "--color", color, "colours: auto|always|never")->group("General");
+  app.add_flag("-q,--quiet", quiet, "no notes and no progress on stderr")
+      ->envname("BUBBLESCOPE_QUIET")
+      ->group("General");
+}
+
+void GlobalOptions::note(std::string_view text) const {
+  if (!quiet)
+    fmt::print(stderr, "bubblescope: note: {}\n", text);
+}
+
+void OutputOptions::add_to(CLI::App& app) {
+  add_option(app, "--format", format, "table|json|csv|md")->group("Output");
+  add_option(app, "-o,--output", path, "FILE to write instead of stdout; .gz compresses")
+      ->group("Output");
+}
+
+Format OutputOptions::parsed_format() const {
+  return static_cast<Format>(choose("--format", format, words(kFormats)));
+}
+
+Color OutputOptions::color(const GlobalOptions& global) const {
+  choose("--color", global.color, words(kColors));
+  return path.empty() || path == "-" ? color_for_stdout(global.color) : Color::Off;
+}
+
+void ShapeOptions::add_to(CLI::App& app) {
+  add_option(app, "-p,--ranks", ranks, "N, pipeline ranks")->group("Shape");
+  add_option(app, "-m,--microbatches", microbatches, "N, micro-batches a step, over all pipes")
+      ->group("Shape");
+  add_option(app, "-v,--chunks", chunks, "N, stages that a rank holds per pipe")->group("Shape");
+}
+
+Shape ShapeOptions::shape() const {
+  constexpr Range kCount = {1, std::numeric_limits<int>::max()};
+  if (ranks.empty() || microbatches.empty())
+    throw UsageError(fmt::format("{} is required", ranks.empty() ? "-p/--ranks"
+                                                                 : "-m/--microbatches"));
+  const std::int64_t p = parse_count({"-p/--ranks", ranks}, kCount);
+  const std::int64_t m = parse_count({"-m/--microbatches", microbatches}, kCount);
+  const std::int64_t v = chunks.empty() ? 1 : parse_count({"-v/--chunks", chunks}, kCount);
+  const double ops = 3.0 * static_cast<double>(p) * static_cast<double>(m) * static_cast<double>(v);
+  if (ops > static_cast<double>(kMostOps))
+    throw UsageError(fmt::format(
+        "p={}, m={}, v={} are too large: {:.3g} ops, and {} are the most that can be numbered", p,
+        m, v, ops, kMostOps));
+  return {.ranks = static_cast<int>(p),
+          .microbatches = static_cast<int>(m),
+          .chunks = static_cast<int>(v)};
+}
+
+std::optional<Misfit> ShapeOptions::disagreement(const CatalogueEntry& entry) const {
+  Shape fixed = shape();
+  if (chunks.empty() || fixed.chunks == entry.chunks)
+    return std::nullopt;
+  fixed.chunks = entry.chunks;
+  return Misfit{fmt::format("it has v = {}", entry.chunks), fixed};
+}
+
+void CostCommandOptions::add_to(CLI::App& app) {
+  const auto add = [&](const char* name, std::string& value, const char* help) {
+    add_option(app, name, value, help)->group("Costs");
+  };
+  add("--costs", costs, "FILE, or NAME of a table: deepseek-v3-h800; a wrong name lists all");
+  add("--forward", forward, "TIME of F");
+  add("--input-grad", input_grad, "TIME of I, the backward for the input");
+  add("--weight-grad", weight_grad, "TIME of W, the backward for the weights");
+  add("--backward", backward, "TIME of B, the full backward (default: I + W)");
+  add("--overlapped", overlapped, "TIME of an F&B pair (default: F + B)");
+  add("--p2p", p2p, "TIME, latency of a message between ranks (default: 0)");
+  add("--bandwidth", bandwidth, "RATE of a link, such as 50GB/s (default: unlimited)");
+  add("--message", message, "SIZE of a message (default: 0)");
+  add("--activation", activation, "SIZE of a micro-batch's activations");
+  add("--weights", weights, "SIZE of weights, gradients and optimizer state");
+  add("--cost-per", per, "rank|stage: times and sizes are for a p-th of the model, or as they stand");
+  add("--overlap", overlap, "auto|given|sum: where the time of an F&B pair comes from");
+  add_option(app, "--comm", comm, "ideal: how messages travel")->group("Costs");
+}
+
+CostSource CostCommandOptions::by_hand() const {
+  for (const auto& [option, value] : {std::pair("--forward", &forward),
+                                      {"--input-grad", &input_grad},
+                                      {"--weight-grad", &weight_grad}})
+    if (value->empty())
+      throw UsageError(fmt::format("{} is required where costs are given by hand; or take a table "
+                                   "with --costs",
+                                   option));
+  CostSource source{.name = "by hand", .description = "the command line"};
+  StageCost stage;
+  stage.forward = parse_time({"--forward", forward});
+  stage.input_grad = parse_time({"--input-grad", input_grad});
+  stage.weight_grad = parse_time({"--weight-grad", weight_grad});
+  if (!backward.empty())
+    stage.backward = parse_time({"--backward", backward});
+  if (!overlapped.empty())
+    stage.overlapped = parse_time({"--overlapped", overlapped});
+  if (!message.empty())
+    stage.message = parse_size({"--message", message});
+  if (!activation.empty())
+    stage.activation = parse_size({"--activation", activation});
+  if (!weights.empty())
+    stage.weights = parse_size({"--weights", weights});
+  source.stages.push_back(stage);
+  if (!p2p.empty())
+    source.link.latency = parse_time({"--p2p", p2p});
+  if (!bandwidth.empty())
+    source.link.bytes_per_second = parse_rate({"--bandwidth", bandwidth});
+  if (bandwidth.empty() != message.empty())
+    throw UsageError("--bandwidth and --message go together: a message takes p2p + size / rate");
+  return source;
+}
+
+CostSource CostCommandOptions::source() const {
+  if (costs.empty())
+    return by_hand();
+  for (const auto& [option, value] : {std::pair("--forward", &forward),
+                                      {"--input-grad", &input_grad},
+                                      {"--weight-grad", &weight_grad},
+                                      {"--backward", &backward},
+                                      {"--overlapped", &overlapped},
+                                      {"--p2p", &p2p},
+                                      {"--bandwidth", &bandwidth},
+                                      {"--message", &message},
+                                      {"--activation", &activation},
+                                      {"--weights", &weights}})
+    if (!value->empty())
+      throw UsageError(fmt::format("{} does not go with --costs: one source of costs", option));
+  const bool is_path = costs.find('/') != std::string::npos || costs.ends_with(".json") ||
+                       std::filesystem::exists(costs);
+  return is_path ? read_costs(costs) : named_costs(costs);
+}
+
+CostOptions CostCommandOptions::options() const {
+  return {.per = static_cast<CostPer>(choose("--cost-per", per, words(kPer))),
+          .overlap = static_cast<Overlap>(choose("--overlap", overlap, words(kOverlaps)))};
+}
+
+Comm CostCommandOptions::parsed_comm() const {
+  return comm_names()[choose("--comm", comm, comm_words())].comm;
+}
+
+const CatalogueEntry& require_schedule(std::string_view name) {
+  const CatalogueEntry* entry = find_schedule(name);
+  if (entry == nullptr)
+    throw UsageError(fmt::format("there is no schedule '{}'{}\n  schedules: {}", name.substr(0, 40),
+                                 did_you_mean(name, schedule_names()),
+                                 joined(schedule_names(), ", ")));
+  return *entry;
+}
+
+MemoryLimit parse_memory_limit(const std::string& text) {
+  if (text.empty())
+    return {};
+  const bool is_number = std::all_of(text.begin(), text.end(), [](unsigned char c) {
+    return std::isdigit(c) != 0;
+  });
+  constexpr Range kCount = {1, std::numeric_limits<int>::max()};
+  if (is_number)
+    return {.live_activations = static_cast<int>(parse_count({"--memory-limit", text}, kCount))};
+  return {.bytes = parse_size({"--memory-limit", text})};
+}
+
+}  // namespace bubblescope

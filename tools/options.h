@@ -1,0 +1,82 @@
+// The options that subcommands share, and how their words become values.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "analysis/compare_view.h"
+#include "analysis/format.h"
+#include "sim/cost_model.h"
+#include "sim/program.h"
+#include "sim/schedules/catalogue.h"
+
+namespace bubblescope {
+
+/// An option whose value may also come from the environment: --cost-per from BUBBLESCOPE_COST_PER.
+CLI::Option* add_option(CLI::App& app, const std::string& names, std::string& value,
+                        const std::string& help);
+
+/// The index of `word` in `words`; UsageError, with the nearest one, if it is none of them.
+std::size_t choose(std::string_view option, std::string_view word,
+                   const std::vector<std::string>& words);
+
+/// What every subcommand takes.
+struct GlobalOptions {
+  std::string color = "auto";
+  bool quiet = false;
+
+  void add_to(CLI::App& app);
+  /// A message on stderr, unless quiet.
+  void note(std::string_view text) const;
+};
+
+struct OutputOptions {
+  std::string format = "table";
+  std::string path;
+
+  void add_to(CLI::App& app);
+  Format parsed_format() const;
+  /// Colours are for a terminal: never in a file.
+  Color color(const GlobalOptions& global) const;
+};
+
+struct ShapeOptions {
+  std::string ranks;
+  std::string microbatches;
+  std::string chunks;
+
+  void add_to(CLI::App& app);
+  /// p and m as given, checked; v as given, or 1. UsageError where the ops would be too many.
+  Shape shape() const;
+  /// The shape for one schedule, which fixes v. A v that disagrees is a misfit.
+  std::optional<Misfit> disagreement(const CatalogueEntry& entry) const;
+};
+
+struct CostCommandOptions {
+  std::string costs;
+  std::string forward, input_grad, weight_grad, backward, overlapped;
+  std::string p2p, bandwidth, message, activation, weights;
+  std::string per = "rank";
+  std::string overlap = "auto";
+  std::string comm = "ideal";
+
+  void add_to(CLI::App& app);
+  /// Throws UsageError for what is wrong on the command line, Error for what is wrong in a file.
+  CostSource source() const;
+  CostOptions options() const;
+  Comm parsed_comm() const;
+
+ private:
+  CostSource by_hand() const;
+};
+
+/// A schedule of the catalogue; UsageError, with the nearest name, if there is none.
+const CatalogueEntry& require_schedule(std::string_view name);
+
+MemoryLimit parse_memory_limit(const std::string& text);
+
+}  // namespace bubblescope

@@ -1,0 +1,61 @@
+// bubblescope order: a schedule's order, for other programs.
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "sim/dependency_graph.h"
+#include "sim/error.h"
+#include "sim/graphviz.h"
+#include "sim/order_export.h"
+#include "tools/command.h"
+#include "tools/errors.h"
+#include "tools/output.h"
+
+namespace bubblescope {
+namespace {
+
+struct OrderOptions {
+  std::string name;
+  ShapeOptions shape;
+  std::string to = "torch";
+  std::string path;
+};
+
+int run(const OrderOptions& options) {
+  const std::size_t to = choose("--to", options.to, {"torch", "json", "dot"});
+  const CatalogueEntry& entry = require_schedule(options.name);
+  Shape shape = options.shape.shape();
+  if (const auto misfit = options.shape.disagreement(entry))
+    throw Error(fmt::format("schedule {} at v={}: {}", entry.name, shape.chunks, misfit->reason));
+  shape.chunks = entry.chunks;
+  Schedule schedule = make_schedule(entry, shape);
+  const CostModel costs = free_costs(schedule.placement);
+  const DependencyGraph graph = build_graph(lower(std::move(schedule), Comm::Ideal), costs);
+  write_output(options.path, to == 0   ? to_torch_csv(graph.schedule())
+                             : to == 1 ? to_program_json(graph.program())
+                                       : to_dot(graph));
+  return kDone;
+}
+
+}  // namespace
+
+Command add_order(CLI::App& root, const GlobalOptions&) {
+  auto* app = root.add_subcommand("order", "write a schedule's order, one line a rank");
+  auto options = std::make_shared<OrderOptions>();
+  app->add_option("NAME", options->name, "a schedule; 'bubblescope schedules' lists them")
+      ->required()
+      ->type_name("");
+  options->shape.add_to(*app);
+  add_option(*app, "--to", options->to,
+             "torch|json|dot: PyTorch's compute-only CSV, a bubblescope program, Graphviz")
+      ->group("Output");
+  add_option(*app, "-o,--output", options->path, "FILE to write instead of stdout")
+      ->group("Output");
+  app->footer(
+      "Examples:\n"
+      "  bubblescope order dualpipe -p 8 -m 20\n"
+      "  bubblescope order 1f1b -p 4 -m 8 --to dot | dot -Tsvg > 1f1b.svg");
+  return {app, [options] { return run(*options); }};
+}
+
+}  // namespace bubblescope

@@ -1,0 +1,65 @@
+// bubblescope simulate: one schedule, in figures rank by rank and as a trace.
+#include <memory>
+
+#include "analysis/chrome_trace.h"
+#include "analysis/simulate_view.h"
+#include "tools/command.h"
+#include "tools/errors.h"
+#include "tools/output.h"
+#include "tools/predict.h"
+
+namespace bubblescope {
+namespace {
+
+struct SimulateOptions {
+  std::string name;
+  ShapeOptions shape;
+  CostCommandOptions costs;
+  OutputOptions output;
+  std::string trace;
+};
+
+std::string figures(const SimulateOptions& options, const GlobalOptions& global) {
+  const Format format = options.output.parsed_format();
+  const Color color = options.output.color(global);
+  const CatalogueEntry& entry = require_schedule(options.name);
+  const Shape shape = options.shape.shape();
+  const CostSource costs = options.costs.source();
+  Progress progress(global.quiet);
+  const Prediction prediction = predict(entry, options.shape, costs, options.costs, progress);
+  if (!options.trace.empty()) {
+    progress.now("writing the trace");
+    OutputFile file(options.trace);
+    write_chrome_trace(prediction.graph, prediction.timeline,
+                       [&](std::string_view piece) { file.write(piece); });
+    file.commit();
+  }
+  note_costs(costs, shape, global);
+  return simulate_view(report(prediction.graph, prediction.timeline), format, color);
+}
+
+}  // namespace
+
+Command add_simulate(CLI::App& root, const GlobalOptions& global) {
+  auto* app = root.add_subcommand("simulate", "simulate one schedule: figures per rank, a trace");
+  auto options = std::make_shared<SimulateOptions>();
+  app->add_option("NAME", options->name, "a schedule; 'bubblescope schedules' lists them")
+      ->required()
+      ->type_name("");
+  options->shape.add_to(*app);
+  options->costs.add_to(*app);
+  options->output.add_to(*app);
+  add_option(*app, "--trace", options->trace,
+             "FILE[.gz] for a Chrome trace, which ui.perfetto.dev opens")
+      ->group("Output");
+  app->footer(
+      "Examples:\n"
+      "  bubblescope simulate 1f1b -p 4 -m 8 --forward 10us --input-grad 10us --weight-grad 10us\n"
+      "  bubblescope simulate dualpipe -p 16 -m 120 --costs deepseek-v3-h800 --trace out.json.gz");
+  return {app, [options, &global] {
+            write_output(options->output.path, figures(*options, global));
+            return kDone;
+          }};
+}
+
+}  // namespace bubblescope

@@ -1,0 +1,95 @@
+#include "tools/units.h"
+
+#include <charconv>
+#include <cmath>
+#include <span>
+
+#include <fmt/format.h>
+
+#include "sim/cost_model.h"
+#include "sim/error.h"
+#include "tools/errors.h"
+
+namespace bubblescope {
+namespace {
+
+struct Unit {
+  std::string_view name;
+  double factor;
+};
+
+constexpr Unit kTimes[] = {{"ns", 1e-3}, {"us", 1}, {"µs", 1}, {"ms", 1e3}, {"s", 1e6}};
+constexpr Unit kSizes[] = {{"B", 1},
+                           {"KB", 1e3},
+                           {"MB", 1e6},
+                           {"GB", 1e9},
+                           {"TB", 1e12},
+                           {"KiB", 1024.0},
+                           {"MiB", 1048576.0},
+                           {"GiB", 1073741824.0},
+                           {"TiB", 1099511627776.0}};
+
+[[noreturn]] void fail(Quantity quantity, std::string_view expected) {
+  throw UsageError(fmt::format("{}: expected {}, got '{}'", quantity.option, expected,
+                               quantity.text.substr(0, 40)));
+}
+
+/// The number in front of a known unit, times the unit's factor; "0" needs no unit.
+double parse(Quantity quantity, std::span<const Unit> units, std::string_view expected) {
+  double number = 0;
+  const char* const begin = quantity.text.data();
+  const char* const end = begin + quantity.text.size();
+  const auto [rest, error] = std::from_chars(begin, end, number);
+  const std::string_view suffix(rest, static_cast<std::size_t>(end - rest));
+  if (error != std::errc() || !(number >= 0) || std::isinf(number))
+    fail(quantity, expected);
+  if (suffix.empty() && number == 0)
+    return 0;
+  for (const Unit& unit : units)
+    if (suffix == unit.name)
+      return number * unit.factor;
+  fail(quantity, expected);
+}
+
+}  // namespace
+
+std::int64_t parse_count(Quantity quantity, Range range) {
+  std::int64_t number = 0;
+  const char* const end = quantity.text.data() + quantity.text.size();
+  const auto [rest, error] = std::from_chars(quantity.text.data(), end, number);
+  if (error != std::errc() || rest != end || number < range.least || number > range.most)
+    fail(quantity, fmt::format("a whole number from {} to {}", range.least, range.most));
+  return number;
+}
+
+Time parse_time(Quantity quantity) {
+  const double microseconds = parse(quantity, kTimes, "a time with its unit, such as 601us or 1.5ms");
+  try {
+    return time_from_us(microseconds);
+  } catch (const Error& error) {
+    throw UsageError(fmt::format("{}: {}", quantity.option, error.what()));
+  }
+}
+
+Bytes parse_size(Quantity quantity) {
+  constexpr double kLargest = 9e18;
+  const double bytes = parse(quantity, kSizes, "a size with its unit, such as 64MiB or 80GB");
+  if (bytes > kLargest)
+    fail(quantity, "a size below 9e18 bytes");
+  return std::llround(bytes);
+}
+
+double parse_rate(Quantity quantity) {
+  constexpr std::string_view kExpected = "a rate above zero with its unit, such as 50GB/s";
+  constexpr std::string_view kPerSecond = "/s";
+  if (!quantity.text.ends_with(kPerSecond))
+    fail(quantity, kExpected);
+  const Quantity size = {quantity.option,
+                         quantity.text.substr(0, quantity.text.size() - kPerSecond.size())};
+  const double rate = parse(size, kSizes, kExpected);
+  if (rate <= 0)
+    fail(quantity, kExpected);
+  return rate;
+}
+
+}  // namespace bubblescope
