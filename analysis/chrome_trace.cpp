@@ -69,7 +69,6 @@ class TraceWriter {
   }
 
   void write_actions(Rank rank) {
-    int live = 0;
     for (const NodeId node : nodes_[static_cast<std::size_t>(rank)]) {
       const Action& action = graph_.action(node);
       const Span& span = timeline_.spans[node];
@@ -77,14 +76,31 @@ class TraceWriter {
             R"("args":{{"action":"{}"}})",
             rank, kActions, stamp(span.start), duration(span), label(action), colour(action),
             to_string(action));
-      action.for_each_op([&](const Op& op) {
+    }
+    write_live_activations(rank);
+  }
+
+  /// One sample for each moment at which the count changes, with what it is afterwards.
+  void write_live_activations(Rank rank) {
+    int live = 0;
+    Time changed = Time::min();
+    const auto sample = [&] {
+      if (changed != Time::min())
+        event(R"("ph":"C","pid":{},"ts":{},"name":"live activations","args":{{"count":{}}})", rank,
+              stamp(changed), live);
+    };
+    for (const NodeId node : nodes_[static_cast<std::size_t>(rank)]) {
+      graph_.action(node).for_each_op([&](const Op& op) {
         const int change = live_activation_change(op.kind());
+        const Time moment = change > 0 ? timeline_.spans[node].start : timeline_.spans[node].end;
+        if (change != 0 && moment != changed) {
+          sample();
+          changed = moment;
+        }
         live += change;
-        if (change != 0)
-          event(R"("ph":"C","pid":{},"ts":{},"name":"live activations","args":{{"count":{}}})",
-                rank, stamp(change > 0 ? span.start : span.end), live);
       });
     }
+    sample();
   }
 
   void write_bubbles() {
@@ -137,7 +153,7 @@ class TraceWriter {
   static const char* colour(const Action& action) {
     static constexpr const char* kColours[] = {"rail_response", "thread_state_running", "yellow",
                                                "good"};
-    return action.is_pair() ? "rail_load" : kColours[static_cast<int>(action.op().kind())];
+    return action.is_pair() ? "thread_state_iowait" : kColours[static_cast<int>(action.op().kind())];
   }
 
   std::string name(const Bubble& bubble) const {

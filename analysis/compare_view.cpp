@@ -27,16 +27,17 @@ double times_as_long(const Report& report, const Report& best) {
 }
 
 /// Why `best` takes less time than `next`: the larger of what its ranks save in work and in waiting.
-std::string reason(const Report& best, const Report& next) {
-  const Time less_busy = mean(next, &RankReport::busy) - mean(best, &RankReport::busy);
-  const Time less_idle = mean(next, &RankReport::idle) - mean(best, &RankReport::idle);
-  const TimeUnit unit = TimeUnit::fit(std::max(less_busy, less_idle));
-  if (less_busy <= Time::zero() && less_idle <= Time::zero())
+std::string reason(const Report& best, const Report& next, TimeUnit unit) {
+  const auto saved = [&](Time RankReport::*figure) { return mean(next, figure) - mean(best, figure); };
+  const Time busy = saved(&RankReport::busy);
+  const Time idle = saved(&RankReport::idle);
+  if (best.step_time == next.step_time)
     return fmt::format("as fast as {}", next.schedule);
-  const auto why = less_busy > less_idle
-                       ? fmt::format("its F&B pairs leave {} less work to a rank",
-                                     unit.format(less_busy))
-                       : fmt::format("a rank idles {} less", unit.format(less_idle));
+  const auto why = idle >= busy ? fmt::format("a rank idles {} less", unit.format(idle))
+                   : 2 * saved(&RankReport::exposed_comm) > busy
+                       ? fmt::format("a rank exposes {} less communication",
+                                     unit.format(saved(&RankReport::exposed_comm)))
+                       : fmt::format("a rank works {} less", unit.format(busy));
   return fmt::format("{:.3f}× faster than {}, because {}", times_as_long(next, best), next.schedule,
                      why);
 }
@@ -51,17 +52,17 @@ Table table(const Comparison& comparison) {
   Table out{{{"schedule", Align::Left},
              {"step time"},
              {"× best"},
-             {"bubble_fraction"},
-             {"bubble_overhead"},
-             {"span_bubble"},
-             {"exposed comm"},
-             {"live activations"},
-             {"weight copies"}}};
+             {"bubble\nfraction"},
+             {"bubble\noverhead"},
+             {"span\nbubble"},
+             {"exposed\ncomm"},
+             {"live\nactivations"},
+             {"weight\ncopies"}}};
   const bool limited = comparison.limit.bytes || comparison.limit.live_activations;
   const bool sized = std::any_of(results.begin(), results.end(),
                                  [](const Report& r) { return r.peak_memory.has_value(); });
   if (sized)
-    out.columns.push_back({"peak memory"});
+    out.columns.push_back({"peak\nmemory"});
   if (limited)
     out.columns.push_back({"fits", Align::Left});
   if (results.empty())
@@ -143,10 +144,10 @@ std::string verdict(const Comparison& comparison) {
     return comparison.results.empty() ? "none: no schedule can run with this shape"
                                       : "none: no schedule stays within the memory limit";
   const Report& best = *fitting.front();
-  std::string text = fmt::format("{}, {} a step", best.schedule,
-                                 TimeUnit::fit(best.step_time).format(best.step_time));
+  const TimeUnit unit = TimeUnit::fit(best.step_time);
+  std::string text = fmt::format("{}, {} a step", best.schedule, unit.format(best.step_time));
   if (fitting.size() > 1)
-    text += ": " + reason(best, *fitting[1]);
+    text += ": " + reason(best, *fitting[1], unit);
   text += fmt::format("; it holds {}", memory_words(best));
   const auto lighter = std::find_if(fitting.begin(), fitting.end(), [&](const Report* report) {
     return report->weight_copies < best.weight_copies;

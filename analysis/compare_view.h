@@ -1,11 +1,12 @@
 // Several schedules side by side, best first, with a verdict:
 //
-//     schedule  step time    × best  bubble_fraction  …  live activations  weight copies
-//     dualpipe   8.123 s      1.000           4.05 %  …               17              2
-//     zb-h2     13.400 s      1.650           …
+//                                   bubble    bubble …     live  weight
+//     schedule  step time  × best  fraction  overhead   activ…  copies
+//     dualpipe   17.869 s   1.000    5.05 %    5.32 %       17       2
+//     zb-h2      26.291 s   1.471    6.58 %    7.04 %       31       1
 //
-//     gpipe: skipped: …
-//     verdict: dualpipe, 8.123 s a step: …
+//     skipped zb-h2: …
+//     verdict: dualpipe, 17.869 s a step: 1.471× faster than zb-h2, because …
 #pragma once
 
 #include <optional>

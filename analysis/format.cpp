@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -18,6 +19,14 @@ std::size_t width(std::string_view text) {
 std::string padded(const std::string& text, std::size_t to, Column::Align align) {
   const std::string space(to - std::min(to, width(text)), ' ');
   return align == Column::Align::Left ? text + space : space + text;
+}
+
+/// The upper and lower line of a header; one line is the lower.
+std::pair<std::string, std::string> header_lines(const std::string& header) {
+  const auto end = header.find('\n');
+  if (end == std::string::npos)
+    return {"", header};
+  return {header.substr(0, end), header.substr(end + 1)};
 }
 
 std::string csv_field(const nlohmann::ordered_json& value) {
@@ -41,22 +50,29 @@ std::string emphasize(std::string_view text, Emphasis emphasis, Color color) {
 }
 
 std::string to_text(const Table& table, Color color) {
-  std::vector<std::size_t> widths;
-  for (const Column& column : table.columns)
-    widths.push_back(width(column.header));
-  for (const Table::Row& row : table.rows)
+  std::vector<Table::Row> lines(2, Table::Row{{}, Emphasis::Faint});
+  for (const Column& column : table.columns) {
+    const auto [upper, lower] = header_lines(column.header);
+    lines[0].cells.push_back(upper);
+    lines[1].cells.push_back(lower);
+  }
+  const auto& upper = lines[0].cells;
+  if (std::all_of(upper.begin(), upper.end(), [](const auto& cell) { return cell.empty(); }))
+    lines.erase(lines.begin());
+  lines.insert(lines.end(), table.rows.begin(), table.rows.end());
+  std::vector<std::size_t> widths(table.columns.size());
+  for (const Table::Row& line : lines)
     for (std::size_t i = 0; i < widths.size(); ++i)
-      widths[i] = std::max(widths[i], width(row.cells[i]));
-  const auto line = [&](auto&& cell, Emphasis emphasis) {
-    std::string text;
+      widths[i] = std::max(widths[i], width(line.cells[i]));
+  std::string text;
+  for (const Table::Row& line : lines) {
+    std::string padded_line;
     for (std::size_t i = 0; i < widths.size(); ++i)
-      text += (i == 0 ? "" : "  ") + padded(cell(i), widths[i], table.columns[i].align);
-    text.erase(text.find_last_not_of(' ') + 1);
-    return emphasize(text, emphasis, color) + "\n";
-  };
-  std::string text = line([&](std::size_t i) { return table.columns[i].header; }, Emphasis::Faint);
-  for (const Table::Row& row : table.rows)
-    text += line([&](std::size_t i) { return row.cells[i]; }, row.emphasis);
+      padded_line +=
+          (i == 0 ? "" : "  ") + padded(line.cells[i], widths[i], table.columns[i].align);
+    padded_line.erase(padded_line.find_last_not_of(' ') + 1);
+    text += emphasize(padded_line, line.emphasis, color) + "\n";
+  }
   return text;
 }
 
@@ -64,7 +80,8 @@ std::string to_markdown(const Table& table) {
   std::string head = "|";
   std::string rule = "|";
   for (const Column& column : table.columns) {
-    head += fmt::format(" {} |", column.header);
+    const auto [upper, lower] = header_lines(column.header);
+    head += fmt::format(" {}{}{} |", upper, upper.empty() ? "" : " ", lower);
     rule += column.align == Column::Align::Left ? " --- |" : " ---: |";
   }
   std::string text = head + "\n" + rule + "\n";

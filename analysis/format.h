@@ -18,7 +18,7 @@ enum class Format : std::uint8_t { Table, Json, Csv, Markdown };
 enum class Color : std::uint8_t { Off, On };
 
 struct Column {
-  std::string header;
+  std::string header;  ///< May have a line break, for narrow columns of text.
   enum class Align : std::uint8_t { Left, Right } align = Align::Right;
 };
 
@@ -33,7 +33,7 @@ struct Table {
   std::vector<Row> rows = {};
 };
 
-/// Aligned columns under their headers, two spaces apart.
+/// Aligned columns under their headers, two spaces apart; headers of two lines stand on the last.
 std::string to_text(const Table& table, Color color);
 std::string to_markdown(const Table& table);
 

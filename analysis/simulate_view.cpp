@@ -34,9 +34,9 @@ Table summary_table(const Report& report) {
 
 Table rank_table(const Report& report) {
   const TimeUnit unit = TimeUnit::fit(report.step_time);
-  Table table{{{"rank"}, {"busy"}, {"idle"}, {"span"}, {"exposed comm"}, {"live activations"}}};
+  Table table{{{"rank"}, {"busy"}, {"idle"}, {"span"}, {"exposed\ncomm"}, {"live\nactivations"}}};
   if (report.peak_memory)
-    table.columns.push_back({"peak memory"});
+    table.columns.push_back({"peak\nmemory"});
   for (const RankReport& rank : report.per_rank) {
     table.rows.push_back({{std::to_string(rank.rank), unit.format(rank.busy),
                            unit.format(rank.idle), unit.format(rank.span),

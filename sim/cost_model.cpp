@@ -96,18 +96,20 @@ Time CostModel::message_time(const Op& producer) const {
   return link_.latency + time_from_us(bytes / link_.bytes_per_second * 1e6);
 }
 
-Time CostModel::longest_action_and_message() const {
-  Time longest{};
-  for (std::size_t i = 0; i < costs_.size(); ++i) {
-    const auto* ops = &outside_pair_[i * kOpKinds];
-    Time stage = costs_[i].overlapped.value_or(Time::zero());
-    for (std::size_t kind = 0; kind < kOpKinds; ++kind)
-      stage += ops[kind];
-    if (link_.bytes_per_second > 0)
-      stage += time_from_us(static_cast<double>(costs_[i].message) / link_.bytes_per_second * 1e6);
-    longest = std::max(longest, stage);
+bool CostModel::can_add_up(std::size_t actions) const {
+  constexpr double kLongestStep = 4e18;  // ns; a Time holds 9.2e18
+  Time longest{};                        // no action of one or two stages takes more than twice this
+  Time message{};
+  for (Stage stage = 0; stage < static_cast<Stage>(costs_.size()); ++stage) {
+    Time sum = cost(stage).overlapped.value_or(Time::zero());
+    for (const OpKind kind : {OpKind::Forward, OpKind::BackwardInput, OpKind::BackwardWeight,
+                              OpKind::Backward})
+      sum += duration(Op(kind, stage, 0));
+    longest = std::max(longest, sum);
+    message = std::max(message, message_time(Op(OpKind::Forward, stage, 0)));
   }
-  return 2 * longest + link_.latency;
+  const Time longest_link = 2 * longest + message;
+  return static_cast<double>(longest_link.count()) * static_cast<double>(actions) <= kLongestStep;
 }
 
 bool CostModel::tells_sizes() const {

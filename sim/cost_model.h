@@ -83,8 +83,8 @@ class CostModel {
   Time message_time(const Op& producer) const;
   Bytes message_bytes(const Op& producer) const;
 
-  /// No action with the message behind it takes longer.
-  Time longest_action_and_message() const;
+  /// Whether any chain of so many actions, with their messages, is short enough for a Time.
+  bool can_add_up(std::size_t actions) const;
 
   /// Whether bytes of activations and weights are known for every stage; the two below need it.
   bool tells_sizes() const;

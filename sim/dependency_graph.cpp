@@ -192,17 +192,6 @@ class Numbering {
   EdgeId edges_ = 0;
 };
 
-/// No chain of actions and messages may be longer than a Time can hold.
-void check_magnitude(const Schedule& schedule, const CostModel& costs) {
-  constexpr double kLongestStep = 4e18;  // ns; a Time holds 9.2e18
-  const double longest = static_cast<double>(costs.longest_action_and_message().count()) *
-                         static_cast<double>(schedule.actions.size());
-  if (longest > kLongestStep)
-    throw Error(fmt::format("schedule {}: {} actions of up to {:g} s each are too long to be added up",
-                            schedule.name, schedule.actions.size(),
-                            static_cast<double>(costs.longest_action_and_message().count()) / 1e9));
-}
-
 }  // namespace
 
 DependencyGraph::DependencyGraph(Parts parts)
@@ -231,7 +220,11 @@ std::span<const NodeId> DependencyGraph::producer() const {
 }
 
 DependencyGraph build_graph(Program program, CostModel costs) {
-  check_magnitude(program.schedule, costs);
+  const std::size_t actions = program.schedule.actions.size();
+  if (!costs.can_add_up(actions))
+    throw Error(fmt::format("schedule {}: the costs are too large: the times of {} actions cannot be "
+                            "added up",
+                            program.schedule.name, actions));
   DependencyGraph::Parts parts{.program = std::move(program), .costs = std::move(costs)};
   Numbering(parts.program.schedule, parts.costs, parts).run();
   return DependencyGraph(std::move(parts));

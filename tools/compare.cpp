@@ -39,22 +39,14 @@ std::vector<const CatalogueEntry*> chosen(const std::string& list) {
   return entries;
 }
 
-/// Why a schedule of the catalogue cannot run with this shape; none if it can.
-std::optional<Misfit> misfit(const CatalogueEntry& entry, const ShapeOptions& options) {
-  Shape shape = options.shape();
-  shape.chunks = entry.chunks;
-  const auto disagreement = options.disagreement(entry);
-  return disagreement ? disagreement : entry.misfit(shape);
-}
-
-Comparison compare(const CompareOptions& options, const CostSource& costs, Progress& progress) {
+Comparison compare(const CompareOptions& options, const Scenario& scenario, Progress& progress) {
   Comparison comparison{.limit = parse_memory_limit(options.memory_limit)};
   for (const CatalogueEntry* entry : chosen(options.schedules)) {
-    if (const auto why = misfit(*entry, options.shape)) {
-      comparison.skipped.push_back({std::string(entry->name), why->reason});
+    if (const auto misfit = find_misfit(*entry, scenario.shape)) {
+      comparison.skipped.push_back({std::string(entry->name), misfit->reason});
       continue;
     }
-    const Prediction prediction = predict(*entry, options.shape, costs, options.costs, progress);
+    const Prediction prediction = predict(*entry, scenario, progress);
     comparison.results.push_back(report(prediction.graph, prediction.timeline));
   }
   sort_best_first(comparison.results);
@@ -68,14 +60,13 @@ Comparison compare(const CompareOptions& options, const CostSource& costs, Progr
 int run(const CompareOptions& options, const GlobalOptions& global) {
   const Format format = options.output.parsed_format();
   const Color color = options.output.color(global);
-  const Shape shape = options.shape.shape();
-  const CostSource costs = options.costs.source();
+  const Scenario scenario = make_scenario(options.shape, options.costs);
   Comparison comparison;
   {
     Progress progress(global.quiet);
-    comparison = compare(options, costs, progress);
+    comparison = compare(options, scenario, progress);
   }
-  note_costs(costs, shape, global);
+  note_costs(scenario, global);
   write_output(options.output.path, compare_view(comparison, format, color));
   return comparison.results.empty() ? kBadInput : kDone;
 }
@@ -88,10 +79,12 @@ Command add_compare(CLI::App& root, const GlobalOptions& global) {
   options->shape.add_to(*app);
   options->costs.add_to(*app);
   options->output.add_to(*app);
-  add_option(*app, "--schedules", options->schedules, "a,b,… or all")->group("Shape");
-  add_option(*app, "--memory-limit", options->memory_limit,
-             "N live activations, or SIZE a rank (80GB): what does not fit is marked")
-      ->group("Shape");
+  add_option(*app, {"--schedules", "A,B,…", "which to compare (default: all)", "Shape"},
+             options->schedules);
+  add_option(*app,
+             {"--memory-limit", "N|SIZE",
+              "live activations, or bytes a rank (80GB): what does not fit is marked", "Shape"},
+             options->memory_limit);
   app->footer(
       "Examples:\n"
       "  bubblescope compare -p 16 -m 120 --costs deepseek-v3-h800\n"

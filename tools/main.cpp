@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <exception>
 #include <istream>
+#include <memory>
 #include <new>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "sim/nearest.h"
 #include "tools/command.h"
 #include "tools/errors.h"
+#include "tools/output.h"
 #include "tools/version.h"
 
 namespace bubblescope {
@@ -27,12 +29,17 @@ class ConfigBelowEnvironment : public CLI::ConfigTOML {
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
     std::vector<CLI::ConfigItem> given = CLI::ConfigTOML::from_config(input);
     std::erase_if(given, [](const CLI::ConfigItem& item) {
-      std::string variable = "BUBBLESCOPE_";
-      for (const char c : item.name)
-        variable += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-      return std::getenv(variable.c_str()) != nullptr;
+      return std::getenv(environment_name(item.name).c_str()) != nullptr;
     });
     return given;
+  }
+};
+
+/// Help without the names of environment variables, which would double its length.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_option_opts(const CLI::Option* option) const override {
+    return option->get_type_name().empty() ? "" : " " + option->get_type_name();
   }
 };
 
@@ -62,16 +69,33 @@ void refuse_unknown(const CLI::App& root, const std::vector<Command>& commands) 
                              : fmt::format("unexpected argument '{}'", word));
 }
 
+/// --help and --version, with one blank line between groups and a newline at the end.
+int print_help(const CLI::App& root, const CLI::Success& success) {
+  std::string text = success.get_name() == "CallForVersion" ? success.what() : root.help();
+  for (auto gap = text.find("\n\n\n"); gap != std::string::npos; gap = text.find("\n\n\n"))
+    text.erase(gap, 1);
+  text.erase(text.find_last_not_of('\n') + 1);
+  write_output("", text + "\n");
+  return kDone;
+}
+
 int run(int argc, char** argv) {
   CLI::App root("Simulates and explains pipeline-parallel training schedules.", "bubblescope");
   GlobalOptions global;
   global.add_to(root);
-  root.set_version_flag("--version", std::string("bubblescope ") + kVersion)->group("General");
-  root.set_config("--config", "", "FILE (TOML) with options by subcommand")->group("General");
+  root.set_version_flag("--version", std::string("bubblescope ") + kVersion, "the version")
+      ->group("General");
+  root.set_config("--config", "", "options from a TOML file, in a [section] a subcommand")
+      ->type_name("FILE")
+      ->group("General");
   root.config_formatter(std::make_shared<ConfigBelowEnvironment>());
-  root.get_formatter()->column_width(26);
+  auto formatter = std::make_shared<HelpFormatter>();
+  constexpr std::size_t kHelpColumn = 26;
+  formatter->column_width(kHelpColumn);
+  root.formatter(formatter);
   root.set_help_flag("-h,--help", "this help; also after a subcommand")->group("General");
   root.allow_extras();
+  root.allow_config_extras(CLI::config_extras_mode::error);
   const std::vector<Command> commands = {add_schedules(root, global), add_order(root, global),
                                          add_simulate(root, global), add_compare(root, global)};
   for (const Command& command : commands)
@@ -83,7 +107,11 @@ int run(int argc, char** argv) {
   try {
     root.parse(argc, argv);
   } catch (const CLI::Success& success) {
-    return root.exit(success);
+    return print_help(root, success);
+  } catch (const CLI::ConfigError& error) {
+    const std::string_view what = error.what();  // "INI was not able to parse order.rankz"
+    throw UsageError(fmt::format("--config: the file has '{}', which is no option of a subcommand",
+                                 what.substr(what.rfind(' ') + 1)));
   } catch (const CLI::ParseError& error) {
     refuse_unknown(root, commands);
     throw UsageError(error.what());

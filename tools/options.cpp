@@ -59,13 +59,18 @@ CostSource named_costs(const std::string& name) {
 
 }  // namespace
 
-CLI::Option* add_option(CLI::App& app, const std::string& names, std::string& value,
-                        const std::string& help) {
-  CLI::Option* option = app.add_option(names, value, help);
-  std::string variable = "BUBBLESCOPE_";
-  for (const char c : option->get_lnames().front())
-    variable += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  return option->envname(variable)->type_name("");
+std::string environment_name(std::string_view option) {
+  std::string name = "BUBBLESCOPE_";
+  for (const char c : option)
+    name += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return name;
+}
+
+void add_option(CLI::App& app, const OptionText& text, std::string& value) {
+  CLI::Option* option = app.add_option(text.names, value, text.help);
+  option->envname(environment_name(option->get_lnames().front()));
+  option->type_name(text.value);
+  option->group(text.group);
 }
 
 std::size_t choose(std::string_view option, std::string_view word,
@@ -78,9 +83,9 @@ std::size_t choose(std::string_view option, std::string_view word,
 }
 
 void GlobalOptions::add_to(CLI::App& app) {
-  add_option(app, "--color", color, "colours: auto|always|never")->group("General");
+  add_option(app, {"--color", "WHEN", "auto, always or never (default: auto)", "General"}, color);
   app.add_flag("-q,--quiet", quiet, "no notes and no progress on stderr")
-      ->envname("BUBBLESCOPE_QUIET")
+      ->envname(environment_name("quiet"))
       ->group("General");
 }
 
@@ -90,9 +95,8 @@ void GlobalOptions::note(std::string_view text) const {
 }
 
 void OutputOptions::add_to(CLI::App& app) {
-  add_option(app, "--format", format, "table|json|csv|md")->group("Output");
-  add_option(app, "-o,--output", path, "FILE to write instead of stdout; .gz compresses")
-      ->group("Output");
+  add_option(app, {"--format", "F", "table, json, csv or md (default: table)", "Output"}, format);
+  add_option(app, {"-o,--output", "FILE", "instead of stdout; .gz compresses", "Output"}, path);
 }
 
 Format OutputOptions::parsed_format() const {
@@ -105,10 +109,10 @@ Color OutputOptions::color(const GlobalOptions& global) const {
 }
 
 void ShapeOptions::add_to(CLI::App& app) {
-  add_option(app, "-p,--ranks", ranks, "N, pipeline ranks")->group("Shape");
-  add_option(app, "-m,--microbatches", microbatches, "N, micro-batches a step, over all pipes")
-      ->group("Shape");
-  add_option(app, "-v,--chunks", chunks, "N, stages that a rank holds per pipe")->group("Shape");
+  add_option(app, {"-p,--ranks", "N", "pipeline ranks", "Shape"}, ranks);
+  add_option(app, {"-m,--microbatches", "N", "micro-batches a step, over all pipes", "Shape"},
+             microbatches);
+  add_option(app, {"-v,--chunks", "N", "stages that a rank holds per pipe", "Shape"}, chunks);
 }
 
 Shape ShapeOptions::shape() const {
@@ -126,35 +130,30 @@ Shape ShapeOptions::shape() const {
         m, v, ops, kMostOps));
   return {.ranks = static_cast<int>(p),
           .microbatches = static_cast<int>(m),
-          .chunks = static_cast<int>(v)};
-}
-
-std::optional<Misfit> ShapeOptions::disagreement(const CatalogueEntry& entry) const {
-  Shape fixed = shape();
-  if (chunks.empty() || fixed.chunks == entry.chunks)
-    return std::nullopt;
-  fixed.chunks = entry.chunks;
-  return Misfit{fmt::format("it has v = {}", entry.chunks), fixed};
+          .chunks = chunks.empty() ? std::nullopt : std::optional(static_cast<int>(v))};
 }
 
 void CostCommandOptions::add_to(CLI::App& app) {
-  const auto add = [&](const char* name, std::string& value, const char* help) {
-    add_option(app, name, value, help)->group("Costs");
+  const auto add = [&](const char* name, const char* word, const char* help, std::string& value) {
+    add_option(app, {name, word, help, "Costs"}, value);
   };
-  add("--costs", costs, "FILE, or NAME of a table: deepseek-v3-h800; a wrong name lists all");
-  add("--forward", forward, "TIME of F");
-  add("--input-grad", input_grad, "TIME of I, the backward for the input");
-  add("--weight-grad", weight_grad, "TIME of W, the backward for the weights");
-  add("--backward", backward, "TIME of B, the full backward (default: I + W)");
-  add("--overlapped", overlapped, "TIME of an F&B pair (default: F + B)");
-  add("--p2p", p2p, "TIME, latency of a message between ranks (default: 0)");
-  add("--bandwidth", bandwidth, "RATE of a link, such as 50GB/s (default: unlimited)");
-  add("--message", message, "SIZE of a message (default: 0)");
-  add("--activation", activation, "SIZE of a micro-batch's activations");
-  add("--weights", weights, "SIZE of weights, gradients and optimizer state");
-  add("--cost-per", per, "rank|stage: times and sizes are for a p-th of the model, or as they stand");
-  add("--overlap", overlap, "auto|given|sum: where the time of an F&B pair comes from");
-  add_option(app, "--comm", comm, "ideal: how messages travel")->group("Costs");
+  add("--costs", "FILE|NAME", "a table, such as deepseek-v3-h800; a wrong name lists all", costs);
+  add("--forward", "TIME", "F: the forward", forward);
+  add("--input-grad", "TIME", "I: the backward for the input", input_grad);
+  add("--weight-grad", "TIME", "W: the backward for the weights", weight_grad);
+  add("--backward", "TIME", "B: the full backward (default: I + W)", backward);
+  add("--overlapped", "TIME", "an F&B pair (default: F + B)", overlapped);
+  add("--p2p", "TIME", "latency of a message between ranks (default: 0)", p2p);
+  add("--bandwidth", "RATE", "of a link, such as 50GB/s (default: unlimited)", bandwidth);
+  add("--message", "SIZE", "of a message (default: 0)", message);
+  add("--activation", "SIZE", "of a micro-batch's activations on a rank", activation);
+  add("--weights", "SIZE", "of a rank's weights, gradients and optimizer state", weights);
+  add("--cost-per", "WHAT",
+      "rank: durations and sizes are for one p-th of the model (default); stage: as they stand", per);
+  add("--overlap", "FROM",
+      "an F&B pair lasts: given, as the costs say; sum, F + B; auto, as given where it is (default)",
+      overlap);
+  add("--comm", "WAY", "how messages travel: ideal (default)", comm);
 }
 
 CostSource CostCommandOptions::by_hand() const {

@@ -16,9 +16,20 @@
 
 namespace bubblescope {
 
-/// An option whose value may also come from the environment: --cost-per from BUBBLESCOPE_COST_PER.
-CLI::Option* add_option(CLI::App& app, const std::string& names, std::string& value,
-                        const std::string& help);
+/// How an option is shown in the help: "--forward TIME    of F".
+struct OptionText {
+  std::string names;
+  std::string value;
+  std::string help;
+  std::string group;
+};
+
+/// Adds an option whose value may also come from the environment: --cost-per from
+/// BUBBLESCOPE_COST_PER.
+void add_option(CLI::App& app, const OptionText& text, std::string& value);
+
+/// The environment's name for an option: "cost-per" gives BUBBLESCOPE_COST_PER.
+std::string environment_name(std::string_view option);
 
 /// The index of `word` in `words`; UsageError, with the nearest one, if it is none of them.
 std::size_t choose(std::string_view option, std::string_view word,
@@ -50,10 +61,8 @@ struct ShapeOptions {
   std::string chunks;
 
   void add_to(CLI::App& app);
-  /// p and m as given, checked; v as given, or 1. UsageError where the ops would be too many.
+  /// As given, checked; UsageError where the ops would be too many to be numbered.
   Shape shape() const;
-  /// The shape for one schedule, which fixes v. A v that disagrees is a misfit.
-  std::optional<Misfit> disagreement(const CatalogueEntry& entry) const;
 };
 
 struct CostCommandOptions {
@@ -67,6 +76,7 @@ struct CostCommandOptions {
   void add_to(CLI::App& app);
   /// Throws UsageError for what is wrong on the command line, Error for what is wrong in a file.
   CostSource source() const;
+  bool are_by_hand() const { return costs.empty(); }
   CostOptions options() const;
   Comm parsed_comm() const;
 

@@ -1,10 +1,7 @@
 // bubblescope order: a schedule's order, for other programs.
 #include <memory>
 
-#include <fmt/format.h>
-
 #include "sim/dependency_graph.h"
-#include "sim/error.h"
 #include "sim/graphviz.h"
 #include "sim/order_export.h"
 #include "tools/command.h"
@@ -24,11 +21,7 @@ struct OrderOptions {
 int run(const OrderOptions& options) {
   const std::size_t to = choose("--to", options.to, {"torch", "json", "dot"});
   const CatalogueEntry& entry = require_schedule(options.name);
-  Shape shape = options.shape.shape();
-  if (const auto misfit = options.shape.disagreement(entry))
-    throw Error(fmt::format("schedule {} at v={}: {}", entry.name, shape.chunks, misfit->reason));
-  shape.chunks = entry.chunks;
-  Schedule schedule = make_schedule(entry, shape);
+  Schedule schedule = make_schedule(entry, options.shape.shape());
   const CostModel costs = free_costs(schedule.placement);
   const DependencyGraph graph = build_graph(lower(std::move(schedule), Comm::Ideal), costs);
   write_output(options.path, to == 0   ? to_torch_csv(graph.schedule())
@@ -46,11 +39,13 @@ Command add_order(CLI::App& root, const GlobalOptions&) {
       ->required()
       ->type_name("");
   options->shape.add_to(*app);
-  add_option(*app, "--to", options->to,
-             "torch|json|dot: PyTorch's compute-only CSV, a bubblescope program, Graphviz")
-      ->group("Output");
-  add_option(*app, "-o,--output", options->path, "FILE to write instead of stdout")
-      ->group("Output");
+  add_option(*app,
+             {"--to", "WHAT",
+              "torch: PyTorch's compute-only CSV (default); json: a bubblescope program; dot: Graphviz",
+              "Output"},
+             options->to);
+  add_option(*app, {"-o,--output", "FILE", "instead of stdout; .gz compresses", "Output"},
+             options->path);
   app->footer(
       "Examples:\n"
       "  bubblescope order dualpipe -p 8 -m 20\n"

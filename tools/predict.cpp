@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "sim/error.h"
+#include "tools/errors.h"
 
 namespace bubblescope {
 namespace {
@@ -25,29 +26,31 @@ void check_memory(const CatalogueEntry& entry, const Shape& shape) {
 
 }  // namespace
 
-Prediction predict(const CatalogueEntry& entry, const ShapeOptions& shape_options,
-                   const CostSource& costs, const CostCommandOptions& options,
-                   Progress& progress) {
-  Shape shape = shape_options.shape();
-  if (const auto misfit = shape_options.disagreement(entry))
-    throw Error(fmt::format("schedule {} at v={}: {}", entry.name, shape.chunks, misfit->reason));
-  shape.chunks = entry.chunks;
-  check_memory(entry, shape);
+Scenario make_scenario(const ShapeOptions& shape, const CostCommandOptions& costs) {
+  return {shape.shape(), costs.source(), costs.are_by_hand(), costs.options(), costs.parsed_comm()};
+}
+
+Prediction predict(const CatalogueEntry& entry, const Scenario& scenario, Progress& progress) {
+  check_memory(entry, scenario.shape);
   progress.now(fmt::format("{}: writing the order", entry.name));
-  Schedule schedule = make_schedule(entry, shape);
-  CostModel model(costs, schedule.placement, options.options());
+  Schedule schedule = make_schedule(entry, scenario.shape);
+  CostModel costs(scenario.costs, schedule.placement, scenario.cost_options);
+  if (scenario.costs_by_hand && !costs.can_add_up(schedule.actions.size()))
+    throw UsageError(fmt::format("the costs given by hand are too large: the times of {} actions "
+                                 "cannot be added up",
+                                 schedule.actions.size()));
   progress.now(fmt::format("{}: building the graph", entry.name));
-  DependencyGraph graph = build_graph(lower(std::move(schedule), options.parsed_comm()),
-                                      std::move(model));
+  DependencyGraph graph = build_graph(lower(std::move(schedule), scenario.comm), std::move(costs));
   progress.now(fmt::format("{}: simulating", entry.name));
   Timeline timeline = simulate(graph);
   return {std::move(graph), std::move(timeline)};
 }
 
-void note_costs(const CostSource& costs, const Shape& shape, const GlobalOptions& global) {
-  if (costs.ranks && *costs.ranks != shape.ranks)
+void note_costs(const Scenario& scenario, const GlobalOptions& global) {
+  const auto made_for = scenario.costs.ranks;
+  if (made_for && *made_for != scenario.shape.ranks)
     global.note(fmt::format("costs '{}' were made for {} ranks and are used as they are for {}",
-                            costs.name, *costs.ranks, shape.ranks));
+                            scenario.costs.name, *made_for, scenario.shape.ranks));
 }
 
 }  // namespace bubblescope

@@ -15,11 +15,22 @@ struct Prediction {
   Timeline timeline;
 };
 
+/// What is predicted: everything but the schedule.
+struct Scenario {
+  Shape shape;
+  CostSource costs;
+  bool costs_by_hand = false;
+  CostOptions cost_options;
+  Comm comm = Comm::Ideal;
+};
+
+/// Reads and checks the words of the command line.
+Scenario make_scenario(const ShapeOptions& shape, const CostCommandOptions& costs);
+
 /// Throws Error where the schedule's constraints, the costs or the machine's memory do not allow it.
-Prediction predict(const CatalogueEntry& entry, const ShapeOptions& shape, const CostSource& costs,
-                   const CostCommandOptions& options, Progress& progress);
+Prediction predict(const CatalogueEntry& entry, const Scenario& scenario, Progress& progress);
 
 /// Tells on stderr what a reader of the figures should know about the costs.
-void note_costs(const CostSource& costs, const Shape& shape, const GlobalOptions& global);
+void note_costs(const Scenario& scenario, const GlobalOptions& global);
 
 }  // namespace bubblescope

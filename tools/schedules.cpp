@@ -29,8 +29,8 @@ std::string view(Format format, Color color) {
   Table table{{{"schedule", Align::Left},
                {"family", Align::Left},
                {"constraints", Align::Left},
-               {"live activations", Align::Left},
-               {"weight copies"},
+               {"live\nactivations", Align::Left},
+               {"weight\ncopies"},
                {"source", Align::Left}}};
   for (const CatalogueEntry& entry : catalogue()) {
     rows.push_back(entry_json(entry));

@@ -23,10 +23,9 @@ std::string figures(const SimulateOptions& options, const GlobalOptions& global)
   const Format format = options.output.parsed_format();
   const Color color = options.output.color(global);
   const CatalogueEntry& entry = require_schedule(options.name);
-  const Shape shape = options.shape.shape();
-  const CostSource costs = options.costs.source();
+  const Scenario scenario = make_scenario(options.shape, options.costs);
   Progress progress(global.quiet);
-  const Prediction prediction = predict(entry, options.shape, costs, options.costs, progress);
+  const Prediction prediction = predict(entry, scenario, progress);
   if (!options.trace.empty()) {
     progress.now("writing the trace");
     OutputFile file(options.trace);
@@ -34,7 +33,7 @@ std::string figures(const SimulateOptions& options, const GlobalOptions& global)
                        [&](std::string_view piece) { file.write(piece); });
     file.commit();
   }
-  note_costs(costs, shape, global);
+  note_costs(scenario, global);
   return simulate_view(report(prediction.graph, prediction.timeline), format, color);
 }
 
@@ -49,9 +48,9 @@ Command add_simulate(CLI::App& root, const GlobalOptions& global) {
   options->shape.add_to(*app);
   options->costs.add_to(*app);
   options->output.add_to(*app);
-  add_option(*app, "--trace", options->trace,
-             "FILE[.gz] for a Chrome trace, which ui.perfetto.dev opens")
-      ->group("Output");
+  add_option(*app,
+             {"--trace", "FILE[.gz]", "a Chrome trace, which ui.perfetto.dev opens", "Output"},
+             options->trace);
   app->footer(
       "Examples:\n"
       "  bubblescope simulate 1f1b -p 4 -m 8 --forward 10us --input-grad 10us --weight-grad 10us\n"

@@ -94,11 +94,24 @@ std::vector<std::string> schedule_names() {
   return names;
 }
 
+std::optional<Misfit> find_misfit(const CatalogueEntry& entry, Shape shape) {
+  auto misfit = entry.misfit(shape);
+  if (shape.chunks && *shape.chunks != entry.chunks) {
+    Shape nearest = misfit ? misfit->nearest : shape;
+    nearest.chunks = entry.chunks;
+    misfit = Misfit{fmt::format("it has v = {}", entry.chunks), nearest};
+  }
+  return misfit;
+}
+
 Schedule make_schedule(const CatalogueEntry& entry, Shape shape) {
-  if (const auto misfit = entry.misfit(shape))
-    throw Error(fmt::format("schedule {} at p={}, m={}: {}; the nearest shape that fits is p={}, m={}",
-                            entry.name, shape.ranks, shape.microbatches, misfit->reason,
-                            misfit->nearest.ranks, misfit->nearest.microbatches));
+  const auto words = [](const Shape& any) {
+    const std::string v = any.chunks ? fmt::format(", v={}", *any.chunks) : "";
+    return fmt::format("p={}, m={}{}", any.ranks, any.microbatches, v);
+  };
+  if (const auto misfit = find_misfit(entry, shape))
+    throw Error(fmt::format("schedule {} at {}: {}; the nearest shape that fits is {}", entry.name,
+                            words(shape), misfit->reason, words(misfit->nearest)));
   Schedule schedule = entry.generate(shape);
   schedule.name = entry.name;
   return schedule;

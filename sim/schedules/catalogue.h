@@ -14,7 +14,8 @@ namespace bubblescope {
 struct Shape {
   int ranks = 0;         ///< p ≥ 1
   int microbatches = 0;  ///< m ≥ 1
-  int chunks = 1;        ///< v: stages that a rank holds per pipe
+  /// v, the stages that a rank holds per pipe; none: as many as the schedule has.
+  std::optional<int> chunks = {};
 };
 
 /// Why a shape is outside a schedule's constraints, and the nearest one inside them.
@@ -32,7 +33,7 @@ struct CatalogueEntry {
   int weight_copies;
   std::string_view source;       ///< Paper, or repository and function.
   int chunks;                    ///< The v that the schedule fixes.
-  /// None where the shape fits. Only called with p, m ≥ 1.
+  /// None where p and m, both ≥ 1, fit.
   std::optional<Misfit> (*misfit)(Shape);
   /// Only called with a shape that fits.
   Schedule (*generate)(Shape);
@@ -44,7 +45,10 @@ std::span<const CatalogueEntry> catalogue();
 const CatalogueEntry* find_schedule(std::string_view name);
 std::vector<std::string> schedule_names();
 
-/// Throws Error, with the reason and the nearest valid shape, where `shape` does not fit.
+/// Why the schedule cannot have `shape`, whose p and m are ≥ 1; none where it can.
+std::optional<Misfit> find_misfit(const CatalogueEntry& entry, Shape shape);
+
+/// Throws Error, with the reason and the nearest valid shape, where there is a misfit.
 Schedule make_schedule(const CatalogueEntry& entry, Shape shape);
 
 }  // namespace bubblescope
