@@ -40,7 +40,7 @@ std::vector<Bubble> find_bubbles(const DependencyGraph& graph, const Timeline& t
     const Span& span = timeline.spans[node];
     if (span.start > before.time) {
       const NodeId blocking = last_to_arrive(graph, timeline, node);
-      const auto cause = !before.started                             ? BubbleCause::WarmUp
+      const auto cause = !before.started                              ? BubbleCause::WarmUp
                          : timeline.spans[blocking].end > before.time ? BubbleCause::Dependency
                                                                       : BubbleCause::Message;
       bubbles.push_back({graph.rank()[node], {before.time, span.start}, cause, node, blocking});
@@ -49,8 +49,11 @@ std::vector<Bubble> find_bubbles(const DependencyGraph& graph, const Timeline& t
   }
   for (std::size_t rank = 0; rank < ranks.size(); ++rank)
     if (ranks[rank].started && ranks[rank].time < step.end)
-      bubbles.push_back({static_cast<Rank>(rank), {ranks[rank].time, step.end}, BubbleCause::Drain,
-                         ranks[rank].node, ranks[rank].node});
+      bubbles.push_back({static_cast<Rank>(rank),
+                         {ranks[rank].time, step.end},
+                         BubbleCause::Drain,
+                         ranks[rank].node,
+                         ranks[rank].node});
   std::stable_sort(bubbles.begin(), bubbles.end(), [](const Bubble& a, const Bubble& b) {
     return std::pair(a.rank, a.span.start) < std::pair(b.rank, b.span.start);
   });

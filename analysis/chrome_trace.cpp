@@ -63,8 +63,9 @@ class TraceWriter {
     for (const auto& [thread, name] : {std::pair(kActions, "actions"), {kBubbles, "bubbles"}}) {
       event(R"("ph":"M","pid":{},"tid":{},"name":"thread_name","args":{{"name":"{}"}})", rank,
             thread, name);
-      event(R"("ph":"M","pid":{0},"tid":{1},"name":"thread_sort_index","args":{{"sort_index":{1}}})",
-            rank, thread);
+      event(
+          R"("ph":"M","pid":{0},"tid":{1},"name":"thread_sort_index","args":{{"sort_index":{1}}})",
+          rank, thread);
     }
   }
 
@@ -153,7 +154,8 @@ class TraceWriter {
   static const char* colour(const Action& action) {
     static constexpr const char* kColours[] = {"rail_response", "thread_state_running", "yellow",
                                                "good"};
-    return action.is_pair() ? "thread_state_iowait" : kColours[static_cast<int>(action.op().kind())];
+    return action.is_pair() ? "thread_state_iowait"
+                            : kColours[static_cast<int>(action.op().kind())];
   }
 
   std::string name(const Bubble& bubble) const {

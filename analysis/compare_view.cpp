@@ -26,9 +26,12 @@ double times_as_long(const Report& report, const Report& best) {
                                        : 1.0;
 }
 
-/// Why `best` takes less time than `next`: the larger of what its ranks save in work and in waiting.
+/// Why `best` takes less time than `next`: the larger of what its ranks save in work and in
+/// waiting.
 std::string reason(const Report& best, const Report& next, TimeUnit unit) {
-  const auto saved = [&](Time RankReport::*figure) { return mean(next, figure) - mean(best, figure); };
+  const auto saved = [&](Time RankReport::*figure) {
+    return mean(next, figure) - mean(best, figure);
+  };
   const Time busy = saved(&RankReport::busy);
   const Time idle = saved(&RankReport::idle);
   if (best.step_time == next.step_time)
@@ -71,14 +74,15 @@ Table table(const Comparison& comparison) {
   bool best_is_ahead = true;
   for (const Report& report : results) {
     const bool fit = fits(report, comparison.limit);
-    Table::Row row{{report.schedule, unit.format(report.step_time),
-                    fmt::format("{:.3f}", times_as_long(report, results.front())),
-                    format_percent(report.bubble_fraction), format_percent(report.bubble_overhead),
-                    format_percent(report.span_bubble),
-                    unit.format(mean(report, &RankReport::exposed_comm)),
-                    std::to_string(report.peak_live_activations),
-                    std::to_string(report.weight_copies)},
-                   !fit ? Emphasis::Faint : best_is_ahead ? Emphasis::Strong : Emphasis::None};
+    Table::Row row{
+        {report.schedule, unit.format(report.step_time),
+         fmt::format("{:.3f}", times_as_long(report, results.front())),
+         format_percent(report.bubble_fraction), format_percent(report.bubble_overhead),
+         format_percent(report.span_bubble), unit.format(mean(report, &RankReport::exposed_comm)),
+         std::to_string(report.peak_live_activations), std::to_string(report.weight_copies)},
+        !fit            ? Emphasis::Faint
+        : best_is_ahead ? Emphasis::Strong
+                        : Emphasis::None};
     if (sized)
       row.cells.push_back(report.peak_memory ? format_bytes(*report.peak_memory) : "unknown");
     if (limited)
@@ -165,14 +169,14 @@ std::string compare_view(const Comparison& comparison, Format format, Color colo
   if (format == Format::Csv)
     return csv(comparison);
   const bool markdown = format == Format::Markdown;
-  std::string text = markdown
-                         ? "## " + title(comparison) + "\n\n" + to_markdown(table(comparison))
-                         : title(comparison) + "\n\n" + to_text(table(comparison), color);
+  std::string text = markdown ? "## " + title(comparison) + "\n\n" + to_markdown(table(comparison))
+                              : title(comparison) + "\n\n" + to_text(table(comparison), color);
   text += "\n";
   const std::string bullet = markdown ? "- " : "";
   for (const Skipped& skipped : comparison.skipped)
-    text += bullet + emphasize(fmt::format("skipped {}: {}", skipped.schedule, skipped.reason),
-                               Emphasis::Faint, markdown ? Color::Off : color) +
+    text += bullet +
+            emphasize(fmt::format("skipped {}: {}", skipped.schedule, skipped.reason),
+                      Emphasis::Faint, markdown ? Color::Off : color) +
             "\n";
   text += bullet + emphasize("verdict:", Emphasis::Strong, markdown ? Color::Off : color) + " " +
           verdict(comparison) + "\n";

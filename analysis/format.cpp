@@ -129,7 +129,9 @@ std::string TimeUnit::format(Time time) const {
                            : fmt::format("{:.3f} {}", value, name_);
 }
 
-std::string format_percent(double fraction) { return fmt::format("{:.2f} %", fraction * 100); }
+std::string format_percent(double fraction) {
+  return fmt::format("{:.2f} %", fraction * 100);
+}
 
 std::string format_bytes(Bytes bytes) {
   static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};

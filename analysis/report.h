@@ -1,4 +1,5 @@
-// The figures of one run: how long, how idle, how full. The formulas are those of README, "Metrics".
+// The figures of one run: how long, how idle, how full. The formulas are those of README,
+// "Metrics".
 #pragma once
 
 #include <optional>
@@ -12,10 +13,10 @@ namespace bubblescope {
 
 struct RankReport {
   Rank rank = 0;
-  Time busy{};          ///< Time in which it executes an action.
-  Time idle{};          ///< Step time − busy.
-  Time span{};          ///< Its last end − its first start.
-  Time exposed_comm{};  ///< Time in which it communicates and does not compute.
+  Time busy{};                    ///< Time in which it executes an action.
+  Time idle{};                    ///< Step time − busy.
+  Time span{};                    ///< Its last end − its first start.
+  Time exposed_comm{};            ///< Time in which it communicates and does not compute.
   int peak_live_activations = 0;  ///< Along its order: +1 at F, −1 after W or B; a pair's F first.
   std::optional<Bytes> peak_memory;  ///< Weights + live activations; none where sizes are unknown.
 };
@@ -26,14 +27,14 @@ struct Report {
   int microbatches = 0;
   int chunks = 0;
   Comm comm = Comm::Ideal;
-  Time step_time{};           ///< Last end − first start over all ranks.
-  double bubble_fraction = 0;  ///< Σ idle / (ranks × step time)
-  double bubble_overhead = 0;  ///< Σ idle / Σ busy
-  double span_bubble = 0;      ///< Largest over ranks of (span − busy) / span.
-  int peak_live_activations = 0;      ///< Largest over ranks, in activations of a stage.
-  double peak_activation_share = 0;   ///< The same in p-ths of the model.
+  Time step_time{};                       ///< Last end − first start over all ranks.
+  double bubble_fraction = 0;             ///< Σ idle / (ranks × step time)
+  double bubble_overhead = 0;             ///< Σ idle / Σ busy
+  double span_bubble = 0;                 ///< Largest over ranks of (span − busy) / span.
+  int peak_live_activations = 0;          ///< Largest over ranks, in activations of a stage.
+  double peak_activation_share = 0;       ///< The same in p-ths of the model.
   std::optional<Bytes> peak_memory = {};  ///< Largest over ranks.
-  int weight_copies = 0;              ///< Copies of the model's weights over all ranks.
+  int weight_copies = 0;                  ///< Copies of the model's weights over all ranks.
   std::vector<RankReport> per_rank = {};  ///< [rank]
 };
 

@@ -38,10 +38,10 @@ Table rank_table(const Report& report) {
   if (report.peak_memory)
     table.columns.push_back({"peak\nmemory"});
   for (const RankReport& rank : report.per_rank) {
-    table.rows.push_back({{std::to_string(rank.rank), unit.format(rank.busy),
-                           unit.format(rank.idle), unit.format(rank.span),
-                           unit.format(rank.exposed_comm),
-                           std::to_string(rank.peak_live_activations)}});
+    table.rows.push_back(
+        {{std::to_string(rank.rank), unit.format(rank.busy), unit.format(rank.idle),
+          unit.format(rank.span), unit.format(rank.exposed_comm),
+          std::to_string(rank.peak_live_activations)}});
     if (report.peak_memory)
       table.rows.back().cells.push_back(memory(rank.peak_memory));
   }
@@ -69,8 +69,8 @@ std::string simulate_view(const Report& report, Format format, Color color) {
     case Format::Table:
       break;
   }
-  return emphasize(title, Emphasis::Strong, color) + "\n\n" + to_text(summary_table(report), color) +
-         "\n" + to_text(rank_table(report), color);
+  return emphasize(title, Emphasis::Strong, color) + "\n\n" +
+         to_text(summary_table(report), color) + "\n" + to_text(rank_table(report), color);
 }
 
 }  // namespace bubblescope

@@ -10,9 +10,9 @@ namespace bubblescope {
 
 /// An edge runs from a node to one that it depends on.
 struct BoostGraph {
-  using Csr = boost::compressed_sparse_row_graph<boost::directedS, boost::no_property,
-                                                 boost::no_property, boost::no_property,
-                                                 std::uint32_t, std::uint32_t>;
+  using Csr =
+      boost::compressed_sparse_row_graph<boost::directedS, boost::no_property, boost::no_property,
+                                         boost::no_property, std::uint32_t, std::uint32_t>;
   Csr csr;
 };
 

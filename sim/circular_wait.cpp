@@ -62,8 +62,8 @@ class StuckActions {
       if (op.kind() == OpKind::BackwardWeight)
         return;
       const bool backward = op.kind() != OpKind::Forward;
-      const auto neighbour = backward ? schedule_.placement.after(op.stage())
-                                      : schedule_.placement.before(op.stage());
+      const auto neighbour =
+          backward ? schedule_.placement.after(op.stage()) : schedule_.placement.before(op.stage());
       if (!neighbour)
         return;
       if (const auto producer = producer_[output(*neighbour, backward, op.microbatch())];
@@ -92,13 +92,13 @@ std::vector<std::uint32_t> components(const StuckActions& stuck) {
   for (std::uint32_t node = 0; node < stuck.size(); ++node) {
     if (const auto before = stuck.before(node))
       edges.emplace_back(node, *before);
-    stuck.for_each_producer(node, [&](std::uint32_t producer) { edges.emplace_back(node, producer); });
+    stuck.for_each_producer(node,
+                            [&](std::uint32_t producer) { edges.emplace_back(node, producer); });
   }
   const BoostGraph::Csr graph(boost::edges_are_sorted, edges.begin(), edges.end(), stuck.size());
   std::vector<std::uint32_t> component(stuck.size());
   boost::strong_components(
-      graph, boost::make_iterator_property_map(component.begin(),
-                                               get(boost::vertex_index, graph)));
+      graph, boost::make_iterator_property_map(component.begin(), get(boost::vertex_index, graph)));
   return component;
 }
 
@@ -107,7 +107,10 @@ std::vector<std::uint32_t> components(const StuckActions& stuck) {
 class CircleSearch {
  public:
   explicit CircleSearch(const StuckActions& stuck)
-      : stuck_(stuck), component_(components(stuck)), distance_(stuck.size()), from_(stuck.size()) {}
+      : stuck_(stuck),
+        component_(components(stuck)),
+        distance_(stuck.size()),
+        from_(stuck.size()) {}
 
   /// The nodes of a shortest circle, each waiting for, or coming after, the next.
   std::vector<std::uint32_t> shortest() {

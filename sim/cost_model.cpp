@@ -14,7 +14,9 @@ std::int64_t divide_rounded(std::int64_t value, int divisor) {
   return (value + divisor / 2) / divisor;
 }
 
-Time divide_rounded(Time value, int divisor) { return Time(divide_rounded(value.count(), divisor)); }
+Time divide_rounded(Time value, int divisor) {
+  return Time(divide_rounded(value.count(), divisor));
+}
 
 template <typename T>
 std::optional<T> divide_rounded(std::optional<T> value, int divisor) {
@@ -56,15 +58,16 @@ CostModel::CostModel(const CostSource& source, const Placement& placement, CostO
     const auto position = static_cast<std::size_t>(stage % placement.depth);
     const StageCost& given = source.stages[source.stage_by_stage ? position : 0];
     if (options.overlap == Overlap::Given && !given.overlapped)
-      throw Error(fmt::format("{}: the costs give no time for an overlapped F&B pair", source.name));
+      throw Error(
+          fmt::format("{}: the costs give no time for an overlapped F&B pair", source.name));
     const StageCost cost = divided ? divide(given, placement.chunks()) : given;
     const Time backward = cost.backward.value_or(cost.input_grad + cost.weight_grad);
     costs_.push_back(cost);
     compute_.insert(compute_.end(), {cost.forward, cost.input_grad, cost.weight_grad, backward});
-    outside_pair_.insert(outside_pair_.end(),
-                         {cost.forward + cost.exposed_forward,
-                          cost.input_grad + cost.exposed_input_grad, cost.weight_grad,
-                          backward + cost.exposed_input_grad});
+    outside_pair_.insert(
+        outside_pair_.end(),
+        {cost.forward + cost.exposed_forward, cost.input_grad + cost.exposed_input_grad,
+         cost.weight_grad, backward + cost.exposed_input_grad});
   }
 }
 
@@ -98,12 +101,12 @@ Time CostModel::message_time(const Op& producer) const {
 
 bool CostModel::can_add_up(std::size_t actions) const {
   constexpr double kLongestStep = 4e18;  // ns; a Time holds 9.2e18
-  Time longest{};                        // no action of one or two stages takes more than twice this
+  Time longest{};  // no action of one or two stages takes more than twice this
   Time message{};
   for (Stage stage = 0; stage < static_cast<Stage>(costs_.size()); ++stage) {
     Time sum = cost(stage).overlapped.value_or(Time::zero());
-    for (const OpKind kind : {OpKind::Forward, OpKind::BackwardInput, OpKind::BackwardWeight,
-                              OpKind::Backward})
+    for (const OpKind kind :
+         {OpKind::Forward, OpKind::BackwardInput, OpKind::BackwardWeight, OpKind::Backward})
       sum += duration(Op(kind, stage, 0));
     longest = std::max(longest, sum);
     message = std::max(message, message_time(Op(OpKind::Forward, stage, 0)));

@@ -23,9 +23,10 @@ struct StageCost {
   Time exposed_forward{};
   Time exposed_input_grad{};
   std::optional<Bytes> activation = {};  ///< Born at F, gone after W or B.
-  std::optional<Bytes> activation_after_input_grad = {};  ///< Left between I and W. Default: all of it.
+  std::optional<Bytes> activation_after_input_grad =
+      {};                             ///< Left between I and W. Default: all of it.
   std::optional<Bytes> weights = {};  ///< Parameters, gradients, optimizer state, buffers.
-  Bytes message = 0;             ///< What a stage sends: an activation, or its gradient.
+  Bytes message = 0;                  ///< What a stage sends: an activation, or its gradient.
 };
 
 /// A message takes latency + bytes / bandwidth.
@@ -37,8 +38,8 @@ struct Link {
 /// Costs before they are laid over a schedule's stages: one StageCost for all stages, which stands
 /// for one p-th of the model, or one for each stage of a pipe.
 struct CostSource {
-  std::string name = {};        ///< As asked for: "deepseek-v3-h800", a file, or "by hand".
-  std::string description = {}; ///< Where the numbers come from.
+  std::string name = {};          ///< As asked for: "deepseek-v3-h800", a file, or "by hand".
+  std::string description = {};   ///< Where the numbers come from.
   std::optional<int> ranks = {};  ///< How many ranks the numbers were made for.
   std::optional<double> layers_per_stage = {};
   bool stage_by_stage = false;

@@ -15,8 +15,8 @@ namespace {
 constexpr std::size_t kNothing = std::numeric_limits<std::size_t>::max();
 
 /// Runs the orders of all ranks as far as each can go, again and again, and numbers the actions as
-/// they become possible. A rank that has to wait is woken by the output it waits for; the rank woken
-/// last goes on first, while what it needs is still in a cache.
+/// they become possible. A rank that has to wait is woken by the output it waits for; the rank
+/// woken last goes on first, while what it needs is still in a cache.
 class Numbering {
  public:
   Numbering(const Schedule& schedule, const CostModel& costs, DependencyGraph::Parts& out)
@@ -24,8 +24,8 @@ class Numbering {
         costs_(costs),
         out_(out),
         ranks_(static_cast<std::size_t>(schedule.placement.ranks)),
-        row_length_(padded(static_cast<std::size_t>(schedule.microbatches))),
-        node_of_output_(2 * static_cast<std::size_t>(schedule.placement.stages()) * row_length_) {
+        microbatches_(static_cast<std::size_t>(schedule.microbatches)),
+        node_of_output_(2 * static_cast<std::size_t>(schedule.placement.stages()) * microbatches_) {
     for (Stage stage = 0; stage < schedule.placement.stages(); ++stage)
       for (std::uint32_t kind = 0; kind < kOpKinds; ++kind)
         ports_.push_back(ports(Op(static_cast<OpKind>(kind), stage, 0)));
@@ -72,19 +72,13 @@ class Numbering {
   };
 
   struct RankState {
-    std::size_t next = 0;                // index of its next action
-    std::size_t blocked_on = kNothing;   // the output that this action lacks
-    std::uint32_t last_node = kNotYet;   // the action before
+    std::size_t next = 0;               // index of its next action
+    std::size_t blocked_on = kNothing;  // the output that this action lacks
+    std::uint32_t last_node = kNotYet;  // the action before
   };
 
-  /// Rows of a power of two would all fall into the same few sets of a cache.
-  static std::size_t padded(std::size_t length) {
-    constexpr std::size_t kLine = 64 / sizeof(std::uint32_t);
-    return (length / kLine + 2) * kLine;
-  }
-
   std::size_t first_output(Stage stage, bool backward) const {
-    return (2 * static_cast<std::size_t>(stage) + (backward ? 1 : 0)) * row_length_;
+    return (2 * static_cast<std::size_t>(stage) + (backward ? 1 : 0)) * microbatches_;
   }
 
   Ports ports(Op op) const {
@@ -183,10 +177,10 @@ class Numbering {
   const Schedule& schedule_;
   const CostModel& costs_;
   DependencyGraph::Parts& out_;
-  std::vector<Ports> ports_;                   // [stage_and_kind]
-  std::vector<RankState> ranks_;               // [rank]
-  std::vector<Rank> ready_;                    // a stack of ranks that can go on
-  std::size_t row_length_;                     // outputs of one stage and direction
+  std::vector<Ports> ports_;      // [stage_and_kind]
+  std::vector<RankState> ranks_;  // [rank]
+  std::vector<Rank> ready_;       // a stack of ranks that can go on
+  std::size_t microbatches_;
   std::vector<std::uint32_t> node_of_output_;  // [output]
   NodeId nodes_ = 0;
   EdgeId edges_ = 0;
@@ -222,9 +216,10 @@ std::span<const NodeId> DependencyGraph::producer() const {
 DependencyGraph build_graph(Program program, CostModel costs) {
   const std::size_t actions = program.schedule.actions.size();
   if (!costs.can_add_up(actions))
-    throw Error(fmt::format("schedule {}: the costs are too large: the times of {} actions cannot be "
-                            "added up",
-                            program.schedule.name, actions));
+    throw Error(
+        fmt::format("schedule {}: the costs are too large: the times of {} actions cannot be "
+                    "added up",
+                    program.schedule.name, actions));
   DependencyGraph::Parts parts{.program = std::move(program), .costs = std::move(costs)};
   Numbering(parts.program.schedule, parts.costs, parts).run();
   return DependencyGraph(std::move(parts));

@@ -4,10 +4,9 @@
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <sys/mman.h>
 #include <utility>
 #include <vector>
-
-#include <sys/mman.h>
 
 namespace bubblescope {
 

@@ -25,8 +25,7 @@ std::string reason(const json::exception& exception) {
   if (const auto end = text.find("] "); text.starts_with('[') && end != std::string_view::npos)
     text.remove_prefix(end + 2);
   constexpr std::size_t kLongest = 200;
-  return text.size() <= kLongest ? std::string(text)
-                                 : std::string(text.substr(0, kLongest)) + " …";
+  return text.size() <= kLongest ? std::string(text) : std::string(text.substr(0, kLongest)) + " …";
 }
 
 /// A value as an error message quotes it.
@@ -121,7 +120,9 @@ double ObjectReader::checked_number(const std::string& key, const json& value) c
   return value.get<double>();
 }
 
-double ObjectReader::number(const std::string& key) { return checked_number(key, require(key)); }
+double ObjectReader::number(const std::string& key) {
+  return checked_number(key, require(key));
+}
 
 std::optional<double> ObjectReader::optional_number(const std::string& key) {
   const json* value = find(key);
@@ -136,8 +137,7 @@ std::optional<std::int64_t> ObjectReader::optional_integer(const std::string& ke
   const double number = checked_number(key, *value);
   if (number != std::floor(number) || number > kLargest)
     fail(key, fmt::format("expected a whole number, got {}", quoted(*value)));
-  return value->is_number_float() ? static_cast<std::int64_t>(number)
-                                  : value->get<std::int64_t>();
+  return value->is_number_float() ? static_cast<std::int64_t>(number) : value->get<std::int64_t>();
 }
 
 std::optional<ObjectReader> ObjectReader::optional_object(const std::string& key) {

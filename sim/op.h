@@ -18,7 +18,9 @@ enum class OpKind : std::uint8_t {
 };
 constexpr std::uint32_t kOpKinds = 4;
 
-constexpr char letter(OpKind kind) { return "FIWB"[static_cast<int>(kind)]; }
+constexpr char letter(OpKind kind) {
+  return "FIWB"[static_cast<int>(kind)];
+}
 
 /// What is kept for one micro-batch changes by this many activations: +1 at F, −1 after W or B.
 constexpr int live_activation_change(OpKind kind) {
@@ -31,7 +33,8 @@ class Op {
  public:
   Op() = default;
   constexpr Op(OpKind kind, Stage stage, MicroBatch microbatch)
-      : stage_and_kind_(static_cast<std::uint32_t>(stage) * kOpKinds + static_cast<std::uint32_t>(kind)),
+      : stage_and_kind_(static_cast<std::uint32_t>(stage) * kOpKinds +
+                        static_cast<std::uint32_t>(kind)),
         microbatch_(microbatch) {}
 
   constexpr OpKind kind() const { return static_cast<OpKind>(stage_and_kind_ % kOpKinds); }

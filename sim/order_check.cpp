@@ -103,7 +103,7 @@ class OrderChecker {
         continue;
       const Stage stage = stages_of_rank_[static_cast<std::size_t>(rank)][i / per_pipe_];
       const auto microbatch = static_cast<MicroBatch>(i % per_pipe_) + first_microbatch(stage);
-      const char* missing = (done_[i] & kForward) == 0      ? "its F"
+      const char* missing = (done_[i] & kForward) == 0     ? "its F"
                             : (done_[i] & kInputGrad) == 0 ? "its B, or I and W"
                                                            : "its W";
       fail(rank, fmt::format("micro-batch {} on stage {} lacks {}", microbatch, stage, missing));

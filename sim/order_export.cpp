@@ -10,7 +10,8 @@ namespace bubblescope {
 namespace {
 
 void append(fmt::memory_buffer& text, const Op& op) {
-  fmt::format_to(std::back_inserter(text), "{}{}{}", op.stage(), letter(op.kind()), op.microbatch());
+  fmt::format_to(std::back_inserter(text), "{}{}{}", op.stage(), letter(op.kind()),
+                 op.microbatch());
 }
 
 void append(fmt::memory_buffer& text, const Action& action) {
@@ -59,8 +60,8 @@ std::string to_program_json(const Program& program) {
     text.append(std::string_view(rank == 0 ? "\n    [" : ",\n    ["));
     bool first = true;
     for (const Action& action : schedule.order(rank)) {
-      text.append(std::string_view(std::exchange(first, false) ? "{\"action\": \""
-                                                               : ", {\"action\": \""));
+      text.append(
+          std::string_view(std::exchange(first, false) ? "{\"action\": \"" : ", {\"action\": \""));
       append(text, action);
       text.append(std::string_view("\"}"));
     }

@@ -14,8 +14,8 @@ namespace bubblescope {
 struct Placement {
   int ranks = 0;
   int pipes = 0;
-  int depth = 0;                             ///< Stages of one pipe.
-  std::vector<Rank> rank_of_stage = {};  ///< [pipes · depth]
+  int depth = 0;                                    ///< Stages of one pipe.
+  std::vector<Rank> rank_of_stage = {};             ///< [pipes · depth]
   std::vector<std::int32_t> weights_of_stage = {};  ///< [pipes · depth], each 0 … depth−1
 
   int stages() const { return pipes * depth; }

@@ -17,7 +17,7 @@ struct Span {
 
 /// When each node of a DependencyGraph ran. Simulated and measured ones are alike, so they compare.
 struct Timeline {
-  std::string source;       ///< "simulated", or what measured it.
+  std::string source;     ///< "simulated", or what measured it.
   FlatArray<Span> spans;  ///< [NodeId]
 };
 

@@ -52,8 +52,9 @@ Comparison compare(const CompareOptions& options, const Scenario& scenario, Prog
   sort_best_first(comparison.results);
   if (comparison.limit.bytes && !comparison.results.empty() &&
       !comparison.results.front().peak_memory)
-    throw UsageError("--memory-limit in bytes needs costs that tell sizes: --activation and "
-                     "--weights, or activation_bytes and weight_bytes in a cost file");
+    throw UsageError(
+        "--memory-limit in bytes needs costs that tell sizes: --activation and "
+        "--weights, or activation_bytes and weight_bytes in a cost file");
   return comparison;
 }
 

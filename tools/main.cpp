@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <exception>
 #include <istream>
+#include <malloc.h>
 #include <memory>
 #include <new>
 #include <string>
@@ -10,7 +11,6 @@
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <malloc.h>
 
 #include "sim/error.h"
 #include "sim/nearest.h"
@@ -65,8 +65,9 @@ void refuse_unknown(const CLI::App& root, const std::vector<Command>& commands) 
   const std::string name = word.substr(0, word.find('='));
   if (root.get_subcommands().empty() && !is_option)
     throw UsageError(fmt::format("there is no subcommand '{}'{}", name, did_you_mean(name, known)));
-  throw UsageError(is_option ? fmt::format("there is no option {}{}", name, did_you_mean(name, known))
-                             : fmt::format("unexpected argument '{}'", word));
+  throw UsageError(is_option
+                       ? fmt::format("there is no option {}{}", name, did_you_mean(name, known))
+                       : fmt::format("unexpected argument '{}'", word));
 }
 
 /// --help and --version, with one blank line between groups and a newline at the end.

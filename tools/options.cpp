@@ -118,8 +118,8 @@ void ShapeOptions::add_to(CLI::App& app) {
 Shape ShapeOptions::shape() const {
   constexpr Range kCount = {1, std::numeric_limits<int>::max()};
   if (ranks.empty() || microbatches.empty())
-    throw UsageError(fmt::format("{} is required", ranks.empty() ? "-p/--ranks"
-                                                                 : "-m/--microbatches"));
+    throw UsageError(
+        fmt::format("{} is required", ranks.empty() ? "-p/--ranks" : "-m/--microbatches"));
   const std::int64_t p = parse_count({"-p/--ranks", ranks}, kCount);
   const std::int64_t m = parse_count({"-m/--microbatches", microbatches}, kCount);
   const std::int64_t v = chunks.empty() ? 1 : parse_count({"-v/--chunks", chunks}, kCount);
@@ -149,9 +149,11 @@ void CostCommandOptions::add_to(CLI::App& app) {
   add("--activation", "SIZE", "of a micro-batch's activations on a rank", activation);
   add("--weights", "SIZE", "of a rank's weights, gradients and optimizer state", weights);
   add("--cost-per", "WHAT",
-      "rank: durations and sizes are for one p-th of the model (default); stage: as they stand", per);
+      "rank: durations and sizes are for one p-th of the model (default); stage: as they stand",
+      per);
   add("--overlap", "FROM",
-      "an F&B pair lasts: given, as the costs say; sum, F + B; auto, as given where it is (default)",
+      "an F&B pair lasts: given, as the costs say; sum, F + B; auto, as given where it is "
+      "(default)",
       overlap);
   add("--comm", "WAY", "how messages travel: ideal (default)", comm);
 }
@@ -161,9 +163,10 @@ CostSource CostCommandOptions::by_hand() const {
                                       {"--input-grad", &input_grad},
                                       {"--weight-grad", &weight_grad}})
     if (value->empty())
-      throw UsageError(fmt::format("{} is required where costs are given by hand; or take a table "
-                                   "with --costs",
-                                   option));
+      throw UsageError(
+          fmt::format("{} is required where costs are given by hand; or take a table "
+                      "with --costs",
+                      option));
   CostSource source{.name = "by hand", .description = "the command line"};
   StageCost stage;
   stage.forward = parse_time({"--forward", forward});
@@ -230,9 +233,8 @@ const CatalogueEntry& require_schedule(std::string_view name) {
 MemoryLimit parse_memory_limit(const std::string& text) {
   if (text.empty())
     return {};
-  const bool is_number = std::all_of(text.begin(), text.end(), [](unsigned char c) {
-    return std::isdigit(c) != 0;
-  });
+  const bool is_number =
+      std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
   constexpr Range kCount = {1, std::numeric_limits<int>::max()};
   if (is_number)
     return {.live_activations = static_cast<int>(parse_count({"--memory-limit", text}, kCount))};

@@ -39,11 +39,12 @@ Command add_order(CLI::App& root, const GlobalOptions&) {
       ->required()
       ->type_name("");
   options->shape.add_to(*app);
-  add_option(*app,
-             {"--to", "WHAT",
-              "torch: PyTorch's compute-only CSV (default); json: a bubblescope program; dot: Graphviz",
-              "Output"},
-             options->to);
+  add_option(
+      *app,
+      {"--to", "WHAT",
+       "torch: PyTorch's compute-only CSV (default); json: a bubblescope program; dot: Graphviz",
+       "Output"},
+      options->to);
   add_option(*app, {"-o,--output", "FILE", "instead of stdout; .gz compresses", "Output"},
              options->path);
   app->footer(

@@ -6,12 +6,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <utility>
-
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
+
+#include <fmt/format.h>
 #include <zlib.h>
 
 #include "sim/error.h"

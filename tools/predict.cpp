@@ -1,9 +1,9 @@
 #include "tools/predict.h"
 
+#include <unistd.h>
 #include <utility>
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include "sim/error.h"
 #include "tools/errors.h"
@@ -15,13 +15,13 @@ namespace {
 void check_memory(const CatalogueEntry& entry, const Shape& shape) {
   constexpr double kBytesPerOp = 100;  // measured: tests/bench prints bytes a node
   const double needed = kBytesPerOp * 3 * shape.ranks * static_cast<double>(shape.microbatches);
-  const double present = static_cast<double>(sysconf(_SC_PHYS_PAGES)) *
-                         static_cast<double>(sysconf(_SC_PAGE_SIZE));
+  const double present =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
   if (needed > present)
-    throw Error(fmt::format("schedule {} at p={}, m={} would need up to {:.0f} GiB of memory; this "
-                            "machine has {:.0f} GiB",
-                            entry.name, shape.ranks, shape.microbatches, needed / (1U << 30U),
-                            present / (1U << 30U)));
+    throw Error(fmt::format(
+        "schedule {} at p={}, m={} would need up to {:.0f} GiB of memory; this "
+        "machine has {:.0f} GiB",
+        entry.name, shape.ranks, shape.microbatches, needed / (1U << 30U), present / (1U << 30U)));
 }
 
 }  // namespace
@@ -36,9 +36,10 @@ Prediction predict(const CatalogueEntry& entry, const Scenario& scenario, Progre
   Schedule schedule = make_schedule(entry, scenario.shape);
   CostModel costs(scenario.costs, schedule.placement, scenario.cost_options);
   if (scenario.costs_by_hand && !costs.can_add_up(schedule.actions.size()))
-    throw UsageError(fmt::format("the costs given by hand are too large: the times of {} actions "
-                                 "cannot be added up",
-                                 schedule.actions.size()));
+    throw UsageError(
+        fmt::format("the costs given by hand are too large: the times of {} actions "
+                    "cannot be added up",
+                    schedule.actions.size()));
   progress.now(fmt::format("{}: building the graph", entry.name));
   DependencyGraph graph = build_graph(lower(std::move(schedule), scenario.comm), std::move(costs));
   progress.now(fmt::format("{}: simulating", entry.name));

@@ -27,7 +27,8 @@ struct Scenario {
 /// Reads and checks the words of the command line.
 Scenario make_scenario(const ShapeOptions& shape, const CostCommandOptions& costs);
 
-/// Throws Error where the schedule's constraints, the costs or the machine's memory do not allow it.
+/// Throws Error where the schedule's constraints, the costs or the machine's memory do not allow
+/// it.
 Prediction predict(const CatalogueEntry& entry, const Scenario& scenario, Progress& progress);
 
 /// Tells on stderr what a reader of the figures should know about the costs.

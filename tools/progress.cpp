@@ -1,10 +1,10 @@
 #include "tools/progress.h"
 
 #include <cstdio>
+#include <unistd.h>
 #include <utility>
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 namespace bubblescope {
 

@@ -19,15 +19,9 @@ struct Unit {
 };
 
 constexpr Unit kTimes[] = {{"ns", 1e-3}, {"us", 1}, {"µs", 1}, {"ms", 1e3}, {"s", 1e6}};
-constexpr Unit kSizes[] = {{"B", 1},
-                           {"KB", 1e3},
-                           {"MB", 1e6},
-                           {"GB", 1e9},
-                           {"TB", 1e12},
-                           {"KiB", 1024.0},
-                           {"MiB", 1048576.0},
-                           {"GiB", 1073741824.0},
-                           {"TiB", 1099511627776.0}};
+constexpr Unit kSizes[] = {{"B", 1},           {"KB", 1e3},           {"MB", 1e6},
+                           {"GB", 1e9},        {"TB", 1e12},          {"KiB", 1024.0},
+                           {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"TiB", 1099511627776.0}};
 
 [[noreturn]] void fail(Quantity quantity, std::string_view expected) {
   throw UsageError(fmt::format("{}: expected {}, got '{}'", quantity.option, expected,
@@ -63,7 +57,8 @@ std::int64_t parse_count(Quantity quantity, Range range) {
 }
 
 Time parse_time(Quantity quantity) {
-  const double microseconds = parse(quantity, kTimes, "a time with its unit, such as 601us or 1.5ms");
+  const double microseconds =
+      parse(quantity, kTimes, "a time with its unit, such as 601us or 1.5ms");
   try {
     return time_from_us(microseconds);
   } catch (const Error& error) {

@@ -10,7 +10,9 @@
 namespace bubblescope {
 namespace {
 
-std::optional<Misfit> fits_all(Shape) { return std::nullopt; }
+std::optional<Misfit> fits_all(Shape) {
+  return std::nullopt;
+}
 
 constexpr CatalogueEntry kCatalogue[] = {
     {.name = "gpipe",
@@ -79,7 +81,9 @@ constexpr CatalogueEntry kCatalogue[] = {
 
 }  // namespace
 
-std::span<const CatalogueEntry> catalogue() { return kCatalogue; }
+std::span<const CatalogueEntry> catalogue() {
+  return kCatalogue;
+}
 
 const CatalogueEntry* find_schedule(std::string_view name) {
   const auto* found = std::find_if(std::begin(kCatalogue), std::end(kCatalogue),

@@ -31,8 +31,8 @@ struct CatalogueEntry {
   std::string_view constraints;  ///< On p, m and v, for people.
   std::string_view peak;         ///< Peak live activations of the fullest rank, as a formula.
   int weight_copies;
-  std::string_view source;       ///< Paper, or repository and function.
-  int chunks;                    ///< The v that the schedule fixes.
+  std::string_view source;  ///< Paper, or repository and function.
+  int chunks;               ///< The v that the schedule fixes.
   /// None where p and m, both ≥ 1, fit.
   std::optional<Misfit> (*misfit)(Shape);
   /// Only called with a shape that fits.

@@ -86,9 +86,7 @@ class RankOrder {
     return {kind, pipe * ranks_ + position, first + done[direction]++};
   }
 
-  void forward(int direction) {
-    order_.append(next(OpKind::Forward, direction, forwards_));
-  }
+  void forward(int direction) { order_.append(next(OpKind::Forward, direction, forwards_)); }
 
   void backward(int direction, bool split) {
     const OpKind kind = split ? OpKind::BackwardInput : OpKind::Backward;

@@ -12,8 +12,8 @@ template <typename WarmUp>
 Schedule forwards_ahead(Shape shape, WarmUp&& warm_up) {
   Schedule schedule{.microbatches = shape.microbatches,
                     .placement = loop_placement({.ranks = shape.ranks, .chunks = 1})};
-  const auto ops = 2 * static_cast<std::size_t>(shape.ranks) *
-                   static_cast<std::size_t>(shape.microbatches);
+  const auto ops =
+      2 * static_cast<std::size_t>(shape.ranks) * static_cast<std::size_t>(shape.microbatches);
   OrderWriter order(schedule, ops);
   for (Rank rank = 0; rank < shape.ranks; ++rank) {
     const int ahead = std::min(warm_up(rank), shape.microbatches);

@@ -45,13 +45,15 @@ Schedule hand_schedule(Shape shape, int factor) {
   return schedule;
 }
 
-std::optional<Misfit> needs_microbatches(Shape shape, std::int64_t least, std::string_view formula) {
+std::optional<Misfit> needs_microbatches(Shape shape, std::int64_t least,
+                                         std::string_view formula) {
   if (shape.microbatches >= least)
     return std::nullopt;
   Shape nearest = shape;
   nearest.microbatches = static_cast<int>(least);
-  return Misfit{fmt::format("its first rank needs m ≥ {} micro-batches to fill the pipeline", formula),
-                nearest};
+  return Misfit{
+      fmt::format("its first rank needs m ≥ {} micro-batches to fill the pipeline", formula),
+      nearest};
 }
 
 }  // namespace
@@ -77,8 +79,7 @@ Schedule zb_h1(Shape shape) {
     for (MicroBatch i = 0; i < m; ++i) {
       if (ahead + i < m)
         order.append(Op{OpKind::Forward, rank, ahead + i});
-      order.append(
-          Op{is_split(i) ? OpKind::BackwardInput : OpKind::Backward, rank, i});
+      order.append(Op{is_split(i) ? OpKind::BackwardInput : OpKind::Backward, rank, i});
       if (rank > 0 && i >= drain)
         pop_weight();
     }
@@ -90,9 +91,13 @@ Schedule zb_h1(Shape shape) {
   return schedule;
 }
 
-Schedule zb_h1_paper(Shape shape) { return hand_schedule(shape, 1); }
+Schedule zb_h1_paper(Shape shape) {
+  return hand_schedule(shape, 1);
+}
 
-Schedule zb_h2(Shape shape) { return hand_schedule(shape, 2); }
+Schedule zb_h2(Shape shape) {
+  return hand_schedule(shape, 2);
+}
 
 std::optional<Misfit> zb_h1_paper_misfit(Shape shape) {
   return needs_microbatches(shape, shape.ranks, "p");
