@@ -1,1 +1,161 @@
+// The views: tables as they are printed, and the verdict of a comparison.
+#include "analysis/compare_view.h"
 
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+#include "analysis/simulate_view.h"
+#include "tests/support/reference.h"
+
+namespace bubblescope {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// What the figures of a made-up schedule derive from.
+struct Figures {
+  const char* schedule;
+  Time step;
+  Time busy;
+  Time exposed = 0ms;
+  int live = 4;
+  int copies = 1;
+  std::optional<Bytes> memory = {};
+};
+
+/// Two ranks that do the same.
+Report make_report(const Figures& from) {
+  const Time idle = from.step - from.busy;
+  const auto ratio = [](Time part, Time whole) {
+    return static_cast<double>(part.count()) / static_cast<double>(whole.count());
+  };
+  Report report{.schedule = from.schedule,
+                .ranks = 2,
+                .microbatches = 4,
+                .chunks = 1,
+                .step_time = from.step,
+                .bubble_fraction = ratio(idle, from.step),
+                .bubble_overhead = ratio(idle, from.busy),
+                .span_bubble = ratio(idle, from.step),
+                .peak_live_activations = from.live,
+                .peak_activation_share = static_cast<double>(from.live),
+                .peak_memory = from.memory,
+                .weight_copies = from.copies};
+  for (Rank rank = 0; rank < report.ranks; ++rank)
+    report.per_rank.push_back(
+        {rank, from.busy, idle, from.step, from.exposed, from.live - rank, from.memory});
+  return report;
+}
+
+Comparison compare(const std::vector<Figures>& figures, MemoryLimit limit = {}) {
+  Comparison comparison{.limit = limit};
+  for (const Figures& each : figures)
+    comparison.results.push_back(make_report(each));
+  sort_best_first(comparison.results);
+  return comparison;
+}
+
+std::string names(const Comparison& comparison) {
+  std::string text;
+  for (const Report& report : comparison.results)
+    text += report.schedule + " ";
+  return text;
+}
+
+/// Compares with tests/golden/`name`, or writes it where BUBBLESCOPE_UPDATE_GOLDEN is set.
+void check_golden(const std::string& name, const std::string& text) {
+  const auto path = source_file("tests/golden/" + name);
+  if (std::getenv("BUBBLESCOPE_UPDATE_GOLDEN") != nullptr)
+    std::ofstream(path, std::ios::binary) << text;
+  CHECK(text == contents(path));
+}
+
+Comparison sample() {
+  Comparison comparison = compare({{"1f1b", 10'000us, 8'000us, 500us, 4, 1, 3'000'000'000},
+                                   {"zb-h2", 8'400us, 8'000us, 500us, 7, 1, 5'000'000'000},
+                                   {"dualpipe", 7'500us, 7'000us, 0us, 5, 2, 9'000'000'000}},
+                                  {.bytes = 8'000'000'000});
+  comparison.skipped.push_back({"zb-v", "it needs m ≥ 2p micro-batches"});
+  return comparison;
+}
+
+}  // namespace
+
+TEST_CASE("a comparison is printed as a table and in Markdown as the golden files show") {
+  check_golden("compare.txt", compare_view(sample(), Format::Table, Color::Off));
+  check_golden("compare.md", compare_view(sample(), Format::Markdown, Color::On));
+}
+
+TEST_CASE("the figures of a schedule are printed as the golden files show") {
+  const Report report = make_report({"1f1b", 10'000us, 8'000us, 500us, 4, 1, 3'000'000'000});
+  check_golden("simulate.txt", simulate_view(report, Format::Table, Color::Off));
+  check_golden("simulate.md", simulate_view(report, Format::Markdown, Color::On));
+}
+
+TEST_CASE("colours mark the best that fits, and what does not fit, in tables only") {
+  const std::string table = compare_view(sample(), Format::Table, Color::On);
+  CHECK(table.find("\x1b[2mdualpipe ") != table.npos);
+  CHECK(table.find("\x1b[1;32mzb-h2 ") != table.npos);
+  CHECK(table.find("\n1f1b ") != table.npos);
+  for (const Format format : {Format::Json, Format::Csv, Format::Markdown})
+    CHECK(compare_view(sample(), format, Color::On).find('\x1b') == std::string::npos);
+}
+
+TEST_CASE("the best comes first and ties go to fewer activations, fewer copies, the order given") {
+  CHECK(names(compare({{"c", 9ms, 5ms, 0ms, 5},
+                       {"b", 9ms, 5ms, 0ms, 4, 2},
+                       {"a", 9ms, 5ms},
+                       {"first", 8ms, 5ms, 0ms, 99, 2},
+                       {"again", 9ms, 4ms}})) == "first a again b c ");
+}
+
+TEST_CASE("the verdict names the best that fits, why, and what it costs") {
+  struct Case {
+    std::vector<Figures> figures;
+    MemoryLimit limit;
+    std::vector<std::string> says;
+    std::vector<std::string> keeps_silent_about = {"copies"};
+  };
+  const Case cases[] = {
+      {{{"a", 100ms, 80ms}}, {}, {"a, 100.000 ms", "4 live activations", "1 copy"}, {"than", "by"}},
+      {{{"a", 100ms, 80ms}, {"b", 100ms, 80ms, 0ms, 5}}, {}, {"a, ", "as fast as b"}, {"faster"}},
+      {{{"a", 100ms, 80ms}, {"b", 125ms, 80ms}}, {}, {"1.250× faster than b", "idles 25.000 ms"}},
+      {{{"a", 100ms, 60ms}, {"b", 125ms, 85ms}}, {}, {"1.250× faster than b", "works 25.000 ms"}},
+      {{{"a", 100ms, 60ms}, {"b", 125ms, 85ms, 20ms}}, {}, {"exposes 20.000 ms"}},
+      {{{"a", 100ms, 80ms, 0ms, 4, 2}, {"b", 110ms, 80ms, 0ms, 4, 2}, {"c", 125ms, 80ms}},
+       {},
+       {"a, ", "than b", "2 copies", "one copy is c, 1.250× as long"},
+       {}},
+      {{{"a", 100ms, 80ms, 0ms, 5}, {"b", 125ms, 80ms}, {"c", 150ms, 80ms}},
+       {.live_activations = 4},
+       {"b, 125.000 ms", "1.200× faster than c"}},
+      {{{"a", 9ms, 8ms, 0ms, 5, 1, 81}, {"b", 10ms, 8ms, 0ms, 5, 1, 80}}, {.bytes = 80}, {"b, "}},
+      {{{"a", 100ms, 80ms}}, {.live_activations = 3}, {"none", "memory limit"}, {"a, "}},
+      {{{"a", 100ms, 80ms}}, {.bytes = 1}, {"none", "memory limit"}, {"a, "}},
+      {{}, {}, {"none", "shape"}},
+  };
+  for (const Case& each : cases) {
+    const std::string text = verdict(compare(each.figures, each.limit));
+    CAPTURE(text);
+    for (const std::string& words : each.says)
+      CHECK_MESSAGE(text.find(words) != text.npos, "lacks: " << words);
+    for (const std::string& words : each.keeps_silent_about)
+      CHECK_MESSAGE(text.find(words) == text.npos, "says: " << words);
+  }
+}
+
+TEST_CASE("nothing to compare is a result too") {
+  const Comparison nothing{.skipped = {{"zb-h2", "too few"}}};
+  CHECK(compare_view(nothing, Format::Table, Color::Off).find("zb-h2: too few") !=
+        std::string::npos);
+  const auto json = nlohmann::json::parse(compare_view(nothing, Format::Json, Color::Off));
+  CHECK(json["results"].empty());
+  CHECK(json["skipped"][0]["reason"] == "too few");
+}
+
+}  // namespace bubblescope

@@ -1,1 +1,253 @@
+// The files of data/: readable, sourced, derived as they say, and described by their schema.
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <set>
+#include <sstream>
 
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+#include "sim/cost_file.h"
+#include "sim/error.h"
+#include "tests/support/json_schema.h"
+#include "tests/support/reference.h"
+
+namespace bubblescope {
+namespace {
+
+using nlohmann::json;
+
+json read(const std::string& path) {
+  return json::parse(contents(source_file(path)));
+}
+
+json schema() {
+  return read("data/schema/costs.schema.json");
+}
+
+/// What the reader says against a cost file; "accepted" if nothing.
+std::string complaint(const json& costs) {
+  try {
+    parse_costs(costs.dump(), "mine.json");
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+bool schema_accepts(const json& costs) {
+  return schema_faults(schema(), costs).empty();
+}
+
+/// Every file of data/costs.
+std::vector<std::filesystem::path> cost_files() {
+  std::vector<std::filesystem::path> files;
+  for (const auto& file : std::filesystem::directory_iterator(source_file("data/costs")))
+    files.push_back(file.path());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+/// A file with every key in its place but "stages".
+json full_costs() {
+  json costs = read("data/costs/deepseek-v3-h800.json");
+  costs["stage"]["backward_us"] = 1;
+  costs["stage"]["activation_bytes"] = 2;
+  costs["stage"]["activation_bytes_after_input_grad"] = 1;
+  costs["stage"]["weight_bytes"] = 3;
+  costs["stage"]["message_bytes"] = 4;
+  costs["link"] = {{"latency_us", 1}, {"bandwidth_GBps", 50}};
+  return costs;
+}
+
+/// An object of the format: where it is in `full_costs`, and where the schema describes it.
+struct Place {
+  const char* in_file;
+  const char* in_schema;
+};
+const Place kPlaces[] = {
+    {"", ""},
+    {"/stage", "/$defs/stage"},
+    {"/stage/exposed_communication_us", "/$defs/stage/properties/exposed_communication_us"},
+    {"/link", "/properties/link"}};
+
+/// What the schema says of each key of an object.
+std::map<std::string, json> properties(const Place& place) {
+  return schema().at(json::json_pointer(place.in_schema)).at("properties");
+}
+
+/// The literals of a C++ source that are one word each.
+std::set<std::string> quoted_words(const std::string& source) {
+  std::set<std::string> words;
+  std::istringstream lines(source);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream parts(line);
+    bool is_quoted = false;
+    for (std::string part; std::getline(parts, part, '"'); is_quoted = !is_quoted)
+      if (is_quoted && !part.empty() && std::all_of(part.begin(), part.end(), [](char c) {
+            return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
+          }))
+        words.insert(part);
+  }
+  return words;
+}
+
+}  // namespace
+
+TEST_CASE("Every cost file of data can be read and names itself and its source") {
+  CHECK(cost_files().size() >= 13);
+  for (const auto& path : cost_files()) {
+    CAPTURE(path);
+    CHECK(path.extension() == ".json");
+    const CostSource costs = read_costs(path.string());
+    CHECK(costs.name == path.stem().string());
+    CHECK(costs.description.size() > 20);
+    CHECK(costs.ranks);
+    CHECK(schema_faults(schema(), json::parse(contents(path))) == std::vector<std::string>());
+  }
+}
+
+TEST_CASE("The schema tells of every key what it is and in which unit") {
+  const std::pair<const char*, const char*> units[] = {
+      {"_us", "µs"}, {"_bytes", "bytes"}, {"_bytes_after_input_grad", "bytes"}, {"GBps", "GB/s"}};
+  for (const Place& place : kPlaces)
+    for (const auto& [key, rule] : properties(place)) {
+      CAPTURE(key);
+      REQUIRE(rule.contains("description"));
+      const std::string description = rule["description"];
+      CHECK(description.size() > 10);
+      for (const auto& [suffix, unit] : units)
+        if (key.ends_with(suffix))
+          CHECK(description.find(unit) != std::string::npos);
+    }
+}
+
+TEST_CASE("The reader knows every key of the schema") {
+  for (const Place& place : kPlaces)
+    for (const auto& [key, rule] : properties(place)) {
+      json costs = full_costs();
+      costs[json::json_pointer(place.in_file)][key] = true;  // which no key may be
+      const std::string path = std::string(place.in_file) + "/" + key;
+      CAPTURE(path);
+      const std::string told = complaint(costs);
+      CHECK(told.starts_with("mine.json: " + path + ": "));
+      CHECK(told.find("unknown key") == std::string::npos);
+      CHECK_FALSE(schema_accepts(costs));
+    }
+}
+
+TEST_CASE("The schema has every key that the reader asks for") {
+  std::set<std::string> keys;
+  for (const Place& place : kPlaces)
+    for (const auto& [key, rule] : properties(place))
+      keys.insert(key);
+  CHECK(quoted_words(contents(source_file("sim/cost_file.cpp"))) == keys);
+}
+
+TEST_CASE("What the reader refuses the schema refuses too") {
+  struct Mutation {
+    std::string place;
+    std::string value;  // JSON, or "" to take the key away
+  };
+  const Mutation mutations[] = {
+      {"/format", ""},
+      {"/format", "\"bubblescope-costs/2\""},
+      {"/name", ""},
+      {"/source", "3"},
+      {"/ranks", "0"},
+      {"/ranks", "1.5"},
+      {"/ranks", "3000000000"},
+      {"/layers_per_stage", "-1"},
+      {"/stage", ""},
+      {"/stage", "[]"},
+      {"/stages", "[]"},
+      {"/stages", "[{\"forward_us\": 1, \"input_grad_us\": 1, \"weight_grad_us\": 1}]"},
+      {"/layer", "1"},
+      {"/stage/forward_us", ""},
+      {"/stage/forward_us", "-1"},
+      {"/stage/forward_us", "\"1\""},
+      {"/stage/forward_us", "null"},
+      {"/stage/forward_us", "1e30"},
+      {"/stage/forward_ms", "1"},
+      {"/stage/weight_bytes", "0.5"},
+      {"/stage/weight_bytes", "9.3e18"},
+      {"/stage/exposed_communication_us", "1"},
+      {"/stage/exposed_communication_us/forward", ""},
+      {"/stage/exposed_communication_us/backward", "1"},
+      {"/link", "null"},
+      {"/link/bandwidth_GBps", "0"},
+      {"/link/bandwidth", "1"}};
+  CHECK(complaint(full_costs()) == "accepted");
+  CHECK(schema_accepts(full_costs()));
+  for (const Mutation& each : mutations) {
+    CAPTURE(each.place);
+    CAPTURE(each.value);
+    json costs = full_costs();
+    const json::json_pointer place(each.place);
+    if (each.value.empty())
+      costs[place.parent_pointer()].erase(place.back());
+    else
+      costs[place] = json::parse(each.value);
+    CHECK(complaint(costs) != "accepted");
+    CHECK_FALSE(schema_accepts(costs));
+  }
+}
+
+TEST_CASE("What the reader accepts the schema accepts too") {
+  json stages = full_costs();
+  stages["stages"] = {stages["stage"], stages["stage"]};
+  stages.erase("stage");
+  json comments = full_costs();
+  for (const Place& place : kPlaces)
+    comments[json::json_pointer(place.in_file)]["_comment"] = {{"any", nullptr}};
+  json rounded = full_costs();
+  rounded["ranks"] = 8.0;
+  json bare = full_costs();
+  for (const char* key : {"ranks", "layers_per_stage", "link"})
+    bare.erase(key);
+  bare["stage"] = {{"forward_us", 0}, {"input_grad_us", 0}, {"weight_grad_us", 1e12}};
+  for (const json& costs : {stages, comments, rounded, bare}) {
+    CHECK(complaint(costs) == "accepted");
+    CHECK(schema_faults(schema(), costs) == std::vector<std::string>());
+  }
+}
+
+TEST_CASE("The schema checker refuses keywords that it does not know") {
+  CHECK_THROWS_AS(schema_faults({{"pattern", "x"}}, "x"), std::invalid_argument);
+  CHECK_THROWS_AS(schema_faults({{"patternProperties", {{"^x", true}}}}, json::object()),
+                  std::invalid_argument);
+  CHECK_THROWS_AS(schema_faults({{"additionalProperties", {{"type", "number"}}}}, json::object()),
+                  std::invalid_argument);
+}
+
+TEST_CASE("DeepSeek-V3's costs are those of its training trace") {
+  const auto file = reference("traces/deepseek-train-phases.json");
+  if (file.empty())
+    return;
+  const json trace = json::parse(contents(file));
+  const CostSource costs = read_costs(source_file("data/costs/deepseek-v3-h800.json").string());
+  const StageCost& stage = costs.stages[0];
+  const int layers = 4;
+  CHECK(costs.layers_per_stage == layers);
+  const auto busy = [&](const char* op) {
+    double us = 0;
+    for (const char* block : {"attn", "mlp"})
+      us += trace["phases"][std::string(block) + "(" + op + ")"]["mean_busy"].get<double>();
+    return time_from_us(layers * us);
+  };
+  CHECK(stage.forward == busy("F"));
+  CHECK(stage.input_grad == busy("B"));
+  CHECK(stage.weight_grad == busy("W"));
+  CHECK(stage.overlapped == time_from_us(trace["span_us"]));
+  // Half of the dispatch and combine kernels' time for each direction, in tenths of a millisecond.
+  double tenths = 0;
+  for (const char* family : {"EP dispatch", "EP combine"})
+    tenths += std::round(trace["families"][family]["us"].get<double>() / 100);
+  CHECK(stage.exposed_forward == time_from_us(tenths * 100 / 2));
+  CHECK(stage.exposed_input_grad == stage.exposed_forward);
+}
+
+}  // namespace bubblescope

@@ -107,6 +107,8 @@ KernelFigures measure_kernels(Shape shape, int pairs, int event_repeats) {
   return in_child([=] { return run_kernels(shape, pairs, event_repeats); });
 }
 
-double measure_copy_bandwidth() { return in_child(best_copy); }
+double measure_copy_bandwidth() {
+  return in_child(best_copy);
+}
 
 }  // namespace bubblescope::bench

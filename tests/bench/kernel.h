@@ -16,7 +16,8 @@ struct KernelFigures {
 /// of its own. Throws where the three do not give the same Timeline.
 KernelFigures measure_kernels(Shape shape, int pairs, int event_repeats);
 
-/// One thread's best of some copies of 256 MiB by std::copy, in bytes read + bytes written a second.
+/// One thread's best of some copies of 256 MiB by std::copy, in bytes read + bytes written a
+/// second.
 double measure_copy_bandwidth();
 
 }  // namespace bubblescope::bench

@@ -6,9 +6,10 @@
 #include <exception>
 #include <fstream>
 #include <stdexcept>
-
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "sim/flat_array.h"
 
 namespace bubblescope::bench {
 namespace {
@@ -67,6 +68,14 @@ double median(std::vector<double> values) {
 
 Resident resident() {
   return {.peak_bytes = status_bytes("VmHWM"), .now_bytes = status_bytes("VmRSS")};
+}
+
+void make_present(double bytes) {
+  in_child([=] {
+    FlatArray<char> memory(static_cast<std::size_t>(bytes));
+    std::fill(memory.begin(), memory.end(), 'x');
+    return memory.back();
+  });
 }
 
 void run_in_child(void* result, std::size_t size, const std::function<void(void*)>& work) {

@@ -35,6 +35,10 @@ struct Resident {
 };
 Resident resident();
 
+/// Touches `bytes` of free memory and frees them again: a virtual machine may have given free
+/// memory back to its host, and to fetch it anew takes longer than any measurement here.
+void make_present(double bytes);
+
 /// Runs `work` in a forked process, which writes `size` bytes of result. Throws where it fails.
 void run_in_child(void* result, std::size_t size, const std::function<void(void*)>& work);
 
@@ -44,7 +48,8 @@ auto in_child(const Work& work) {
   using Result = std::invoke_result_t<Work>;
   static_assert(std::is_trivially_copyable_v<Result>);
   Result result;
-  run_in_child(&result, sizeof(Result), [&](void* place) { *static_cast<Result*>(place) = work(); });
+  run_in_child(&result, sizeof(Result),
+               [&](void* place) { *static_cast<Result*>(place) = work(); });
   return result;
 }
 

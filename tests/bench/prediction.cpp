@@ -24,7 +24,9 @@ CostSource workload_costs() {
   return source;
 }
 
-Schedule workload_schedule(Shape shape) { return make_schedule(*find_schedule("1f1b"), shape); }
+Schedule workload_schedule(Shape shape) {
+  return make_schedule(*find_schedule("1f1b"), shape);
+}
 
 struct OnePrediction {
   Phases phases;
@@ -78,9 +80,13 @@ PredictionFigures predict_repeatedly(Shape shape, int repeats) {
 
 }  // namespace
 
-double total_ms(const Phases& phases) { return std::accumulate(phases.begin(), phases.end(), 0.0); }
+double total_ms(const Phases& phases) {
+  return std::accumulate(phases.begin(), phases.end(), 0.0);
+}
 
 PredictionFigures measure_prediction(Shape shape, int repeats) {
+  constexpr double kBytesPerN = 64;  // more than a prediction takes
+  make_present(kBytesPerN * ops_and_messages(shape));
   return in_child([=] { return predict_repeatedly(shape, repeats); });
 }
 

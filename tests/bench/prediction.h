@@ -26,7 +26,7 @@ using Phases = std::array<double, kPhases>;  // ms
 double total_ms(const Phases& phases);
 
 struct PredictionFigures {
-  Phases first = {};   ///< In a fresh process, page faults and all.
+  Phases first = {};   ///< In a fresh process, with all page faults.
   Phases median = {};  ///< Of the repeats after it, phase by phase.
   double median_total_ms = 0;
   double best_total_ms = 0;

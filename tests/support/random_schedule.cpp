@@ -128,13 +128,17 @@ std::int64_t draw(std::mt19937_64& engine, Range range) {
   return range.least + static_cast<std::int64_t>(engine() % size);
 }
 
-int draw_int(std::mt19937_64& engine, Range range) { return static_cast<int>(draw(engine, range)); }
+int draw_int(std::mt19937_64& engine, Range range) {
+  return static_cast<int>(draw(engine, range));
+}
 
 std::size_t draw_index(std::mt19937_64& engine, std::size_t size) {
   return static_cast<std::size_t>(engine() % size);
 }
 
-bool draw_chance(std::mt19937_64& engine, int percent) { return draw(engine, {1, 100}) <= percent; }
+bool draw_chance(std::mt19937_64& engine, int percent) {
+  return draw(engine, {1, 100}) <= percent;
+}
 
 Placement random_placement(std::mt19937_64& engine, RandomLimits limits) {
   const int ranks = draw_int(engine, {1, limits.ranks});
@@ -221,7 +225,9 @@ std::vector<std::vector<Wait>> naive_waits(const Schedule& schedule) {
         makers.insert({{is_backward(op), op.stage(), op.microbatch()}, {i, op}});
     });
   const Placement& placement = schedule.placement;
-  const auto rank_of = [&](Stage s) { return placement.rank_of_stage[static_cast<std::size_t>(s)]; };
+  const auto rank_of = [&](Stage s) {
+    return placement.rank_of_stage[static_cast<std::size_t>(s)];
+  };
   std::vector<std::vector<Wait>> waits(schedule.actions.size());
   for (std::size_t i = 0; i < waits.size(); ++i) {
     const auto& starts = schedule.first_action;
@@ -229,8 +235,8 @@ std::vector<std::vector<Wait>> naive_waits(const Schedule& schedule) {
       waits[i].push_back({.producer = i - 1, .is_local = true});
     schedule.actions[i].for_each_op([&](const Op& op) {
       const Stage from = is_backward(op) ? op.stage() + 1 : op.stage() - 1;
-      const bool is_end = is_backward(op) ? from % placement.depth == 0
-                                          : op.stage() % placement.depth == 0;
+      const bool is_end =
+          is_backward(op) ? from % placement.depth == 0 : op.stage() % placement.depth == 0;
       if (op.kind() == OpKind::BackwardWeight || is_end)
         return;
       const Maker& maker = makers.at({is_backward(op), from, op.microbatch()});
@@ -248,8 +254,9 @@ std::vector<bool> naive_run(const Schedule& schedule) {
   for (bool moved = true; moved;) {
     moved = false;
     for (std::size_t i = 0; i < waits.size(); ++i) {
-      const bool can_run = !ran[i] && std::all_of(waits[i].begin(), waits[i].end(),
-                                                  [&](const Wait& wait) { return ran[wait.producer]; });
+      const bool can_run =
+          !ran[i] && std::all_of(waits[i].begin(), waits[i].end(),
+                                 [&](const Wait& wait) { return ran[wait.producer]; });
       ran[i] = ran[i] || can_run;
       moved = moved || can_run;
     }

@@ -24,8 +24,8 @@ int draw_int(std::mt19937_64& engine, Range range);
 std::size_t draw_index(std::mt19937_64& engine, std::size_t size);
 bool draw_chance(std::mt19937_64& engine, int percent);
 
-/// One stage of the model a rank and chunk: loops, crossing pipes, and stages strewn over the ranks,
-/// of which each gets one at least.
+/// One stage of the model a rank and chunk: loops, crossing pipes, and stages strewn over the
+/// ranks, of which each gets one at least.
 struct RandomLimits {
   int ranks = 4;
   int chunks = 3;
@@ -51,9 +51,9 @@ Schedule written(const Placement& placement, int microbatches,
 
 /// One reason why an action cannot start yet.
 struct Wait {
-  std::size_t producer = 0;        ///< Index in `schedule.actions` of what must have ended.
-  std::optional<Op> output = {};   ///< The op whose output is needed; none: the action before.
-  bool is_local = false;           ///< Both are on one rank.
+  std::size_t producer = 0;       ///< Index in `schedule.actions` of what must have ended.
+  std::optional<Op> output = {};  ///< The op whose output is needed; none: the action before.
+  bool is_local = false;          ///< Both are on one rank.
 };
 /// [action] first the action before it on its rank, then each op's input. Needs sound orders.
 std::vector<std::vector<Wait>> naive_waits(const Schedule& schedule);

@@ -1,0 +1,89 @@
+#include "backend_cuda/green_context.h"
+
+#include <string>
+
+#include "backend_cuda/check.h"
+
+namespace bubblescope::gpu {
+namespace {
+
+/// Looks up a function as it was in a version of CUDA, which its type has to match.
+template <class Function>
+void find(Function& function, const char* name, unsigned int version) {
+  void* found = nullptr;
+  cudaDriverEntryPointQueryResult status = cudaDriverEntryPointSymbolNotFound;
+  BUBBLESCOPE_CHECK(
+      cudaGetDriverEntryPointByVersion(name, &found, version, cudaEnableDefault, &status));
+  if (status != cudaDriverEntryPointSuccess || found == nullptr)
+    throw NotSupported(std::string("the driver has no ") + name);
+  function = reinterpret_cast<Function>(found);
+}
+
+CUdevice handle_of(const GreenDriver& driver, const Device& device) {
+  CUdevice handle = 0;
+  BUBBLESCOPE_CHECK(driver.get_device(&handle, device.ordinal));
+  return handle;
+}
+
+}  // namespace
+
+GreenDriver::GreenDriver() {
+  constexpr int kNeeded = 12050;
+  int version = 0;
+  BUBBLESCOPE_CHECK(cudaDriverGetVersion(&version));
+  if (version < kNeeded)
+    throw NotSupported("green contexts need a driver for CUDA 12.5 or later");
+  find(get_device, "cuDeviceGet", 2000);
+  find(get_device_resource, "cuDeviceGetDevResource", 12040);
+  find(split, "cuDevSmResourceSplitByCount", 12040);
+  find(describe, "cuDevResourceGenerateDesc", 12040);
+  find(create, "cuGreenCtxCreate", 12040);
+  find(destroy, "cuGreenCtxDestroy", 12040);
+  find(create_stream, "cuGreenCtxStreamCreate", 12050);
+  find(to_context, "cuCtxFromGreenCtx", 12040);
+  find(push_current, "cuCtxPushCurrent", 4000);
+  find(pop_current, "cuCtxPopCurrent", 4000);
+}
+
+SmSplit split_sms(const GreenDriver& driver, const Device& device, const SplitWish& wish) {
+  CUdevResource all{};
+  BUBBLESCOPE_CHECK(
+      driver.get_device_resource(handle_of(driver, device), &all, CU_DEV_RESOURCE_TYPE_SM));
+  SmSplit split{};
+  unsigned int count = 0;
+  BUBBLESCOPE_CHECK(driver.split(nullptr, &count, &all, nullptr, wish.flags, wish.group_sms));
+  if (count == 0)
+    throw NotSupported("no group of " + std::to_string(wish.group_sms) + " SMs");
+  split.groups.resize(count);
+  BUBBLESCOPE_CHECK(
+      driver.split(split.groups.data(), &count, &all, &split.rest, wish.flags, wish.group_sms));
+  split.groups.resize(count);
+  return split;
+}
+
+Partition::Partition(const GreenDriver& driver, const Device& device, CUdevResource sms)
+    : driver_(&driver), sm_count_(sms.sm.smCount), context_(nullptr, Destroy{driver.destroy}) {
+  CUdevResourceDesc description = nullptr;
+  BUBBLESCOPE_CHECK(driver.describe(&description, &sms, 1));
+  CUgreenCtx context = nullptr;
+  BUBBLESCOPE_CHECK(
+      driver.create(&context, description, handle_of(driver, device), CU_GREEN_CTX_DEFAULT_STREAM));
+  context_.reset(context);
+  CUstream stream = nullptr;
+  BUBBLESCOPE_CHECK(driver.create_stream(&stream, context, CU_STREAM_NON_BLOCKING, 0));
+  stream_.reset(stream);
+}
+
+Event Partition::make_own_event() const {
+  CUcontext context = nullptr;
+  BUBBLESCOPE_CHECK(driver_->to_context(&context, context_.get()));
+  BUBBLESCOPE_CHECK(driver_->push_current(context));
+  cudaEvent_t event = nullptr;
+  const cudaError_t created = cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
+  CUcontext popped = nullptr;
+  BUBBLESCOPE_CHECK(driver_->pop_current(&popped));
+  check(created, BUBBLESCOPE_CALL(cudaEventCreateWithFlags));
+  return Event(event);
+}
+
+}  // namespace bubblescope::gpu

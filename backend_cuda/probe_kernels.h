@@ -1,0 +1,89 @@
+// The probe's kernels, behind launchers that host code can call. Every kernel ends by itself: none
+// waits for another kernel or block, and one that waits for the host gives up after a time limit.
+#pragma once
+
+#include <cstddef>
+#include <cuda_runtime_api.h>
+
+namespace bubblescope::gpu {
+
+/// What one block noted: its first and last reading of %globaltimer in ns, the SM's clock cycles
+/// between them, and the SM it ran on. A block that has not run leaves zeros.
+struct BlockStamp {
+  unsigned long long start;
+  unsigned long long end;
+  unsigned long long cycles;
+  unsigned int sm;
+  unsigned int unused;
+};
+
+inline constexpr unsigned int kTimerChanges = 2048;
+
+/// Differences between successive readings of %globaltimer that differ, and how many readings that
+/// took. There are fewer than kTimerChanges changes if the timer stood still for too long.
+struct TimerReadings {
+  unsigned long long differences[kTimerChanges];
+  unsigned int changes;
+  unsigned int readings;
+};
+
+/// Where the host asks for %globaltimer and a kernel answers. Each flag has its own cache line.
+struct ClockMailbox {
+  alignas(128) unsigned int request;  ///< The host counts up; the kernel answers each number once.
+  alignas(128) unsigned int reply;    ///< The last request answered,
+  unsigned long long time;            ///< and %globaltimer when it was seen.
+};
+
+struct AnswerLaunch {
+  ClockMailbox* mailbox;  ///< Shared with the host.
+  unsigned int requests;
+  unsigned long long limit_ns;
+};
+
+struct SpinLaunch {
+  BlockStamp* stamps;  ///< One a block.
+  unsigned long long nanoseconds;
+  unsigned int blocks = 1;
+};
+
+struct HoldLaunch {
+  const unsigned int* stop;  ///< Shared with the host, which ends the kernel by setting it.
+  unsigned int* seats;       ///< Shared with the host: block b writes its SM + 1 into seats[b].
+  unsigned long long limit_ns;
+  unsigned int blocks;
+  std::size_t shared_bytes;  ///< A block; as many as an SM has, so that nothing else fits there.
+};
+
+struct FmaLaunch {
+  BlockStamp* stamps;  ///< One a block.
+  float* sink;         ///< Never written.
+  unsigned int iterations;
+  unsigned int blocks;
+  std::size_t shared_bytes;  ///< A block; more than half of an SM's, so that one block fits there.
+};
+
+inline constexpr std::size_t kCopyBlockBytes = 32768;  ///< What one block of the copy kernel moves.
+
+struct CopyLaunch {
+  const void* from;  ///< blocks × kCopyBlockBytes, 16-byte aligned; so is `to`.
+  void* to;
+  BlockStamp* stamps;  ///< One a block.
+  unsigned int blocks;
+};
+
+/// Loads every kernel now, since a kernel that is first loaded beside a running one may wait for
+/// it, and lets blocks have up to `max_shared_bytes` of shared memory.
+cudaError_t load_kernels(std::size_t max_shared_bytes);
+
+cudaError_t launch_read_timer(TimerReadings* readings, cudaStream_t stream);
+cudaError_t launch_answer(const AnswerLaunch& launch, cudaStream_t stream);
+cudaError_t launch_spin(const SpinLaunch& launch, cudaStream_t stream);
+cudaError_t launch_hold(const HoldLaunch& launch, cudaStream_t stream);
+cudaError_t launch_fma(const FmaLaunch& launch, cudaStream_t stream);
+cudaError_t launch_copy(const CopyLaunch& launch, cudaStream_t stream);
+
+/// How many blocks of a kernel an SM runs at once.
+cudaError_t count_fma_blocks_per_sm(std::size_t shared_bytes, int* blocks);
+cudaError_t count_copy_blocks_per_sm(int* blocks);
+
+}  // namespace bubblescope::gpu

@@ -1,0 +1,66 @@
+#include "backend_cuda/statistics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <stdexcept>
+
+namespace bubblescope::gpu {
+
+Spread spread_of(std::vector<double> samples) {
+  if (samples.empty())
+    throw std::runtime_error("no repeat of a measurement gave a result");
+  std::sort(samples.begin(), samples.end());
+  const auto percentile = [&](double fraction) {
+    const double rank = std::ceil(fraction * static_cast<double>(samples.size()));
+    return samples[static_cast<std::size_t>(std::max(rank, 1.0)) - 1];
+  };
+  return {samples.size(), samples.front(), percentile(0.5), percentile(0.95), samples.back()};
+}
+
+Line fit_line(const std::vector<Point>& points) {
+  double weight = 0;
+  double x = 0;
+  double y = 0;
+  for (const Point& point : points) {
+    weight += point.weight;
+    x += point.weight * point.x;
+    y += point.weight * point.y;
+  }
+  x /= weight;
+  y /= weight;
+  double xx = 0;
+  double xy = 0;
+  for (const Point& point : points) {
+    xx += point.weight * (point.x - x) * (point.x - x);
+    xy += point.weight * (point.x - x) * (point.y - y);
+  }
+  const double slope = xy / xx;
+  return {y - slope * x, slope};
+}
+
+Steps steps_of(std::vector<std::int64_t> values) {
+  std::sort(values.begin(), values.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+  Steps steps{.distinct = values.size()};
+  for (std::size_t i = 1; i < values.size(); ++i) {
+    const std::int64_t step = values[i] - values[i - 1];
+    steps.smallest = i == 1 ? step : std::min(steps.smallest, step);
+    steps.common_divisor = std::gcd(steps.common_divisor, step);
+  }
+  return steps;
+}
+
+Interval interval_of(std::span<const BlockStamp> stamps) {
+  Interval interval{std::numeric_limits<std::int64_t>::max(), 0};
+  for (const BlockStamp& stamp : stamps) {
+    if (stamp.end == 0)
+      throw std::runtime_error("a block of a kernel left no time stamp");
+    interval.start = std::min(interval.start, static_cast<std::int64_t>(stamp.start));
+    interval.end = std::max(interval.end, static_cast<std::int64_t>(stamp.end));
+  }
+  return interval;
+}
+
+}  // namespace bubblescope::gpu

@@ -1,0 +1,179 @@
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <map>
+#include <numeric>
+#include <optional>
+#include <stdexcept>
+#include <thread>
+
+#include "backend_cuda/handles.h"
+#include "backend_cuda/measurements.h"
+#include "backend_cuda/probe_kernels.h"
+#include "backend_cuda/statistics.h"
+
+namespace bubblescope::gpu {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using std::chrono::steady_clock;
+
+/// The host's time and the device's, at about the same moment.
+struct Exchange {
+  steady_clock::time_point host;  ///< Half-way between asking and having the answer,
+  nanoseconds bracket;            ///< which are this far apart.
+  std::int64_t device;
+};
+
+/// Asks a kernel for %globaltimer many times and gives the exchange that was fastest, or nothing if
+/// no answer came in time.
+std::optional<Exchange> fastest_exchange(const SharedBuffer<ClockMailbox>& mailbox,
+                                         cudaStream_t stream) {
+  constexpr unsigned int kRequests = 64;
+  constexpr nanoseconds kLimit = milliseconds(20);
+  constexpr nanoseconds kPatience = milliseconds(50);
+  mailbox[0] = {};  // no kernel runs yet
+  BUBBLESCOPE_CHECK(launch_answer({.mailbox = mailbox.on_device(),
+                                   .requests = kRequests,
+                                   .limit_ns = static_cast<unsigned long long>(kLimit.count())},
+                                  stream));
+  const std::atomic_ref<unsigned int> request(mailbox[0].request);
+  const std::atomic_ref<unsigned int> reply(mailbox[0].reply);
+  const std::atomic_ref<unsigned long long> time(mailbox[0].time);
+  std::optional<Exchange> best;
+  bool answered = true;
+  for (unsigned int i = 1; answered && i <= kRequests; ++i) {
+    const auto asked = steady_clock::now();
+    request.store(i, std::memory_order_release);
+    do {
+      answered = reply.load(std::memory_order_acquire) >= i;
+    } while (!answered && steady_clock::now() - asked < kPatience);
+    const nanoseconds bracket = steady_clock::now() - asked;
+    if (answered && (!best || bracket < best->bracket))
+      best = {asked + bracket / 2, bracket,
+              static_cast<std::int64_t>(time.load(std::memory_order_relaxed))};
+  }
+  BUBBLESCOPE_CHECK(cudaStreamSynchronize(stream));
+  return best;
+}
+
+/// The commonest differences, with their counts.
+Table histogram(const std::map<std::int64_t, std::int64_t>& counts) {
+  constexpr std::size_t kShown = 8;
+  std::vector<std::pair<std::int64_t, std::int64_t>> rows(counts.begin(), counts.end());
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  std::int64_t total = 0;
+  for (const auto& row : rows)
+    total += row.second;
+  Table table{.name = "timer_histogram",
+              .title = "%globaltimer: the commonest differences between readings that differ",
+              .columns = {{"difference_ns"}, {"count"}, {"share_percent", 2}}};
+  for (std::size_t i = 0; i < std::min(rows.size(), kShown); ++i)
+    table.rows.push_back(
+        {rows[i].first, rows[i].second,
+         100.0 * static_cast<double>(rows[i].second) / static_cast<double>(total)});
+  if (rows.size() > kShown)
+    table.notes.push_back(std::to_string(rows.size() - kShown) + " other differences");
+  return table;
+}
+
+}  // namespace
+
+std::vector<Table> measure_timer(const Device& /*device*/) {
+  constexpr int kRepeats = 5;
+  const Stream stream = make_stream();
+  const DeviceBuffer<TimerReadings> buffer(1);
+  Table table{.name = "timer",
+              .title = "%globaltimer: one thread reads it over and over",
+              .columns = {{"repeat"},
+                          {"changes"},
+                          {"smallest_ns"},
+                          {"commonest_ns"},
+                          {"divisor_ns"},
+                          {"largest_ns"},
+                          {"ns_per_reading", 1}},
+              .notes = {"divisor: the greatest common divisor of all differences"}};
+  std::map<std::int64_t, std::int64_t> all;
+  for (int repeat = 0; repeat <= kRepeats; ++repeat) {
+    BUBBLESCOPE_CHECK(launch_read_timer(buffer.data(), stream.get()));
+    BUBBLESCOPE_CHECK(cudaStreamSynchronize(stream.get()));
+    if (repeat == 0)
+      continue;  // warm-up
+    const TimerReadings readings = buffer.download().front();
+    if (readings.changes == 0)
+      throw std::runtime_error("%globaltimer stands still");
+    std::map<std::int64_t, std::int64_t> counts;
+    std::int64_t divisor = 0;
+    std::int64_t sum = 0;
+    for (unsigned int i = 0; i < readings.changes; ++i) {
+      const auto difference = static_cast<std::int64_t>(readings.differences[i]);
+      ++counts[difference];
+      ++all[difference];
+      divisor = std::gcd(divisor, difference);
+      sum += difference;
+    }
+    const auto commonest =
+        std::max_element(counts.begin(), counts.end(),
+                         [](const auto& a, const auto& b) { return a.second < b.second; });
+    table.rows.push_back({static_cast<std::int64_t>(repeat),
+                          static_cast<std::int64_t>(readings.changes), counts.begin()->first,
+                          commonest->first, divisor, counts.rbegin()->first,
+                          static_cast<double>(sum) / static_cast<double>(readings.readings)});
+  }
+  return {table, histogram(all)};
+}
+
+std::vector<Table> measure_drift(const Device& /*device*/) {
+  constexpr int kRounds = 21;
+  constexpr milliseconds kPause{100};
+  const Stream stream = make_stream();
+  const SharedBuffer<ClockMailbox> mailbox(1);
+  fastest_exchange(mailbox, stream.get());  // warm-up
+  std::vector<Exchange> exchanges;
+  for (int round = 0; round < kRounds; ++round) {
+    if (const auto exchange = fastest_exchange(mailbox, stream.get()))
+      exchanges.push_back(*exchange);
+    std::this_thread::sleep_for(kPause);
+  }
+  if (exchanges.size() < 3)
+    throw NotSupported("a running kernel and the host do not see each other's writes in time");
+  // An exchange during which the host did something else says little.
+  std::vector<double> brackets;
+  for (const Exchange& exchange : exchanges)
+    brackets.push_back(to_us(exchange.bracket.count()));
+  const Spread bracket = spread_of(brackets);
+  std::erase_if(exchanges, [&](const Exchange& exchange) {
+    return to_us(exchange.bracket.count()) > 3 * bracket.min;
+  });
+  if (exchanges.size() < 3)
+    throw std::runtime_error("the host was too busy for fast exchanges with a kernel");
+  std::vector<Point> points;
+  for (const Exchange& exchange : exchanges) {
+    const nanoseconds host = exchange.host - exchanges[0].host;
+    const std::int64_t ahead = exchange.device - exchanges[0].device - host.count();
+    points.push_back(
+        {.x = static_cast<double>(host.count()) / 1e9, .y = static_cast<double>(ahead)});
+  }
+  const Line line = fit_line(points);
+  double residual = 0;
+  for (const Point& point : points)
+    residual = std::max(residual, std::abs(point.y - line.at(point.x)));
+  Table table{
+      .name = "drift",
+      .title = "%globaltimer against the host's steady clock",
+      .columns = with_spread({{"seconds", 3}, {"used"}, {"drift_ppm", 3}, {"residual_us", 3}},
+                             "bracket_us", 3),
+      .notes = {"drift: how much faster the device's clock runs; residual: the largest "
+                "distance from the line; bracket: how long the fastest exchange of a "
+                "round took; used: rounds whose exchange took at most 3 times the least"}};
+  table.rows.push_back(with_spread(
+      {points.back().x, static_cast<std::int64_t>(points.size()), line.slope / 1e3, residual / 1e3},
+      bracket));
+  return {table};
+}
+
+}  // namespace bubblescope::gpu

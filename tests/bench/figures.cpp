@@ -1,0 +1,215 @@
+#include "tests/bench/figures.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "analysis/format.h"
+#include "tests/bench/measure.h"
+
+namespace bubblescope::bench {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string name(Shape shape) {
+  return fmt::format("{}×{}", shape.ranks, shape.microbatches);
+}
+std::string millions(double per_s) {
+  return fmt::format("{:.1f}", per_s / 1e6);
+}
+std::string percent(double fraction) {
+  return fmt::format("{:.0f} %", 100 * fraction);
+}
+double best(const std::vector<double>& rates) {
+  return *std::max_element(rates.begin(), rates.end());
+}
+
+double first_rate(const ShapeFigures& figures) {
+  return n_per_s(figures.shape, total_ms(figures.prediction.first));
+}
+
+double median_rate(const ShapeFigures& figures) {
+  return n_per_s(figures.shape, figures.prediction.median_total_ms);
+}
+
+double bytes_per_n(const ShapeFigures& figures) {
+  return std::max(figures.prediction.first_bytes, figures.prediction.repeated_bytes) /
+         ops_and_messages(figures.shape);
+}
+
+Table table(std::vector<std::string> headers) {
+  Table table;
+  for (std::string& header : headers)
+    table.columns.push_back({std::move(header)});
+  table.columns.front().align = Column::Align::Left;
+  return table;
+}
+
+/// With an empty line behind it.
+std::string text(const Table& table) {
+  return bubblescope::to_text(table, Color::Off) + "\n";
+}
+
+std::string prediction_text(const ShapeFigures& figures) {
+  const PredictionFigures& prediction = figures.prediction;
+  Table phases = table({"phase", "first ms", "median ms", "first M N/s", "median M N/s"});
+  const auto add = [&](const char* phase, double first, double later) {
+    phases.rows.push_back(
+        {.cells = {phase, fmt::format("{:.2f}", first), fmt::format("{:.2f}", later),
+                   millions(n_per_s(figures.shape, first)),
+                   millions(n_per_s(figures.shape, later))}});
+  };
+  for (std::size_t i = 0; i < kPhases; ++i)
+    add(kPhaseNames[i], prediction.first[i], prediction.median[i]);
+  add("total", total_ms(prediction.first), prediction.median_total_ms);
+  return fmt::format(
+             "1F1B at {}: N = {:.0f}, first prediction of a process and median of {} more\n\n",
+             name(figures.shape), ops_and_messages(figures.shape), figures.repeats) +
+         text(phases) +
+         fmt::format(
+             "best of all: {:.2f} ms; memory: {:.1f} B/N for the first, {:.1f} B/N at the most\n\n",
+             prediction.best_total_ms, prediction.first_bytes / ops_and_messages(figures.shape),
+             bytes_per_n(figures));
+}
+
+std::string kernel_text(const Figures& figures) {
+  Table kernels = table({"M N/s", "sweep", "bare sweep", "sweep / bare", "event queue"});
+  for (const ShapeFigures& at : figures.shapes)
+    kernels.rows.push_back(
+        {.cells = {name(at.shape), millions(n_per_s(at.shape, at.kernel.sweep_ms)),
+                   millions(n_per_s(at.shape, at.kernel.bare_ms)), percent(at.kernel.sweep_to_bare),
+                   millions(n_per_s(at.shape, at.kernel.events_ms))}});
+  return text(kernels) + fmt::format("one thread copies {:.1f} GB/s (read + written)\n\n",
+                                     figures.copy_bytes_per_s / 1e9);
+}
+
+std::string simgrid_text(const SimGridFigures& figures) {
+  Table rates = table({"M N/s at " + name(figures.shape), "best", "median"});
+  const auto add = [&](const char* who, const std::vector<double>& of) {
+    rates.rows.push_back({.cells = {who, fmt::format("{:.3f}", best(of) / 1e6),
+                                    fmt::format("{:.3f}", median(of) / 1e6)}});
+  };
+  add("SimGrid", figures.simgrid);
+  add("ours, first prediction", figures.ours_first);
+  add("ours, later ones", figures.ours_median);
+  return text(rates) + fmt::format("{} runs of each in turn; step times {}\n\n",
+                                   figures.simgrid.size(),
+                                   figures.same_step_time ? "agree" : "DIFFER");
+}
+
+std::string linearity_text(const std::vector<LinearityFigures>& linearity) {
+  Table rates = table({"linearity", "M N/s"});
+  for (const LinearityFigures& at : linearity)
+    rates.rows.push_back({.cells = {name(at.shape), millions(at.n_per_s)}});
+  return text(rates);
+}
+
+struct Goal {
+  std::string what;
+  std::string asked;
+  double bound;  ///< A lower one; negative: an upper one of its absolute value.
+  double seen;
+  double first;        ///< The same for the first prediction of a process; 0 where there is none.
+  const char* format;  ///< Of seen and first.
+};
+
+std::vector<Goal> goals(const Figures& figures) {
+  std::vector<Goal> goals;
+  for (const ShapeFigures& at : figures.shapes)
+    goals.push_back({"sweep / bare sweep at " + name(at.shape), "≥ 70 %", 70,
+                     100 * at.kernel.sweep_to_bare, 0, "{:.0f} %"});
+  if (figures.simgrid) {
+    const SimGridFigures& rates = *figures.simgrid;
+    const double simgrid = median(rates.simgrid);
+    goals.push_back({"prediction / SimGrid at " + name(rates.shape), "≥ 100×", 100,
+                     median(rates.ours_median) / simgrid, median(rates.ours_first) / simgrid,
+                     "{:.0f}×"});
+  }
+  const ShapeFigures& large = figures.shapes.back();
+  goals.push_back({"prediction at " + name(large.shape), "≥ 20 M N/s", 20, median_rate(large) / 1e6,
+                   first_rate(large) / 1e6, "{:.1f} M N/s"});
+  goals.push_back({"memory at " + name(large.shape), "≤ 64 B/N", -64, bytes_per_n(large),
+                   large.prediction.first_bytes / ops_and_messages(large.shape), "{:.1f} B/N"});
+  return goals;
+}
+
+std::string goals_text(const Figures& figures) {
+  Table rows = table({"goal", "asked", "median", "first", "median meets it"});
+  for (const Goal& goal : goals(figures)) {
+    const auto shown = [&](double value) { return fmt::format(fmt::runtime(goal.format), value); };
+    const bool met = goal.bound > 0 ? goal.seen >= goal.bound : goal.seen <= -goal.bound;
+    rows.rows.push_back({.cells = {goal.what, goal.asked, shown(goal.seen),
+                                   goal.first > 0 ? shown(goal.first) : "", met ? "yes" : "NO"}});
+  }
+  return bubblescope::to_text(rows, Color::Off);
+}
+
+Json shape_json(const ShapeFigures& figures) {
+  Json phases = Json::object();
+  for (std::size_t i = 0; i < kPhases; ++i)
+    phases[kPhaseNames[i]] = {{"first_ms", figures.prediction.first[i]},
+                              {"median_ms", figures.prediction.median[i]}};
+  return {{"ranks", figures.shape.ranks},
+          {"microbatches", figures.shape.microbatches},
+          {"n", ops_and_messages(figures.shape)},
+          {"repeats", figures.repeats},
+          {"step_time_ns", figures.prediction.step_time_ns},
+          {"phases", std::move(phases)},
+          {"first_total_ms", total_ms(figures.prediction.first)},
+          {"median_total_ms", figures.prediction.median_total_ms},
+          {"best_total_ms", figures.prediction.best_total_ms},
+          {"first_n_per_s", first_rate(figures)},
+          {"median_n_per_s", median_rate(figures)},
+          {"first_bytes", figures.prediction.first_bytes},
+          {"peak_bytes_per_n", bytes_per_n(figures)},
+          {"sweep_ms", figures.kernel.sweep_ms},
+          {"bare_sweep_ms", figures.kernel.bare_ms},
+          {"sweep_to_bare", figures.kernel.sweep_to_bare},
+          {"event_queue_ms", figures.kernel.events_ms},
+          {"event_queue_n_per_s", n_per_s(figures.shape, figures.kernel.events_ms)}};
+}
+
+}  // namespace
+
+double n_per_s(Shape shape, double ms) {
+  return ops_and_messages(shape) / (ms / 1e3);
+}
+
+std::string to_text(const Figures& figures) {
+  std::string result = fmt::format("{}\n{}\n", figures.machine, figures.compiler);
+  result += "mallopt as in the program: M_TRIM_THRESHOLD 1 GiB, M_MMAP_THRESHOLD 32 MiB\n";
+  result +=
+      "N = ops + messages; first: in a fresh process, on memory that the machine has at hand\n\n";
+  for (const ShapeFigures& shape : figures.shapes)
+    result += prediction_text(shape);
+  result += kernel_text(figures);
+  result += figures.simgrid
+                ? simgrid_text(*figures.simgrid)
+                : "SimGrid was not there when this was built (Debian: libsimgrid-dev)\n\n";
+  return result + linearity_text(figures.linearity) + goals_text(figures);
+}
+
+Json to_json(const Figures& figures) {
+  Json json = {{"command", figures.command},
+               {"machine", figures.machine},
+               {"compiler", figures.compiler},
+               {"copy_bytes_per_s", figures.copy_bytes_per_s}};
+  for (const ShapeFigures& shape : figures.shapes)
+    json["shapes"].push_back(shape_json(shape));
+  if (figures.simgrid)
+    json["simgrid"] = {{"ranks", figures.simgrid->shape.ranks},
+                       {"microbatches", figures.simgrid->shape.microbatches},
+                       {"same_step_time", figures.simgrid->same_step_time},
+                       {"simgrid_n_per_s", figures.simgrid->simgrid},
+                       {"ours_first_n_per_s", figures.simgrid->ours_first},
+                       {"ours_median_n_per_s", figures.simgrid->ours_median}};
+  for (const LinearityFigures& at : figures.linearity)
+    json["linearity"].push_back({{"ranks", at.shape.ranks},
+                                 {"microbatches", at.shape.microbatches},
+                                 {"n_per_s", at.n_per_s}});
+  return json;
+}
+
+}  // namespace bubblescope::bench
