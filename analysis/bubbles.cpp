@@ -41,6 +41,7 @@ std::vector<Bubble> find_bubbles(const DependencyGraph& graph, const Timeline& t
     if (span.start > before.time) {
       const NodeId blocking = last_to_arrive(graph, timeline, node);
       const auto cause = !before.started                              ? BubbleCause::WarmUp
+                         : blocking == node                           ? BubbleCause::Unknown
                          : timeline.spans[blocking].end > before.time ? BubbleCause::Dependency
                                                                       : BubbleCause::Message;
       bubbles.push_back({graph.rank()[node], {before.time, span.start}, cause, node, blocking});

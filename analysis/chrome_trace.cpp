@@ -44,17 +44,20 @@ class TraceWriter {
   }
 
  private:
-  /// Nodes of each rank; at equal start the longer first, as viewers nest slices.
   void order_by_rank() {
     nodes_.resize(static_cast<std::size_t>(graph_.schedule().placement.ranks));
     for (NodeId node = 0; node < graph_.size(); ++node)
       nodes_[static_cast<std::size_t>(graph_.rank()[node])].push_back(node);
-    for (auto& nodes : nodes_)
-      std::stable_sort(nodes.begin(), nodes.end(), [&](NodeId a, NodeId b) {
-        const Span& first = timeline_.spans[a];
-        const Span& second = timeline_.spans[b];
-        return first.start != second.start ? first.start < second.start : first.end > second.end;
-      });
+  }
+
+  /// By start; at equal start the longer first, as viewers nest slices.
+  std::vector<NodeId> in_time_order(std::vector<NodeId> nodes) const {
+    std::stable_sort(nodes.begin(), nodes.end(), [&](NodeId a, NodeId b) {
+      const Span& first = timeline_.spans[a];
+      const Span& second = timeline_.spans[b];
+      return first.start != second.start ? first.start < second.start : first.end > second.end;
+    });
+    return nodes;
   }
 
   void write_names(Rank rank) {
@@ -70,7 +73,7 @@ class TraceWriter {
   }
 
   void write_actions(Rank rank) {
-    for (const NodeId node : nodes_[static_cast<std::size_t>(rank)]) {
+    for (const NodeId node : in_time_order(nodes_[static_cast<std::size_t>(rank)])) {
       const Action& action = graph_.action(node);
       const Span& span = timeline_.spans[node];
       event(R"("ph":"X","pid":{},"tid":{},"ts":{},"dur":{},"name":"{}","cname":"{}",)"
@@ -166,6 +169,8 @@ class TraceWriter {
         return "drain";
       case BubbleCause::Message:
         return "message in flight";
+      case BubbleCause::Unknown:
+        return "idle";
       case BubbleCause::Dependency:
         break;
     }
@@ -203,7 +208,7 @@ class TraceWriter {
   const Timeline& timeline_;
   const Sink& sink_;
   Time origin_ = Time::max();
-  std::vector<std::vector<NodeId>> nodes_;  // [rank]
+  std::vector<std::vector<NodeId>> nodes_;  // [rank] in its order
   fmt::memory_buffer buffer_;
   bool first_ = true;
 };

@@ -137,7 +137,7 @@ std::string format_bytes(Bytes bytes) {
   static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   auto value = static_cast<double>(bytes);
   std::size_t unit = 0;
-  for (; std::abs(value) >= 1024 && unit + 1 < std::size(kUnits); ++unit)
+  for (; std::abs(value) >= 1023.95 && unit + 1 < std::size(kUnits); ++unit)
     value /= 1024;
   return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
 }

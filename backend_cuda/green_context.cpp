@@ -46,17 +46,16 @@ GreenDriver::GreenDriver() {
 }
 
 SmSplit split_sms(const GreenDriver& driver, const Device& device, const SplitWish& wish) {
-  CUdevResource all{};
-  BUBBLESCOPE_CHECK(
-      driver.get_device_resource(handle_of(driver, device), &all, CU_DEV_RESOURCE_TYPE_SM));
   SmSplit split{};
+  BUBBLESCOPE_CHECK(
+      driver.get_device_resource(handle_of(driver, device), &split.all, CU_DEV_RESOURCE_TYPE_SM));
   unsigned int count = 0;
-  BUBBLESCOPE_CHECK(driver.split(nullptr, &count, &all, nullptr, wish.flags, wish.group_sms));
+  BUBBLESCOPE_CHECK(driver.split(nullptr, &count, &split.all, nullptr, wish.flags, wish.group_sms));
   if (count == 0)
     throw NotSupported("no group of " + std::to_string(wish.group_sms) + " SMs");
   split.groups.resize(count);
-  BUBBLESCOPE_CHECK(
-      driver.split(split.groups.data(), &count, &all, &split.rest, wish.flags, wish.group_sms));
+  BUBBLESCOPE_CHECK(driver.split(split.groups.data(), &count, &split.all, &split.rest, wish.flags,
+                                 wish.group_sms));
   split.groups.resize(count);
   return split;
 }

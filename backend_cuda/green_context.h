@@ -30,6 +30,7 @@ struct GreenDriver {
 };
 
 struct SmSplit {
+  CUdevResource all;  ///< What was split.
   std::vector<CUdevResource> groups;
   CUdevResource rest;  ///< Of type CU_DEV_RESOURCE_TYPE_INVALID or of no SMs if nothing is left.
   bool has_rest() const { return rest.type == CU_DEV_RESOURCE_TYPE_SM && rest.sm.smCount > 0; }

@@ -210,6 +210,13 @@ struct Tables {
 void survey(const GreenDriver& driver, const Device& device, const SplitWish& wish,
             Tables& tables) {
   const SmSplit split = split_sms(driver, device, wish);
+#if CUDA_VERSION >= 13000
+  if (tables.splits.rows.empty())
+    tables.splits.notes.push_back("the driver asks for groups of at least " +
+                                  std::to_string(split.all.sm.minSmPartitionSize) +
+                                  " SMs, in multiples of " +
+                                  std::to_string(split.all.sm.smCoscheduledAlignment));
+#endif
   const auto begin = steady_clock::now();
   std::vector<Partition> partitions;
   for (const CUdevResource& group : split.groups)
@@ -225,7 +232,7 @@ void survey(const GreenDriver& driver, const Device& device, const SplitWish& wi
     } catch (const NotSupported& error) {
       tables.splits.notes.emplace_back(error.what());
       return std::string("not supported");
-    } catch (const CudaError& error) {
+    } catch (const std::runtime_error& error) {
       tables.splits.notes.emplace_back(error.what());
       return std::string("failed");
     }

@@ -141,38 +141,37 @@ std::vector<Table> measure_drift(const Device& /*device*/) {
   }
   if (exchanges.size() < 3)
     throw NotSupported("a running kernel and the host do not see each other's writes in time");
-  // An exchange during which the host did something else says little.
   std::vector<double> brackets;
-  for (const Exchange& exchange : exchanges)
-    brackets.push_back(to_us(exchange.bracket.count()));
-  const Spread bracket = spread_of(brackets);
-  std::erase_if(exchanges, [&](const Exchange& exchange) {
-    return to_us(exchange.bracket.count()) > 3 * bracket.min;
-  });
-  if (exchanges.size() < 3)
-    throw std::runtime_error("the host was too busy for fast exchanges with a kernel");
   std::vector<Point> points;
   for (const Exchange& exchange : exchanges) {
+    const double bracket = to_us(exchange.bracket.count());
     const nanoseconds host = exchange.host - exchanges[0].host;
     const std::int64_t ahead = exchange.device - exchanges[0].device - host.count();
-    points.push_back(
-        {.x = static_cast<double>(host.count()) / 1e9, .y = static_cast<double>(ahead)});
+    brackets.push_back(bracket);
+    points.push_back({.x = static_cast<double>(host.count()) / 1e9,
+                      .y = static_cast<double>(ahead),
+                      .weight = 1 / (bracket * bracket)});
   }
+  const Spread bracket = spread_of(brackets);
   const Line line = fit_line(points);
+  // An exchange during which the host did something else says little.
+  std::int64_t fast = 0;
   double residual = 0;
-  for (const Point& point : points)
-    residual = std::max(residual, std::abs(point.y - line.at(point.x)));
+  for (std::size_t i = 0; i < points.size(); ++i)
+    if (brackets[i] <= 3 * bracket.min) {
+      ++fast;
+      residual = std::max(residual, std::abs(points[i].y - line.at(points[i].x)));
+    }
   Table table{
       .name = "drift",
       .title = "%globaltimer against the host's steady clock",
-      .columns = with_spread({{"seconds", 3}, {"used"}, {"drift_ppm", 3}, {"residual_us", 3}},
+      .columns = with_spread({{"seconds", 3}, {"fast"}, {"drift_ppm", 3}, {"residual_us", 3}},
                              "bracket_us", 3),
-      .notes = {"drift: how much faster the device's clock runs; residual: the largest "
-                "distance from the line; bracket: how long the fastest exchange of a "
-                "round took; used: rounds whose exchange took at most 3 times the least"}};
-  table.rows.push_back(with_spread(
-      {points.back().x, static_cast<std::int64_t>(points.size()), line.slope / 1e3, residual / 1e3},
-      bracket));
+      .notes = {"drift: how much faster the device's clock runs; residual: the largest distance of "
+                "a fast exchange from the line; bracket: how long the fastest exchange of a round "
+                "took; fast: rounds in which that was at most 3 times the least"}};
+  table.rows.push_back(
+      with_spread({points.back().x, fast, line.slope / 1e3, residual / 1e3}, bracket));
   return {table};
 }
 

@@ -91,6 +91,7 @@ CostSource parse_costs(std::string_view text, const std::string& file) {
     object.fail("format", fmt::format("expected \"{}\", got \"{}\"", kFormat, format));
   CostSource source;
   source.name = object.text("name");
+  source.file = file;
   source.description = object.text("source");
   if (const auto ranks = object.optional_integer("ranks")) {
     if (*ranks < 1 || *ranks > std::numeric_limits<int>::max())

@@ -50,16 +50,16 @@ Time time_from_us(double microseconds) {
 
 CostModel::CostModel(const CostSource& source, const Placement& placement, CostOptions options)
     : link_(source.link), overlap_(options.overlap) {
+  const std::string& place = source.file.empty() ? source.name : source.file;
   if (source.stage_by_stage && source.stages.size() != static_cast<std::size_t>(placement.depth))
     throw Error(fmt::format("{}: costs are given for {} stages, but a pipe of this schedule has {}",
-                            source.name, source.stages.size(), placement.depth));
+                            place, source.stages.size(), placement.depth));
   const bool divided = !source.stage_by_stage && options.per == CostPer::WholeRank;
   for (Stage stage = 0; stage < placement.stages(); ++stage) {
     const auto position = static_cast<std::size_t>(stage % placement.depth);
     const StageCost& given = source.stages[source.stage_by_stage ? position : 0];
     if (options.overlap == Overlap::Given && !given.overlapped)
-      throw Error(
-          fmt::format("{}: the costs give no time for an overlapped F&B pair", source.name));
+      throw Error(fmt::format("{}: the costs give no time for an overlapped F&B pair", place));
     const StageCost cost = divided ? divide(given, placement.chunks()) : given;
     const Time backward = cost.backward.value_or(cost.input_grad + cost.weight_grad);
     costs_.push_back(cost);
@@ -93,26 +93,25 @@ Bytes CostModel::message_bytes(const Op& producer) const {
 }
 
 Time CostModel::message_time(const Op& producer) const {
-  if (link_.bytes_per_second <= 0)
-    return link_.latency;
-  const auto bytes = static_cast<double>(message_bytes(producer));
-  return link_.latency + time_from_us(bytes / link_.bytes_per_second * 1e6);
+  return bubblescope::message_time(link_, message_bytes(producer));
 }
 
 bool CostModel::can_add_up(std::size_t actions) const {
-  constexpr double kLongestStep = 4e18;  // ns; a Time holds 9.2e18
-  Time longest{};  // no action of one or two stages takes more than twice this
-  Time message{};
+  constexpr double kMost = 4e18;  // half of what an int64 holds
+  double longest = 0;             // of what one stage takes, once each
+  double largest = 0;             // of what one stage holds
+  double weights = 0;
   for (Stage stage = 0; stage < static_cast<Stage>(costs_.size()); ++stage) {
-    Time sum = cost(stage).overlapped.value_or(Time::zero());
-    for (const OpKind kind :
-         {OpKind::Forward, OpKind::BackwardInput, OpKind::BackwardWeight, OpKind::Backward})
-      sum += duration(Op(kind, stage, 0));
-    longest = std::max(longest, sum);
-    message = std::max(message, message_time(Op(OpKind::Forward, stage, 0)));
+    const StageCost& each = cost(stage);
+    Time sum = each.overlapped.value_or(Time::zero()) + message_time(Op(OpKind::Forward, stage, 0));
+    for (std::uint32_t kind = 0; kind < kOpKinds; ++kind)
+      sum += duration(Op(static_cast<OpKind>(kind), stage, 0));
+    longest = std::max(longest, static_cast<double>(sum.count()));
+    largest = std::max(largest, static_cast<double>(each.activation.value_or(0)));
+    weights += static_cast<double>(each.weights.value_or(0));
   }
-  const Time longest_link = 2 * longest + message;
-  return static_cast<double>(longest_link.count()) * static_cast<double>(actions) <= kLongestStep;
+  const auto count = 2 * static_cast<double>(actions);  // a pair is of two stages
+  return longest * count <= kMost && largest * count + weights <= kMost;
 }
 
 bool CostModel::tells_sizes() const {
@@ -127,6 +126,12 @@ Bytes CostModel::activation_change(const Op& op) const {
   const Bytes rest = stage.activation_after_input_grad.value_or(whole);
   const Bytes change[] = {whole, rest - whole, -rest, -whole};
   return change[static_cast<std::size_t>(op.kind())];
+}
+
+Time message_time(const Link& link, Bytes bytes) {
+  if (link.bytes_per_second <= 0)
+    return link.latency;
+  return link.latency + time_from_us(static_cast<double>(bytes) / link.bytes_per_second * 1e6);
 }
 
 CostModel free_costs(const Placement& placement) {

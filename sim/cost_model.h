@@ -38,7 +38,8 @@ struct Link {
 /// Costs before they are laid over a schedule's stages: one StageCost for all stages, which stands
 /// for one p-th of the model, or one for each stage of a pipe.
 struct CostSource {
-  std::string name = {};          ///< As asked for: "deepseek-v3-h800", a file, or "by hand".
+  std::string name = {};          ///< "deepseek-v3-h800", or "by hand".
+  std::string file = {};          ///< Where it was read, for error messages; empty if by hand.
   std::string description = {};   ///< Where the numbers come from.
   std::optional<int> ranks = {};  ///< How many ranks the numbers were made for.
   std::optional<double> layers_per_stage = {};
@@ -84,7 +85,8 @@ class CostModel {
   Time message_time(const Op& producer) const;
   Bytes message_bytes(const Op& producer) const;
 
-  /// Whether any chain of so many actions, with their messages, is short enough for a Time.
+  /// Whether the times of so many actions with their messages, and the sizes of all they hold, can
+  /// be added up without overflow.
   bool can_add_up(std::size_t actions) const;
 
   /// Whether bytes of activations and weights are known for every stage; the two below need it.
@@ -108,6 +110,9 @@ class CostModel {
 
 /// Costs of zero for every stage.
 CostModel free_costs(const Placement& placement);
+
+/// Throws Error where that is longer than a duration may be.
+Time message_time(const Link& link, Bytes bytes);
 
 /// `microseconds` in whole nanoseconds. Throws Error unless it is a number ≥ 0 that fits.
 Time time_from_us(double microseconds);

@@ -217,8 +217,8 @@ DependencyGraph build_graph(Program program, CostModel costs) {
   const std::size_t actions = program.schedule.actions.size();
   if (!costs.can_add_up(actions))
     throw Error(
-        fmt::format("schedule {}: the costs are too large: the times of {} actions cannot be "
-                    "added up",
+        fmt::format("schedule {}: the costs are too large: the times and sizes of {} actions "
+                    "cannot be added up",
                     program.schedule.name, actions));
   DependencyGraph::Parts parts{.program = std::move(program), .costs = std::move(costs)};
   Numbering(parts.program.schedule, parts.costs, parts).run();

@@ -69,6 +69,7 @@ TEST_CASE("Chunks share exposed communication and bytes but no message and no la
   StageCost& stage = source.stages[0];
   stage.exposed_forward = Time(6);
   stage.exposed_input_grad = Time(8);
+  stage.overlapped = Time(31);
   stage.activation = 101;
   stage.activation_after_input_grad = 50;
   stage.weights = 1000;
@@ -81,6 +82,7 @@ TEST_CASE("Chunks share exposed communication and bytes but no message and no la
   CHECK(costs.activation_change(kF0) == 51);
   CHECK(costs.activation_change(kI0) == 25 - 51);
   CHECK(costs.weight_bytes(0) == 500);
+  CHECK(costs.duration(Action(kF0, Op(OpKind::Backward, 0, 1))) == Time(16));
   CHECK(costs.message_bytes(kF0) == 64);
   CHECK(costs.message_time(kF0) == Time(7 + 64));
 }
@@ -210,20 +212,44 @@ TEST_CASE("As many actions as can be added up fit a Time with their messages") {
 }
 
 TEST_CASE("A graph whose times could overflow is refused") {
-  const auto build = [](int microbatches) {
+  const std::int64_t eleven_days = time_from_us(1e12).count();
+  const CostSource source =
+      simple_costs({eleven_days, eleven_days, eleven_days, eleven_days, eleven_days});
+  const auto build = [&](int microbatches) {
     const Schedule schedule = make_schedule(*find_schedule("1f1b"), {4, microbatches});
-    const std::int64_t eleven_days = time_from_us(1e12).count();
-    const SimpleCosts costs{eleven_days, eleven_days, eleven_days, -1, eleven_days};
-    const CostModel model(simple_costs(costs), schedule.placement, {});
-    return build_graph(lower(schedule, Comm::Ideal), model);
+    return build_graph(lower(schedule, Comm::Ideal), CostModel(source, schedule.placement, {}));
   };
-  const DependencyGraph longest = build(45);
-  const Timeline timeline = simulate(longest);
-  for (const Span& span : timeline.spans)
-    CHECK(span.start <= span.end);
-  CHECK_THROWS_WITH_AS(
-      build(46),
-      "schedule 1f1b: the costs are too large: the times of 368 actions cannot be added up", Error);
+  const DependencyGraph longest = build(20);
+  for (const Span& span : simulate(longest).spans)
+    CHECK(span.start < span.end);
+  CHECK_THROWS_WITH_AS(build(200),
+                       "schedule 1f1b: the costs are too large: the times and sizes of 1600 "
+                       "actions cannot be added up",
+                       Error);
+}
+
+TEST_CASE("A graph whose sizes could overflow is refused") {
+  const Schedule schedule = make_schedule(*find_schedule("gpipe"), {2, 8});
+  struct Case {
+    Bytes activation;
+    Bytes weights;
+    bool is_refused;
+  };
+  constexpr Bytes kMost = 9'000'000'000'000'000'000;  // that a cost file may say
+  for (const Case each : {Case{kMost, 1, true}, Case{1, kMost, true}, Case{kMost / 8, 1, true},
+                          Case{kMost / 1000, kMost / 1000, false}}) {
+    CAPTURE(each.activation);
+    CAPTURE(each.weights);
+    const StageCost stage{.activation = each.activation, .weights = each.weights};
+    const CostSource source{.name = "mine", .stages = {stage}};
+    const CostModel costs(source, schedule.placement, {});
+    CHECK(costs.can_add_up(schedule.actions.size()) == !each.is_refused);
+    const auto build = [&] { build_graph(lower(schedule, Comm::Ideal), costs); };
+    if (each.is_refused)
+      CHECK_THROWS_AS(build(), Error);
+    else
+      CHECK_NOTHROW(build());
+  }
 }
 
 TEST_CASE("Microseconds become whole nanoseconds from 0 to eleven days") {

@@ -139,12 +139,12 @@ TEST_CASE("A pair has an edge for each of its inputs") {
 
 TEST_CASE("Graphviz shows messages as dashed arrows") {
   const Schedule schedule =
-      written(loop_placement({.ranks = 2, .chunks = 1}), 1, {"0F0 0B0", "1F0 1B0"});
+      written(loop_placement({.ranks = 2, .chunks = 1}), 1, {"0F0 0I0 0W0", "1F0 1B0"});
   const std::string dot = to_dot(free_graph(schedule));
   CHECK(dot.starts_with("digraph"));
   CHECK(count(dot, "style=dashed") == 2);
-  CHECK(count(dot, "->") == 4);
-  for (const char* label : {"\"0F0\"", "\"1F0\"", "\"1B0\"", "\"0B0\""})
+  CHECK(count(dot, "->") == 3 + 2);
+  for (const char* label : {"\"0F0\"", "\"1F0\"", "\"1B0\"", "\"0I0\"", "\"0W0\""})
     CHECK(count(dot, label) == 1);
 }
 

@@ -32,8 +32,9 @@ TEST_CASE("A mistyped name gets the nearest one that is valid") {
 }
 
 TEST_CASE("A name that is too far from all gets none") {
-  for (const std::string& typed : {std::string(), std::string("chimera"), std::string("x"),
-                                   std::string("DUALPIPE"), std::string(65, 'g')})
+  for (const std::string& typed :
+       {std::string(), std::string("chimera"), std::string("x"), std::string("xyzep"),
+        std::string("DUALPIPE"), std::string(65, 'g')})
     CHECK_MESSAGE(!nearest_name(typed, kNames), typed);
   CHECK_FALSE(nearest_name("gpipe", {}));
 }

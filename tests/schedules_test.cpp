@@ -155,6 +155,25 @@ TEST_CASE("Every order has the digest of its authors' own") {
   CHECK(compared == 32);
 }
 
+TEST_CASE("A loop deals its stages out and crossing pipes mirror each other") {
+  const Placement loop = loop_placement({.ranks = 3, .chunks = 2});
+  CHECK(loop.rank_of_stage == std::vector<Rank>{0, 1, 2, 0, 1, 2});
+  CHECK(loop.weights_of_stage == std::vector<std::int32_t>{0, 1, 2, 3, 4, 5});
+  CHECK(loop.chunks() == 2);
+  CHECK(loop.weight_copies() == 1);
+  const Placement crossing = bidirectional_placement(3);
+  CHECK(crossing.rank_of_stage == std::vector<Rank>{0, 1, 2, 2, 1, 0});
+  CHECK(crossing.weights_of_stage == std::vector<std::int32_t>{0, 1, 2, 0, 1, 2});
+  CHECK(crossing.chunks() == 1);
+  CHECK(crossing.weight_copies() == 2);
+  const std::optional<Stage> before[] = {{}, 0, 1, {}, 3, 4};
+  const std::optional<Stage> after[] = {1, 2, {}, 4, 5, {}};
+  for (Stage stage = 0; stage < crossing.stages(); ++stage) {
+    CHECK(crossing.before(stage) == before[stage]);
+    CHECK(crossing.after(stage) == after[stage]);
+  }
+}
+
 TEST_CASE("GPipe runs all forwards then all backwards in order") {
   CHECK(csv("gpipe", {2, 3}) == "0F0,0F1,0F2,0B0,0B1,0B2\n1F0,1F1,1F2,1B0,1B1,1B2\n");
   const Schedule schedule = make_schedule(*find_schedule("gpipe"), {5, 7});

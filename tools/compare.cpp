@@ -1,4 +1,5 @@
 // bubblescope compare: schedules side by side on the same costs.
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,10 +34,20 @@ std::vector<const CatalogueEntry*> chosen(const std::string& list) {
   std::size_t begin = 0;
   while (begin <= list.size()) {
     const std::size_t end = std::min(list.find(',', begin), list.size());
-    entries.push_back(&require_schedule(list.substr(begin, end - begin)));
+    const CatalogueEntry* entry = &require_schedule(list.substr(begin, end - begin));
+    if (std::find(entries.begin(), entries.end(), entry) == entries.end())
+      entries.push_back(entry);
     begin = end + 1;
   }
   return entries;
+}
+
+/// Why there is nothing to compare.
+std::string none_fits(const Comparison& comparison) {
+  std::string text = "no schedule can run with this shape:";
+  for (const Skipped& skipped : comparison.skipped)
+    text += fmt::format("\n  {}: {}", skipped.schedule, skipped.reason);
+  return text;
 }
 
 Comparison compare(const CompareOptions& options, const Scenario& scenario, Progress& progress) {
@@ -49,9 +60,10 @@ Comparison compare(const CompareOptions& options, const Scenario& scenario, Prog
     const Prediction prediction = predict(*entry, scenario, progress);
     comparison.results.push_back(report(prediction.graph, prediction.timeline));
   }
+  if (comparison.results.empty())
+    throw Error(none_fits(comparison));
   sort_best_first(comparison.results);
-  if (comparison.limit.bytes && !comparison.results.empty() &&
-      !comparison.results.front().peak_memory)
+  if (comparison.limit.bytes && !comparison.results.front().peak_memory)
     throw UsageError(
         "--memory-limit in bytes needs costs that tell sizes: --activation and "
         "--weights, or activation_bytes and weight_bytes in a cost file");
@@ -69,7 +81,7 @@ int run(const CompareOptions& options, const GlobalOptions& global) {
   }
   note_costs(scenario, global);
   write_output(options.output.path, compare_view(comparison, format, color));
-  return comparison.results.empty() ? kBadInput : kDone;
+  return kDone;
 }
 
 }  // namespace
@@ -80,7 +92,7 @@ Command add_compare(CLI::App& root, const GlobalOptions& global) {
   options->shape.add_to(*app);
   options->costs.add_to(*app);
   options->output.add_to(*app);
-  add_option(*app, {"--schedules", "A,B,…", "which to compare (default: all)", "Shape"},
+  add_option(*app, {"--schedules", "A,B,...", "which to compare (default: all)", "Shape"},
              options->schedules);
   add_option(*app,
              {"--memory-limit", "N|SIZE",

@@ -29,7 +29,8 @@ class ConfigBelowEnvironment : public CLI::ConfigTOML {
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
     std::vector<CLI::ConfigItem> given = CLI::ConfigTOML::from_config(input);
     std::erase_if(given, [](const CLI::ConfigItem& item) {
-      return std::getenv(environment_name(item.name).c_str()) != nullptr;
+      const char* value = std::getenv(environment_name(item.name).c_str());
+      return value != nullptr && *value != '\0';
     });
     return given;
   }
@@ -45,7 +46,8 @@ class HelpFormatter : public CLI::Formatter {
 
 /// What was given but belongs to no subcommand or option, with the nearest that does.
 void refuse_unknown(const CLI::App& root, const std::vector<Command>& commands) {
-  const std::vector<std::string> extras = root.remaining(true);
+  std::vector<std::string> extras = root.remaining(true);
+  std::erase(extras, "--");  // the end of the options
   if (extras.empty())
     return;
   const std::string& word = extras.front();
@@ -109,6 +111,8 @@ int run(int argc, char** argv) {
     root.parse(argc, argv);
   } catch (const CLI::Success& success) {
     return print_help(root, success);
+  } catch (const CLI::FileError& error) {
+    throw Error(fmt::format("--config: {}", error.what()));
   } catch (const CLI::ConfigError& error) {
     const std::string_view what = error.what();  // "INI was not able to parse order.rankz"
     throw UsageError(fmt::format("--config: the file has '{}', which is no option of a subcommand",

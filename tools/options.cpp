@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "sim/cost_file.h"
+#include "sim/error.h"
 #include "sim/nearest.h"
 #include "tools/embedded_data.h"
 #include "tools/errors.h"
@@ -189,6 +190,13 @@ CostSource CostCommandOptions::by_hand() const {
     source.link.bytes_per_second = parse_rate({"--bandwidth", bandwidth});
   if (bandwidth.empty() != message.empty())
     throw UsageError("--bandwidth and --message go together: a message takes p2p + size / rate");
+  if (overlapped.empty() && overlap == "given")
+    throw UsageError("--overlap given needs --overlapped");
+  try {
+    message_time(source.link, stage.message);
+  } catch (const Error& error) {
+    throw UsageError(fmt::format("--message at --bandwidth: {}", error.what()));
+  }
   return source;
 }
 

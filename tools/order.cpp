@@ -7,6 +7,7 @@
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/output.h"
+#include "tools/predict.h"
 
 namespace bubblescope {
 namespace {
@@ -21,7 +22,9 @@ struct OrderOptions {
 int run(const OrderOptions& options) {
   const std::size_t to = choose("--to", options.to, {"torch", "json", "dot"});
   const CatalogueEntry& entry = require_schedule(options.name);
-  Schedule schedule = make_schedule(entry, options.shape.shape());
+  const Shape shape = options.shape.shape();
+  check_memory(entry, shape);
+  Schedule schedule = make_schedule(entry, shape);
   const CostModel costs = free_costs(schedule.placement);
   const DependencyGraph graph = build_graph(lower(std::move(schedule), Comm::Ideal), costs);
   write_output(options.path, to == 0   ? to_torch_csv(graph.schedule())

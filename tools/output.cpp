@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
@@ -30,7 +31,8 @@ OutputFile::OutputFile() = default;
 
 // Delegates, so that the destructor cleans up if something below throws.
 OutputFile::OutputFile(std::string path) : OutputFile() {
-  path_ = std::move(path);
+  path_ = std::filesystem::is_symlink(path) ? std::filesystem::weakly_canonical(path).string()
+                                            : std::move(path);
   struct stat status {};
   const bool in_place = stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode);
   if (in_place) {

@@ -9,9 +9,6 @@
 #include "tools/errors.h"
 
 namespace bubblescope {
-namespace {
-
-/// A schedule that cannot fit into memory is refused at once, before the machine begins to swap.
 void check_memory(const CatalogueEntry& entry, const Shape& shape) {
   constexpr double kBytesPerOp = 100;  // measured: tests/bench prints bytes a node
   const double needed = kBytesPerOp * 3 * shape.ranks * static_cast<double>(shape.microbatches);
@@ -24,8 +21,6 @@ void check_memory(const CatalogueEntry& entry, const Shape& shape) {
         entry.name, shape.ranks, shape.microbatches, needed / (1U << 30U), present / (1U << 30U)));
 }
 
-}  // namespace
-
 Scenario make_scenario(const ShapeOptions& shape, const CostCommandOptions& costs) {
   return {shape.shape(), costs.source(), costs.are_by_hand(), costs.options(), costs.parsed_comm()};
 }
@@ -37,8 +32,8 @@ Prediction predict(const CatalogueEntry& entry, const Scenario& scenario, Progre
   CostModel costs(scenario.costs, schedule.placement, scenario.cost_options);
   if (scenario.costs_by_hand && !costs.can_add_up(schedule.actions.size()))
     throw UsageError(
-        fmt::format("the costs given by hand are too large: the times of {} actions "
-                    "cannot be added up",
+        fmt::format("the costs given by hand are too large: the times and sizes of {} "
+                    "actions cannot be added up",
                     schedule.actions.size()));
   progress.now(fmt::format("{}: building the graph", entry.name));
   DependencyGraph graph = build_graph(lower(std::move(schedule), scenario.comm), std::move(costs));

@@ -27,6 +27,9 @@ struct Scenario {
 /// Reads and checks the words of the command line.
 Scenario make_scenario(const ShapeOptions& shape, const CostCommandOptions& costs);
 
+/// Throws Error for a schedule that cannot fit into memory, before the machine begins to swap.
+void check_memory(const CatalogueEntry& entry, const Shape& shape);
+
 /// Throws Error where the schedule's constraints, the costs or the machine's memory do not allow
 /// it.
 Prediction predict(const CatalogueEntry& entry, const Scenario& scenario, Progress& progress);

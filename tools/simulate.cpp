@@ -23,6 +23,8 @@ std::string figures(const SimulateOptions& options, const GlobalOptions& global)
   const Format format = options.output.parsed_format();
   const Color color = options.output.color(global);
   const CatalogueEntry& entry = require_schedule(options.name);
+  if (options.trace == "-" || (!options.trace.empty() && options.trace == options.output.path))
+    throw UsageError("--trace needs a file of its own");
   const Scenario scenario = make_scenario(options.shape, options.costs);
   Progress progress(global.quiet);
   const Prediction prediction = predict(entry, scenario, progress);

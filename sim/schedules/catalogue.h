@@ -8,21 +8,9 @@
 #include <vector>
 
 #include "sim/schedule.h"
+#include "sim/schedules/shape.h"
 
 namespace bubblescope {
-
-struct Shape {
-  int ranks = 0;         ///< p ≥ 1
-  int microbatches = 0;  ///< m ≥ 1
-  /// v, the stages that a rank holds per pipe; none: as many as the schedule has.
-  std::optional<int> chunks = {};
-};
-
-/// Why a shape is outside a schedule's constraints, and the nearest one inside them.
-struct Misfit {
-  std::string reason;
-  Shape nearest;
-};
 
 struct CatalogueEntry {
   std::string_view name;

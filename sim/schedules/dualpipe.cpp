@@ -3,6 +3,7 @@
 // code: deepseek-ai/DualPipe, dualpipe.py, DualPipe.step, whose eight phases are named here.
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "sim/schedules/generators.h"
 
@@ -125,8 +126,7 @@ Schedule dualpipe(Shape shape) {
   Schedule schedule{.microbatches = shape.microbatches,
                     .placement = bidirectional_placement(shape.ranks)};
   // At most F, I and W of every micro-batch, which passes every rank in one direction or the other.
-  OrderWriter order(schedule, 3 * static_cast<std::size_t>(shape.ranks) *
-                                  static_cast<std::size_t>(shape.microbatches));
+  OrderWriter order(schedule, most_actions(shape));
   for (Rank rank = 0; rank < shape.ranks; ++rank)
     RankOrder(shape, rank, order).write();
   order.finish();

@@ -1,7 +1,10 @@
 // The generators behind the catalogue, one file a family.
 #pragma once
 
-#include "sim/schedules/catalogue.h"
+#include <optional>
+
+#include "sim/schedule.h"
+#include "sim/schedules/shape.h"
 
 namespace bubblescope {
 

@@ -2,8 +2,6 @@
 // split, and weight gradients wait until there is nothing better to do.
 #include <algorithm>
 
-#include <fmt/format.h>
-
 #include "sim/schedules/generators.h"
 
 namespace bubblescope {
@@ -12,11 +10,6 @@ namespace {
 Schedule one_stage_a_rank(Shape shape) {
   return {.microbatches = shape.microbatches,
           .placement = loop_placement({.ranks = shape.ranks, .chunks = 1})};
-}
-
-/// F, I and W of every micro-batch on every rank.
-std::size_t most_actions(Shape shape) {
-  return 3 * static_cast<std::size_t>(shape.ranks) * static_cast<std::size_t>(shape.microbatches);
 }
 
 /// The paper's figures: rank r starts with `factor`·(p−1−r) + 1 forwards, then runs I, W and F in
@@ -43,17 +36,6 @@ Schedule hand_schedule(Shape shape, int factor) {
   }
   order.finish();
   return schedule;
-}
-
-std::optional<Misfit> needs_microbatches(Shape shape, std::int64_t least,
-                                         std::string_view formula) {
-  if (shape.microbatches >= least)
-    return std::nullopt;
-  Shape nearest = shape;
-  nearest.microbatches = static_cast<int>(least);
-  return Misfit{
-      fmt::format("its first rank needs m ≥ {} micro-batches to fill the pipeline", formula),
-      nearest};
 }
 
 }  // namespace
@@ -100,11 +82,13 @@ Schedule zb_h2(Shape shape) {
 }
 
 std::optional<Misfit> zb_h1_paper_misfit(Shape shape) {
-  return needs_microbatches(shape, shape.ranks, "p");
+  return needs_microbatches(shape, shape.ranks,
+                            "its first rank needs m ≥ p micro-batches to fill the pipeline");
 }
 
 std::optional<Misfit> zb_h2_misfit(Shape shape) {
-  return needs_microbatches(shape, 2 * std::int64_t{shape.ranks} - 1, "2p − 1");
+  return needs_microbatches(shape, 2 * std::int64_t{shape.ranks} - 1,
+                            "its first rank needs m ≥ 2p − 1 micro-batches to fill the pipeline");
 }
 
 }  // namespace bubblescope
