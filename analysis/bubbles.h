@@ -12,8 +12,8 @@ enum class BubbleCause : std::uint8_t {
   WarmUp,      ///< Before the rank's first action.
   Dependency,  ///< An action of another rank had not ended.
   Message,     ///< It had ended, and its message was on the way.
-  Unknown,     ///< It waited for no other rank: only a measured timeline has such gaps.
   Drain,       ///< After the rank's last action, until the step ends.
+  Unknown,     ///< It waited for no other rank: only a measured timeline has such gaps.
 };
 
 struct Bubble {

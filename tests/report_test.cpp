@@ -72,6 +72,7 @@ TEST_CASE("Activations that shrink at I count what is left of them until W") {
   CostSource costs = by_hand();
   const Schedule schedule = make_schedule(*find_schedule("zb-h1-paper"), {2, 2});
   CHECK(peak_memory(run(schedule, costs)) == std::vector<Bytes>{1200, 1200});
+  CHECK(run(schedule, costs).per_rank[1].peak_live_activations == 2);
   costs.stages[0].activation_after_input_grad = 40;
   CHECK(peak_memory(run(schedule, costs)) == std::vector<Bytes>{1200, 1140});
   costs.stages[0].activation_after_input_grad = 0;
