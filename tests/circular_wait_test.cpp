@@ -17,14 +17,10 @@
 namespace bubblescope {
 namespace {
 
-/// What `build_graph` has to say against the schedule; empty if nothing.
+/// What `build_graph` has to say against the schedule.
 std::string complaint(const Schedule& schedule) {
-  try {
-    build_graph(lower(schedule, Comm::Ideal), free_costs(schedule.placement));
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return {};
+  return complaint(
+      [&] { build_graph(lower(schedule, Comm::Ideal), free_costs(schedule.placement)); });
 }
 
 /// A random order of what one rank has to do: each stage and micro-batch by itself in order.

@@ -12,10 +12,6 @@
 namespace bubblescope {
 namespace {
 
-DependencyGraph graph_of(const Schedule& schedule, const CostSource& costs) {
-  return build_graph(lower(schedule, Comm::Ideal), CostModel(costs, schedule.placement, {}));
-}
-
 Report run(std::string_view name, Shape shape, SimpleCosts costs) {
   const Schedule schedule = make_schedule(*find_schedule(name), shape);
   const DependencyGraph graph = graph_of(schedule, simple_costs(costs));

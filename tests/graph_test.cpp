@@ -36,8 +36,7 @@ std::vector<NodeId> node_of_action(const DependencyGraph& graph) {
 DependencyGraph random_graph(std::uint64_t seed) {
   std::mt19937_64 engine(seed);
   const Schedule schedule = random_schedule(engine);
-  const CostModel costs(random_costs(engine, schedule.placement), schedule.placement, {});
-  return build_graph(lower(schedule, Comm::Ideal), costs);
+  return graph_of(schedule, random_costs(engine, schedule.placement));
 }
 
 DependencyGraph free_graph(const Schedule& schedule) {

@@ -12,8 +12,7 @@ namespace bubblescope {
 namespace {
 
 Report run(const Schedule& schedule, const CostSource& costs) {
-  const CostModel model(costs, schedule.placement, {});
-  const DependencyGraph graph = build_graph(lower(schedule, Comm::Ideal), model);
+  const DependencyGraph graph = graph_of(schedule, costs);
   return report(graph, simulate(graph));
 }
 

@@ -13,10 +13,8 @@
 namespace bubblescope {
 namespace {
 
-DependencyGraph graph_of(const Schedule& schedule, const CostSource& costs) {
-  const CostModel model(costs, schedule.placement, {.per = CostPer::OneStage});
-  return build_graph(lower(schedule, Comm::Ideal), model);
-}
+/// The costs of each stage as they stand.
+constexpr CostOptions kAsGiven{.per = CostPer::OneStage};
 
 /// [action] When each runs: from the words of README, by recursion from the end.
 class LongestPath {
@@ -84,7 +82,7 @@ class LongestPath {
 
 /// [action] of a schedule, whatever the graph numbers it.
 std::vector<Span> spans_by_action(const Schedule& schedule, const CostSource& costs) {
-  const DependencyGraph graph = graph_of(schedule, costs);
+  const DependencyGraph graph = graph_of(schedule, costs, kAsGiven);
   const Timeline timeline = simulate(graph);
   std::vector<Span> spans(graph.size());
   for (NodeId node = 0; node < graph.size(); ++node)
@@ -147,7 +145,7 @@ TEST_CASE("Sweep and events give the same Timeline") {
   for (std::uint64_t seed = 0; seed < 1000; ++seed) {
     CAPTURE(seed);
     const RandomCase each(seed);
-    const DependencyGraph graph = graph_of(each.schedule, each.costs);
+    const DependencyGraph graph = graph_of(each.schedule, each.costs, kAsGiven);
     const Timeline swept = simulate(graph, Engine::Sweep);
     CHECK(swept.source == "simulated");
     REQUIRE(swept.spans == simulate(graph, Engine::Events).spans);
@@ -202,7 +200,7 @@ TEST_CASE("The step takes at least as long as the busiest rank") {
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     CAPTURE(seed);
     const RandomCase each(seed);
-    const DependencyGraph graph = graph_of(each.schedule, each.costs);
+    const DependencyGraph graph = graph_of(each.schedule, each.costs, kAsGiven);
     std::vector<Time> busy(static_cast<std::size_t>(each.schedule.placement.ranks));
     for (NodeId node = 0; node < graph.size(); ++node)
       busy[static_cast<std::size_t>(graph.rank()[node])] += graph.duration()[node];

@@ -8,6 +8,7 @@
 #include "sim/cost_file.h"
 #include "sim/schedules/catalogue.h"
 #include "sim/simulate.h"
+#include "tests/support/random_schedule.h"
 #include "tests/support/reference.h"
 
 namespace bubblescope {
@@ -31,8 +32,7 @@ CostSource costs_of(const json& row) {
 
 double span_bubble(const std::string& name, Shape shape, const CostSource& costs) {
   const Schedule schedule = make_schedule(*find_schedule(name), shape);
-  const CostModel model(costs, schedule.placement, {});
-  const DependencyGraph graph = build_graph(lower(schedule, Comm::Ideal), model);
+  const DependencyGraph graph = graph_of(schedule, costs);
   return report(graph, simulate(graph)).span_bubble;
 }
 

@@ -179,6 +179,11 @@ CostSource random_costs(std::mt19937_64& engine, const Placement& placement) {
   return source;
 }
 
+DependencyGraph graph_of(const Schedule& schedule, const CostSource& costs, CostOptions options) {
+  const CostModel model(costs, schedule.placement, options);
+  return build_graph(lower(schedule, Comm::Ideal), model);
+}
+
 Orders orders_of(const Schedule& schedule) {
   Orders orders;
   for (Rank rank = 0; rank < schedule.placement.ranks; ++rank) {

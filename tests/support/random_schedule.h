@@ -1,6 +1,6 @@
-// Random but valid schedules and costs, and a naive reading of a schedule, straight from the words
-// of README, that tests hold the real code against. Numbers come from the raw engine: the
-// distributions of two standard libraries differ.
+// What the tests of floor 0 share: random but valid schedules and costs, and a naive reading of a
+// schedule, straight from the words of README, to hold the real code against. Numbers come from the
+// raw engine: the distributions of two standard libraries differ.
 #pragma once
 
 #include <optional>
@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "sim/cost_model.h"
+#include "sim/dependency_graph.h"
+#include "sim/error.h"
 #include "sim/schedule.h"
 
 namespace bubblescope {
@@ -39,6 +41,20 @@ Schedule random_schedule(std::mt19937_64& engine, RandomLimits limits = {});
 int random_microbatches(std::mt19937_64& engine, const Placement& placement, RandomLimits limits);
 /// For all stages or stage by stage, many of them zero; messages take whole nanoseconds.
 CostSource random_costs(std::mt19937_64& engine, const Placement& placement);
+
+DependencyGraph graph_of(const Schedule& schedule, const CostSource& costs,
+                         CostOptions options = {});
+
+/// What `call` has to say against its input in an Error; empty if nothing.
+template <typename Call>
+std::string complaint(Call&& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
 
 /// [rank] the actions in order.
 using Orders = std::vector<std::vector<Action>>;

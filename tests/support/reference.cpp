@@ -1,9 +1,9 @@
 #include "tests/support/reference.h"
 
-#include <doctest/doctest.h>
-
 #include <fstream>
 #include <iterator>
+
+#include <doctest/doctest.h>
 
 namespace bubblescope {
 
