@@ -19,7 +19,7 @@ namespace {
 
 /// What `build_graph` has to say against the schedule.
 std::string complaint(const Schedule& schedule) {
-  return complaint(
+  return error_of(
       [&] { build_graph(lower(schedule, Comm::Ideal), free_costs(schedule.placement)); });
 }
 

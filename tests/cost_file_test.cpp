@@ -46,7 +46,7 @@ std::string good_but(const std::string& from, const std::string& to) {
 
 /// What reading has to say against `text`.
 std::string complaint(const std::string& text) {
-  return complaint([&] { parse_costs(text, "mine.json"); });
+  return error_of([&] { parse_costs(text, "mine.json"); });
 }
 
 std::string nested(const std::string& open, std::size_t levels) {

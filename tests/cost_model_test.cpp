@@ -243,7 +243,7 @@ TEST_CASE("A graph whose sizes could overflow is refused") {
     const CostSource source{.name = "mine", .stages = {stage}};
     const CostModel costs(source, schedule.placement, {});
     CHECK(costs.can_add_up(schedule.actions.size()) == !each.is_refused);
-    CHECK(complaint([&] { graph_of(schedule, source); }).empty() == !each.is_refused);
+    CHECK(error_of([&] { graph_of(schedule, source); }).empty() == !each.is_refused);
   }
 }
 

@@ -30,7 +30,7 @@ json schema() {
 
 /// What the reader has to say against a cost file.
 std::string complaint(const json& costs) {
-  return complaint([&] { parse_costs(costs.dump(), "mine.json"); });
+  return error_of([&] { parse_costs(costs.dump(), "mine.json"); });
 }
 
 bool schema_accepts(const json& costs) {

@@ -199,13 +199,13 @@ TEST_CASE("Mutated orders are judged as a replay with sets judges them") {
     Schedule schedule = random_schedule(engine, {.ranks = 3, .chunks = 2, .microbatches = 3});
     mutate(engine, schedule);
     const bool sound = Replay(schedule).sound();
-    CHECK(complaint([&] { check_orders(schedule); }).empty() == sound);
+    CHECK(error_of([&] { check_orders(schedule); }).empty() == sound);
     const auto runs = [&] {
       const auto ran = naive_run(schedule);
       return std::find(ran.begin(), ran.end(), false) == ran.end();
     };
     const bool valid = sound && runs();
-    CHECK(complaint([&] { validate(schedule); }).empty() == valid);
+    CHECK(error_of([&] { validate(schedule); }).empty() == valid);
     unsound += sound ? 0 : 1;
     stuck += sound && !valid ? 1 : 0;
   }

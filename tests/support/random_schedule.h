@@ -45,9 +45,9 @@ CostSource random_costs(std::mt19937_64& engine, const Placement& placement);
 DependencyGraph graph_of(const Schedule& schedule, const CostSource& costs,
                          CostOptions options = {});
 
-/// What `call` has to say against its input in an Error; empty if nothing.
+/// What the Error says that `call` throws; empty if it throws none.
 template <typename Call>
-std::string complaint(Call&& call) {
+std::string error_of(Call&& call) {
   try {
     call();
   } catch (const Error& error) {
