@@ -50,6 +50,20 @@ std::string memory_words(const Report& report) {
                      report.weight_copies, report.weight_copies == 1 ? "copy" : "copies");
 }
 
+/// One unit for all times of a comparison, whose last result takes longest.
+TimeUnit unit_of(const Comparison& comparison) {
+  return TimeUnit::fit(comparison.results.back().step_time);
+}
+
+/// What "× best" refers to; where nothing fits, the fastest.
+const Report& best_that_fits(const Comparison& comparison) {
+  const auto& results = comparison.results;
+  const auto found = std::find_if(results.begin(), results.end(), [&](const Report& report) {
+    return fits(report, comparison.limit);
+  });
+  return found != results.end() ? *found : results.front();
+}
+
 Table table(const Comparison& comparison) {
   const auto& results = comparison.results;
   Table out{{{"schedule", Align::Left},
@@ -70,13 +84,14 @@ Table table(const Comparison& comparison) {
     out.columns.push_back({"fits", Align::Left});
   if (results.empty())
     return out;
-  const TimeUnit unit = TimeUnit::fit(results.front().step_time);
+  const TimeUnit unit = unit_of(comparison);
+  const Report& reference = best_that_fits(comparison);
   bool best_is_ahead = true;
   for (const Report& report : results) {
     const bool fit = fits(report, comparison.limit);
     Table::Row row{
         {report.schedule, unit.format(report.step_time),
-         fmt::format("{:.3f}", times_as_long(report, results.front())),
+         fmt::format("{:.3f}", times_as_long(report, reference)),
          format_percent(report.bubble_fraction), format_percent(report.bubble_overhead),
          format_percent(report.span_bubble), unit.format(mean(report, &RankReport::exposed_comm)),
          std::to_string(report.peak_live_activations), std::to_string(report.weight_copies)},
@@ -148,11 +163,15 @@ std::string verdict(const Comparison& comparison) {
     return comparison.results.empty() ? "none: no schedule can run with this shape"
                                       : "none: no schedule stays within the memory limit";
   const Report& best = *fitting.front();
-  const TimeUnit unit = TimeUnit::fit(best.step_time);
+  const TimeUnit unit = unit_of(comparison);
   std::string text = fmt::format("{}, {} a step", best.schedule, unit.format(best.step_time));
   if (fitting.size() > 1)
     text += ": " + reason(best, *fitting[1], unit);
   text += fmt::format("; it holds {}", memory_words(best));
+  const Report& fastest = comparison.results.front();
+  if (&fastest != &best)
+    text += fmt::format("; {} takes {:.3f}× as long but does not fit", fastest.schedule,
+                        times_as_long(fastest, best));
   const auto lighter = std::find_if(fitting.begin(), fitting.end(), [&](const Report* report) {
     return report->weight_copies < best.weight_copies;
   });

@@ -2,12 +2,14 @@
 //
 //     1f1b: 4 ranks, 8 micro-batches, ideal communication
 //
-//     step time         330 µs
-//     bubble_fraction   27.27 %  idle time / (ranks × step time)
+//     figure                 value  meaning
+//     step time         330.000 µs  last end − first start
+//     bubble_fraction      27.27 %  idle time / (ranks × step time)
 //     …
 //
-//     rank     busy     idle     span  exposed comm  live activations
-//        0  240 µs    90 µs   330 µs          0 µs                 4
+//                                               exposed         live
+//     rank        busy       idle        span      comm  activations
+//        0  240.000 µs  90.000 µs  330.000 µs  0.000 µs            4
 #pragma once
 
 #include <string>

@@ -116,16 +116,20 @@ class CircleSearch {
   std::vector<std::uint32_t> shortest() {
     std::vector<std::uint32_t> best;
     std::uint32_t best_waits = StuckActions::kNone;
-    for (std::uint32_t start = 0; start < stuck_.size() && work_ < kMostWork; ++start) {
+    for (std::uint32_t start = 0; start < stuck_.size() && may_go_on(); ++start) {
       const auto waits = search(start, best_waits);
       if (waits < best_waits)
         best = path(start);
+      found_ = !best.empty();
       best_waits = waits;
     }
     return best;
   }
 
  private:
+  /// The search for a shorter circle ends at some time, that for the first one does not.
+  bool may_go_on() const { return !found_ || work_ < kMostWork; }
+
   static constexpr std::size_t kMostWork = 20'000'000;  // node visits: about a second
 
   /// The fewest waits, below `limit`, that lead from `start` back to it; else `limit`.
@@ -148,7 +152,7 @@ class CircleSearch {
         step == 0 ? queue.push_front(next) : queue.push_back(next);
       }
     };
-    for (; !queue.empty() && work_ < kMostWork; ++work_) {
+    for (; !queue.empty() && may_go_on(); ++work_) {
       const auto node = queue.front();
       queue.pop_front();
       if (const auto before = stuck_.before(node))
@@ -173,6 +177,7 @@ class CircleSearch {
   std::vector<std::uint32_t> from_;      // [node] the node before it on the way from the start
   std::vector<std::uint32_t> touched_;
   std::uint32_t last_ = 0;  // the node that closed the circle
+  bool found_ = false;
   std::size_t work_ = 0;
 };
 

@@ -47,6 +47,8 @@ StageCost read_stage(ObjectReader& object) {
   }
   stage.activation = object.optional_integer("activation_bytes");
   stage.activation_after_input_grad = object.optional_integer("activation_bytes_after_input_grad");
+  if (stage.activation_after_input_grad && !stage.activation)
+    object.fail("activation_bytes_after_input_grad", "needs activation_bytes beside it");
   if (stage.activation_after_input_grad > stage.activation)
     object.fail("activation_bytes_after_input_grad", "is more than activation_bytes");
   stage.weights = object.optional_integer("weight_bytes");

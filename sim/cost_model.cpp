@@ -60,6 +60,12 @@ CostModel::CostModel(const CostSource& source, const Placement& placement, CostO
     const StageCost& given = source.stages[source.stage_by_stage ? position : 0];
     if (options.overlap == Overlap::Given && !given.overlapped)
       throw Error(fmt::format("{}: the costs give no time for an overlapped F&B pair", place));
+    try {
+      bubblescope::message_time(link_, given.message);
+    } catch (const Error& error) {
+      throw Error(fmt::format("{}: stage {}: message_bytes at bandwidth_GBps: {}", place, stage,
+                              error.what()));
+    }
     const StageCost cost = divided ? divide(given, placement.chunks()) : given;
     const Time backward = cost.backward.value_or(cost.input_grad + cost.weight_grad);
     costs_.push_back(cost);
@@ -76,8 +82,8 @@ Time CostModel::pair_duration(const Action& pair) const {
   const auto& backward_stage = cost(pair.overlapped().stage()).overlapped;
   if (overlap_ == Overlap::Sum || !forward_stage || !backward_stage)
     return duration(pair.op()) + duration(pair.overlapped());
-  // A rank pairs F of its one stage with B of the other as often as the reverse.
-  return (*forward_stage + *backward_stage) / 2;
+  // Costs tell one time a stage; a pair of two stages is taken to last their mean.
+  return divide_rounded(*forward_stage + *backward_stage, 2);
 }
 
 Time CostModel::pair_exposed(const Action& pair) const {

@@ -15,9 +15,9 @@ namespace bubblescope {
 
 struct BoostGraph;  // the Boost.Graph CSR graph: sim/boost_graph.h, where its algorithms are needed
 
-/// A node is an action of one rank. A node depends on lower numbers only, and what runs at about
-/// the same time on all ranks has numbers close together: one forward pass is valid and
-/// cache-friendly.
+/// A node is an action of one rank. Nodes are numbered as the ranks come to them: each runs as far
+/// as it can, and the one woken last goes on first. So a node depends on lower numbers only, what
+/// it needs lies close by, and one forward pass is valid and cache-friendly.
 using NodeId = std::uint32_t;
 using EdgeId = std::uint32_t;
 

@@ -12,10 +12,9 @@ namespace bubblescope {
 
 /// A hint that a large block is best backed by huge pages: filling one costs page faults otherwise.
 inline void advise_huge_pages(void* memory, std::size_t bytes) {
-  constexpr std::uintptr_t kPage = 4096;
-  const auto begin = (reinterpret_cast<std::uintptr_t>(memory) + kPage - 1) / kPage * kPage;
-  const auto end = reinterpret_cast<std::uintptr_t>(memory) + bytes;
-  madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+  constexpr std::size_t kPage = 4096;
+  const std::size_t to_next_page = kPage - reinterpret_cast<std::uintptr_t>(memory) % kPage;
+  madvise(static_cast<char*>(memory) + to_next_page, bytes - to_next_page, MADV_HUGEPAGE);
 }
 
 /// Leaves the elements of a growing vector uninitialized, since a pass that fills them follows.

@@ -188,7 +188,7 @@ TEST_CASE("Values of the wrong kind or size are told with their path") {
       {good_but("\"activation_bytes\": 100", "\"activation_bytes\": 30"),
        "/stage/activation_bytes_after_input_grad: is more than activation_bytes"},
       {good_but("    \"activation_bytes\": 100,\n", ""),
-       "/stage/activation_bytes_after_input_grad: is more than activation_bytes"},
+       "/stage/activation_bytes_after_input_grad: needs activation_bytes beside it"},
       {good_but("50}", "0}"), "/link/bandwidth_GBps: expected a number > 0"},
       {good_but("{\"forward\": 0.5, \"input_grad\": 0.75}", "3"),
        "/stage/exposed_communication_us: expected an object, got 3"},

@@ -63,7 +63,7 @@ class LongestPath {
     const auto forward = cost(action.op().stage()).overlapped;
     const auto backward = cost(action.overlapped().stage()).overlapped;
     if (forward && backward)
-      return (*forward + *backward) / 2;
+      return (*forward + *backward + Time(1)) / 2;
     return duration(action.op()) + duration(action.overlapped());
   }
 

@@ -50,9 +50,10 @@ std::string none_fits(const Comparison& comparison) {
   return text;
 }
 
-Comparison compare(const CompareOptions& options, const Scenario& scenario, Progress& progress) {
-  Comparison comparison{.limit = parse_memory_limit(options.memory_limit)};
-  for (const CatalogueEntry* entry : chosen(options.schedules)) {
+Comparison compare(const std::vector<const CatalogueEntry*>& entries, const Scenario& scenario,
+                   const MemoryLimit& limit, Progress& progress) {
+  Comparison comparison{.limit = limit};
+  for (const CatalogueEntry* entry : entries) {
     if (const auto misfit = find_misfit(*entry, scenario.shape)) {
       comparison.skipped.push_back({std::string(entry->name), misfit->reason});
       continue;
@@ -63,21 +64,24 @@ Comparison compare(const CompareOptions& options, const Scenario& scenario, Prog
   if (comparison.results.empty())
     throw Error(none_fits(comparison));
   sort_best_first(comparison.results);
-  if (comparison.limit.bytes && !comparison.results.front().peak_memory)
-    throw UsageError(
-        "--memory-limit in bytes needs costs that tell sizes: --activation and "
-        "--weights, or activation_bytes and weight_bytes in a cost file");
   return comparison;
 }
 
 int run(const CompareOptions& options, const GlobalOptions& global) {
   const Format format = options.output.parsed_format();
   const Color color = options.output.color(global);
+  const auto entries = chosen(options.schedules);
+  const MemoryLimit limit = parse_memory_limit(options.memory_limit);
   const Scenario scenario = make_scenario(options.shape, options.costs);
+  const StageCost& stage = scenario.costs.stages.front();
+  if (limit.bytes && !(stage.activation && stage.weights))
+    throw UsageError(
+        "--memory-limit in bytes needs costs that tell sizes: --activation and "
+        "--weights, or activation_bytes and weight_bytes in a cost file");
   Comparison comparison;
   {
     Progress progress(global.quiet);
-    comparison = compare(options, scenario, progress);
+    comparison = compare(entries, scenario, limit, progress);
   }
   note_costs(scenario, global);
   write_output(options.output.path, compare_view(comparison, format, color));

@@ -1,4 +1,5 @@
-// Exit codes, and the exceptions that lead to them.
+// Exit codes (1, a failed check, and 4, a failed device, are kept for what is to come), and the
+// exceptions that lead to them.
 #pragma once
 
 #include <stdexcept>
@@ -7,7 +8,6 @@ namespace bubblescope {
 
 enum ExitCode : int {
   kDone = 0,
-  kCheckFailed = 1,
   kUsage = 2,     ///< The command line itself is wrong.
   kBadInput = 3,  ///< An input, a schedule's constraint, or an output that cannot be written.
 };

@@ -105,7 +105,7 @@ int run(int argc, char** argv) {
     command.app->fallthrough();
   root.footer(
       "Options also come from the environment (BUBBLESCOPE_RANKS=16) and from --config.\n"
-      "Exit codes: 0 done, 1 a check failed, 2 usage, 3 bad input, 4 a device failed.\n\n"
+      "Exit codes: 0 done, 2 usage, 3 bad input or an output that cannot be written.\n\n"
       "Example:\n  bubblescope compare -p 16 -m 120 --costs deepseek-v3-h800");
   try {
     root.parse(argc, argv);
@@ -122,6 +122,7 @@ int run(int argc, char** argv) {
     throw UsageError(error.what());
   }
   refuse_unknown(root, commands);
+  global.check();
   for (const Command& command : commands)
     if (command.app->parsed())
       return command.run();
@@ -133,8 +134,8 @@ int fail(int code, const char* what) {
   return code;
 }
 
-/// Arrays of a run are reused by the next one instead of going back to the kernel: filling fresh
-/// pages costs more than simulating the ops in them.
+/// Arrays below 32 MiB are reused by the next one instead of going back to the kernel: filling
+/// fresh pages costs more than simulating the ops in them.
 void keep_freed_memory() {
   constexpr int kMostKept = 1 << 30;
   constexpr int kLargestBlock = 32 << 20;  // the most that malloc takes for this setting
@@ -157,6 +158,6 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     return fail(kBadInput, "not enough memory for a schedule of this size");
   } catch (const std::exception& error) {
-    return fail(kBadInput, error.what());
+    return fail(kBadInput, (std::string("internal error: ") + error.what()).c_str());
   }
 }

@@ -90,6 +90,10 @@ void GlobalOptions::add_to(CLI::App& app) {
       ->group("General");
 }
 
+void GlobalOptions::check() const {
+  choose("--color", color, words(kColors));
+}
+
 void GlobalOptions::note(std::string_view text) const {
   if (!quiet)
     fmt::print(stderr, "bubblescope: note: {}\n", text);
@@ -105,7 +109,6 @@ Format OutputOptions::parsed_format() const {
 }
 
 Color OutputOptions::color(const GlobalOptions& global) const {
-  choose("--color", global.color, words(kColors));
   return path.empty() || path == "-" ? color_for_stdout(global.color) : Color::Off;
 }
 

@@ -41,6 +41,8 @@ struct GlobalOptions {
   bool quiet = false;
 
   void add_to(CLI::App& app);
+  /// UsageError for a wrong word.
+  void check() const;
   /// A message on stderr, unless quiet.
   void note(std::string_view text) const;
 };

@@ -17,7 +17,7 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  /// What is being done now: "2/6 zb-h2: building the graph".
+  /// What is being done now: "zb-h2: building the graph".
   void now(std::string what);
 
  private:

@@ -19,24 +19,28 @@ struct SimulateOptions {
   std::string trace;
 };
 
-std::string figures(const SimulateOptions& options, const GlobalOptions& global) {
+std::string run(const SimulateOptions& options, const GlobalOptions& global) {
   const Format format = options.output.parsed_format();
   const Color color = options.output.color(global);
   const CatalogueEntry& entry = require_schedule(options.name);
   if (options.trace == "-" || (!options.trace.empty() && options.trace == options.output.path))
     throw UsageError("--trace needs a file of its own");
   const Scenario scenario = make_scenario(options.shape, options.costs);
-  Progress progress(global.quiet);
-  const Prediction prediction = predict(entry, scenario, progress);
-  if (!options.trace.empty()) {
-    progress.now("writing the trace");
-    OutputFile file(options.trace);
-    write_chrome_trace(prediction.graph, prediction.timeline,
-                       [&](std::string_view piece) { file.write(piece); });
-    file.commit();
+  Report figures;
+  {
+    Progress progress(global.quiet);
+    const Prediction prediction = predict(entry, scenario, progress);
+    if (!options.trace.empty()) {
+      progress.now("writing the trace");
+      OutputFile file(options.trace);
+      write_chrome_trace(prediction.graph, prediction.timeline,
+                         [&](std::string_view piece) { file.write(piece); });
+      file.commit();
+    }
+    figures = report(prediction.graph, prediction.timeline);
   }
   note_costs(scenario, global);
-  return simulate_view(report(prediction.graph, prediction.timeline), format, color);
+  return simulate_view(figures, format, color);
 }
 
 }  // namespace
@@ -58,7 +62,7 @@ Command add_simulate(CLI::App& root, const GlobalOptions& global) {
       "  bubblescope simulate 1f1b -p 4 -m 8 --forward 10us --input-grad 10us --weight-grad 10us\n"
       "  bubblescope simulate dualpipe -p 16 -m 120 --costs deepseek-v3-h800 --trace out.json.gz");
   return {app, [options, &global] {
-            write_output(options->output.path, figures(*options, global));
+            write_output(options->output.path, run(*options, global));
             return kDone;
           }};
 }

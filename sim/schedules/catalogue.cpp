@@ -59,7 +59,8 @@ constexpr CatalogueEntry kCatalogue[] = {
      .generate = zb_h1_paper},
     {.name = "zb-h2",
      .family = "zero-bubble",
-     .summary = "twice the warm-up and twice the delay: no bubble, twice the activations",
+     .summary =
+         "twice the warm-up and twice the delay: no span bubble where F = I = W, twice the memory",
      .constraints = "v = 1, m ≥ 2p − 1",
      .peak = "2p − 1",
      .weight_copies = 1,
