@@ -92,6 +92,7 @@ void run_in_child(void* result, std::size_t size, const std::function<void(void*
 std::string output_of(const std::vector<std::string>& command) {
   return read_from_child([&](int pipe) {
     std::vector<char*> arguments;
+    arguments.reserve(command.size() + 1);
     for (const std::string& word : command)
       arguments.push_back(const_cast<char*>(word.c_str()));
     arguments.push_back(nullptr);

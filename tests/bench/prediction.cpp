@@ -67,9 +67,9 @@ PredictionFigures predict_repeatedly(Shape shape, int repeats) {
     totals.push_back(total_ms(runs.back()));
   }
   for (std::size_t phase = 0; phase < kPhases; ++phase) {
-    std::vector<double> times;
-    for (const Phases& run : runs)
-      times.push_back(run[phase]);
+    std::vector<double> times(runs.size());
+    std::transform(runs.begin(), runs.end(), times.begin(),
+                   [=](const Phases& run) { return run[phase]; });
     figures.median[phase] = median(times);
   }
   figures.median_total_ms = median(totals);
