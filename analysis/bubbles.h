@@ -1,6 +1,9 @@
 // Where a rank idles, and what it waits for.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "sim/dependency_graph.h"
@@ -11,20 +14,28 @@ namespace bubblescope {
 enum class BubbleCause : std::uint8_t {
   WarmUp,      ///< Before the rank's first action.
   Dependency,  ///< An action of another rank had not ended.
-  Message,     ///< It had ended, and its message was on the way.
+  Peer,        ///< It had, but one of the two ranks had not come to send or receive its message.
+  Queue,       ///< Both had, but another message was still on the way between them.
+  Message,     ///< The message was on the way.
   Drain,       ///< After the rank's last action, until the step ends.
   Unknown,     ///< It waited for no other rank: only a measured timeline has such gaps.
 };
+constexpr std::size_t kBubbleCauses = 7;
 
 struct Bubble {
   Rank rank = 0;
   Span span{};
   BubbleCause cause = BubbleCause::WarmUp;
-  NodeId waiting = 0;   ///< The action that ends the bubble; of a drain, the rank's last action.
-  NodeId blocking = 0;  ///< The action that `waiting` waited for; `waiting` itself where unknown.
+  NodeId waiting = 0;   ///< The action that ends the wait; of a drain, the rank's last action.
+  NodeId blocking = 0;  ///< The action or message waited for; `waiting` itself where there is none.
 };
 
-/// Every idle interval of every rank, by rank, then time. Their lengths add up to the idle time.
+/// Calls `visit` for every idle interval of every rank, cut where its cause changes; those of one
+/// rank in time order. Their lengths add up to the idle time.
+void for_each_bubble(const DependencyGraph& graph, const Timeline& timeline,
+                     const std::function<void(const Bubble&)>& visit);
+
+/// The same, by rank, then time.
 std::vector<Bubble> find_bubbles(const DependencyGraph& graph, const Timeline& timeline);
 
 }  // namespace bubblescope

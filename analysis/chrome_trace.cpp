@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@ namespace {
 
 constexpr int kActions = 1;  // thread ids
 constexpr int kBubbles = 2;
+constexpr int kFirstLink = 3;  // messages from the first peer; those from the next one follow
 
 class TraceWriter {
  public:
@@ -36,18 +38,26 @@ class TraceWriter {
     for (Rank rank = 0; rank < schedule.placement.ranks; ++rank) {
       write_names(rank);
       write_actions(rank);
+      write_messages(rank);
     }
     write_bubbles();
-    write_messages();
+    write_arrows();
     emit("\n]}}\n");
     flush();
   }
 
  private:
   void order_by_rank() {
-    nodes_.resize(static_cast<std::size_t>(graph_.schedule().placement.ranks));
-    for (NodeId node = 0; node < graph_.size(); ++node)
-      nodes_[static_cast<std::size_t>(graph_.rank()[node])].push_back(node);
+    const auto ranks = static_cast<std::size_t>(graph_.schedule().placement.ranks);
+    actions_.resize(ranks);
+    links_.resize(ranks);
+    for (NodeId node = 0; node < graph_.size(); ++node) {
+      const auto rank = static_cast<std::size_t>(graph_.rank()[node]);
+      if (graph_.is_message(node))
+        links_[rank][graph_.message(node).from].push_back(node);
+      else
+        actions_[rank].push_back(node);
+    }
   }
 
   /// By start; at equal start the longer first, as viewers nest slices.
@@ -63,17 +73,22 @@ class TraceWriter {
   void write_names(Rank rank) {
     event(R"("ph":"M","pid":{0},"name":"process_name","args":{{"name":"rank {0}"}})", rank);
     event(R"("ph":"M","pid":{0},"name":"process_sort_index","args":{{"sort_index":{0}}})", rank);
-    for (const auto& [thread, name] : {std::pair(kActions, "actions"), {kBubbles, "bubbles"}}) {
-      event(R"("ph":"M","pid":{},"tid":{},"name":"thread_name","args":{{"name":"{}"}})", rank,
-            thread, name);
-      event(
-          R"("ph":"M","pid":{0},"tid":{1},"name":"thread_sort_index","args":{{"sort_index":{1}}})",
+    write_thread(rank, kActions, "actions");
+    write_thread(rank, kBubbles, "bubbles");
+    int thread = kFirstLink;
+    for (const auto& [from, nodes] : links_[static_cast<std::size_t>(rank)])
+      write_thread(rank, thread++, fmt::format("messages from rank {}", from));
+  }
+
+  void write_thread(Rank rank, int thread, std::string_view name) {
+    event(R"("ph":"M","pid":{},"tid":{},"name":"thread_name","args":{{"name":"{}"}})", rank, thread,
+          name);
+    event(R"("ph":"M","pid":{0},"tid":{1},"name":"thread_sort_index","args":{{"sort_index":{1}}})",
           rank, thread);
-    }
   }
 
   void write_actions(Rank rank) {
-    for (const NodeId node : in_time_order(nodes_[static_cast<std::size_t>(rank)])) {
+    for (const NodeId node : in_time_order(actions_[static_cast<std::size_t>(rank)])) {
       const Action& action = graph_.action(node);
       const Span& span = timeline_.spans[node];
       event(R"("ph":"X","pid":{},"tid":{},"ts":{},"dur":{},"name":"{}","cname":"{}",)"
@@ -93,7 +108,7 @@ class TraceWriter {
         event(R"("ph":"C","pid":{},"ts":{},"name":"live activations","args":{{"count":{}}})", rank,
               stamp(changed), live);
     };
-    for (const NodeId node : nodes_[static_cast<std::size_t>(rank)]) {
+    for (const NodeId node : actions_[static_cast<std::size_t>(rank)]) {
       graph_.action(node).for_each_op([&](const Op& op) {
         const int change = live_activation_change(op.kind());
         const Time moment = change > 0 ? timeline_.spans[node].start : timeline_.spans[node].end;
@@ -114,34 +129,57 @@ class TraceWriter {
             R"("args":{{{}}})",
             bubble.rank, kBubbles, stamp(bubble.span.start), duration(bubble.span), name(bubble),
             waits ? fmt::format(R"("waiting":"{}","blocked_by":"{}","on_rank":{})",
-                                to_string(graph_.action(bubble.waiting)),
-                                to_string(graph_.action(bubble.blocking)),
-                                graph_.rank()[bubble.blocking])
+                                name(bubble.waiting), name(bubble.blocking), home(bubble.blocking))
                   : "");
+    }
+  }
+
+  void write_messages(Rank rank) {
+    int thread = kFirstLink;
+    for (const auto& [from, nodes] : links_[static_cast<std::size_t>(rank)]) {
+      for (const NodeId node : in_time_order(nodes)) {
+        const MessageNode& message = graph_.message(node);
+        const Span& span = timeline_.spans[node];
+        event(R"("ph":"X","pid":{},"tid":{},"ts":{},"dur":{},"name":"{} {}","cname":"olive",)"
+              R"("args":{{"output":"{}","from":{},"to":{}}})",
+              rank, thread, stamp(span.start), duration(span),
+              message.output.kind() == OpKind::Forward ? "act" : "grad",
+              message.output.microbatch(), to_string(message.output), message.from, message.to);
+      }
+      ++thread;
+    }
+  }
+
+  /// From what makes an output to the first action that needs it on another rank.
+  void write_arrows() {
+    std::uint32_t id = 0;
+    for (NodeId node = 0; node < graph_.size(); ++node) {
+      if (graph_.is_message(node))
+        continue;
+      for (EdgeId edge = graph_.first_edge()[node]; edge < graph_.first_edge()[node + 1]; ++edge) {
+        NodeId producer = graph_.producer()[edge];
+        if (graph_.is_message(producer))
+          producer = graph_.message(producer).producer;
+        if (graph_.rank()[producer] != graph_.rank()[node])
+          write_arrow({producer, node}, id);
+      }
     }
   }
 
   /// Arrows begin and end one nanosecond inside their slices, since viewers disagree about which
   /// slice a shared boundary belongs to. A slice too short for that has no arrow.
-  void write_messages() {
+  void write_arrow(std::pair<NodeId, NodeId> ends, std::uint32_t& id) {
     constexpr Time kInside(1);
-    std::uint32_t id = 0;
-    for (NodeId node = 0; node < graph_.size(); ++node) {
-      for (EdgeId edge = graph_.first_edge()[node]; edge < graph_.first_edge()[node + 1]; ++edge) {
-        const NodeId producer = graph_.producer()[edge];
-        const Span& from = timeline_.spans[producer];
-        const Span& to = timeline_.spans[node];
-        if (graph_.rank()[producer] == graph_.rank()[node] || from.length() <= kInside ||
-            to.length() <= kInside)
-          continue;
-        ++id;
-        event(R"("ph":"s","pid":{},"tid":{},"ts":{},"id":{},"name":"message","cat":"message")",
-              graph_.rank()[producer], kActions, stamp(from.end - kInside), id);
-        event(R"("ph":"f","bp":"e","pid":{},"tid":{},"ts":{},"id":{},"name":"message",)"
-              R"("cat":"message")",
-              graph_.rank()[node], kActions, stamp(to.start + kInside), id);
-      }
-    }
+    const Span& from = timeline_.spans[ends.first];
+    const Span& to = timeline_.spans[ends.second];
+    if (from.length() <= kInside || to.length() <= kInside)
+      return;
+    ++id;
+    event(R"("ph":"s","pid":{},"tid":{},"ts":{},"id":{},"name":"message","cat":"message")",
+          graph_.rank()[ends.first], kActions, stamp(from.end - kInside), id);
+    event(R"("ph":"f","bp":"e","pid":{},"tid":{},"ts":{},"id":{},"name":"message",)"
+          R"("cat":"message")",
+          graph_.rank()[ends.second], kActions, stamp(to.start + kInside), id);
   }
 
   /// "F3", "F7&B3": viewers give one colour to names that differ in digits only.
@@ -167,6 +205,10 @@ class TraceWriter {
         return "warm-up";
       case BubbleCause::Drain:
         return "drain";
+      case BubbleCause::Peer:
+        return fmt::format("waits for rank {} to send or receive", home(bubble.blocking));
+      case BubbleCause::Queue:
+        return "message queued behind another";
       case BubbleCause::Message:
         return "message in flight";
       case BubbleCause::Unknown:
@@ -174,7 +216,17 @@ class TraceWriter {
       case BubbleCause::Dependency:
         break;
     }
-    return fmt::format("waits for rank {}", graph_.rank()[bubble.blocking]);
+    return fmt::format("waits for rank {}", home(bubble.blocking));
+  }
+
+  /// An action in PyTorch's token, or the op whose output a message carries.
+  std::string name(NodeId node) const {
+    return graph_.is_message(node) ? to_string(graph_.message(node).output)
+                                   : to_string(graph_.action(node));
+  }
+  /// The rank that executes an action, or sends a message.
+  Rank home(NodeId node) const {
+    return graph_.is_message(node) ? graph_.message(node).from : graph_.rank()[node];
   }
 
   std::string stamp(Time time) const { return microseconds(time - origin_); }
@@ -208,7 +260,8 @@ class TraceWriter {
   const Timeline& timeline_;
   const Sink& sink_;
   Time origin_ = Time::max();
-  std::vector<std::vector<NodeId>> nodes_;  // [rank] in its order
+  std::vector<std::vector<NodeId>> actions_;                // [rank] in its order
+  std::vector<std::map<Rank, std::vector<NodeId>>> links_;  // [rank] messages, by their sender
   fmt::memory_buffer buffer_;
   bool first_ = true;
 };

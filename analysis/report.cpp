@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "analysis/exposed_messages.h"
+
 namespace bubblescope {
 namespace {
 
@@ -16,6 +18,8 @@ double ratio(Time part, Time whole) {
 void add_times(const DependencyGraph& graph, const Timeline& timeline, Report& out) {
   std::vector<Span> extent(out.per_rank.size(), {Time::max(), Time::min()});
   for (NodeId node = 0; node < graph.size(); ++node) {
+    if (graph.is_message(node))
+      continue;
     const auto rank = static_cast<std::size_t>(graph.rank()[node]);
     const Span& span = timeline.spans[node];
     out.per_rank[rank].busy += span.length();
@@ -31,6 +35,17 @@ void add_times(const DependencyGraph& graph, const Timeline& timeline, Report& o
   out.step_time = step.length();
   for (RankReport& rank : out.per_rank)
     rank.idle = out.step_time - rank.busy;
+}
+
+/// What the ranks wait for, and messages that nothing hides.
+void add_waiting(const DependencyGraph& graph, const Timeline& timeline, Report& out) {
+  for_each_bubble(graph, timeline, [&](const Bubble& bubble) {
+    out.per_rank[static_cast<std::size_t>(bubble.rank)]
+        .idle_by_cause[static_cast<std::size_t>(bubble.cause)] += bubble.span.length();
+  });
+  const std::vector<Time> exposed = exposed_messages(graph, timeline);
+  for (RankReport& rank : out.per_rank)
+    rank.exposed_comm += exposed[static_cast<std::size_t>(rank.rank)];
 }
 
 /// Live activations, and communication that nothing hides, along the order of one rank.
@@ -103,6 +118,7 @@ Report report(const DependencyGraph& graph, const Timeline& timeline) {
     follow_order(graph, out.per_rank[static_cast<std::size_t>(rank)]);
   }
   add_times(graph, timeline, out);
+  add_waiting(graph, timeline, out);
   add_memory(graph, out);
   summarize(out);
   return out;

@@ -2,10 +2,12 @@
 // "Metrics".
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "analysis/bubbles.h"
 #include "sim/dependency_graph.h"
 #include "sim/timeline.h"
 
@@ -13,10 +15,11 @@ namespace bubblescope {
 
 struct RankReport {
   Rank rank = 0;
-  Time busy{};                    ///< Time in which it executes an action.
-  Time idle{};                    ///< Step time − busy.
-  Time span{};                    ///< Its last end − its first start.
-  Time exposed_comm{};            ///< Time in which it communicates and does not compute.
+  Time busy{};          ///< Time in which it executes an action.
+  Time idle{};          ///< Step time − busy.
+  Time span{};          ///< Its last end − its first start.
+  Time exposed_comm{};  ///< Time in which it communicates and does not compute.
+  std::array<Time, kBubbleCauses> idle_by_cause = {};  ///< [BubbleCause]
   int peak_live_activations = 0;  ///< Along its order: +1 at F, −1 after W or B; a pair's F first.
   std::optional<Bytes> peak_memory;  ///< Weights + live activations; none where sizes are unknown.
 };

@@ -48,6 +48,33 @@ Table rank_table(const Report& report) {
   return table;
 }
 
+/// The idle time of each rank, by what it waits for.
+Table waiting_table(const Report& report) {
+  const TimeUnit unit = TimeUnit::fit(report.step_time);
+  struct Cause {
+    BubbleCause cause;
+    const char* title;
+  };
+  std::vector<Cause> causes = {{BubbleCause::WarmUp, "warm-up"},
+                               {BubbleCause::Dependency, "input not\nmade yet"}};
+  if (report.comm != Comm::Ideal)
+    causes.push_back({BubbleCause::Peer, "peer not\nthere yet"});
+  if (report.comm == Comm::Stream)
+    causes.push_back({BubbleCause::Queue, "message\nqueued"});
+  causes.push_back({BubbleCause::Message, "message\nin flight"});
+  causes.push_back({BubbleCause::Drain, "drain"});
+  Table table{{{"rank"}, {"idle"}}};
+  for (const Cause& cause : causes)
+    table.columns.push_back({cause.title});
+  for (const RankReport& rank : report.per_rank) {
+    table.rows.push_back({{std::to_string(rank.rank), unit.format(rank.idle)}});
+    for (const Cause& cause : causes)
+      table.rows.back().cells.push_back(
+          unit.format(rank.idle_by_cause[static_cast<std::size_t>(cause.cause)]));
+  }
+  return table;
+}
+
 }  // namespace
 
 std::string simulate_view(const Report& report, Format format, Color color) {
@@ -65,12 +92,13 @@ std::string simulate_view(const Report& report, Format format, Color color) {
     }
     case Format::Markdown:
       return "## " + title + "\n\n" + to_markdown(summary_table(report)) + "\n" +
-             to_markdown(rank_table(report));
+             to_markdown(rank_table(report)) + "\n" + to_markdown(waiting_table(report));
     case Format::Table:
       break;
   }
   return emphasize(title, Emphasis::Strong, color) + "\n\n" +
-         to_text(summary_table(report), color) + "\n" + to_text(rank_table(report), color);
+         to_text(summary_table(report), color) + "\n" + to_text(rank_table(report), color) + "\n" +
+         to_text(waiting_table(report), color);
 }
 
 }  // namespace bubblescope

@@ -10,6 +10,10 @@
 //                                               exposed         live
 //     rank        busy       idle        span      comm  activations
 //        0  240.000 µs  90.000 µs  330.000 µs  0.000 µs            4
+//
+//                                   input not    message
+//     rank        idle    warm-up    made yet  in flight     drain
+//        0  90.000 µs    0.000 µs  90.000 µs    0.000 µs  0.000 µs
 #pragma once
 
 #include <string>

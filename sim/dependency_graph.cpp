@@ -1,6 +1,7 @@
 #include "sim/dependency_graph.h"
 
 #include <limits>
+#include <map>
 #include <utility>
 
 #include <fmt/format.h>
@@ -8,37 +9,33 @@
 #include "sim/boost_graph.h"
 #include "sim/circular_wait.h"
 #include "sim/error.h"
+#include "sim/outputs.h"
 
 namespace bubblescope {
 namespace {
 
 constexpr std::size_t kNothing = std::numeric_limits<std::size_t>::max();
 
-/// Runs the orders of all ranks as far as each can go, again and again, and numbers the actions as
-/// they become possible. A rank that has to wait is woken by the output it waits for; the rank
-/// woken last goes on first, while what it needs is still in a cache.
+/// Runs the program of all ranks as far as each can go, again and again, and numbers the actions
+/// and messages as they become possible. A rank that has to wait is woken by the output it waits
+/// for; the rank woken last goes on first, while what it needs is still in a cache.
 class Numbering {
  public:
-  Numbering(const Schedule& schedule, const CostModel& costs, DependencyGraph::Parts& out)
-      : schedule_(schedule),
-        costs_(costs),
-        out_(out),
-        ranks_(static_cast<std::size_t>(schedule.placement.ranks)),
-        microbatches_(static_cast<std::size_t>(schedule.microbatches)),
-        node_of_output_(2 * static_cast<std::size_t>(schedule.placement.stages()) * microbatches_) {
-    for (Stage stage = 0; stage < schedule.placement.stages(); ++stage)
+  explicit Numbering(DependencyGraph::Parts& parts)
+      : schedule_(parts.program.schedule),
+        transfers_(parts.program.transfers),
+        comm_(parts.program.comm),
+        costs_(parts.costs),
+        out_(parts),
+        number_(schedule_.placement, schedule_.microbatches),
+        ranks_(static_cast<std::size_t>(schedule_.placement.ranks)),
+        node_of_output_(number_.size()) {
+    for (Stage stage = 0; stage < schedule_.placement.stages(); ++stage)
       for (std::uint32_t kind = 0; kind < kOpKinds; ++kind)
         ports_.push_back(ports(Op(static_cast<OpKind>(kind), stage, 0)));
-    const std::size_t nodes = schedule.actions.size();
-    std::size_t pairs = 0;
-    for (const Action& action : schedule.actions)
-      pairs += action.is_pair() ? 1U : 0U;
-    out_.first_edge.resize(nodes + 1);
-    out_.producer.resize(2 * nodes + pairs);  // at most: the action before and each op's input
-    out_.lag.resize(2 * nodes + pairs);
-    out_.duration.resize(nodes);
-    out_.rank.resize(nodes);
-    out_.action.resize(nodes);
+    if (comm_ != Comm::Ideal)
+      ends_.resize(number_.size());
+    reserve();
   }
 
   void run() {
@@ -51,7 +48,7 @@ class Numbering {
       ready_.pop_back();
       run_rank(rank);
     }
-    if (nodes_ < schedule_.actions.size())
+    if (nodes_ < out_.rank.size())
       throw Error(describe_circular_wait(schedule_, progress()));
     out_.first_edge[nodes_] = edges_;
     out_.producer.resize(edges_);
@@ -61,47 +58,85 @@ class Numbering {
  private:
   static constexpr std::uint32_t kNotYet = 0;  // a node is kept as its number + 1
 
-  /// Where an op of a stage gets its input and leaves its output. Outputs, activations of F and
-  /// gradients of I or B, are numbered (stage, forward or backward, micro-batch).
+  /// Where an op of a stage gets its input and leaves its output.
   struct Ports {
     std::size_t input = kNothing;   // the output of micro-batch 0 that this op reads, or nothing
     std::size_t output = kNothing;  // what it makes itself for micro-batch 0, or nothing
     Time lag = {};                  // that the input travels
     Rank reader = 0;                // the rank that needs the output
     bool input_is_local = false;    // made on the same rank
+    bool output_is_local = false;   // needed on the same rank
+    std::uint32_t link = 0;         // the ordered pair of ranks that the output travels on
   };
 
   struct RankState {
     std::size_t next = 0;               // index of its next action
-    std::size_t blocked_on = kNothing;  // the output that this action lacks
+    std::size_t blocked_on = kNothing;  // the output that this action, or its batch, lacks
     std::uint32_t last_node = kNotYet;  // the action before
+    bool has_posted = false;            // the transfers of the slot before the next action
   };
 
-  std::size_t first_output(Stage stage, bool backward) const {
-    return (2 * static_cast<std::size_t>(stage) + (backward ? 1 : 0)) * microbatches_;
+  /// How far the two ends of a message have come.
+  struct Ends {
+    std::uint32_t producer = kNotYet;
+    std::uint32_t sender = kNotYet;
+    std::uint32_t receiver = kNotYet;
+    bool is_sent = false;
+    bool is_received = false;
+  };
+
+  /// Room for all nodes, and for as many edges as there can be.
+  void reserve() {
+    const std::size_t actions = schedule_.actions.size();
+    const std::size_t messages = transfers_.size() / 2;
+    std::size_t edges = 2 * actions;  // the action before and its op's input
+    for (const Action& action : schedule_.actions)
+      edges += action.is_pair() ? 1U : 0U;
+    // A message waits for its sender, the one before it and what its receiver waits for; in a batch
+    // two ranks wait for it.
+    edges += (comm_ == Comm::Stream ? 5 : 4) * messages;
+    if (edges > std::numeric_limits<EdgeId>::max())
+      throw Error(fmt::format("schedule {}: a graph of {} edges cannot be numbered", schedule_.name,
+                              edges));
+    out_.first_edge.resize(actions + messages + 1);
+    out_.producer.resize(edges);
+    out_.lag.resize(edges);
+    out_.duration.resize(actions + messages);
+    out_.rank.resize(actions + messages);
+    out_.action.resize(actions + messages);
+    out_.messages.reserve(messages);
   }
 
-  Ports ports(Op op) const {
-    if (op.kind() == OpKind::BackwardWeight)
-      return {};
+  Ports ports(Op op) {
     const Placement& placement = schedule_.placement;
-    const auto rank_of = [&](Stage stage) {
-      return placement.rank_of_stage[static_cast<std::size_t>(stage)];
-    };
+    Ports ports;
+    if (op.kind() == OpKind::BackwardWeight)
+      return ports;
     const bool backward = op.kind() != OpKind::Forward;
     const auto from = backward ? placement.after(op.stage()) : placement.before(op.stage());
     const auto to = backward ? placement.before(op.stage()) : placement.after(op.stage());
-    Ports ports;
+    const Rank rank = placement.rank(op.stage());
     if (from) {
-      ports.input = first_output(*from, backward);
-      ports.lag = costs_.message_time(Op(op.kind(), *from, 0));
-      ports.input_is_local = rank_of(*from) == rank_of(op.stage());
+      const Op producer(op.kind(), *from, 0);
+      ports.input = number_[producer];
+      ports.lag = comm_ == Comm::Ideal ? costs_.message_time(producer) : Time::zero();
+      ports.input_is_local = placement.rank(*from) == rank;
     }
     if (to) {
-      ports.output = first_output(op.stage(), backward);
-      ports.reader = rank_of(*to);
+      ports.output = number_[op];
+      ports.reader = placement.rank(*to);
+      ports.output_is_local = ports.reader == rank;
+      ports.link = link_between({rank, ports.reader});
     }
     return ports;
+  }
+
+  std::uint32_t link_between(std::pair<Rank, Rank> ranks) {
+    const auto link = static_cast<std::uint32_t>(link_.size());
+    const auto [place, is_new] = link_.emplace(ranks, link);
+    if (is_new)
+      last_on_link_.push_back(MessageNode::kNone);
+    return place->second;
   }
 
   void run_rank(Rank rank) {
@@ -109,6 +144,8 @@ class Numbering {
     const std::size_t end = schedule_.first_action[static_cast<std::size_t>(rank) + 1];
     for (; state.next < end; ++state.next) {
       const Action& action = schedule_.actions[state.next];
+      if (comm_ != Comm::Ideal && !enter_slot(rank, state))
+        return;
       const EdgeId first_edge = edges_;
       if (state.last_node != kNotYet)
         add_edge(state.last_node - 1, Time::zero());
@@ -117,15 +154,26 @@ class Numbering {
         edges_ = first_edge;
         return;
       }
-      out_.first_edge[nodes_] = first_edge;
-      out_.duration[nodes_] = costs_.duration(action);
-      out_.rank[nodes_] = rank;
-      out_.action[nodes_] = static_cast<std::uint32_t>(state.next);
-      state.last_node = ++nodes_;
+      if (comm_ == Comm::Batched)
+        wait_for_batch(rank, state);
+      state.last_node = add_node(first_edge, costs_.duration(action), rank, state.next) + 1;
       give_output(action.op());
       if (action.is_pair())
         give_output(action.overlapped());
+      if (comm_ == Comm::Stream)
+        post_receives(rank, state);
+      state.has_posted = false;
     }
+    if (comm_ != Comm::Ideal)
+      enter_slot(rank, state);
+  }
+
+  NodeId add_node(EdgeId first_edge, Time duration, Rank rank, std::size_t action) {
+    out_.first_edge[nodes_] = first_edge;
+    out_.duration[nodes_] = duration;
+    out_.rank[nodes_] = rank;
+    out_.action[nodes_] = static_cast<std::uint32_t>(action);
+    return nodes_++;
   }
 
   void add_edge(NodeId producer, Time lag) {
@@ -145,25 +193,112 @@ class Numbering {
       state.blocked_on = output;
       return false;
     }
-    if (!ports.input_is_local)  // else the order of the rank says it already
+    // The order of the rank says it already where the input is made there, or came with a batch.
+    if (!ports.input_is_local && comm_ != Comm::Batched)
       add_edge(node - 1, ports.lag);
     return true;
   }
 
-  /// Makes known that the newest node has the output of `op`, and wakes the rank that waits for it.
+  /// Makes known that the newest node has the output of `op`, or has it ready to be sent.
   void give_output(const Op& op) {
     const Ports& ports = ports_[op.stage_and_kind()];
     if (ports.output == kNothing)
       return;
     const std::size_t output = ports.output + static_cast<std::size_t>(op.microbatch());
-    node_of_output_[output] = nodes_;
-    RankState& reader = ranks_[static_cast<std::size_t>(ports.reader)];
-    if (reader.blocked_on == output) {
-      reader.blocked_on = kNothing;
-      // Its order runs on in the next cache line, and with a thousand ranks no hardware sees that.
-      __builtin_prefetch(schedule_.actions.data() + reader.next + 64 / sizeof(Action));
-      ready_.push_back(ports.reader);
+    if (comm_ != Comm::Ideal && !ports.output_is_local) {
+      ends_[output].producer = nodes_;
+      return;
     }
+    node_of_output_[output] = nodes_;
+    wake(ports.reader, output);
+  }
+
+  void wake(Rank rank, std::size_t output) {
+    RankState& state = ranks_[static_cast<std::size_t>(rank)];
+    if (state.blocked_on == output) {
+      state.blocked_on = kNothing;
+      // Its order runs on in the next cache line, and with a thousand ranks no hardware sees that.
+      __builtin_prefetch(schedule_.actions.data() + state.next + 64 / sizeof(Action));
+      ready_.push_back(rank);
+    }
+  }
+
+  /// Posts what the slot before the next action has; false if the rank has to wait for its batch.
+  /// In a stream, receives wait until the action starts, but for those of a rank's first slot.
+  bool enter_slot(Rank rank, RankState& state) {
+    const auto slot = transfers_.slot(slot_before(rank, state.next));
+    if (!std::exchange(state.has_posted, true))
+      for (const Transfer& transfer : slot)
+        if (comm_ == Comm::Batched || transfer.is_send || state.last_node == kNotYet)
+          post(transfer, state.last_node);
+    if (comm_ == Comm::Batched)
+      for (const Transfer& transfer : slot)
+        if (const std::size_t output = number_[transfer.output];
+            node_of_output_[output] == kNotYet) {
+          state.blocked_on = output;
+          return false;
+        }
+    return true;
+  }
+
+  /// In a stream a receive is posted when an action starts: it waits for what that one waited for.
+  void post_receives(Rank rank, const RankState& state) {
+    if (state.next == schedule_.first_action[static_cast<std::size_t>(rank)])
+      return;
+    for (const Transfer& transfer : transfers_.slot(slot_before(rank, state.next)))
+      if (!transfer.is_send)
+        post(transfer, state.last_node);
+  }
+
+  void wait_for_batch(Rank rank, const RankState& state) {
+    for (const Transfer& transfer : transfers_.slot(slot_before(rank, state.next)))
+      add_edge(node_of_output_[number_[transfer.output]] - 1, Time::zero());
+  }
+
+  void post(const Transfer& transfer, std::uint32_t node) {
+    Ends& ends = ends_[number_[transfer.output]];
+    (transfer.is_send ? ends.is_sent : ends.is_received) = true;
+    (transfer.is_send ? ends.sender : ends.receiver) = node;
+    if (ends.is_sent && ends.is_received)
+      add_message(transfer.output, ends);
+  }
+
+  /// Both ends are posted: the message becomes a node, and its output is there.
+  void add_message(const Op& output, const Ends& ends) {
+    const Ports& ports = ports_[output.stage_and_kind()];
+    const MessageNode message = {
+        .output = output,
+        .from = schedule_.placement.rank(output.stage()),
+        .to = ports.reader,
+        .producer = ends.producer - 1,
+        .sender = ends.sender - 1,
+        .receiver = ends.receiver - 1,
+        .before = comm_ == Comm::Stream ? last_on_link_[ports.link] : MessageNode::kNone};
+    const EdgeId first_edge = edges_;
+    add_edge(message.sender, Time::zero());
+    if (message.before != MessageNode::kNone)
+      add_edge(message.before, Time::zero());
+    if (comm_ == Comm::Batched && message.receiver != MessageNode::kNone)
+      add_edge(message.receiver, Time::zero());
+    if (comm_ == Comm::Stream && message.receiver != MessageNode::kNone) {
+      for (EdgeId edge = out_.first_edge[message.receiver];
+           edge < end_of_edges(message.receiver, first_edge); ++edge)
+        add_edge(out_.producer[edge], out_.lag[edge]);
+    }
+    const NodeId node = add_node(first_edge, costs_.message_time(output), message.to,
+                                 schedule_.actions.size() + out_.messages.size());
+    out_.messages.push_back(message);
+    last_on_link_[ports.link] = node;
+    const std::size_t number = number_[output];
+    node_of_output_[number] = node + 1;
+    wake(message.to, number);
+    if (comm_ == Comm::Batched)
+      wake(message.from, number);
+  }
+
+  /// Where the edges of `node` end, of which `edges` have been made in all.
+  EdgeId end_of_edges(NodeId node, EdgeId edges) const {
+    return node + 1 < nodes_ ? out_.first_edge[node + 1] : edges;
   }
 
   /// How far each rank has come.
@@ -175,13 +310,18 @@ class Numbering {
   }
 
   const Schedule& schedule_;
+  const Transfers& transfers_;
+  Comm comm_;
   const CostModel& costs_;
   DependencyGraph::Parts& out_;
-  std::vector<Ports> ports_;      // [stage_and_kind]
-  std::vector<RankState> ranks_;  // [rank]
-  std::vector<Rank> ready_;       // a stack of ranks that can go on
-  std::size_t microbatches_;
-  std::vector<std::uint32_t> node_of_output_;  // [output]
+  OutputNumbers number_;
+  std::vector<Ports> ports_ = {};              // [stage_and_kind]
+  std::vector<RankState> ranks_;               // [rank]
+  std::vector<Rank> ready_ = {};               // a stack of ranks that can go on
+  std::vector<std::uint32_t> node_of_output_;  // [output] that is where its reader runs
+  std::vector<Ends> ends_ = {};                // [output] of messages
+  std::map<std::pair<Rank, Rank>, std::uint32_t> link_ = {};
+  std::vector<NodeId> last_on_link_ = {};  // [link]
   NodeId nodes_ = 0;
   EdgeId edges_ = 0;
 };
@@ -195,7 +335,8 @@ DependencyGraph::DependencyGraph(Parts parts)
       lag_(std::move(parts.lag)),
       duration_(std::move(parts.duration)),
       rank_(std::move(parts.rank)),
-      action_(std::move(parts.action)) {
+      action_(std::move(parts.action)),
+      messages_(std::move(parts.messages)) {
   // Boost's constructors would copy the edges through pairs; the rows are in its layout already.
   boost_->csr.m_forward.m_rowstart = std::move(parts.first_edge);
   boost_->csr.m_forward.m_column = std::move(parts.producer);
@@ -221,7 +362,7 @@ DependencyGraph build_graph(Program program, CostModel costs) {
                     "cannot be added up",
                     program.schedule.name, actions));
   DependencyGraph::Parts parts{.program = std::move(program), .costs = std::move(costs)};
-  Numbering(parts.program.schedule, parts.costs, parts).run();
+  Numbering(parts).run();
   return DependencyGraph(std::move(parts));
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "sim/cost_model.h"
@@ -15,17 +16,34 @@ namespace bubblescope {
 
 struct BoostGraph;  // the Boost.Graph CSR graph: sim/boost_graph.h, where its algorithms are needed
 
-/// A node is an action of one rank. Nodes are numbered as the ranks come to them: each runs as far
-/// as it can, and the one woken last goes on first. So a node depends on lower numbers only, what
-/// it needs lies close by, and one forward pass is valid and cache-friendly.
+/// A node is an action of one rank or, where the program spells them out, a message between two.
+/// Nodes are numbered as the ranks come to them: each runs as far as it can, and the one woken last
+/// goes on first. So a node depends on lower numbers only, what it needs lies close by, and one
+/// forward pass is valid and cache-friendly.
 using NodeId = std::uint32_t;
 using EdgeId = std::uint32_t;
 
+/// A message that is a node. It starts when both ends are posted and, in a stream, the message
+/// before it on its pair of ranks has arrived.
+struct MessageNode {
+  static constexpr NodeId kNone = ~NodeId{0};
+
+  Op output;  ///< As in `Transfer`.
+  Rank from;
+  Rank to;
+  NodeId producer;  ///< The action that makes the output.
+  NodeId sender;    ///< The action whose end posts the send: the producer, or one after it.
+  /// The action that posts the receive, in a stream by its start, in a batch by its end; kNone
+  /// where the rank posts it first of all.
+  NodeId receiver;
+  NodeId before;  ///< The message that it queues behind, or kNone.
+};
+
 /// Compressed sparse rows: node n depends on the producers of the edges first_edge[n] up to
-/// first_edge[n + 1]. Its first edge is the action before it on its rank, where there is one.
+/// first_edge[n + 1]. The first edge of an action is the action before it on its rank, where there
+/// is one.
 class DependencyGraph {
  public:
-  /// The arrays that `build_graph` fills; one entry a node, or an edge.
   /// The arrays that `build_graph` fills.
   struct Parts {
     Program program;
@@ -36,6 +54,7 @@ class DependencyGraph {
     FlatArray<Time> duration = {};         // [nodes]
     FlatArray<Rank> rank = {};             // [nodes]
     FlatArray<std::uint32_t> action = {};  // [nodes]
+    std::vector<MessageNode> messages = {};
   };
 
   explicit DependencyGraph(Parts parts);
@@ -53,10 +72,20 @@ class DependencyGraph {
   /// [edges] from the producer's end until the waiting node may start: a message's time, else 0.
   std::span<const Time> lag() const { return lag_; }
   std::span<const Time> duration() const { return duration_; }  ///< [nodes]
-  std::span<const Rank> rank() const { return rank_; }          ///< [nodes]
-  /// The action that a node stands for.
+  std::span<const Rank> rank() const { return rank_; }  ///< [nodes]; a message is its receiver's
+  /// [nodes] the index in schedule().actions; of a message, their number + its index in messages().
+  std::span<const std::uint32_t> action_index() const { return action_; }
+  bool is_message(NodeId node) const { return action_[node] >= schedule().actions.size(); }
+  /// What a node stands for that is no message.
   const Action& action(NodeId node) const { return schedule().actions[action_[node]]; }
-  std::span<const std::uint32_t> action_index() const { return action_; }  ///< [nodes]
+  /// What a node stands for that is one.
+  const MessageNode& message(NodeId node) const {
+    return messages_[action_[node] - schedule().actions.size()];
+  }
+  std::span<const MessageNode> messages() const { return messages_; }
+
+  /// Gives the program back; the graph is of no more use.
+  Program take_program() && { return std::move(program_); }
 
   const BoostGraph& boost() const { return *boost_; }
 
@@ -68,6 +97,7 @@ class DependencyGraph {
   FlatArray<Time> duration_;
   FlatArray<Rank> rank_;
   FlatArray<std::uint32_t> action_;
+  std::vector<MessageNode> messages_;
 };
 
 /// Throws Error where ranks wait for one another in a circle (the message shows a shortest one by

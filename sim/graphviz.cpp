@@ -12,12 +12,21 @@ namespace bubblescope {
 std::string to_dot(const DependencyGraph& graph) {
   const auto& csr = graph.boost().csr;
   const auto write_node = [&](std::ostream& out, NodeId node) {
+    if (graph.is_message(node)) {
+      const MessageNode& message = graph.message(node);
+      out << fmt::format(R"( [label="{} {} to {}", shape=ellipse])", to_string(message.output),
+                         message.from, message.to);
+      return;
+    }
     out << fmt::format(R"( [label="{}", group="rank {}"])", to_string(graph.action(node)),
                        graph.rank()[node]);
   };
   // An edge runs from the one that waits; dir=back turns its arrow to point there.
   const auto write_edge = [&](std::ostream& out, const auto& edge) {
-    const bool is_message = graph.rank()[source(edge, csr)] != graph.rank()[target(edge, csr)];
+    const NodeId waiting = source(edge, csr);
+    const NodeId needed = target(edge, csr);
+    const bool is_message = graph.is_message(waiting) || graph.is_message(needed) ||
+                            graph.rank()[waiting] != graph.rank()[needed];
     out << (is_message ? " [style=dashed]" : " [weight=9]");
   };
   const auto write_graph = [](std::ostream& out) {

@@ -23,6 +23,19 @@ Placement loop_placement(LoopShape shape) {
   return placement;
 }
 
+Placement wave_placement(LoopShape shape) {
+  Placement placement = loop_placement(shape);
+  for (Stage stage = 0; stage < placement.depth; ++stage)
+    if (stage / shape.ranks % 2 == 1)
+      placement.rank_of_stage[static_cast<std::size_t>(stage)] =
+          shape.ranks - 1 - stage % shape.ranks;
+  return placement;
+}
+
+Placement v_placement(int ranks) {
+  return wave_placement({.ranks = ranks, .chunks = 2});
+}
+
 Placement bidirectional_placement(int ranks) {
   Placement placement{.ranks = ranks, .pipes = 2, .depth = ranks};
   for (Stage stage = 0; stage < ranks; ++stage) {

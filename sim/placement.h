@@ -18,6 +18,7 @@ struct Placement {
   std::vector<Rank> rank_of_stage = {};             ///< [pipes · depth]
   std::vector<std::int32_t> weights_of_stage = {};  ///< [pipes · depth], each 0 … depth−1
 
+  Rank rank(Stage stage) const { return rank_of_stage[static_cast<std::size_t>(stage)]; }
   int stages() const { return pipes * depth; }
   /// Stages that a rank holds per pipe, v.
   int chunks() const { return depth / ranks; }
@@ -36,6 +37,12 @@ struct LoopShape {
   int chunks;
 };
 Placement loop_placement(LoopShape shape);
+
+/// One pipe that turns at the last rank and at the first, `chunks` − 1 times: rank r holds stages
+/// r, 2p−1−r, 2p+r, …
+Placement wave_placement(LoopShape shape);
+/// A wave that turns once.
+Placement v_placement(int ranks);
 
 /// Two pipes in opposite directions: stage k on rank k, and stage p+k, with the same weights, on
 /// rank p−1−k.

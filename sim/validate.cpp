@@ -2,7 +2,7 @@
 
 #include "sim/cost_model.h"
 #include "sim/dependency_graph.h"
-#include "sim/program.h"
+#include "sim/lowering.h"
 
 namespace bubblescope {
 

@@ -15,6 +15,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/report.h"
+#include "sim/lowering.h"
 #include "sim/schedules/catalogue.h"
 #include "sim/simulate.h"
 #include "tests/support/costs.h"

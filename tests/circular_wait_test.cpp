@@ -11,6 +11,7 @@
 
 #include "sim/dependency_graph.h"
 #include "sim/error.h"
+#include "sim/lowering.h"
 #include "sim/order_check.h"
 #include "tests/support/random_schedule.h"
 

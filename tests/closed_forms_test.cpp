@@ -140,22 +140,22 @@ TEST_CASE("DualPipe idles (p/2-1)(F&B+F-2W) and F&B-F-B more on each outer rank"
 }
 
 TEST_CASE("Costs times k give a Timeline times k") {
+  const CostOptions per_stage = {.per = CostPer::OneStage};  // nothing is divided and rounded
   for (std::uint64_t seed = 0; seed < 60; ++seed) {
     CAPTURE(seed);
     std::mt19937_64 engine(seed);
     const CatalogueEntry& entry = catalogue()[seed % catalogue().size()];
     CAPTURE(entry.name);
     const int ranks = 2 * draw_int(engine, {1, 4});
-    const Schedule schedule =
-        make_schedule(entry, {ranks, 2 * ranks + 2 * draw_int(engine, {0, 4})});
+    const Schedule schedule = make_schedule(entry, {ranks, ranks * draw_int(engine, {2, 4})});
     SimpleCosts costs = draw_costs(engine);
     costs.hop = draw(engine, {0, 100});
     costs.overlapped = draw(engine, {0, 2000});
     const std::int64_t k = draw(engine, {2, 1'000'000});
     const SimpleCosts larger{costs.forward * k, costs.input_grad * k, costs.weight_grad * k,
                              costs.overlapped * k, costs.hop * k};
-    const Timeline small = simulate(graph_of(schedule, simple_costs(costs)));
-    const Timeline large = simulate(graph_of(schedule, simple_costs(larger)));
+    const Timeline small = simulate(graph_of(schedule, simple_costs(costs), per_stage));
+    const Timeline large = simulate(graph_of(schedule, simple_costs(larger), per_stage));
     REQUIRE(small.spans.size() == large.spans.size());
     for (std::size_t i = 0; i < small.spans.size(); ++i)
       REQUIRE(large.spans[i] == Span{small.spans[i].start * k, small.spans[i].end * k});

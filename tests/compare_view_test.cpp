@@ -47,8 +47,13 @@ Report make_report(const Figures& from) {
                 .peak_memory = from.memory,
                 .weight_copies = from.copies};
   for (Rank rank = 0; rank < report.ranks; ++rank)
-    report.per_rank.push_back(
-        {rank, from.busy, idle, from.step, from.exposed, from.live - rank, from.memory});
+    report.per_rank.push_back({.rank = rank,
+                               .busy = from.busy,
+                               .idle = idle,
+                               .span = from.step,
+                               .exposed_comm = from.exposed,
+                               .peak_live_activations = from.live - rank,
+                               .peak_memory = from.memory});
   return report;
 }
 

@@ -8,6 +8,7 @@
 #include "sim/boost_graph.h"
 #include "sim/dependency_graph.h"
 #include "sim/graphviz.h"
+#include "sim/lowering.h"
 #include "tests/support/random_schedule.h"
 
 namespace bubblescope {

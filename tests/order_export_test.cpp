@@ -33,6 +33,7 @@ TEST_CASE("A program as JSON has one line of steps a rank") {
         "{\n"
         "  \"format\": \"bubblescope-program/1\",\n"
         "  \"schedule\": \"mine\",\n"
+        "  \"comm\": \"ideal\",\n"
         "  \"ranks\": 2,\n"
         "  \"microbatches\": 4,\n"
         "  \"pipes\": 2,\n"
@@ -66,7 +67,8 @@ TEST_CASE("Every schedule's program parses and says what the schedule says") {
     CHECK(program["depth"] == schedule.placement.depth);
     CHECK(program["rank_of_stage"] == schedule.placement.rank_of_stage);
     CHECK(program["weights_of_stage"] == schedule.placement.weights_of_stage);
-    CHECK(program.size() == 9);
+    CHECK(program["comm"] == "ideal");
+    CHECK(program.size() == 10);
     REQUIRE(program["program"].size() == 4);
     for (Rank rank = 0; rank < 4; ++rank) {
       json expected = json::array();

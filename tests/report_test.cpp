@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "sim/lowering.h"
 #include "sim/schedules/catalogue.h"
 #include "sim/simulate.h"
 #include "tests/support/costs.h"

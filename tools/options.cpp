@@ -117,6 +117,13 @@ void ShapeOptions::add_to(CLI::App& app) {
   add_option(app, {"-m,--microbatches", "N", "micro-batches a step, over all pipes", "Shape"},
              microbatches);
   add_option(app, {"-v,--chunks", "N", "stages that a rank holds per pipe", "Shape"}, chunks);
+  add_option(
+      app,
+      {"--group-size", "N",
+       "micro-batches that pass a rank's chunks together, in interleaved schedules (default: "
+       "p); Megatron's --microbatch-group-size-per-vp-stage",
+       "Shape"},
+      group_size);
 }
 
 Shape ShapeOptions::shape() const {
@@ -134,7 +141,10 @@ Shape ShapeOptions::shape() const {
         m, v, ops, kMostOps));
   return {.ranks = static_cast<int>(p),
           .microbatches = static_cast<int>(m),
-          .chunks = chunks.empty() ? std::nullopt : std::optional(static_cast<int>(v))};
+          .chunks = chunks.empty() ? std::nullopt : std::optional(static_cast<int>(v)),
+          .group_size = group_size.empty() ? std::nullopt
+                                           : std::optional(static_cast<int>(parse_count(
+                                                 {"--group-size", group_size}, kCount)))};
 }
 
 void CostCommandOptions::add_to(CLI::App& app) {
@@ -159,7 +169,7 @@ void CostCommandOptions::add_to(CLI::App& app) {
       "an F&B pair lasts: given, as the costs say; sum, F + B; auto, as given where it is "
       "(default)",
       overlap);
-  add("--comm", "WAY", "how messages travel: ideal (default)", comm);
+  add_comm(app, comm);
 }
 
 CostSource CostCommandOptions::by_hand() const {
@@ -228,7 +238,16 @@ CostOptions CostCommandOptions::options() const {
           .overlap = static_cast<Overlap>(choose("--overlap", overlap, words(kOverlaps)))};
 }
 
-Comm CostCommandOptions::parsed_comm() const {
+void add_comm(CLI::App& app, std::string& comm) {
+  add_option(app,
+             {"--comm", "WAY",
+              "how messages travel: ideal, occupying no one (default); stream, beside the actions "
+              "and one after another; batched, started together and waited for",
+              "Costs"},
+             comm);
+}
+
+Comm parse_comm(const std::string& comm) {
   return comm_names()[choose("--comm", comm, comm_words())].comm;
 }
 

@@ -61,6 +61,7 @@ struct ShapeOptions {
   std::string ranks;
   std::string microbatches;
   std::string chunks;
+  std::string group_size;
 
   void add_to(CLI::App& app);
   /// As given, checked; UsageError where the ops would be too many to be numbered.
@@ -80,11 +81,14 @@ struct CostCommandOptions {
   CostSource source() const;
   bool are_by_hand() const { return costs.empty(); }
   CostOptions options() const;
-  Comm parsed_comm() const;
 
  private:
   CostSource by_hand() const;
 };
+
+/// "--comm": how ranks talk.
+void add_comm(CLI::App& app, std::string& comm);
+Comm parse_comm(const std::string& comm);
 
 /// A schedule of the catalogue; UsageError, with the nearest name, if there is none.
 const CatalogueEntry& require_schedule(std::string_view name);

@@ -16,6 +16,7 @@ struct OrderOptions {
   std::string name;
   ShapeOptions shape;
   std::string to = "torch";
+  std::string comm = "ideal";
   std::string path;
 };
 
@@ -24,9 +25,12 @@ int run(const OrderOptions& options) {
   const CatalogueEntry& entry = require_schedule(options.name);
   const Shape shape = options.shape.shape();
   check_memory(entry, shape);
-  Schedule schedule = make_schedule(entry, shape);
-  const CostModel costs = free_costs(schedule.placement);
-  const DependencyGraph graph = build_graph(lower(std::move(schedule), Comm::Ideal), costs);
+  const Comm comm = parse_comm(options.comm);
+  if (to == 0 && comm != Comm::Ideal)
+    throw UsageError("--comm has no place in PyTorch's compute-only CSV: take --to json or dot");
+  Program program = make_program(entry, shape, comm);
+  const CostModel costs = free_costs(program.schedule.placement);
+  const DependencyGraph graph = build_graph(std::move(program), costs);
   write_output(options.path, to == 0   ? to_torch_csv(graph.schedule())
                              : to == 1 ? to_program_json(graph.program())
                                        : to_dot(graph));
@@ -48,11 +52,13 @@ Command add_order(CLI::App& root, const GlobalOptions&) {
        "torch: PyTorch's compute-only CSV (default); json: a bubblescope program; dot: Graphviz",
        "Output"},
       options->to);
+  add_comm(*app, options->comm);
   add_option(*app, {"-o,--output", "FILE", "instead of stdout; .gz compresses", "Output"},
              options->path);
   app->footer(
       "Examples:\n"
       "  bubblescope order dualpipe -p 8 -m 20\n"
+      "  bubblescope order dualpipe -p 8 -m 20 --to json --comm batched\n"
       "  bubblescope order 1f1b -p 4 -m 8 --to dot | dot -Tsvg > 1f1b.svg");
   return {app, [options] { return run(*options); }};
 }

@@ -11,7 +11,8 @@
 namespace bubblescope {
 void check_memory(const CatalogueEntry& entry, const Shape& shape) {
   constexpr double kBytesPerOp = 100;  // measured: tests/bench prints bytes a node
-  const double needed = kBytesPerOp * 3 * shape.ranks * static_cast<double>(shape.microbatches);
+  const double needed = kBytesPerOp * 3 * shape.ranks * static_cast<double>(shape.microbatches) *
+                        shape.chunks.value_or(entry.chunks);
   const double present =
       static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
   if (needed > present)
@@ -22,13 +23,15 @@ void check_memory(const CatalogueEntry& entry, const Shape& shape) {
 }
 
 Scenario make_scenario(const ShapeOptions& shape, const CostCommandOptions& costs) {
-  return {shape.shape(), costs.source(), costs.are_by_hand(), costs.options(), costs.parsed_comm()};
+  return {shape.shape(), costs.source(), costs.are_by_hand(), costs.options(),
+          parse_comm(costs.comm)};
 }
 
 Prediction predict(const CatalogueEntry& entry, const Scenario& scenario, Progress& progress) {
   check_memory(entry, scenario.shape);
   progress.now(fmt::format("{}: writing the order", entry.name));
-  Schedule schedule = make_schedule(entry, scenario.shape);
+  Program program = make_program(entry, scenario.shape, scenario.comm);
+  const Schedule& schedule = program.schedule;
   CostModel costs(scenario.costs, schedule.placement, scenario.cost_options);
   if (scenario.costs_by_hand && !costs.can_add_up(schedule.actions.size()))
     throw UsageError(
@@ -36,7 +39,7 @@ Prediction predict(const CatalogueEntry& entry, const Scenario& scenario, Progre
                     "actions cannot be added up",
                     schedule.actions.size()));
   progress.now(fmt::format("{}: building the graph", entry.name));
-  DependencyGraph graph = build_graph(lower(std::move(schedule), scenario.comm), std::move(costs));
+  DependencyGraph graph = build_graph(std::move(program), std::move(costs));
   progress.now(fmt::format("{}: simulating", entry.name));
   Timeline timeline = simulate(graph);
   return {std::move(graph), std::move(timeline)};

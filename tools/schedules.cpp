@@ -19,7 +19,7 @@ nlohmann::ordered_json entry_json(const CatalogueEntry& entry) {
           {"family", entry.family},
           {"summary", entry.summary},
           {"constraints", entry.constraints},
-          {"peak_live_activations", entry.peak},
+          {"peak_live_activations", entry.peak.formula},
           {"weight_copies", entry.weight_copies},
           {"source", entry.source}};
 }
@@ -35,7 +35,7 @@ std::string view(Format format, Color color) {
   for (const CatalogueEntry& entry : catalogue()) {
     rows.push_back(entry_json(entry));
     table.rows.push_back({{std::string(entry.name), std::string(entry.family),
-                           std::string(entry.constraints), std::string(entry.peak),
+                           std::string(entry.constraints), std::string(entry.peak.formula),
                            std::to_string(entry.weight_copies), std::string(entry.source)}});
   }
   switch (format) {

@@ -1,30 +1,41 @@
 // The one list of schedules: the command line's names, help and error messages come from it.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "sim/schedule.h"
+#include "sim/program.h"
 #include "sim/schedules/shape.h"
 
 namespace bubblescope {
+
+/// The peak live activations of the fullest rank.
+struct Peak {
+  std::string_view formula;   ///< For people.
+  std::int64_t (*of)(Shape);  ///< Only called with a shape that fits, v set.
+};
 
 struct CatalogueEntry {
   std::string_view name;
   std::string_view family;
   std::string_view summary;
-  std::string_view constraints;  ///< On p, m and v, for people.
-  std::string_view peak;         ///< Peak live activations of the fullest rank, as a formula.
+  std::string_view constraints;  ///< On p, m, v and group size g, for people.
+  Peak peak;
   int weight_copies;
-  std::string_view source;  ///< Paper, or repository and function.
-  int chunks;               ///< The v that the schedule fixes.
-  /// None where p and m, both ≥ 1, fit.
+  std::string_view source;      ///< Paper, or repository and function.
+  int chunks;                   ///< The v that the schedule has where none is asked for.
+  bool any_chunks = false;      ///< Whether it takes another v.
+  bool any_group_size = false;  ///< Whether it takes a group size.
+  /// None where p and m, both ≥ 1, fit; v is set.
   std::optional<Misfit> (*misfit)(Shape);
-  /// Only called with a shape that fits.
+  /// Only called with a shape that fits, v set.
   Schedule (*generate)(Shape);
+  /// The batches of the authors' own code; null where `lower` makes them by its rule.
+  Transfers (*batches)(Shape) = nullptr;
 };
 
 std::span<const CatalogueEntry> catalogue();
@@ -38,5 +49,7 @@ std::optional<Misfit> find_misfit(const CatalogueEntry& entry, Shape shape);
 
 /// Throws Error, with the reason and the nearest valid shape, where there is a misfit.
 Schedule make_schedule(const CatalogueEntry& entry, Shape shape);
+/// The schedule with its communication spelled out. Throws as `make_schedule` does.
+Program make_program(const CatalogueEntry& entry, Shape shape, Comm comm);
 
 }  // namespace bubblescope

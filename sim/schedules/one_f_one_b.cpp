@@ -6,24 +6,23 @@
 namespace bubblescope {
 namespace {
 
-/// On each rank: `warm_up(rank)` forwards, then a forward and a backward in turn, then what is left
-/// of the backwards.
+/// On each rank: `warm_up(rank)` forwards, then a forward and a backward in turn or as F&B pairs,
+/// then what is left of the backwards.
 template <typename WarmUp>
-Schedule forwards_ahead(Shape shape, WarmUp&& warm_up) {
+Schedule forwards_ahead(Shape shape, bool pairs, WarmUp&& warm_up) {
   Schedule schedule{.microbatches = shape.microbatches,
                     .placement = loop_placement({.ranks = shape.ranks, .chunks = 1})};
-  const auto ops =
-      2 * static_cast<std::size_t>(shape.ranks) * static_cast<std::size_t>(shape.microbatches);
-  OrderWriter order(schedule, ops);
+  const int m = shape.microbatches;
+  OrderWriter order(schedule, most_actions(shape));
   for (Rank rank = 0; rank < shape.ranks; ++rank) {
-    const int ahead = std::min(warm_up(rank), shape.microbatches);
+    const int ahead = std::min(warm_up(rank), m);
     for (MicroBatch i = 0; i < ahead; ++i)
       order.append(Op{OpKind::Forward, rank, i});
-    for (MicroBatch i = 0; i < shape.microbatches; ++i) {
-      if (ahead + i < shape.microbatches)
-        order.append(Op{OpKind::Forward, rank, ahead + i});
-      order.append(Op{OpKind::Backward, rank, i});
-    }
+    for (MicroBatch i = 0; i < m; ++i)
+      append_forward_backward(
+          order, pairs,
+          ahead + i < m ? std::optional(Op(OpKind::Forward, rank, ahead + i)) : std::nullopt,
+          Op(OpKind::Backward, rank, i));
     order.end_rank();
   }
   order.finish();
@@ -33,11 +32,16 @@ Schedule forwards_ahead(Shape shape, WarmUp&& warm_up) {
 }  // namespace
 
 Schedule gpipe(Shape shape) {
-  return forwards_ahead(shape, [&](Rank) { return shape.microbatches; });
+  return forwards_ahead(shape, false, [&](Rank) { return shape.microbatches; });
 }
 
 Schedule one_f_one_b(Shape shape) {
-  return forwards_ahead(shape, [&](Rank rank) { return shape.ranks - 1 - rank; });
+  return forwards_ahead(shape, false, [&](Rank rank) { return shape.ranks - 1 - rank; });
+}
+
+/// One forward more is run ahead, so that the F and B of a pair belong to two micro-batches.
+Schedule one_f_one_b_overlap(Shape shape) {
+  return forwards_ahead(shape, true, [&](Rank rank) { return shape.ranks - rank; });
 }
 
 }  // namespace bubblescope

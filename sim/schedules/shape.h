@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 
+#include "sim/schedule.h"
+
 namespace bubblescope {
 
 struct Shape {
@@ -13,6 +15,8 @@ struct Shape {
   int microbatches = 0;  ///< m ≥ 1
   /// v, the stages that a rank holds per pipe; none: as many as the schedule has.
   std::optional<int> chunks = {};
+  /// Micro-batches that pass a rank's chunks together, in interleaved schedules; none: p.
+  std::optional<int> group_size = {};
 };
 
 /// Why a shape is outside a schedule's constraints, and the nearest one inside them.
@@ -21,11 +25,19 @@ struct Misfit {
   Shape nearest;
 };
 
+/// `shape` with another m as the nearest that fits.
+Misfit other_microbatches(Shape shape, std::int64_t microbatches, const std::string& reason);
+
 /// None if m ≥ `least`, else `reason` with `least` as the nearest m.
 std::optional<Misfit> needs_microbatches(Shape shape, std::int64_t least,
                                          const std::string& reason);
 
-/// F, I and W of every micro-batch on every rank: no schedule of one stage a rank has more.
+/// F, I and W of every micro-batch on every stage of one pipe: no schedule has more.
 std::size_t most_actions(Shape shape);
+
+/// One turn of the steady state: the forward, where there is one left, then the backward, or both
+/// as an F&B pair.
+void append_forward_backward(OrderWriter& order, bool as_pair, const std::optional<Op>& forward,
+                             const Op& backward);
 
 }  // namespace bubblescope

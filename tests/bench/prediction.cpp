@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "analysis/report.h"
+#include "sim/lowering.h"
 #include "sim/simulate.h"
 #include "tests/bench/measure.h"
 

@@ -9,6 +9,8 @@
 
 #include <doctest/doctest.h>
 
+#include "sim/lowering.h"
+
 namespace bubblescope {
 namespace {
 

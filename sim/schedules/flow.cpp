@@ -1,0 +1,91 @@
+// Schedules in which micro-batches flow at one speed: every slot takes each of them one stage on,
+// to the last stage and back to the first, and every other slot lets one in. On the right placement
+// no two ever meet on a rank. Chimera (Li and Hoefler, arXiv 2107.06925; the authors' code,
+// Shigangli/Chimera, walks its micro-batches in the same way) and Hanayo's waves (Liu et al., arXiv
+// 2308.15762), which are one pipe.
+#include <optional>
+#include <vector>
+
+#include "sim/schedules/generators.h"
+
+namespace bubblescope {
+namespace {
+
+/// The order that the flow gives. Micro-batches enter each pipe in units of `unit`; a unit follows
+/// when the first micro-batch of the last one is back.
+Schedule flow(Shape shape, Placement placement, int unit) {
+  Schedule schedule{.microbatches = shape.microbatches, .placement = std::move(placement)};
+  const Placement& place = schedule.placement;
+  const int round_trip = 2 * place.depth;
+  const int per_pipe = schedule.microbatches_per_pipe();
+  const auto entry = [&](int i) { return i / unit * round_trip + 2 * (i % unit); };
+  const auto slots = static_cast<std::size_t>(entry(per_pipe - 1) + round_trip);
+  OrderWriter order(schedule, most_actions(shape));
+  for (Rank rank = 0; rank < place.ranks; ++rank) {
+    std::vector<std::optional<Op>> ops(slots);  // [slot]
+    for (Stage stage = 0; stage < place.stages(); ++stage) {
+      if (place.rank(stage) != rank)
+        continue;
+      const int depth = stage % place.depth;
+      const MicroBatch first = stage / place.depth * per_pipe;
+      for (int i = 0; i < per_pipe; ++i) {
+        ops[static_cast<std::size_t>(entry(i) + depth)] = Op(OpKind::Forward, stage, first + i);
+        ops[static_cast<std::size_t>(entry(i) + round_trip - 1 - depth)] =
+            Op(OpKind::Backward, stage, first + i);
+      }
+    }
+    for (const auto& op : ops)
+      if (op)
+        order.append(*op);
+    order.end_rank();
+  }
+  order.finish();
+  return schedule;
+}
+
+/// m as a multiple of p, the next one up.
+std::optional<Misfit> needs_multiple(Shape shape, const char* reason) {
+  const std::int64_t p = shape.ranks;
+  const std::int64_t microbatches = (shape.microbatches + p - 1) / p * p;
+  if (microbatches == shape.microbatches)
+    return std::nullopt;
+  return other_microbatches(shape, microbatches, reason);
+}
+
+}  // namespace
+
+Schedule chimera(Shape shape) {
+  return flow(shape, bidirectional_placement(shape.ranks), shape.ranks / 2);
+}
+
+Schedule hanayo(Shape shape) {
+  return flow(shape, wave_placement({.ranks = shape.ranks, .chunks = *shape.chunks}), shape.ranks);
+}
+
+std::optional<Misfit> chimera_misfit(Shape shape) {
+  const Shape asked = shape;
+  shape.ranks += shape.ranks % 2;
+  const auto misfit =
+      needs_multiple(shape,
+                     "each pipe takes p/2 micro-batches at a time, so m must be a multiple "
+                     "of p");
+  if (shape.ranks == asked.ranks)
+    return misfit;
+  return Misfit{"two pipes meet in the middle, so p must be even",
+                misfit ? misfit->nearest : shape};
+}
+
+std::optional<Misfit> hanayo_misfit(Shape shape) {
+  const Shape asked = shape;
+  shape.chunks = *shape.chunks + *shape.chunks % 2;
+  const auto misfit =
+      needs_multiple(shape,
+                     "the waves take p micro-batches at a time, so m must be a multiple of "
+                     "p");
+  if (shape.chunks == asked.chunks)
+    return misfit;
+  return Misfit{"a wave goes down and up again, so v must be even",
+                misfit ? misfit->nearest : shape};
+}
+
+}  // namespace bubblescope

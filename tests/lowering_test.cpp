@@ -1,0 +1,280 @@
+// Programs: which messages are posted where, that they can neither cross nor deadlock, and what
+// they cost.
+#include "sim/lowering.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "analysis/report.h"
+#include "sim/order_export.h"
+#include "sim/outputs.h"
+#include "sim/program_check.h"
+#include "sim/schedules/catalogue.h"
+#include "sim/simulate.h"
+#include "tests/support/random_schedule.h"
+#include "tests/support/reference.h"
+
+namespace bubblescope {
+namespace {
+
+constexpr Comm kSpelledOut[] = {Comm::Stream, Comm::Batched};
+
+DependencyGraph graph_with(const Schedule& schedule, const CostSource& costs, Comm comm) {
+  const CostModel model(costs, schedule.placement, {});
+  return build_graph(lower(schedule, comm), model);
+}
+
+Time step_time(const DependencyGraph& graph) {
+  return report(graph, simulate(graph)).step_time;
+}
+
+/// Transfers with their slots, to be changed and put together again.
+using Slots = std::vector<std::vector<Transfer>>;
+Slots slots_of(const Program& program) {
+  Slots slots;
+  for (std::size_t slot = 0; slot < program.transfers.slots(); ++slot) {
+    const auto transfers = program.transfers.slot(slot);
+    slots.emplace_back(transfers.begin(), transfers.end());
+  }
+  return slots;
+}
+Program with_slots(Program program, const Slots& slots) {
+  program.transfers = {};
+  for (const auto& slot : slots) {
+    for (const Transfer& transfer : slot)
+      program.transfers.post(transfer);
+    program.transfers.end_slot();
+  }
+  return program;
+}
+
+/// ["send", peer, "act", direction, micro-batch of the direction], as the authors' code tells it.
+nlohmann::json told(const Transfer& transfer, const Schedule& schedule) {
+  const Placement& placement = schedule.placement;
+  const Stage stage = transfer.output.stage();
+  const bool folded = placement.pipes == 1;
+  const int direction = folded ? stage / placement.ranks : stage / placement.depth;
+  const MicroBatch first = folded ? 0 : direction * schedule.microbatches_per_pipe();
+  return {transfer.is_send ? "send" : "recv", transfer.peer,
+          transfer.output.kind() == OpKind::Forward ? "act" : "grad", direction,
+          transfer.output.microbatch() - first};
+}
+
+}  // namespace
+
+TEST_CASE("DualPipe and DualPipeV post the batches of their authors' code in the same order") {
+  const auto folder = reference("oracles/dualpipe-comm");
+  if (folder.empty())
+    return;
+  int compared = 0;
+  for (const auto& file : std::filesystem::directory_iterator(folder)) {
+    CAPTURE(file.path());
+    const auto theirs = nlohmann::json::parse(contents(file.path()));
+    const std::string name = theirs["schedule"] == "DualPipe" ? "dualpipe" : "dualpipev";
+    const Program program =
+        make_program(*find_schedule(name), {theirs["p"], theirs["m"]}, Comm::Batched);
+    const Schedule& schedule = program.schedule;
+    for (Rank rank = 0; rank < schedule.placement.ranks; ++rank) {
+      const auto& own = theirs["ranks"][static_cast<std::size_t>(rank)];
+      REQUIRE(own["ops"].size() == schedule.order(rank).size());
+      for (std::size_t i = 0; i <= own["ops"].size(); ++i) {
+        const std::size_t action = schedule.first_action[static_cast<std::size_t>(rank)] + i;
+        auto batch = nlohmann::json::array();
+        for (const Transfer& transfer : program.transfers.slot(slot_before(rank, action)))
+          batch.push_back(told(transfer, schedule));
+        CAPTURE(rank);
+        CAPTURE(i);
+        CHECK(batch == (i < own["ops"].size() ? own["ops"][i]["comm"] : own["comm_tail"]));
+      }
+    }
+    ++compared;
+  }
+  CHECK(compared == 10);
+}
+
+TEST_CASE("DualPipe on two ranks posts these batches") {
+  const Program program = make_program(*find_schedule("dualpipe"), {2, 4}, Comm::Batched);
+  const std::string json = to_program_json(program);
+  CHECK_MESSAGE(json.find(R"(    [{"action": "0F0"}, {"batch": [["send", 1, "act", 0, 0], )"
+                          R"(["recv", 1, "act", 2, 2]]}, {"action": "3F2"}, {"action": "0F1"}, )"
+                          R"({"action": "3B2"}, )") != std::string::npos,
+                json);
+}
+
+TEST_CASE("No schedule of the catalogue deadlocks or crosses messages in any lowering") {
+  for (std::uint64_t seed = 0; seed < 60; ++seed) {
+    CAPTURE(seed);
+    std::mt19937_64 engine(seed);
+    Shape shape{draw_int(engine, {1, 12}), draw_int(engine, {1, 40})};
+    for (const CatalogueEntry& entry : catalogue()) {
+      CAPTURE(entry.name);
+      Shape own = shape;
+      if (entry.any_chunks)
+        own.chunks = draw_int(engine, {1, 4});
+      if (const auto misfit = find_misfit(entry, own))
+        own = misfit->nearest;
+      for (const Comm comm : kSpelledOut) {
+        CAPTURE(to_string(comm));
+        Program program = make_program(entry, own, comm);
+        CHECK_NOTHROW(check_program(program));
+        const CostModel costs(random_costs(engine, program.schedule.placement),
+                              program.schedule.placement, {});
+        const std::size_t messages = program.transfers.size() / 2;
+        const DependencyGraph graph = build_graph(std::move(program), costs);
+        CHECK(graph.messages().size() == messages);
+      }
+    }
+  }
+}
+
+TEST_CASE("Random schedules neither deadlock nor cross messages, and both engines agree") {
+  for (std::uint64_t seed = 0; seed < 500; ++seed) {
+    CAPTURE(seed);
+    std::mt19937_64 engine(seed);
+    const Schedule schedule = random_schedule(engine);
+    const CostSource costs = random_costs(engine, schedule.placement);
+    const DependencyGraph ideal = graph_with(schedule, costs, Comm::Ideal);
+    for (const Comm comm : kSpelledOut) {
+      CAPTURE(to_string(comm));
+      CHECK_NOTHROW(check_program(lower(schedule, comm)));
+      const DependencyGraph graph = graph_with(schedule, costs, comm);
+      const Timeline timeline = simulate(graph);
+      const Timeline events = simulate(graph, Engine::Events);
+      CHECK(std::equal(timeline.spans.begin(), timeline.spans.end(), events.spans.begin()));
+      CHECK(step_time(graph) >= step_time(ideal));
+      Time idle{};
+      Time by_cause{};
+      for (const RankReport& rank : report(graph, timeline).per_rank) {
+        idle += rank.idle;
+        for (const Time cause : rank.idle_by_cause)
+          by_cause += cause;
+      }
+      CHECK(idle == by_cause);
+    }
+  }
+}
+
+TEST_CASE("A stream whose messages take no time is as fast as ideal communication") {
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    CAPTURE(seed);
+    std::mt19937_64 engine(seed);
+    const Schedule schedule = random_schedule(engine);
+    CostSource costs = random_costs(engine, schedule.placement);
+    costs.link = {};
+    CHECK(step_time(graph_with(schedule, costs, Comm::Stream)) ==
+          step_time(graph_with(schedule, costs, Comm::Ideal)));
+  }
+}
+
+TEST_CASE("Waiting is told apart: input not made, peer not there, queued, in flight") {
+  const Placement placement = loop_placement({.ranks = 2, .chunks = 1});
+  const CostSource costs{
+      .stages = {{.forward = Time(10), .input_grad = Time(10), .weight_grad = Time(10)}},
+      .link = {.latency = Time(15)}};
+  const auto idle = [&](const Schedule& schedule, Comm comm, Rank rank, BubbleCause cause) {
+    const DependencyGraph graph = graph_with(schedule, costs, comm);
+    return report(graph, simulate(graph))
+        .per_rank[static_cast<std::size_t>(rank)]
+        .idle_by_cause[static_cast<std::size_t>(cause)];
+  };
+  const Schedule schedule =
+      written(placement, 3, {"0F0 0F1 0F2 0B0 0B1 0B2", "1F0 1F1 1F2 1B0 1B1 1B2"});
+  // Forwards end at 10, 20 and 30 and travel 15 each. Ideal: they arrive at 25, 35, 45, just when
+  // rank 1 is free. In a stream they arrive at 25, 40, 55: F1 and F2 wait 5 each for one in
+  // transit.
+  CHECK(idle(schedule, Comm::Ideal, 1, BubbleCause::Message) == Time(0));
+  CHECK(idle(schedule, Comm::Stream, 1, BubbleCause::Message) == Time(10));
+  CHECK(idle(schedule, Comm::Stream, 1, BubbleCause::Peer) == Time(0));
+  // Rank 0 ends its forwards at 30; B0 of rank 1 ends at 85 and arrives at 100.
+  CHECK(idle(schedule, Comm::Stream, 0, BubbleCause::Dependency) == Time(55));
+  // In batches F1 of rank 0 waits from 10 to 25 for its own send, which rank 1 awaits.
+  CHECK(idle(schedule, Comm::Batched, 0, BubbleCause::Message) >= Time(15));
+}
+
+TEST_CASE("A message queues behind one that is in flight between the same ranks") {
+  const Schedule schedule = written(loop_placement({.ranks = 2, .chunks = 2}), 3,
+                                    {"0F0 0F1 0F2 2F0 2F1 2F2 2B0 2B1 2B2 0B0 0B1 0B2",
+                                     "1F0 3F0 1F1 1F2 3F1 3F2 3B0 3B1 3B2 1B0 1B1 1B2"});
+  const CostSource costs{
+      .stages = {{.forward = Time(10), .input_grad = Time(10), .weight_grad = Time(10)}},
+      .link = {.latency = Time(30)}};
+  const CostModel model(costs, schedule.placement, {.per = CostPer::OneStage});
+  const DependencyGraph graph = build_graph(lower(schedule, Comm::Stream), model);
+  // Rank 1 ends 1F0 at 50. 2F0 ends at 90, but until 100 the activation of 0F2 is on the way, whose
+  // receive is posted no later than that of 2F0, which travels until 130.
+  std::vector<std::string> waits;
+  for (const Bubble& bubble : find_bubbles(graph, simulate(graph)))
+    if (bubble.rank == 1 && to_string(graph.action(bubble.waiting)) == "3F0")
+      waits.push_back(fmt::format("{} {}-{}", static_cast<int>(bubble.cause),
+                                  bubble.span.start.count(), bubble.span.end.count()));
+  const auto cause = [](BubbleCause each) { return std::to_string(static_cast<int>(each)); };
+  CHECK(waits == std::vector<std::string>{cause(BubbleCause::Dependency) + " 50-90",
+                                          cause(BubbleCause::Queue) + " 90-100",
+                                          cause(BubbleCause::Message) + " 100-130"});
+}
+
+TEST_CASE("Exposed communication is the time of messages that no action of a rank hides") {
+  const Schedule schedule =
+      written(loop_placement({.ranks = 2, .chunks = 1}), 2, {"0F0 0F1 0B0 0B1", "1F0 1B0 1F1 1B1"});
+  const CostSource costs{.stages = {{.forward = Time(10), .backward = Time(10)}},
+                         .link = {.latency = Time(4)}};
+  const DependencyGraph graph = graph_with(schedule, costs, Comm::Stream);
+  const Report figures = report(graph, simulate(graph));
+  // Rank 1: F0 14-24, B0 24-34, F1 34-44, B1 44-54. Messages: 10-14, 20-24, 34-38, 54-58. Rank 0:
+  // F 0-20, B0 38-48, B1 58-68.
+  CHECK(figures.per_rank[0].exposed_comm == Time(4 + 4 + 4));
+  CHECK(figures.per_rank[1].exposed_comm == Time(4 + 4));
+  CHECK(figures.per_rank[0].idle_by_cause[static_cast<std::size_t>(BubbleCause::Message)] ==
+        Time(4 + 4));
+}
+
+TEST_CASE("A program with a transfer dropped, doubled, moved or swapped is refused") {
+  int refused = 0;
+  for (std::uint64_t seed = 0; seed < 300; ++seed) {
+    CAPTURE(seed);
+    std::mt19937_64 engine(seed);
+    const Program program = lower(random_schedule(engine), Comm::Batched);
+    if (program.transfers.size() == 0)
+      continue;
+    Slots slots = slots_of(program);
+    std::vector<std::size_t> used;
+    for (std::size_t slot = 0; slot < slots.size(); ++slot)
+      if (!slots[slot].empty())
+        used.push_back(slot);
+    auto& slot = slots[used[draw_index(engine, used.size())]];
+    const std::size_t i = draw_index(engine, slot.size());
+    switch (draw_int(engine, {0, 3})) {
+      case 0:
+        slot.erase(slot.begin() + static_cast<std::ptrdiff_t>(i));
+        break;
+      case 1:
+        slot.push_back(slot[i]);
+        break;
+      case 2:
+        slot[i].is_send = !slot[i].is_send;
+        break;
+      default:
+        slot[i].peer = (slot[i].peer + 1) % std::max(2, program.schedule.placement.ranks);
+    }
+    CHECK_FALSE(error_of([&] { check_program(with_slots(program, slots)); }).empty());
+    ++refused;
+  }
+  CHECK(refused > 100);
+}
+
+TEST_CASE("Crossed messages are refused with the two that meet") {
+  const Schedule schedule =
+      written(loop_placement({.ranks = 2, .chunks = 1}), 2, {"0F0 0F1 0B0 0B1", "1F0 1F1 1B0 1B1"});
+  Program program = lower(schedule, Comm::Stream);
+  Slots slots = slots_of(program);
+  std::swap(slots[1].back(), slots[2].back());  // rank 0 sends micro-batch 1 first
+  const std::string error = error_of([&] { check_program(with_slots(program, slots)); });
+  CHECK_MESSAGE(error.find("0F1") != std::string::npos, error);
+}
+
+}  // namespace bubblescope
