@@ -1,6 +1,7 @@
 #include "analysis/bubbles.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 namespace bubblescope {
@@ -13,6 +14,10 @@ class BubbleFinder {
       : graph_(graph),
         timeline_(timeline),
         visit_(visit),
+        first_edge_(graph.first_edge()),
+        producer_(graph.producer()),
+        lag_(graph.lag()),
+        rank_(graph.rank()),
         ranks_(static_cast<std::size_t>(graph.schedule().placement.ranks)) {}
 
   void find() {
@@ -25,7 +30,7 @@ class BubbleFinder {
       if (!graph_.is_message(node))
         add_action(node);
     for (std::size_t rank = 0; rank < ranks_.size(); ++rank)
-      if (ranks_[rank].started)
+      if (ranks_[rank].node != kNone)
         emit({static_cast<Rank>(rank),
               {ranks_[rank].time, step.end},
               BubbleCause::Drain,
@@ -34,23 +39,26 @@ class BubbleFinder {
   }
 
  private:
+  static constexpr NodeId kNone = ~NodeId{0};
+
+  /// How far a rank has come.
   struct RankEnd {
     Time time{};
-    NodeId node = 0;
-    bool started = false;
+    NodeId node = kNone;  // its last action
   };
 
   void add_action(NodeId node) {
-    const Rank rank = graph_.rank()[node];
+    const Rank rank = rank_[node];
     RankEnd& before = ranks_[static_cast<std::size_t>(rank)];
     const Span gap = {before.time, timeline_.spans[node].start};
     if (gap.length() > Time::zero()) {
-      if (before.started)
+      if (before.node != kNone)
         explain({rank, gap, BubbleCause::Unknown, node, last_to_arrive(node)});
       else
         emit({rank, gap, BubbleCause::WarmUp, node, last_to_arrive(node)});
     }
-    before = {timeline_.spans[node].end, node, true};
+    before.time = timeline_.spans[node].end;
+    before.node = node;
   }
 
   /// The message, or the producer on another rank, that reached `node` last; `node` itself if there
@@ -58,11 +66,10 @@ class BubbleFinder {
   NodeId last_to_arrive(NodeId node) const {
     NodeId last = node;
     Time arrival = Time::min();
-    for (EdgeId edge = graph_.first_edge()[node]; edge < graph_.first_edge()[node + 1]; ++edge) {
-      const NodeId producer = graph_.producer()[edge];
-      const Time arrived = timeline_.spans[producer].end + graph_.lag()[edge];
-      const bool is_local = graph_.rank()[producer] == graph_.rank()[node];
-      if ((graph_.is_message(producer) || !is_local) && arrived > arrival) {
+    for (EdgeId edge = first_edge_[node]; edge < first_edge_[node + 1]; ++edge) {
+      const NodeId producer = producer_[edge];
+      const Time arrived = timeline_.spans[producer].end + lag_[edge];
+      if (arrived > arrival && (rank_[producer] != rank_[node] || graph_.is_message(producer))) {
         last = producer;
         arrival = arrived;
       }
@@ -94,9 +101,9 @@ class BubbleFinder {
   }
 
   Time lag(NodeId node, NodeId producer) const {
-    for (EdgeId edge = graph_.first_edge()[node]; edge < graph_.first_edge()[node + 1]; ++edge)
-      if (graph_.producer()[edge] == producer)
-        return graph_.lag()[edge];
+    for (EdgeId edge = first_edge_[node]; edge < first_edge_[node + 1]; ++edge)
+      if (producer_[edge] == producer)
+        return lag_[edge];
     return Time::zero();
   }
 
@@ -125,6 +132,10 @@ class BubbleFinder {
   const DependencyGraph& graph_;
   const Timeline& timeline_;
   const std::function<void(const Bubble&)>& visit_;
+  std::span<const EdgeId> first_edge_;
+  std::span<const NodeId> producer_;
+  std::span<const Time> lag_;
+  std::span<const Rank> rank_;
   std::vector<RankEnd> ranks_;
 };
 

@@ -45,9 +45,14 @@ std::string reason(const Report& best, const Report& next, TimeUnit unit) {
                      why);
 }
 
+/// "17 live activations (8.5 p-ths of the model), 1 copy of the weights"
 std::string memory_words(const Report& report) {
-  return fmt::format("{} live activations, {} {} of the weights", report.peak_live_activations,
-                     report.weight_copies, report.weight_copies == 1 ? "copy" : "copies");
+  const std::string share =
+      report.chunks == 1 ? ""
+                         : fmt::format(" ({:g} p-ths of the model)", report.peak_activation_share);
+  return fmt::format("{} live activation{}{}, {} {} of the weights", report.peak_live_activations,
+                     report.peak_live_activations == 1 ? "" : "s", share, report.weight_copies,
+                     report.weight_copies == 1 ? "copy" : "copies");
 }
 
 /// One unit for all times of a comparison, whose last result takes longest.
@@ -74,8 +79,9 @@ Table table(const Comparison& comparison) {
              {"span\nbubble"},
              {"exposed\ncomm"},
              {"live\nactivations"},
+             {"p-ths of\nthe model"},
              {"weight\ncopies"}}};
-  const bool limited = comparison.limit.bytes || comparison.limit.live_activations;
+  const bool limited = comparison.limit.is_given();
   const bool sized = std::any_of(results.begin(), results.end(),
                                  [](const Report& r) { return r.peak_memory.has_value(); });
   if (sized)
@@ -94,7 +100,8 @@ Table table(const Comparison& comparison) {
          fmt::format("{:.3f}", times_as_long(report, reference)),
          format_percent(report.bubble_fraction), format_percent(report.bubble_overhead),
          format_percent(report.span_bubble), unit.format(mean(report, &RankReport::exposed_comm)),
-         std::to_string(report.peak_live_activations), std::to_string(report.weight_copies)},
+         std::to_string(report.peak_live_activations),
+         fmt::format("{:g}", report.peak_activation_share), std::to_string(report.weight_copies)},
         !fit            ? Emphasis::Faint
         : best_is_ahead ? Emphasis::Strong
                         : Emphasis::None};
@@ -130,6 +137,17 @@ std::string csv(const Comparison& comparison) {
   return to_csv(rows);
 }
 
+/// "searched v-auto: its step is 0.45 % above the lower bound, 1.234 ms"
+std::string search_words(const Report& report, TimeUnit unit) {
+  const SearchFigures& search = *report.search;
+  const std::string distance =
+      search.is_at_bound() ? "at" : format_percent(search.above_bound()) + " above";
+  return fmt::format("searched {}: its {}{} is {} the lower bound, {}", report.schedule,
+                     search.objective == Objective::Step ? "step" : "widest span",
+                     report.comm == Comm::Ideal ? "" : " with ideal communication", distance,
+                     unit.format(search.bound()));
+}
+
 std::string title(const Comparison& comparison) {
   if (comparison.results.empty())
     return "no schedule fits this shape";
@@ -140,15 +158,9 @@ std::string title(const Comparison& comparison) {
 
 }  // namespace
 
-bool fits(const Report& report, const MemoryLimit& limit) {
-  if (limit.live_activations && report.peak_live_activations > *limit.live_activations)
-    return false;
-  return !limit.bytes || (report.peak_memory && *report.peak_memory <= *limit.bytes);
-}
-
 void sort_best_first(std::vector<Report>& results) {
   const auto key = [](const Report& report) {
-    return std::tuple(report.step_time, report.peak_live_activations, report.weight_copies);
+    return std::tuple(report.step_time, report.peak_activation_share, report.weight_copies);
   };
   std::stable_sort(results.begin(), results.end(),
                    [&](const Report& a, const Report& b) { return key(a) < key(b); });
@@ -197,6 +209,12 @@ std::string compare_view(const Comparison& comparison, Format format, Color colo
             emphasize(fmt::format("skipped {}: {}", skipped.schedule, skipped.reason),
                       Emphasis::Faint, markdown ? Color::Off : color) +
             "\n";
+  for (const Report& report : comparison.results)
+    if (report.search)
+      text += bullet +
+              emphasize(search_words(report, unit_of(comparison)), Emphasis::Faint,
+                        markdown ? Color::Off : color) +
+              "\n";
   text += bullet + emphasize("verdict:", Emphasis::Strong, markdown ? Color::Off : color) + " " +
           verdict(comparison) + "\n";
   return text;

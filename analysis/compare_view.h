@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/fits.h"
 #include "analysis/format.h"
 #include "analysis/report.h"
 
@@ -23,22 +24,14 @@ struct Skipped {
   std::string reason;
 };
 
-/// What a rank may hold: live activations of stages, or bytes.
-struct MemoryLimit {
-  std::optional<int> live_activations = {};
-  std::optional<Bytes> bytes = {};
-};
-
 struct Comparison {
   std::vector<Report> results = {};  ///< Sorted by `sort_best_first`.
   std::vector<Skipped> skipped = {};
   MemoryLimit limit = {};
 };
 
-/// What `report` shows stays within the limit.
-bool fits(const Report& report, const MemoryLimit& limit);
-
-/// By step time; ties by peak live activations, weight copies, then the order given.
+/// By step time; ties by peak activations in p-ths of the model, weight copies, then the order
+/// given.
 void sort_best_first(std::vector<Report>& results);
 
 /// The best that fits, and why, in a sentence.

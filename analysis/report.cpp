@@ -104,6 +104,10 @@ void summarize(Report& out) {
 
 }  // namespace
 
+double SearchFigures::above_bound() const {
+  return ratio(reached - bound(), bound());
+}
+
 Report report(const DependencyGraph& graph, const Timeline& timeline) {
   const Schedule& schedule = graph.schedule();
   Report out{.schedule = schedule.name,

@@ -2,6 +2,7 @@
 // "Metrics".
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "analysis/bubbles.h"
 #include "sim/dependency_graph.h"
+#include "sim/search/search.h"
 #include "sim/timeline.h"
 
 namespace bubblescope {
@@ -24,21 +26,40 @@ struct RankReport {
   std::optional<Bytes> peak_memory;  ///< Weights + live activations; none where sizes are unknown.
 };
 
+/// How close an automatic schedule came to what no schedule can beat.
+struct SearchFigures {
+  Objective objective = Objective::Step;
+  Time reached{};  ///< The objective, with ideal communication.
+  Time work_bound{};
+  Time drain_bound{};
+  Time critical_path_bound{};
+  Time memory_bound{};
+
+  /// No schedule within the limit has a shorter one.
+  Time bound() const {
+    return std::max({work_bound, drain_bound, critical_path_bound, memory_bound});
+  }
+  bool is_at_bound() const { return reached == bound(); }
+  /// By how much it lies above the bound, as a fraction of it.
+  double above_bound() const;
+};
+
 struct Report {
   std::string schedule = {};
   int ranks = 0;
   int microbatches = 0;
   int chunks = 0;
   Comm comm = Comm::Ideal;
-  Time step_time{};                       ///< Last end − first start over all ranks.
-  double bubble_fraction = 0;             ///< Σ idle / (ranks × step time)
-  double bubble_overhead = 0;             ///< Σ idle / Σ busy
-  double span_bubble = 0;                 ///< Largest over ranks of (span − busy) / span.
-  int peak_live_activations = 0;          ///< Largest over ranks, in activations of a stage.
-  double peak_activation_share = 0;       ///< The same in p-ths of the model.
-  std::optional<Bytes> peak_memory = {};  ///< Largest over ranks.
-  int weight_copies = 0;                  ///< Copies of the model's weights over all ranks.
-  std::vector<RankReport> per_rank = {};  ///< [rank]
+  Time step_time{};                          ///< Last end − first start over all ranks.
+  double bubble_fraction = 0;                ///< Σ idle / (ranks × step time)
+  double bubble_overhead = 0;                ///< Σ idle / Σ busy
+  double span_bubble = 0;                    ///< Largest over ranks of (span − busy) / span.
+  int peak_live_activations = 0;             ///< Largest over ranks, in activations of a stage.
+  double peak_activation_share = 0;          ///< The same in p-ths of the model.
+  std::optional<Bytes> peak_memory = {};     ///< Largest over ranks.
+  int weight_copies = 0;                     ///< Copies of the model's weights over all ranks.
+  std::vector<RankReport> per_rank = {};     ///< [rank]
+  std::optional<SearchFigures> search = {};  ///< Of an automatic schedule.
 };
 
 /// Fractions whose denominator is 0 are 0.

@@ -7,19 +7,32 @@ namespace bubblescope {
 using nlohmann::ordered_json;
 
 ordered_json summary_json(const Report& report) {
-  return {{"schedule", report.schedule},
-          {"ranks", report.ranks},
-          {"microbatches", report.microbatches},
-          {"chunks", report.chunks},
-          {"comm", to_string(report.comm)},
-          {"step_time_ns", report.step_time.count()},
-          {"bubble_fraction", report.bubble_fraction},
-          {"bubble_overhead", report.bubble_overhead},
-          {"span_bubble", report.span_bubble},
-          {"peak_live_activations", report.peak_live_activations},
-          {"peak_activation_share", report.peak_activation_share},
-          {"peak_memory_bytes", report.peak_memory ? ordered_json(*report.peak_memory) : nullptr},
-          {"weight_copies", report.weight_copies}};
+  const auto of_search = [&](auto&& figure) {
+    return report.search ? ordered_json(figure(*report.search)) : ordered_json(nullptr);
+  };
+  return {
+      {"schedule", report.schedule},
+      {"ranks", report.ranks},
+      {"microbatches", report.microbatches},
+      {"chunks", report.chunks},
+      {"comm", to_string(report.comm)},
+      {"step_time_ns", report.step_time.count()},
+      {"bubble_fraction", report.bubble_fraction},
+      {"bubble_overhead", report.bubble_overhead},
+      {"span_bubble", report.span_bubble},
+      {"peak_live_activations", report.peak_live_activations},
+      {"peak_activation_share", report.peak_activation_share},
+      {"peak_memory_bytes", report.peak_memory ? ordered_json(*report.peak_memory) : nullptr},
+      {"weight_copies", report.weight_copies},
+      {"objective",
+       of_search([](const auto& s) { return s.objective == Objective::Step ? "step" : "span"; })},
+      {"objective_ns", of_search([](const auto& s) { return s.reached.count(); })},
+      {"lower_bound_ns", of_search([](const auto& s) { return s.bound().count(); })},
+      {"lower_bound_work_ns", of_search([](const auto& s) { return s.work_bound.count(); })},
+      {"lower_bound_drain_ns", of_search([](const auto& s) { return s.drain_bound.count(); })},
+      {"lower_bound_critical_path_ns",
+       of_search([](const auto& s) { return s.critical_path_bound.count(); })},
+      {"lower_bound_memory_ns", of_search([](const auto& s) { return s.memory_bound.count(); })}};
 }
 
 ordered_json rank_json(const RankReport& rank) {

@@ -14,9 +14,9 @@ std::string memory(const std::optional<Bytes>& bytes) {
   return bytes ? format_bytes(*bytes) : std::string("unknown");
 }
 
-Table summary_table(const Report& report) {
+Table summary_table(const Report& report, const MemoryLimit& limit) {
   const TimeUnit unit = TimeUnit::fit(report.step_time);
-  return {
+  Table table = {
       {{"figure", Align::Left}, {"value"}, {"meaning", Align::Left}},
       {{{"step time", unit.format(report.step_time), "last end − first start"}},
        {{"bubble_fraction", format_percent(report.bubble_fraction),
@@ -29,7 +29,23 @@ Table summary_table(const Report& report) {
                      report.peak_activation_share)}},
        {{"weight copies", std::to_string(report.weight_copies), "of the model, over all ranks"}},
        {{"peak memory", memory(report.peak_memory),
-         report.peak_memory ? "most on one rank" : "the costs tell no sizes"}}}};
+         report.peak_memory ? "most on one rank" : "the costs do not tell all sizes"}}}};
+  if (limit.is_given())
+    table.rows.push_back({{"fits", fits(report, limit) ? "yes" : "no", "within the memory limit"}});
+  if (report.search) {
+    const SearchFigures& search = *report.search;
+    table.rows.push_back(
+        {{"lower bound", unit.format(search.bound()),
+          fmt::format("on the {}{}: the most of work {}, drain {}, critical path {}, memory {}",
+                      search.objective == Objective::Step ? "step time" : "widest span",
+                      report.comm == Comm::Ideal ? "" : " with ideal communication",
+                      unit.format(search.work_bound), unit.format(search.drain_bound),
+                      unit.format(search.critical_path_bound), unit.format(search.memory_bound))}});
+    table.rows.push_back({{"above the bound", format_percent(search.above_bound()),
+                           search.is_at_bound() ? "at the bound: nothing is better"
+                                                : "a better schedule may exist"}});
+  }
+  return table;
 }
 
 Table rank_table(const Report& report) {
@@ -77,13 +93,17 @@ Table waiting_table(const Report& report) {
 
 }  // namespace
 
-std::string simulate_view(const Report& report, Format format, Color color) {
+std::string simulate_view(const Report& report, const MemoryLimit& limit, Format format,
+                          Color color) {
   const std::string title =
       fmt::format("{}: {} ranks, {} micro-batches, {} communication", report.schedule, report.ranks,
                   report.microbatches, to_string(report.comm));
   switch (format) {
-    case Format::Json:
-      return report_json(report).dump(2) + "\n";
+    case Format::Json: {
+      auto json = report_json(report);
+      json["fits"] = fits(report, limit);
+      return json.dump(2) + "\n";
+    }
     case Format::Csv: {
       std::vector<nlohmann::ordered_json> rows;
       for (const RankReport& rank : report.per_rank)
@@ -91,14 +111,14 @@ std::string simulate_view(const Report& report, Format format, Color color) {
       return to_csv(rows);
     }
     case Format::Markdown:
-      return "## " + title + "\n\n" + to_markdown(summary_table(report)) + "\n" +
+      return "## " + title + "\n\n" + to_markdown(summary_table(report, limit)) + "\n" +
              to_markdown(rank_table(report)) + "\n" + to_markdown(waiting_table(report));
     case Format::Table:
       break;
   }
   return emphasize(title, Emphasis::Strong, color) + "\n\n" +
-         to_text(summary_table(report), color) + "\n" + to_text(rank_table(report), color) + "\n" +
-         to_text(waiting_table(report), color);
+         to_text(summary_table(report, limit), color) + "\n" + to_text(rank_table(report), color) +
+         "\n" + to_text(waiting_table(report), color);
 }
 
 }  // namespace bubblescope

@@ -18,11 +18,14 @@
 
 #include <string>
 
+#include "analysis/fits.h"
 #include "analysis/format.h"
 #include "analysis/report.h"
 
 namespace bubblescope {
 
-std::string simulate_view(const Report& report, Format format, Color color);
+/// Tells whether it stays within `limit`, where there is one.
+std::string simulate_view(const Report& report, const MemoryLimit& limit, Format format,
+                          Color color);
 
 }  // namespace bubblescope

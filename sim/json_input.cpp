@@ -1,5 +1,6 @@
 #include "sim/json_input.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstdio>

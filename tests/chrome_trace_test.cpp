@@ -19,6 +19,7 @@
 #include "sim/schedules/catalogue.h"
 #include "sim/simulate.h"
 #include "tests/support/costs.h"
+#include "tests/support/generated.h"
 #include "tests/support/process.h"
 #include "tests/support/trace_checker.h"
 
@@ -98,7 +99,7 @@ TEST_CASE("a trace of every schedule keeps the rules and tells the report's figu
                           {.ranks = 2, .microbatches = 4},
                           {.ranks = 3, .microbatches = 1},
                           {.ranks = 6, .microbatches = 14}};
-  for (const CatalogueEntry& entry : catalogue())
+  for (const CatalogueEntry& entry : generated_schedules())
     for (const Shape& shape : shapes)
       for (const SimpleCosts& costs : kCosts) {
         const Run each = run(entry, shape, costs);

@@ -52,6 +52,7 @@ Report make_report(const Figures& from) {
                                .idle = idle,
                                .span = from.step,
                                .exposed_comm = from.exposed,
+                               .idle_by_cause = {Time(0), idle},
                                .peak_live_activations = from.live - rank,
                                .peak_memory = from.memory});
   return report;
@@ -98,8 +99,8 @@ TEST_CASE("a comparison is printed as a table and in Markdown as the golden file
 
 TEST_CASE("the figures of a schedule are printed as the golden files show") {
   const Report report = make_report({"1f1b", 10'000us, 8'000us, 500us, 4, 1, 3'000'000'000});
-  check_golden("simulate.txt", simulate_view(report, Format::Table, Color::Off));
-  check_golden("simulate.md", simulate_view(report, Format::Markdown, Color::On));
+  check_golden("simulate.txt", simulate_view(report, {}, Format::Table, Color::Off));
+  check_golden("simulate.md", simulate_view(report, {}, Format::Markdown, Color::On));
 }
 
 TEST_CASE("colours mark the best that fits, and what does not fit, in tables only") {

@@ -15,6 +15,7 @@
 #include "sim/schedules/catalogue.h"
 #include "sim/simulate.h"
 #include "sim/validate.h"
+#include "tests/support/generated.h"
 #include "tests/support/random_schedule.h"
 #include "tests/support/reference.h"
 
@@ -116,7 +117,7 @@ void check_misfit(const CatalogueEntry& entry, Shape shape, const Misfit& misfit
 
 /// Every schedule at `shape`, those that are free to choose with `chunks` and `group_size` as well.
 void check_shape(Shape shape, int chunks, int group_size) {
-  for (const CatalogueEntry& entry : catalogue()) {
+  for (const CatalogueEntry& entry : generated_schedules()) {
     Shape own = shape;
     if (entry.any_chunks)
       own.chunks = chunks;

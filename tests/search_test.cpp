@@ -21,6 +21,7 @@
 #include "tests/support/costs.h"
 #include "tests/support/random_schedule.h"
 #include "tests/support/reference.h"
+#include "tests/support/sanitized.h"
 
 namespace bubblescope {
 namespace {
@@ -258,6 +259,10 @@ TEST_CASE("Full backwards are used where they are shorter than their parts") {
 }
 
 TEST_CASE("No row is worse than what the authors' searches found") {
+  if (kSanitized) {
+    MESSAGE("skipped: its searches take minutes under a sanitizer");
+    return;
+  }
   const auto file = reference("oracles/best-known.json");
   if (file.empty())
     return;
@@ -294,6 +299,10 @@ TEST_CASE("No row is worse than what the authors' searches found") {
 }
 
 TEST_CASE("ZB-1p and ZB-2p of the Zero Bubble paper's table 5 are met or beaten") {
+  if (kSanitized) {
+    MESSAGE("skipped: its searches take minutes under a sanitizer");
+    return;
+  }
   const auto file = reference("published/zb_paper_2401.10241.json");
   if (file.empty())
     return;

@@ -20,8 +20,8 @@ struct CompareOptions {
   ShapeOptions shape;
   CostCommandOptions costs;
   OutputOptions output;
+  LimitOptions limits;
   std::string schedules = "all";
-  std::string memory_limit;
 };
 
 std::vector<const CatalogueEntry*> chosen(const std::string& list) {
@@ -51,15 +51,14 @@ std::string none_fits(const Comparison& comparison) {
 }
 
 Comparison compare(const std::vector<const CatalogueEntry*>& entries, const Scenario& scenario,
-                   const MemoryLimit& limit, Progress& progress) {
-  Comparison comparison{.limit = limit};
+                   Progress& progress) {
+  Comparison comparison{.limit = scenario.automatic.memory};
   for (const CatalogueEntry* entry : entries) {
-    if (const auto misfit = find_misfit(*entry, scenario.shape)) {
-      comparison.skipped.push_back({std::string(entry->name), misfit->reason});
+    if (const auto obstacle = find_obstacle(*entry, scenario)) {
+      comparison.skipped.push_back({std::string(entry->name), *obstacle});
       continue;
     }
-    const Prediction prediction = predict(*entry, scenario, progress);
-    comparison.results.push_back(report(prediction.graph, prediction.timeline));
+    comparison.results.push_back(predict(*entry, scenario, progress).report());
   }
   if (comparison.results.empty())
     throw Error(none_fits(comparison));
@@ -71,17 +70,11 @@ int run(const CompareOptions& options, const GlobalOptions& global) {
   const Format format = options.output.parsed_format();
   const Color color = options.output.color(global);
   const auto entries = chosen(options.schedules);
-  const MemoryLimit limit = parse_memory_limit(options.memory_limit);
-  const Scenario scenario = make_scenario(options.shape, options.costs);
-  const StageCost& stage = scenario.costs.stages.front();
-  if (limit.bytes && !(stage.activation && stage.weights))
-    throw UsageError(
-        "--memory-limit in bytes needs costs that tell sizes: --activation and "
-        "--weights, or activation_bytes and weight_bytes in a cost file");
+  const Scenario scenario = make_scenario(options.shape, options.costs, options.limits);
   Comparison comparison;
   {
     Progress progress(global.quiet);
-    comparison = compare(entries, scenario, limit, progress);
+    comparison = compare(entries, scenario, progress);
   }
   note_costs(scenario, global);
   write_output(options.output.path, compare_view(comparison, format, color));
@@ -95,13 +88,10 @@ Command add_compare(CLI::App& root, const GlobalOptions& global) {
   auto options = std::make_shared<CompareOptions>();
   options->shape.add_to(*app);
   options->costs.add_to(*app);
+  options->limits.add_to(*app);
   options->output.add_to(*app);
   add_option(*app, {"--schedules", "A,B,...", "which to compare (default: all)", "Shape"},
              options->schedules);
-  add_option(*app,
-             {"--memory-limit", "N|SIZE",
-              "live activations, or bytes a rank (80GB): what does not fit is marked", "Shape"},
-             options->memory_limit);
   app->footer(
       "Examples:\n"
       "  bubblescope compare -p 16 -m 120 --costs deepseek-v3-h800\n"

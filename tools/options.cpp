@@ -45,6 +45,7 @@ std::string joined(const std::vector<std::string>& names, std::string_view separ
 constexpr std::string_view kFormats = "table|json|csv|md";
 constexpr std::string_view kColors = "auto|always|never";
 constexpr std::string_view kPer = "rank|stage";
+constexpr std::string_view kObjectives = "step|span";
 constexpr std::string_view kOverlaps = "auto|given|sum";
 
 CostSource named_costs(const std::string& name) {
@@ -169,7 +170,10 @@ void CostCommandOptions::add_to(CLI::App& app) {
       "an F&B pair lasts: given, as the costs say; sum, F + B; auto, as given where it is "
       "(default)",
       overlap);
-  add_comm(app, comm);
+  add("--comm", "WAY",
+      "how messages travel: ideal, occupying no one (default); stream, beside the actions and one "
+      "after another; batched, started together and waited for",
+      comm);
 }
 
 CostSource CostCommandOptions::by_hand() const {
@@ -238,15 +242,6 @@ CostOptions CostCommandOptions::options() const {
           .overlap = static_cast<Overlap>(choose("--overlap", overlap, words(kOverlaps)))};
 }
 
-void add_comm(CLI::App& app, std::string& comm) {
-  add_option(app,
-             {"--comm", "WAY",
-              "how messages travel: ideal, occupying no one (default); stream, beside the actions "
-              "and one after another; batched, started together and waited for",
-              "Costs"},
-             comm);
-}
-
 Comm parse_comm(const std::string& comm) {
   return comm_names()[choose("--comm", comm, comm_words())].comm;
 }
@@ -260,15 +255,41 @@ const CatalogueEntry& require_schedule(std::string_view name) {
   return *entry;
 }
 
-MemoryLimit parse_memory_limit(const std::string& text) {
-  if (text.empty())
+void LimitOptions::add_to(CLI::App& app) {
+  const char* group = "Memory and automatic schedules";
+  add_option(app,
+             {"--memory-limit", "N|SIZE",
+              "live activations of stages, or bytes a rank (80GB): zb-auto and v-auto stay within "
+              "it (default: what 1F1B holds), and what does not fit is marked",
+              group},
+             memory_limit);
+  add_option(app,
+             {"--objective", "WHAT",
+              "what zb-auto and v-auto make short: step, the step time (default); span, the widest "
+              "rank's",
+              group},
+             objective);
+  add_option(app, {"--effort", "N", "how long they search, times the usual (default: 1)", group},
+             effort);
+}
+
+MemoryLimit LimitOptions::limit() const {
+  if (memory_limit.empty())
     return {};
-  const bool is_number =
-      std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
+  const bool is_number = std::all_of(memory_limit.begin(), memory_limit.end(),
+                                     [](unsigned char c) { return std::isdigit(c) != 0; });
   constexpr Range kCount = {1, std::numeric_limits<int>::max()};
   if (is_number)
-    return {.live_activations = static_cast<int>(parse_count({"--memory-limit", text}, kCount))};
-  return {.bytes = parse_size({"--memory-limit", text})};
+    return {.live_activations =
+                static_cast<int>(parse_count({"--memory-limit", memory_limit}, kCount))};
+  return {.bytes = parse_size({"--memory-limit", memory_limit})};
+}
+
+AutomaticOptions LimitOptions::options() const {
+  constexpr Range kEffort = {1, 1'000'000};
+  return {.memory = limit(),
+          .objective = static_cast<Objective>(choose("--objective", objective, words(kObjectives))),
+          .effort = static_cast<int>(parse_count({"--effort", effort}, kEffort))};
 }
 
 }  // namespace bubblescope

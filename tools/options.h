@@ -12,7 +12,7 @@
 #include "analysis/format.h"
 #include "sim/cost_model.h"
 #include "sim/program.h"
-#include "sim/schedules/catalogue.h"
+#include "sim/schedules/automatic.h"
 
 namespace bubblescope {
 
@@ -86,13 +86,24 @@ struct CostCommandOptions {
   CostSource by_hand() const;
 };
 
-/// "--comm": how ranks talk.
-void add_comm(CLI::App& app, std::string& comm);
+/// The word of --comm.
 Comm parse_comm(const std::string& comm);
+
+/// What schedules are held to, and automatic ones made for.
+struct LimitOptions {
+  std::string memory_limit;
+  std::string objective = "step";
+  std::string effort = "1";
+
+  void add_to(CLI::App& app);
+  /// The limit is live activations for a plain number, bytes for one with a unit.
+  AutomaticOptions options() const;
+
+ private:
+  MemoryLimit limit() const;
+};
 
 /// A schedule of the catalogue; UsageError, with the nearest name, if there is none.
 const CatalogueEntry& require_schedule(std::string_view name);
-
-MemoryLimit parse_memory_limit(const std::string& text);
 
 }  // namespace bubblescope

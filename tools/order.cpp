@@ -15,20 +15,30 @@ namespace {
 struct OrderOptions {
   std::string name;
   ShapeOptions shape;
+  CostCommandOptions costs;
+  LimitOptions limits;
   std::string to = "torch";
-  std::string comm = "ideal";
   std::string path;
 };
+
+/// Only an automatic schedule needs costs.
+Program program_of(const CatalogueEntry& entry, const OrderOptions& options) {
+  if (entry.automatic != nullptr) {
+    const Scenario scenario = make_scenario(options.shape, options.costs, options.limits);
+    check_memory(entry, scenario.shape);
+    return make_program(entry, scenario).program;
+  }
+  const Shape shape = options.shape.shape();
+  check_memory(entry, shape);
+  return make_program(entry, shape, parse_comm(options.costs.comm));
+}
 
 int run(const OrderOptions& options) {
   const std::size_t to = choose("--to", options.to, {"torch", "json", "dot"});
   const CatalogueEntry& entry = require_schedule(options.name);
-  const Shape shape = options.shape.shape();
-  check_memory(entry, shape);
-  const Comm comm = parse_comm(options.comm);
-  if (to == 0 && comm != Comm::Ideal)
+  if (to == 0 && parse_comm(options.costs.comm) != Comm::Ideal)
     throw UsageError("--comm has no place in PyTorch's compute-only CSV: take --to json or dot");
-  Program program = make_program(entry, shape, comm);
+  Program program = program_of(entry, options);
   const CostModel costs = free_costs(program.schedule.placement);
   const DependencyGraph graph = build_graph(std::move(program), costs);
   write_output(options.path, to == 0   ? to_torch_csv(graph.schedule())
@@ -46,19 +56,21 @@ Command add_order(CLI::App& root, const GlobalOptions&) {
       ->required()
       ->type_name("");
   options->shape.add_to(*app);
+  options->costs.add_to(*app);
+  options->limits.add_to(*app);
   add_option(
       *app,
       {"--to", "WHAT",
        "torch: PyTorch's compute-only CSV (default); json: a bubblescope program; dot: Graphviz",
        "Output"},
       options->to);
-  add_comm(*app, options->comm);
   add_option(*app, {"-o,--output", "FILE", "instead of stdout; .gz compresses", "Output"},
              options->path);
   app->footer(
       "Examples:\n"
       "  bubblescope order dualpipe -p 8 -m 20\n"
       "  bubblescope order dualpipe -p 8 -m 20 --to json --comm batched\n"
+      "  bubblescope order v-auto -p 4 -m 8 --forward 10us --input-grad 11us --weight-grad 8us\n"
       "  bubblescope order 1f1b -p 4 -m 8 --to dot | dot -Tsvg > 1f1b.svg");
   return {app, [options] { return run(*options); }};
 }

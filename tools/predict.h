@@ -1,8 +1,10 @@
 // From a schedule's name, a shape and costs to a predicted Timeline: the way all subcommands go.
 #pragma once
 
+#include <optional>
 #include <string>
 
+#include "analysis/report.h"
 #include "sim/dependency_graph.h"
 #include "sim/simulate.h"
 #include "tools/options.h"
@@ -13,6 +15,9 @@ namespace bubblescope {
 struct Prediction {
   DependencyGraph graph;
   Timeline timeline;
+  std::optional<SearchFigures> search;  ///< Of an automatic schedule.
+
+  Report report() const;
 };
 
 /// What is predicted: everything but the schedule.
@@ -22,13 +27,26 @@ struct Scenario {
   bool costs_by_hand = false;
   CostOptions cost_options;
   Comm comm = Comm::Ideal;
+  AutomaticOptions automatic;  ///< Its memory is what fits, too.
 };
 
 /// Reads and checks the words of the command line.
-Scenario make_scenario(const ShapeOptions& shape, const CostCommandOptions& costs);
+Scenario make_scenario(const ShapeOptions& shape, const CostCommandOptions& costs,
+                       const LimitOptions& limits);
+
+/// Why the schedule cannot be had: a misfit of the shape, or too low a memory limit; none where it
+/// can.
+std::optional<std::string> find_obstacle(const CatalogueEntry& entry, const Scenario& scenario);
 
 /// Throws Error for a schedule that cannot fit into memory, before the machine begins to swap.
 void check_memory(const CatalogueEntry& entry, const Shape& shape);
+
+/// A schedule with its communication, made for the scenario's costs where it is automatic.
+struct ScheduledProgram {
+  Program program;
+  std::optional<SearchFigures> search = {};
+};
+ScheduledProgram make_program(const CatalogueEntry& entry, const Scenario& scenario);
 
 /// Throws Error where the schedule's constraints, the costs or the machine's memory do not allow
 /// it.

@@ -15,6 +15,7 @@ struct SimulateOptions {
   std::string name;
   ShapeOptions shape;
   CostCommandOptions costs;
+  LimitOptions limits;
   OutputOptions output;
   std::string trace;
 };
@@ -25,7 +26,7 @@ std::string run(const SimulateOptions& options, const GlobalOptions& global) {
   const CatalogueEntry& entry = require_schedule(options.name);
   if (options.trace == "-" || (!options.trace.empty() && options.trace == options.output.path))
     throw UsageError("--trace needs a file of its own");
-  const Scenario scenario = make_scenario(options.shape, options.costs);
+  const Scenario scenario = make_scenario(options.shape, options.costs, options.limits);
   Report figures;
   {
     Progress progress(global.quiet);
@@ -37,10 +38,10 @@ std::string run(const SimulateOptions& options, const GlobalOptions& global) {
                          [&](std::string_view piece) { file.write(piece); });
       file.commit();
     }
-    figures = report(prediction.graph, prediction.timeline);
+    figures = prediction.report();
   }
   note_costs(scenario, global);
-  return simulate_view(figures, format, color);
+  return simulate_view(figures, scenario.automatic.memory, format, color);
 }
 
 }  // namespace
@@ -53,6 +54,7 @@ Command add_simulate(CLI::App& root, const GlobalOptions& global) {
       ->type_name("");
   options->shape.add_to(*app);
   options->costs.add_to(*app);
+  options->limits.add_to(*app);
   options->output.add_to(*app);
   add_option(*app,
              {"--trace", "FILE[.gz]", "a Chrome trace, which ui.perfetto.dev opens", "Output"},

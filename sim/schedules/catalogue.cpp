@@ -38,6 +38,15 @@ Shape in_rounds(Shape s) {
   return s;
 }
 
+Placement straight_placement(int ranks) {
+  return loop_placement({.ranks = ranks, .chunks = 1});
+}
+
+constexpr const char* kStraightSeeds[] = {"1f1b", "zb-h1", "zb-h1-paper", "zb-h2"};
+constexpr Automatic kStraight = {straight_placement, kStraightSeeds};
+constexpr const char* kVSeeds[] = {"zb-v", "v-half", "v-min"};
+constexpr Automatic kV = {v_placement, kVSeeds};
+
 constexpr CatalogueEntry kCatalogue[] = {
     {.name = "gpipe",
      .family = "gpipe",
@@ -201,6 +210,26 @@ constexpr CatalogueEntry kCatalogue[] = {
      .chunks = 2,
      .misfit = fits_all,
      .generate = v_min},
+    {.name = "zb-auto",
+     .family = "zero-bubble",
+     .summary = "searched for the costs and the memory limit given, one stage a rank",
+     .constraints = "v = 1",
+     .peak = {"≤ --memory-limit, else p", p_or_m},
+     .weight_copies = 1,
+     .source = "after Qi et al., arXiv 2401.10241, section 3: ZB-1p and ZB-2p are its limits p, 2p",
+     .chunks = 1,
+     .misfit = fits_all,
+     .automatic = &kStraight},
+    {.name = "v-auto",
+     .family = "zero-bubble",
+     .summary = "searched for the costs and the memory limit given, on a V",
+     .constraints = "v = 2",
+     .peak = {"≤ --memory-limit, else 2p", [](Shape s) { return 2 * p_or_m(s); }},
+     .weight_copies = 1,
+     .source = "after Qi et al., arXiv 2405.15362",
+     .chunks = 2,
+     .misfit = fits_all,
+     .automatic = &kV},
     {.name = "dualpipe",
      .family = "dualpipe",
      .summary = "two pipes in opposite directions; F&B pairs hide communication in computation",
@@ -287,10 +316,17 @@ std::optional<Misfit> find_misfit(const CatalogueEntry& entry, Shape shape) {
   return misfit;
 }
 
-Schedule make_schedule(const CatalogueEntry& entry, Shape shape) {
+void check_fits(const CatalogueEntry& entry, Shape shape) {
   if (const auto misfit = find_misfit(entry, shape))
     throw Error(fmt::format("schedule {} at {}: {}; the nearest shape that fits is {}", entry.name,
                             words(shape), misfit->reason, words(misfit->nearest)));
+}
+
+Schedule make_schedule(const CatalogueEntry& entry, Shape shape) {
+  check_fits(entry, shape);
+  if (entry.automatic != nullptr)
+    throw Error(
+        fmt::format("schedule {} has no order of its own: it is made for costs", entry.name));
   shape.chunks = shape.chunks.value_or(entry.chunks);
   Schedule schedule = entry.generate(shape);
   schedule.name = entry.name;

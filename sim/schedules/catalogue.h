@@ -19,6 +19,12 @@ struct Peak {
   std::int64_t (*of)(Shape);  ///< Only called with a shape that fits, v set.
 };
 
+/// What a schedule is searched with that has no order of its own: sim/schedules/automatic.h.
+struct Automatic {
+  Placement (*placement)(int ranks);
+  std::span<const char* const> seeds;  ///< Schedules of this placement to start from.
+};
+
 struct CatalogueEntry {
   std::string_view name;
   std::string_view family;
@@ -32,8 +38,9 @@ struct CatalogueEntry {
   bool any_group_size = false;  ///< Whether it takes a group size.
   /// None where p and m, both ≥ 1, fit; v is set.
   std::optional<Misfit> (*misfit)(Shape);
-  /// Only called with a shape that fits, v set.
-  Schedule (*generate)(Shape);
+  /// Only called with a shape that fits, v set; null where `automatic` is not.
+  Schedule (*generate)(Shape) = nullptr;
+  const Automatic* automatic = nullptr;
   /// The batches of the authors' own code; null where `lower` makes them by its rule.
   Transfers (*batches)(Shape) = nullptr;
 };
@@ -48,6 +55,8 @@ std::vector<std::string> schedule_names();
 std::optional<Misfit> find_misfit(const CatalogueEntry& entry, Shape shape);
 
 /// Throws Error, with the reason and the nearest valid shape, where there is a misfit.
+void check_fits(const CatalogueEntry& entry, Shape shape);
+/// Throws Error where there is a misfit, or where the schedule is automatic.
 Schedule make_schedule(const CatalogueEntry& entry, Shape shape);
 /// The schedule with its communication spelled out. Throws as `make_schedule` does.
 Program make_program(const CatalogueEntry& entry, Shape shape, Comm comm);

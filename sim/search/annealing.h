@@ -17,7 +17,8 @@ struct Window {
 };
 
 /// Threshold accepting: a trial that makes the objective worse by less than a random part of a
-/// threshold stands too, and that threshold falls from the mean duration of an op to zero.
+/// threshold stands too, and that threshold falls to zero. It starts at 5/4 of the mean duration of
+/// an op: much less does not leave local optima, much more does not settle.
 class Annealing {
  public:
   explicit Annealing(const Problem& problem);
@@ -38,6 +39,11 @@ class Annealing {
     std::size_t to = 0;
   };
 
+  struct Place {
+    Rank rank = 0;
+    std::size_t place = 0;
+  };
+
   void find_critical(std::span<const Window> frozen);
   Move draw_move();
   bool is_allowed(const Move& move, std::span<const Window> frozen) const;
@@ -49,13 +55,9 @@ class Annealing {
   std::size_t length_;
   Ticks threshold_ = 0;
   std::vector<Track> producer_;  // [track] whose outputs it takes
-  std::mt19937_64 engine_{1};
+  std::mt19937_64 engine_{1};    // the same numbers in every search
   Evaluator evaluator_;
   Letters letters_;
-  struct Place {
-    Rank rank = 0;
-    std::size_t place = 0;
-  };
   std::vector<Place> critical_;  // those that wait for the op before them on their rank
 };
 

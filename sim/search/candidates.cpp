@@ -30,10 +30,7 @@ std::vector<Policy> all_policies() {
 }
 
 const Policy kFewPolicies[] = {
-    {.more_in_flight = kAnyMore},
-    {.gap_quarters = 2, .make_room_first = true, .more_in_flight = kAnyMore},
-    {.gap_quarters = 4, .more_in_flight = kAnyMore},
-    {.gap_quarters = 2}};
+    {.gap_quarters = 2, .make_room_first = true, .more_in_flight = kAnyMore}, {.gap_quarters = 2}};
 
 /// The best different candidates; of those with equal scores, the last.
 class Shortlist {

@@ -117,12 +117,12 @@ Greedy::Choice Greedy::look(const Policy& policy, Rank rank, Ticks now) const {
     const Track track = problem_.track(rank, letter);
     const bool may_go =
         in_flight_[index(rank)] < most_in_flight_[index(rank)] + policy.more_in_flight;
-    if (!execution_.has_input(track) || !may_go)
-      ;
-    else if (memory_[index(rank)] + problem_.costs(track).memory <= problem_.memory_limit)
+    const bool has_room =
+        memory_[index(rank)] + problem_.costs(track).memory <= problem_.memory_limit;
+    if (may_go && has_room && execution_.has_input(track))
       consider(letter, place_in_guide(track));
-    else
-      choice.lacks_room = execution_.arrival(track) <= now;
+    choice.lacks_room =
+        may_go && !has_room && execution_.has_input(track) && execution_.arrival(track) <= now;
   }
   for (int chunk = 0; chunk < problem_.chunks; ++chunk) {
     const int input = letter_of(chunk, OpKind::BackwardInput);

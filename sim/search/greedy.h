@@ -58,7 +58,7 @@ class Greedy {
   const Problem& problem_;
   Execution execution_;
   std::vector<std::int32_t> guide_;  // [track · microbatches + microbatch] place in the order
-  std::vector<Letter> forwards_;  // [(rank · microbatches + n) · chunks] F's in the guide's order
+  std::vector<Letter> forwards_;  // [rank · chunks · microbatches + n] F's in the guide's order
   std::vector<int> most_in_flight_;   // [rank] F's without their I's, in the guide
   std::vector<int> in_flight_;        // [rank]
   std::vector<int> forwards_done_;    // [rank]

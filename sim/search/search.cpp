@@ -1,6 +1,7 @@
 #include "sim/search/search.h"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -62,8 +63,8 @@ class Search {
   }
 
  private:
-  static constexpr std::size_t kGuides = 12;
-  static constexpr std::size_t kLongGuides = 4;
+  static constexpr std::size_t kGuides = 8;
+  static constexpr std::size_t kLongGuides = 2;
   static constexpr std::size_t kCandidates = 48;
 
   /// Orders for the short problem, and what becomes of them when they are lengthened.
@@ -160,8 +161,10 @@ class Search {
   int trials(const Problem& problem, int parts) const {
     constexpr std::int64_t kLetters = 100'000'000;  // of all trials together
     constexpr std::int64_t kMost = 150'000;
+    constexpr std::int64_t kEnough = std::numeric_limits<int>::max();
     const auto length = static_cast<std::int64_t>(problem.order_length()) * problem.ranks;
-    return static_cast<int>(std::min(kLetters / length, kMost) * effort_ / parts);
+    return static_cast<int>(
+        std::min(std::min(kLetters / length, kMost) * effort_ / parts, kEnough));
   }
 
   const Problem& problem_;

@@ -10,14 +10,9 @@
 #include <string_view>
 #include <vector>
 
-namespace bubblescope {
+#include "tests/support/sanitized.h"
 
-/// Sanitizers map terabytes of shadow memory: no limit can be set on the address space then.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr bool kSanitized = true;
-#else
-inline constexpr bool kSanitized = false;
-#endif
+namespace bubblescope {
 
 struct ProcessOptions {
   /// Beside the caller's environment, of which BUBBLESCOPE_* and NO_COLOR are not passed on.

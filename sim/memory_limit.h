@@ -1,0 +1,18 @@
+// What a rank may hold.
+#pragma once
+
+#include <optional>
+
+#include "sim/types.h"
+
+namespace bubblescope {
+
+/// Live activations of stages, or bytes with its weights; no limit where neither is given.
+struct MemoryLimit {
+  std::optional<int> live_activations = {};
+  std::optional<Bytes> bytes = {};
+
+  bool is_given() const { return live_activations || bytes; }
+};
+
+}  // namespace bubblescope
