@@ -98,7 +98,8 @@ constexpr CatalogueEntry kCatalogue[] = {
      .family = "interleaved",
      .summary = "interleaved 1F1B with one forward more ahead, so that F and B run as F&B pairs",
      .constraints = "any v, g ≥ p, m mod g is 0 or ≥ p",
-     .peak = {"min(v·m, (v−1)·g + 2p)", [](Shape s) { return groups_and(s, 2 * s.ranks); }},
+     .peak = {"min(v·m, (v−1)·g + 2p)",
+              [](Shape s) { return groups_and(s, 2 * std::int64_t{s.ranks}); }},
      .weight_copies = 1,
      .source = "Megatron-LM forward_backward_pipelining_with_interleaving with "
                "overlap_moe_expert_parallel_comm",
@@ -190,7 +191,8 @@ constexpr CatalogueEntry kCatalogue[] = {
      .constraints = "v = 2",
      .peak = {"min(2m, 2⌊p/2⌋ + 2)",
               [](Shape s) -> std::int64_t {
-                return 2 * std::min(s.microbatches, s.ranks / 2 + 1);
+                return std::min(2 * std::int64_t{s.microbatches},
+                                2 * (std::int64_t{s.ranks} / 2 + 1));
               }},
      .weight_copies = 1,
      .source = "Qi et al., arXiv 2405.15362; sail-sg/zero-bubble-pipeline-parallelism, zbv_greedy",
@@ -203,7 +205,8 @@ constexpr CatalogueEntry kCatalogue[] = {
      .constraints = "v = 2",
      .peak = {"min(2m, 2⌊(p+4)/3⌋)",
               [](Shape s) -> std::int64_t {
-                return 2 * std::min(s.microbatches, (s.ranks + 4) / 3);
+                return std::min(2 * std::int64_t{s.microbatches},
+                                2 * ((std::int64_t{s.ranks} + 4) / 3));
               }},
      .weight_copies = 1,
      .source = "Qi et al., arXiv 2405.15362; sail-sg/zero-bubble-pipeline-parallelism, zbv_greedy",
@@ -307,7 +310,7 @@ std::optional<Misfit> find_misfit(const CatalogueEntry& entry, Shape shape) {
     shape.chunks = entry.chunks;
   if (!entry.any_group_size)
     shape.group_size.reset();
-  const auto misfit = entry.misfit(shape);
+  auto misfit = entry.misfit(shape);
   const Shape nearest = misfit ? misfit->nearest : shape;
   if (asked.chunks && *asked.chunks != *shape.chunks)
     return Misfit{fmt::format("it has v = {}", *shape.chunks), nearest};

@@ -3,7 +3,9 @@
 // no two ever meet on a rank. Chimera (Li and Hoefler, arXiv 2107.06925; the authors' code,
 // Shigangli/Chimera, walks its micro-batches in the same way) and Hanayo's waves (Liu et al., arXiv
 // 2308.15762), which are one pipe.
+#include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "sim/schedules/generators.h"
@@ -18,20 +20,22 @@ Schedule flow(Shape shape, Placement placement, int unit) {
   const Placement& place = schedule.placement;
   const int round_trip = 2 * place.depth;
   const int per_pipe = schedule.microbatches_per_pipe();
-  const auto entry = [&](int i) { return i / unit * round_trip + 2 * (i % unit); };
-  const auto slots = static_cast<std::size_t>(entry(per_pipe - 1) + round_trip);
+  const auto slot = [&](int i, int after_entry) {
+    const std::int64_t entry = std::int64_t{i / unit} * round_trip + std::int64_t{2} * (i % unit);
+    return static_cast<std::size_t>(entry + after_entry);
+  };
+  std::vector<std::vector<Stage>> stages_of_rank(static_cast<std::size_t>(place.ranks));
+  for (Stage stage = 0; stage < place.stages(); ++stage)
+    stages_of_rank[static_cast<std::size_t>(place.rank(stage))].push_back(stage);
   OrderWriter order(schedule, most_actions(shape));
-  for (Rank rank = 0; rank < place.ranks; ++rank) {
-    std::vector<std::optional<Op>> ops(slots);  // [slot]
-    for (Stage stage = 0; stage < place.stages(); ++stage) {
-      if (place.rank(stage) != rank)
-        continue;
+  for (const std::vector<Stage>& stages : stages_of_rank) {
+    std::vector<std::optional<Op>> ops(slot(per_pipe - 1, round_trip));  // [slot]
+    for (const Stage stage : stages) {
       const int depth = stage % place.depth;
       const MicroBatch first = stage / place.depth * per_pipe;
       for (int i = 0; i < per_pipe; ++i) {
-        ops[static_cast<std::size_t>(entry(i) + depth)] = Op(OpKind::Forward, stage, first + i);
-        ops[static_cast<std::size_t>(entry(i) + round_trip - 1 - depth)] =
-            Op(OpKind::Backward, stage, first + i);
+        ops[slot(i, depth)] = Op(OpKind::Forward, stage, first + i);
+        ops[slot(i, round_trip - 1 - depth)] = Op(OpKind::Backward, stage, first + i);
       }
     }
     for (const auto& op : ops)
@@ -65,7 +69,7 @@ Schedule hanayo(Shape shape) {
 std::optional<Misfit> chimera_misfit(Shape shape) {
   const Shape asked = shape;
   shape.ranks += shape.ranks % 2;
-  const auto misfit =
+  auto misfit =
       needs_multiple(shape,
                      "each pipe takes p/2 micro-batches at a time, so m must be a multiple "
                      "of p");
@@ -78,7 +82,7 @@ std::optional<Misfit> chimera_misfit(Shape shape) {
 std::optional<Misfit> hanayo_misfit(Shape shape) {
   const Shape asked = shape;
   shape.chunks = *shape.chunks + *shape.chunks % 2;
-  const auto misfit =
+  auto misfit =
       needs_multiple(shape,
                      "the waves take p micro-batches at a time, so m must be a multiple of "
                      "p");

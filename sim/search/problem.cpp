@@ -40,11 +40,13 @@ Problem make_problem(const Placement& placement, const CostModel& costs, MemoryU
   for (Stage stage = 0; stage < placement.depth; ++stage) {
     const Rank rank = rank_of(stage);
     const int chunk = chunks_seen[static_cast<std::size_t>(rank)]++;
-    problem.stage_of_chunk[static_cast<std::size_t>(rank * problem.chunks + chunk)] = stage;
+    const int place = rank * problem.chunks + chunk;
+    problem.stage_of_chunk[static_cast<std::size_t>(place)] = stage;
     track_of_stage.push_back(problem.track(rank, letter_of(chunk, OpKind::Forward)));
   }
   problem.first = track_of_stage[0];
-  problem.tracks.resize(static_cast<std::size_t>(placement.ranks * problem.letters()));
+  const Track tracks = problem.track(placement.ranks, 0);
+  problem.tracks.resize(static_cast<std::size_t>(tracks));
   const auto track_of = [&](Stage stage, OpKind kind) {
     return track_of_stage[static_cast<std::size_t>(stage)] + static_cast<Track>(kind);
   };

@@ -81,7 +81,8 @@ struct Problem {
   }
   Track track(Rank rank, int letter) const { return rank * letters() + letter; }
   Stage stage(Rank rank, int chunk) const {
-    return stage_of_chunk[static_cast<std::size_t>(rank * chunks + chunk)];
+    const int place = rank * chunks + chunk;
+    return stage_of_chunk[static_cast<std::size_t>(place)];
   }
   bool is_merged(Stage stage) const {
     return !merged_stages.empty() && merged_stages[static_cast<std::size_t>(stage)] != 0;

@@ -9,7 +9,7 @@ namespace {
 
 /// The window nearest to the middle of an order that has `microbatches` letters of every kind.
 std::optional<Window> find_balanced(std::span<const Letter> order, int letters, int microbatches) {
-  const auto length = static_cast<std::size_t>(letters * microbatches);
+  const auto length = static_cast<std::size_t>(letters) * static_cast<std::size_t>(microbatches);
   const auto from_middle = [&](std::size_t begin) {
     const std::size_t twice = 2 * begin + length;
     return std::max(twice, order.size()) - std::min(twice, order.size());

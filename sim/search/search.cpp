@@ -44,6 +44,7 @@ class Search {
       offer(seed);
     const std::vector<Pattern> patterns = find_patterns(short_);
     std::vector<Letters> guides;
+    guides.reserve(patterns.size() + seeds.size());
     for (const Pattern& pattern : patterns)
       guides.push_back(unroll(short_, pattern));
     for (const Letters& seed : seeds)
