@@ -335,8 +335,7 @@ TEST_CASE("ZB-1p and ZB-2p of the Zero Bubble paper's table 5 are met or beaten"
                                                 .memory_unit = MemoryUnit::SizeInBytes,
                                                 .objective = Objective::Span},
                                                {});
-    const double allowed = ranks <= 16 ? 0 : 0.002;
-    CHECK(bubble(twice.score.span) <= row["ZB-2p"].get<double>() + allowed);
+    CHECK(bubble(twice.score.span) <= row["ZB-2p"].get<double>());
   }
 }
 

@@ -15,6 +15,7 @@
 #include "sim/search/orders.h"
 #include "sim/search/pattern.h"
 #include "sim/search/repeat.h"
+#include "sim/search/warm_up.h"
 
 namespace bubblescope {
 namespace {
@@ -43,19 +44,24 @@ class Search {
     for (const Letters& seed : seeds)
       offer(seed);
     const std::vector<Pattern> patterns = find_patterns(short_);
+    const auto make_guide = [&](const Problem& problem, std::size_t i) {
+      if (i < patterns.size())
+        return unroll(problem, patterns[i]);
+      i -= patterns.size();
+      return i < seeds.size() ? shorten(problem_, seeds[i], problem.microbatches)
+                              : fill_warm_up(problem);
+    };
+    const std::size_t count = patterns.size() + seeds.size() + (problem_.chunks == 1 ? 1 : 0);
     std::vector<Letters> guides;
-    guides.reserve(patterns.size() + seeds.size());
-    for (const Pattern& pattern : patterns)
-      guides.push_back(unroll(short_, pattern));
-    for (const Letters& seed : seeds)
-      guides.push_back(shorten(problem_, seed, short_.microbatches));
+    guides.reserve(count);
+    for (std::size_t i = 0; i < count; ++i)
+      guides.push_back(make_guide(short_, i));
     std::vector<Letters> best_guides;
     std::vector<Letters> long_guides;
     for (const std::size_t i : promising(short_, guides, kGuides)) {
       best_guides.push_back(guides[i]);
       if (is_short() && long_guides.size() < kLongGuides)
-        long_guides.push_back(i < patterns.size() ? unroll(problem_, patterns[i])
-                                                  : seeds[i - patterns.size()]);
+        long_guides.push_back(make_guide(problem_, i));
     }
     anneal(make_starts(follow(short_, best_guides, kCandidates)));
     if (is_short() && !is_done())
