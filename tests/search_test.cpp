@@ -138,19 +138,6 @@ CostSource draw_plain_costs(std::mt19937_64& engine, const Placement& placement)
   return source;
 }
 
-CostSource table_costs(const json& row, const json& model) {
-  const auto us = [&](const char* key) { return time_from_us(row[key].get<double>() * 1e3); };
-  const auto of_model = [&](const char* key) { return model[key].get<Bytes>(); };
-  const Bytes tokens = of_model("seq") * of_model("mbs");
-  // The paper's section 4: of (34h + 5as) a token and layer, an I leaves 32h.
-  const Bytes activation = 34 * of_model("hidden") + 5 * of_model("heads") * of_model("seq");
-  StageCost stage{.forward = us("TF_ms"), .input_grad = us("TB_ms"), .weight_grad = us("TW_ms")};
-  stage.activation = activation * tokens;
-  stage.activation_after_input_grad = 32 * of_model("hidden") * tokens;
-  stage.weights = 0;
-  return {.name = "table 5", .stages = {stage}, .link = {.latency = us("Tcomm_ms")}};
-}
-
 }  // namespace
 
 TEST_CASE("A searched schedule is sound, fits its limit and takes what the search told") {
@@ -296,47 +283,6 @@ TEST_CASE("No row is worse than what the authors' searches found") {
   for (const auto& [name, count] : counts)
     MESSAGE(name << ": " << count.at_bound << " equal and at the lower bound, " << count.equal
                  << " equal, " << count.better << " better, " << count.worse << " worse");
-}
-
-TEST_CASE("ZB-1p and ZB-2p of the Zero Bubble paper's table 5 are met or beaten") {
-  if (kSanitized) {
-    MESSAGE("skipped: its searches take minutes under a sanitizer");
-    return;
-  }
-  const auto file = reference("published/zb_paper_2401.10241.json");
-  if (file.empty())
-    return;
-  const json published = json::parse(contents(file));
-  for (const json& row : published["table5"]) {
-    const int ranks = row["p"];
-    const int microbatches = row["m"];
-    const Placement placement = placement_of(ranks, 1);
-    const CostSource source =
-        table_costs(row, published["models"][row["model"].get<std::string>()]);
-    const CostModel costs(source, placement, {});
-    const StageCost& stage = source.stages[0];
-    const auto work = microbatches * (stage.forward + stage.input_grad + stage.weight_grad).count();
-    const auto bubble = [&](Ticks span) {
-      return std::round(static_cast<double>(span - work) / static_cast<double>(span) * 1e4) / 1e4;
-    };
-    CAPTURE(row.dump());
-    const SearchResult once = search_schedule(
-        placement, microbatches, costs, {.memory_limit = ranks, .objective = Objective::Span}, {});
-    CHECK(bubble(once.score.span) <= row["ZB-1p"].get<double>());
-    // The paper's memory shrinks at I. With activations that live until W, ZB-2p is out of reach:
-    // the bound is above it.
-    const SearchResult counted =
-        search_schedule(placement, microbatches, costs,
-                        {.memory_limit = 2 * ranks, .objective = Objective::Span}, {});
-    CHECK(counted.score.span == counted.bound.value());
-    CHECK(bubble(counted.bound.value()) > row["ZB-2p"].get<double>());
-    const SearchResult twice = search_schedule(placement, microbatches, costs,
-                                               {.memory_limit = 2 * ranks * *stage.activation,
-                                                .memory_unit = MemoryUnit::SizeInBytes,
-                                                .objective = Objective::Span},
-                                               {});
-    CHECK(bubble(twice.score.span) <= row["ZB-2p"].get<double>());
-  }
 }
 
 }  // namespace bubblescope

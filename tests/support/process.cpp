@@ -155,6 +155,15 @@ ProcessResult run(const std::string& path, std::vector<std::string> arguments,
 
 }  // namespace
 
+bool has_terminals() {
+  const int terminal = open_terminal();
+  const int far_end = terminal < 0 ? -1 : open(ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);
+  for (const int file : {terminal, far_end})
+    if (file >= 0)
+      close(file);
+  return far_end >= 0;
+}
+
 ProcessResult run_program(const std::vector<std::string>& arguments,
                           const ProcessOptions& options) {
   return run(BUBBLESCOPE_PROGRAM, arguments, options);

@@ -32,6 +32,9 @@ struct ProcessResult {
   std::chrono::duration<double> wall{};
 };
 
+/// Whether `ProcessOptions::terminal` can be had: a container may lack /dev/pts.
+bool has_terminals();
+
 /// Runs bubblescope. Throws std::system_error if no process can be started.
 ProcessResult run_program(const std::vector<std::string>& arguments,
                           const ProcessOptions& options = {});
