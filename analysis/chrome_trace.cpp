@@ -17,7 +17,7 @@ namespace {
 
 constexpr int kActions = 1;  // thread ids
 constexpr int kBubbles = 2;
-constexpr int kFirstLink = 3;  // messages from the first peer; those from the next one follow
+constexpr int kFirstLink = 3;  // messages of a kind from a rank; the next ones follow
 
 class TraceWriter {
  public:
@@ -47,6 +47,10 @@ class TraceWriter {
   }
 
  private:
+  /// Messages that share a track: of one kind from one rank.
+  using Link = std::pair<Rank, OpKind>;
+  static Link link_of(const MessageNode& message) { return {message.from, message.output.kind()}; }
+
   void order_by_rank() {
     const auto ranks = static_cast<std::size_t>(graph_.schedule().placement.ranks);
     actions_.resize(ranks);
@@ -54,7 +58,7 @@ class TraceWriter {
     for (NodeId node = 0; node < graph_.size(); ++node) {
       const auto rank = static_cast<std::size_t>(graph_.rank()[node]);
       if (graph_.is_message(node))
-        links_[rank][graph_.message(node).from].push_back(node);
+        links_[rank][link_of(graph_.message(node))].push_back(node);
       else
         actions_[rank].push_back(node);
     }
@@ -76,8 +80,11 @@ class TraceWriter {
     write_thread(rank, kActions, "actions");
     write_thread(rank, kBubbles, "bubbles");
     int thread = kFirstLink;
-    for (const auto& [from, nodes] : links_[static_cast<std::size_t>(rank)])
-      write_thread(rank, thread++, fmt::format("messages from rank {}", from));
+    for (const auto& [link, nodes] : links_[static_cast<std::size_t>(rank)])
+      write_thread(
+          rank, thread++,
+          fmt::format("{} from rank {}",
+                      link.second == OpKind::Forward ? "activations" : "gradients", link.first));
   }
 
   void write_thread(Rank rank, int thread, std::string_view name) {
@@ -136,7 +143,7 @@ class TraceWriter {
 
   void write_messages(Rank rank) {
     int thread = kFirstLink;
-    for (const auto& [from, nodes] : links_[static_cast<std::size_t>(rank)]) {
+    for (const auto& [link, nodes] : links_[static_cast<std::size_t>(rank)]) {
       for (const NodeId node : in_time_order(nodes)) {
         const MessageNode& message = graph_.message(node);
         const Span& span = timeline_.spans[node];
@@ -150,7 +157,7 @@ class TraceWriter {
     }
   }
 
-  /// From what makes an output to the first action that needs it on another rank.
+  /// From what makes an output to the first action of another rank that waits for it.
   void write_arrows() {
     std::uint32_t id = 0;
     for (NodeId node = 0; node < graph_.size(); ++node) {
@@ -261,7 +268,7 @@ class TraceWriter {
   const Sink& sink_;
   Time origin_ = Time::max();
   std::vector<std::vector<NodeId>> actions_;                // [rank] in its order
-  std::vector<std::map<Rank, std::vector<NodeId>>> links_;  // [rank] messages, by their sender
+  std::vector<std::map<Link, std::vector<NodeId>>> links_;  // [rank] messages that arrive
   fmt::memory_buffer buffer_;
   bool first_ = true;
 };

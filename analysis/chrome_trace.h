@@ -13,9 +13,10 @@ namespace bubblescope {
 using Sink = std::function<void(std::string_view)>;
 
 /// One process a rank. Its thread 1 has the actions, thread 2 the bubbles, greyed and named by
-/// cause, those that follow the messages from one rank each, where the program spells them out; a
-/// counter follows the live activations; arrows lead from an output to who needs it. Time stamps
-/// start at 0 and are exact: µs with three decimals. An event:
+/// cause, those that follow the activations or gradients from one rank each, where the program
+/// spells them out; a counter follows the live activations; arrows lead from an output to the
+/// action that waits for it. Time stamps start at 0 and are exact: µs with three decimals. An
+/// event:
 ///
 ///     {"ph":"X","pid":0,"tid":1,"ts":0.000,"dur":10.000,"name":"F0","cname":"rail_response",
 ///      "args":{"action":"0F0"}}

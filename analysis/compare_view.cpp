@@ -115,13 +115,18 @@ Table table(const Comparison& comparison) {
   return out;
 }
 
+/// Null where there is no limit.
+nlohmann::ordered_json fits_json(const Report& report, const MemoryLimit& limit) {
+  return limit.is_given() ? nlohmann::ordered_json(fits(report, limit)) : nullptr;
+}
+
 nlohmann::ordered_json json(const Comparison& comparison) {
   nlohmann::ordered_json json = {{"results", nlohmann::ordered_json::array()},
                                  {"skipped", nlohmann::ordered_json::array()},
                                  {"verdict", verdict(comparison)}};
   for (const Report& report : comparison.results) {
     json["results"].push_back(report_json(report));
-    json["results"].back()["fits"] = fits(report, comparison.limit);
+    json["results"].back()["fits"] = fits_json(report, comparison.limit);
   }
   for (const Skipped& skipped : comparison.skipped)
     json["skipped"].push_back({{"schedule", skipped.schedule}, {"reason", skipped.reason}});
@@ -132,7 +137,7 @@ std::string csv(const Comparison& comparison) {
   std::vector<nlohmann::ordered_json> rows;
   for (const Report& report : comparison.results) {
     rows.push_back(summary_json(report));
-    rows.back()["fits"] = fits(report, comparison.limit);
+    rows.back()["fits"] = fits_json(report, comparison.limit);
   }
   return to_csv(rows);
 }

@@ -41,9 +41,11 @@ Table summary_table(const Report& report, const MemoryLimit& limit) {
                       report.comm == Comm::Ideal ? "" : " with ideal communication",
                       unit.format(search.work_bound), unit.format(search.drain_bound),
                       unit.format(search.critical_path_bound), unit.format(search.memory_bound))}});
-    table.rows.push_back({{"above the bound", format_percent(search.above_bound()),
-                           search.is_at_bound() ? "at the bound: nothing is better"
-                                                : "a better schedule may exist"}});
+    table.rows.push_back(
+        {{"above the bound", format_percent(search.above_bound()),
+          !search.is_at_bound()        ? "a better schedule may exist"
+          : report.comm == Comm::Ideal ? "at the bound: nothing is better"
+                                       : "at the bound with ideal communication"}});
   }
   return table;
 }
@@ -101,7 +103,7 @@ std::string simulate_view(const Report& report, const MemoryLimit& limit, Format
   switch (format) {
     case Format::Json: {
       auto json = report_json(report);
-      json["fits"] = fits(report, limit);
+      json["fits"] = limit.is_given() ? nlohmann::ordered_json(fits(report, limit)) : nullptr;
       return json.dump(2) + "\n";
     }
     case Format::Csv: {

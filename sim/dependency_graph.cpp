@@ -2,6 +2,7 @@
 
 #include <limits>
 #include <map>
+#include <string>
 #include <utility>
 
 #include <fmt/format.h>
@@ -49,7 +50,8 @@ class Numbering {
       run_rank(rank);
     }
     if (nodes_ < out_.rank.size())
-      throw Error(describe_circular_wait(schedule_, progress()));
+      throw Error(comm_ == Comm::Ideal ? describe_circular_wait(schedule_, progress())
+                                       : describe_stuck_ranks());
     out_.first_edge[nodes_] = edges_;
     out_.producer.resize(edges_);
     out_.lag.resize(edges_);
@@ -299,6 +301,23 @@ class Numbering {
   /// Where the edges of `node` end, of which `edges` have been made in all.
   EdgeId end_of_edges(NodeId node, EdgeId edges) const {
     return node + 1 < nodes_ ? out_.first_edge[node + 1] : edges;
+  }
+
+  /// Who waits for what, where ranks wait for one another's messages.
+  std::string describe_stuck_ranks() const {
+    std::string text = fmt::format(
+        "schedule {}, {} messages: ranks wait for one another:", schedule_.name, to_string(comm_));
+    for (std::size_t rank = 0; rank < ranks_.size(); ++rank) {
+      const std::size_t output = ranks_[rank].blocked_on;
+      if (output == kNothing)
+        continue;
+      const bool at_end = ranks_[rank].next == schedule_.first_action[rank + 1];
+      text += fmt::format(
+          "\n  rank {}, {}, waits for the output of {}", rank,
+          at_end ? "at its end" : "before " + to_string(schedule_.actions[ranks_[rank].next]),
+          to_string(number_.output(output)));
+    }
+    return text;
   }
 
   /// How far each rank has come.

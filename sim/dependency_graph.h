@@ -101,7 +101,8 @@ class DependencyGraph {
 };
 
 /// Throws Error where ranks wait for one another in a circle (the message shows a shortest one by
-/// rank, action and micro-batch), or where the costs are so large that times could overflow.
+/// rank, action and micro-batch; of messages that are spelled out, who waits for which), or where
+/// the costs are so large that times could overflow.
 DependencyGraph build_graph(Program program, CostModel costs);
 
 }  // namespace bubblescope

@@ -37,6 +37,13 @@ class OutputNumbers {
     return (2 * static_cast<std::size_t>(output.stage()) + backward) * microbatches_ +
            static_cast<std::size_t>(output.microbatch());
   }
+  /// The other way round; a gradient is named by its `I`.
+  Op output(std::size_t number) const {
+    const std::size_t kind_and_stage = number / microbatches_;
+    return {kind_and_stage % 2 == 0 ? OpKind::Forward : OpKind::BackwardInput,
+            static_cast<Stage>(kind_and_stage / 2),
+            static_cast<MicroBatch>(number % microbatches_)};
+  }
 
  private:
   std::size_t stages_;

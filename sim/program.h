@@ -17,9 +17,9 @@ enum class Comm : std::uint8_t {
   /// model. It needs no step of its own: it is an edge of the graph.
   Ideal,
   /// Messages run beside the actions, one after another on each ordered pair of ranks. A send is
-  /// posted when its producer ends, a receive when the action before its consumer starts, or with
-  /// the step where there is none; a message starts when both are posted and the one before it has
-  /// arrived.
+  /// posted when its producer ends, a receive when the action before its consumer starts, and those
+  /// of a rank's first two actions with the step; a message starts when both are posted and the one
+  /// before it has arrived.
   Stream,
   /// Before an action, a rank starts sends and receives as one batch and waits for all of them. A
   /// message moves once both ranks have come to the batch that has it.

@@ -651,7 +651,7 @@ TEST_CASE("--memory-limit marks what does not fit and decides the verdict") {
     std::string names;
     const json all = output_json(line + limit);
     for (const json& each : all["results"])
-      if (each["fits"])
+      if (each["fits"] != false)
         names += each["schedule"].get<std::string>() + " ";
     return names + "| " + all["verdict"].get<std::string>().substr(0, 5);
   };
@@ -797,6 +797,33 @@ TEST_CASE("every way to talk shows in figures, orders and traces") {
   CHECK(program["comm"] == "batched");
   CHECK(program["program"][0][1].contains("batch"));
   CHECK(has(output("order 1f1b -p 2 -m 2 --comm stream --to dot"), "0F0 0 to 1"));
+}
+
+TEST_CASE("a file may list schedules, and costs stage by stage skip what has other stages") {
+  const TemporaryFolder folder;
+  folder.write("list.toml", "[compare]\nschedules = [\"1f1b\", \"zb-h1\"]\n");
+  const std::string table =
+      output("--config list.toml compare -p 4 -m 8" + kCosts, {.folder = folder.path()});
+  CHECK(has(table, "zb-h1"));
+  CHECK(!has(table, "gpipe"));
+  const std::string stage = R"({"forward_us": 10, "input_grad_us": 10, "weight_grad_us": 10})";
+  folder.write("two.json", R"({"format": "bubblescope-costs/1", "name": "two", "source": "test",)"
+                           R"( "ranks": 2, "stages": [)" +
+                               stage + ", " + stage + "]}");
+  const json compared =
+      json::parse(output("compare -p 2 -m 8 --costs two.json --schedules 1f1b,zb-v --format json",
+                         {.folder = folder.path()}));
+  REQUIRE(compared["results"].size() == 1);
+  CHECK(compared["skipped"][0]["schedule"] == "zb-v");
+  CHECK(has(compared["skipped"][0]["reason"], "for 2 stages, and its pipe has 4"));
+}
+
+TEST_CASE("zb-auto is no worse than a schedule that mixes full backwards with split ones") {
+  for (const char* backward : {"14us", "16us", "18us"}) {
+    const std::string costs = kCosts + " --p2p 1us --backward " + backward;
+    CHECK(output_json("simulate zb-auto -p 4 -m 8" + costs)["step_time_ns"] <=
+          output_json("simulate zb-h1 -p 4 -m 8" + costs)["step_time_ns"]);
+  }
 }
 
 }  // namespace bubblescope

@@ -3,8 +3,9 @@
 #include "sim/lowering.h"
 
 #include <algorithm>
-#include <array>
-#include <set>
+#include <map>
+#include <utility>
+#include <vector>
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
@@ -52,6 +53,85 @@ Program with_slots(Program program, const Slots& slots) {
     program.transfers.end_slot();
   }
   return program;
+}
+
+/// A slot that posts something.
+std::size_t draw_used(std::mt19937_64& engine, const Slots& slots) {
+  std::vector<std::size_t> used;
+  for (std::size_t slot = 0; slot < slots.size(); ++slot)
+    if (!slots[slot].empty())
+      used.push_back(slot);
+  return used[draw_index(engine, used.size())];
+}
+
+/// [action] when it starts and ends, by the words of sim/program.h alone: every time is put off
+/// until nothing has to be.
+std::vector<Span> naive_times(const Program& program, const CostModel& costs) {
+  const Schedule& schedule = program.schedule;
+  const OutputNumbers number(schedule.placement, schedule.microbatches);
+  struct Posts {
+    std::size_t sender = 0;  // the action after the slot, counted over all ranks
+    std::size_t receiver = 0;
+    Rank from = 0;
+    Rank to = 0;
+    Span span{};
+    bool is_used = false;
+  };
+  std::vector<Posts> messages(number.size());
+  std::map<std::pair<Rank, Rank>, std::vector<std::size_t>> links;  // in order of the sends
+  for (Rank rank = 0; rank < schedule.placement.ranks; ++rank)
+    for (std::size_t action = schedule.first_action[static_cast<std::size_t>(rank)];
+         action <= schedule.first_action[static_cast<std::size_t>(rank) + 1]; ++action)
+      for (const Transfer& transfer : program.transfers.slot(slot_before(rank, action))) {
+        Posts& posts = messages[number[transfer.output]];
+        posts.is_used = true;
+        (transfer.is_send ? posts.sender : posts.receiver) = action;
+        (transfer.is_send ? posts.from : posts.to) = rank;
+        if (transfer.is_send)
+          links[{rank, transfer.peer}].push_back(number[transfer.output]);
+      }
+  std::vector<Span> times(schedule.actions.size());
+  const auto first = [&](Rank rank) {
+    return schedule.first_action[static_cast<std::size_t>(rank)];
+  };
+  const auto end_before = [&](Rank rank, std::size_t action) {
+    return action == first(rank) ? Time::zero() : times[action - 1].end;
+  };
+  const bool stream = program.comm == Comm::Stream;
+  bool changed = true;
+  const auto put_off = [&](Span& span, Time start, Time length) {
+    changed = changed || start != span.start || start + length != span.end;
+    span = {start, start + length};
+  };
+  while (std::exchange(changed, false)) {
+    for (const auto& [ranks, link] : links) {
+      Time free = Time::zero();
+      for (const std::size_t output : link) {
+        Posts& posts = messages[output];
+        const bool is_first = posts.receiver == first(posts.to);
+        const Time received = !stream    ? end_before(posts.to, posts.receiver)
+                              : is_first ? Time::zero()
+                                         : times[posts.receiver].start;
+        const Time start = std::max({end_before(posts.from, posts.sender), received, free});
+        put_off(posts.span, start, costs.message_time(number.output(output)));
+        if (stream)
+          free = posts.span.end;
+      }
+    }
+    for (Rank rank = 0; rank < schedule.placement.ranks; ++rank)
+      for (std::size_t i = first(rank); i < first(rank + 1); ++i) {
+        Time start = end_before(rank, i);
+        if (!stream)
+          for (const Transfer& transfer : program.transfers.slot(slot_before(rank, i)))
+            start = std::max(start, messages[number[transfer.output]].span.end);
+        schedule.actions[i].for_each_op([&](const Op& op) {
+          if (const auto needed = message_to(schedule.placement, op))
+            start = std::max(start, messages[number[needed->output]].span.end);
+        });
+        put_off(times[i], start, costs.duration(schedule.actions[i]));
+      }
+  }
+  return times;
 }
 
 /// ["send", peer, "act", direction, micro-batch of the direction], as the authors' code tells it.
@@ -117,6 +197,8 @@ TEST_CASE("No schedule of the catalogue deadlocks or crosses messages in any low
       Shape own = shape;
       if (entry.any_chunks)
         own.chunks = draw_int(engine, {1, 4});
+      if (entry.any_group_size && draw_chance(engine, 50))
+        own.group_size = draw_int(engine, {1, 60});
       if (const auto misfit = find_misfit(entry, own))
         own = misfit->nearest;
       for (const Comm comm : kSpelledOut) {
@@ -156,6 +238,25 @@ TEST_CASE("Random schedules neither deadlock nor cross messages, and both engine
           by_cause += cause;
       }
       CHECK(idle == by_cause);
+    }
+  }
+}
+
+TEST_CASE("Streams and batches take the times that their definitions give") {
+  for (std::uint64_t seed = 0; seed < 400; ++seed) {
+    CAPTURE(seed);
+    std::mt19937_64 engine(seed);
+    const Schedule schedule = random_schedule(engine);
+    const CostModel costs(random_costs(engine, schedule.placement), schedule.placement, {});
+    for (const Comm comm : kSpelledOut) {
+      CAPTURE(to_string(comm));
+      const Program program = lower(schedule, comm);
+      const std::vector<Span> expected = naive_times(program, costs);
+      const DependencyGraph graph = build_graph(program, costs);
+      const Timeline timeline = simulate(graph);
+      for (NodeId node = 0; node < graph.size(); ++node)
+        if (!graph.is_message(node))
+          REQUIRE(timeline.spans[node] == expected[graph.action_index()[node]]);
     }
   }
 }
@@ -234,20 +335,16 @@ TEST_CASE("Exposed communication is the time of messages that no action of a ran
         Time(4 + 4));
 }
 
-TEST_CASE("A program with a transfer dropped, doubled, moved or swapped is refused") {
+TEST_CASE("A program with a transfer dropped, doubled, turned or misdirected is refused") {
   int refused = 0;
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
     CAPTURE(seed);
     std::mt19937_64 engine(seed);
-    const Program program = lower(random_schedule(engine), Comm::Batched);
+    const Program program = lower(random_schedule(engine), kSpelledOut[seed % 2]);
     if (program.transfers.size() == 0)
       continue;
     Slots slots = slots_of(program);
-    std::vector<std::size_t> used;
-    for (std::size_t slot = 0; slot < slots.size(); ++slot)
-      if (!slots[slot].empty())
-        used.push_back(slot);
-    auto& slot = slots[used[draw_index(engine, used.size())]];
+    auto& slot = slots[draw_used(engine, slots)];
     const std::size_t i = draw_index(engine, slot.size());
     switch (draw_int(engine, {0, 3})) {
       case 0:
@@ -266,6 +363,60 @@ TEST_CASE("A program with a transfer dropped, doubled, moved or swapped is refus
     ++refused;
   }
   CHECK(refused > 100);
+}
+
+TEST_CASE("A program with a transfer moved or two swapped is refused, deadlocks, or still runs") {
+  int refused = 0;
+  int deadlocks = 0;
+  int runs = 0;
+  for (std::uint64_t seed = 0; seed < 3000; ++seed) {
+    CAPTURE(seed);
+    std::mt19937_64 engine(seed);
+    const Program program = lower(random_schedule(engine), kSpelledOut[seed % 2]);
+    if (program.transfers.size() == 0)
+      continue;
+    Slots slots = slots_of(program);
+    auto& from = slots[draw_used(engine, slots)];
+    auto& to = slots[draw_used(engine, slots)];
+    const std::size_t i = draw_index(engine, from.size());
+    if (draw_chance(engine, 50)) {
+      std::swap(from[i], to[draw_index(engine, to.size())]);
+    } else {
+      const Transfer moved = from[i];
+      from.erase(from.begin() + static_cast<std::ptrdiff_t>(i));
+      to.push_back(moved);
+    }
+    const Program changed = with_slots(program, slots);
+    if (!error_of([&] { check_program(changed); }).empty()) {
+      ++refused;
+      continue;
+    }
+    const CostModel costs = free_costs(changed.schedule.placement);
+    const std::string error = error_of([&] { build_graph(changed, costs); });
+    CHECK((error.empty() || error.find("ranks wait for one another") != std::string::npos));
+    ++(error.empty() ? runs : deadlocks);
+  }
+  CHECK(refused > 50);
+  CHECK(deadlocks > 5);
+  CHECK(runs > 50);
+}
+
+TEST_CASE("A deadlock of batches tells each rank and the output that it waits for") {
+  const Schedule schedule =
+      written(loop_placement({.ranks = 2, .chunks = 1}), 2, {"0F0 0F1 0B0 0B1", "1F0 1F1 1B0 1B1"});
+  Program program = lower(schedule, Comm::Batched);
+  Slots slots = slots_of(program);
+  for (auto& slot : slots)  // rank 0 waits for a gradient before it makes anything
+    std::erase_if(slot, [](const Transfer& each) {
+      return !each.is_send && each.output == Op(OpKind::BackwardInput, 1, 0);
+    });
+  slots[0].push_back({Op(OpKind::BackwardInput, 1, 0), 1, false});
+  const std::string error =
+      error_of([&] { build_graph(with_slots(program, slots), free_costs(schedule.placement)); });
+  CHECK_MESSAGE(error.find("rank 0, before 0F0, waits for the output of 1I0") != std::string::npos,
+                error);
+  CHECK_MESSAGE(error.find("rank 1, before 1F0, waits for the output of 0F0") != std::string::npos,
+                error);
 }
 
 TEST_CASE("Crossed messages are refused with the two that meet") {

@@ -4,16 +4,22 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <fstream>
 #include <limits>
 #include <map>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "sim/lowering.h"
+#include "sim/order_export.h"
+#include "sim/schedules/automatic.h"
 #include "sim/schedules/catalogue.h"
 #include "sim/search/evaluator.h"
 #include "sim/simulate.h"
@@ -232,6 +238,69 @@ TEST_CASE("A searched schedule is no worse than the seeds that fit the limit") {
           CHECK(result.score.step <= simulated(seed, costs).step);
     }
   }
+}
+
+TEST_CASE("More effort never gives a worse schedule") {
+  struct Case {
+    int ranks;
+    int microbatches;
+    int chunks;
+    int limit;
+    std::int64_t times[3];  // F, I, W
+  };
+  for (const Case& each : {Case{8, 24, 2, 8, {5000, 5500, 4000}}, {6, 6, 1, 4, {5, 5, 30}}}) {
+    const Placement placement = placement_of(each.ranks, each.chunks);
+    const auto& [forward, input_grad, weight_grad] = each.times;
+    const CostModel costs({.stages = {{.forward = Time(forward),
+                                       .input_grad = Time(input_grad),
+                                       .weight_grad = Time(weight_grad)}},
+                           .link = {.latency = Time(each.chunks == 2 ? 1000 : 0)}},
+                          placement, {.per = CostPer::OneStage});
+    Ticks before = std::numeric_limits<Ticks>::max();
+    for (int effort = 1; effort <= 4; ++effort) {
+      const SearchResult result = search_schedule(
+          placement, each.microbatches, costs, {.memory_limit = each.limit, .effort = effort}, {});
+      CHECK(result.score.step <= before);
+      before = result.score.step;
+    }
+  }
+}
+
+TEST_CASE("Searched orders are the same bytes on every machine") {
+  const CostSource source{.stages = {{.forward = Time(10000),
+                                      .input_grad = Time(11000),
+                                      .weight_grad = Time(8000),
+                                      .activation = 100,
+                                      .activation_after_input_grad = 60,
+                                      .weights = 7}},
+                          .link = {.latency = Time(1000)}};
+  CostSource merged = source;
+  merged.stages[0].backward = Time(15000);
+  std::string digests = "costs,schedule,p,m,limit,objective,digest\n";
+  for (const auto& [name, costs] : {std::pair("split", &source), {"merged", &merged}})
+    for (const char* schedule : {"zb-auto", "v-auto"})
+      for (const int limit : {4, 7})
+        for (const bool bytes : {false, true})
+          for (const Objective objective : {Objective::Step, Objective::Span}) {
+            const CatalogueEntry& entry = *find_schedule(schedule);
+            const CostModel model(*costs, entry.automatic->placement(5), {});
+            AutomaticOptions options{.objective = objective};
+            if (bytes)
+              options.memory.bytes = 100 * limit;
+            else
+              options.memory.live_activations = limit;
+            std::uint64_t digest = 0xcbf29ce484222325U;  // FNV-1a
+            for (const char c :
+                 to_torch_csv(make_automatic(entry, {5, 12}, model, options).schedule))
+              digest = (digest ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+            digests += fmt::format("{},{},5,12,{},{},{:016x}\n", name, schedule,
+                                   bytes ? 100 * limit : limit,
+                                   objective == Objective::Step ? "step" : "span", digest);
+          }
+  const auto golden = source_file("tests/golden/searched_digests.csv");
+  if (std::getenv("BUBBLESCOPE_UPDATE_GOLDEN") != nullptr)
+    std::ofstream(golden) << digests;
+  CHECK(contents(golden) == digests);
 }
 
 TEST_CASE("Full backwards are used where they are shorter than their parts") {

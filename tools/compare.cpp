@@ -1,6 +1,7 @@
 // bubblescope compare: schedules side by side on the same costs.
 #include <algorithm>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -21,23 +22,24 @@ struct CompareOptions {
   CostCommandOptions costs;
   OutputOptions output;
   LimitOptions limits;
-  std::string schedules = "all";
+  std::vector<std::string> schedules = {"all"};
 };
 
-std::vector<const CatalogueEntry*> chosen(const std::string& list) {
+/// From lists such as "1f1b,zb-h1": the command line gives one, a file may give several.
+std::vector<const CatalogueEntry*> chosen(const std::vector<std::string>& lists) {
   std::vector<const CatalogueEntry*> entries;
-  if (list == "all") {
-    for (const CatalogueEntry& entry : catalogue())
+  const auto choose = [&](const CatalogueEntry& entry) {
+    if (std::find(entries.begin(), entries.end(), &entry) == entries.end())
       entries.push_back(&entry);
-    return entries;
-  }
-  std::size_t begin = 0;
-  while (begin <= list.size()) {
-    const std::size_t end = std::min(list.find(',', begin), list.size());
-    const CatalogueEntry* entry = &require_schedule(list.substr(begin, end - begin));
-    if (std::find(entries.begin(), entries.end(), entry) == entries.end())
-      entries.push_back(entry);
-    begin = end + 1;
+  };
+  for (const std::string& list : lists) {
+    std::istringstream names(list + ",");
+    for (std::string name; std::getline(names, name, ',');)
+      if (const std::string trimmed = CLI::detail::trim_copy(name); trimmed == "all")
+        for (const CatalogueEntry& entry : catalogue())
+          choose(entry);
+      else
+        choose(require_schedule(trimmed));
   }
   return entries;
 }
@@ -54,11 +56,14 @@ Comparison compare(const std::vector<const CatalogueEntry*>& entries, const Scen
                    Progress& progress) {
   Comparison comparison{.limit = scenario.automatic.memory};
   for (const CatalogueEntry* entry : entries) {
-    if (const auto obstacle = find_obstacle(*entry, scenario)) {
+    Scenario own = scenario;
+    if (!entry->any_group_size)  // a group size is asked of those that have one
+      own.shape.group_size.reset();
+    if (const auto obstacle = find_obstacle(*entry, own)) {
       comparison.skipped.push_back({std::string(entry->name), *obstacle});
       continue;
     }
-    comparison.results.push_back(predict(*entry, scenario, progress).report());
+    comparison.results.push_back(predict(*entry, own, progress).report());
   }
   if (comparison.results.empty())
     throw Error(none_fits(comparison));
@@ -90,8 +95,10 @@ Command add_compare(CLI::App& root, const GlobalOptions& global) {
   options->costs.add_to(*app);
   options->limits.add_to(*app);
   options->output.add_to(*app);
-  add_option(*app, {"--schedules", "A,B,...", "which to compare (default: all)", "Shape"},
-             options->schedules);
+  app->add_option("--schedules", options->schedules, "which to compare (default: all)")
+      ->envname(environment_name("schedules"))
+      ->type_name("A,B,...")
+      ->group("Shape");
   app->footer(
       "Examples:\n"
       "  bubblescope compare -p 16 -m 120 --costs deepseek-v3-h800\n"

@@ -19,8 +19,6 @@
 namespace bubblescope {
 namespace {
 
-constexpr std::int64_t kMostOps = std::int64_t{1} << 31;
-
 std::vector<std::string> words(std::string_view list) {
   std::vector<std::string> result;
   for (auto begin = list.begin(); begin != list.end();) {
@@ -237,6 +235,14 @@ CostSource CostCommandOptions::source() const {
   return is_path ? read_costs(costs) : named_costs(costs);
 }
 
+bool CostCommandOptions::are_given() const {
+  for (const std::string* value : {&costs, &forward, &input_grad, &weight_grad, &backward,
+                                   &overlapped, &p2p, &bandwidth, &message, &activation, &weights})
+    if (!value->empty())
+      return true;
+  return false;
+}
+
 CostOptions CostCommandOptions::options() const {
   return {.per = static_cast<CostPer>(choose("--cost-per", per, words(kPer))),
           .overlap = static_cast<Overlap>(choose("--overlap", overlap, words(kOverlaps)))};
@@ -257,19 +263,24 @@ const CatalogueEntry& require_schedule(std::string_view name) {
 
 void LimitOptions::add_to(CLI::App& app) {
   const char* group = "Memory and automatic schedules";
-  add_option(app,
-             {"--memory-limit", "N|SIZE",
-              "live activations of stages, or bytes a rank (80GB): zb-auto and v-auto stay within "
-              "it (default: what 1F1B holds), and what does not fit is marked",
-              group},
-             memory_limit);
+  add_option(
+      app,
+      {"--memory-limit", "N|SIZE",
+       "live activations of stages, or bytes a rank (80GB), to compare schedules of one and of two "
+       "stages a rank: zb-auto and v-auto stay within it (default: what 1F1B holds), and what does "
+       "not fit is marked",
+       group},
+      memory_limit);
   add_option(app,
              {"--objective", "WHAT",
-              "what zb-auto and v-auto make short: step, the step time (default); span, the widest "
-              "rank's",
+              "what zb-auto and v-auto make short, with ideal communication: step, the step time "
+              "(default); "
+              "span, the widest rank's",
               group},
              objective);
-  add_option(app, {"--effort", "N", "how long they search, times the usual (default: 1)", group},
+  add_option(app,
+             {"--effort", "N", "how many passes they search, of which the best counts (default: 1)",
+              group},
              effort);
 }
 

@@ -16,6 +16,9 @@
 
 namespace bubblescope {
 
+/// Ops that can be numbered.
+constexpr std::int64_t kMostOps = std::int64_t{1} << 31;
+
 /// How an option is shown in the help: "--forward TIME    of F".
 struct OptionText {
   std::string names;
@@ -80,6 +83,8 @@ struct CostCommandOptions {
   /// Throws UsageError for what is wrong on the command line, Error for what is wrong in a file.
   CostSource source() const;
   bool are_by_hand() const { return costs.empty(); }
+  /// Any of what a cost is told by.
+  bool are_given() const;
   CostOptions options() const;
 
  private:
@@ -98,6 +103,10 @@ struct LimitOptions {
   void add_to(CLI::App& app);
   /// The limit is live activations for a plain number, bytes for one with a unit.
   AutomaticOptions options() const;
+  /// Any but the defaults.
+  bool are_given() const { return !memory_limit.empty() || is_search_given(); }
+  /// What only a search takes notice of.
+  bool is_search_given() const { return objective != "step" || effort != "1"; }
 
  private:
   MemoryLimit limit() const;

@@ -1,5 +1,6 @@
 #include "tools/predict.h"
 
+#include <algorithm>
 #include <unistd.h>
 #include <utility>
 
@@ -11,19 +12,6 @@
 #include "tools/errors.h"
 
 namespace bubblescope {
-void check_memory(const CatalogueEntry& entry, const Shape& shape) {
-  constexpr double kBytesPerOp = 100;  // measured: tests/bench prints bytes a node
-  const double needed = kBytesPerOp * 3 * shape.ranks * static_cast<double>(shape.microbatches) *
-                        shape.chunks.value_or(entry.chunks);
-  const double present =
-      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
-  if (needed > present)
-    throw Error(fmt::format(
-        "schedule {} at p={}, m={} would need up to {:.0f} GiB of memory; this "
-        "machine has {:.0f} GiB",
-        entry.name, shape.ranks, shape.microbatches, needed / (1U << 30U), present / (1U << 30U)));
-}
-
 namespace {
 
 /// Of an automatic schedule.
@@ -33,6 +21,25 @@ CostModel costs_of(const CatalogueEntry& entry, const Scenario& scenario) {
 
 }  // namespace
 
+void check_size(const CatalogueEntry& entry, const Shape& shape, Comm comm) {
+  const double ops = 3.0 * shape.ranks * static_cast<double>(shape.microbatches) *
+                     shape.chunks.value_or(entry.chunks);
+  if (ops > kMostOps)
+    throw UsageError(fmt::format(
+        "schedule {} at p={}, m={} is too large: {:.3g} ops, and {} are the most that can be "
+        "numbered",
+        entry.name, shape.ranks, shape.microbatches, ops, kMostOps));
+  // Measured: tests/bench prints bytes a node; messages that are nodes more than double them.
+  const double needed = (comm == Comm::Ideal ? 100 : 250) * ops;
+  const double present =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
+  if (needed > present)
+    throw Error(fmt::format(
+        "schedule {} at p={}, m={} would need up to {:.0f} GiB of memory; this "
+        "machine has {:.0f} GiB",
+        entry.name, shape.ranks, shape.microbatches, needed / (1U << 30U), present / (1U << 30U)));
+}
+
 Scenario make_scenario(const ShapeOptions& shape, const CostCommandOptions& costs,
                        const LimitOptions& limits) {
   Scenario scenario = {.shape = shape.shape(),
@@ -41,24 +48,31 @@ Scenario make_scenario(const ShapeOptions& shape, const CostCommandOptions& cost
                        .cost_options = costs.options(),
                        .comm = parse_comm(costs.comm),
                        .automatic = limits.options()};
-  const StageCost& stage = scenario.costs.stages.front();
-  if (scenario.automatic.memory.bytes && !(stage.activation && stage.weights))
+  const auto& stages = scenario.costs.stages;
+  const bool sized = std::all_of(stages.begin(), stages.end(), [](const StageCost& stage) {
+    return stage.activation && stage.weights;
+  });
+  if (scenario.automatic.memory.bytes && !sized)
     throw UsageError(
-        "--memory-limit in bytes needs costs that tell sizes: --activation and "
-        "--weights, or activation_bytes and weight_bytes in a cost file");
+        "--memory-limit in bytes needs the sizes of every stage: --activation and --weights, or "
+        "activation_bytes and weight_bytes in a cost file (a copy of a table can have them added)");
   return scenario;
 }
 
 std::optional<std::string> find_obstacle(const CatalogueEntry& entry, const Scenario& scenario) {
   if (const auto misfit = find_misfit(entry, scenario.shape))
     return misfit->reason;
+  const int stages = scenario.shape.ranks * scenario.shape.chunks.value_or(entry.chunks);
+  const auto told = static_cast<int>(scenario.costs.stages.size());
+  if (scenario.costs.stage_by_stage && told != stages)
+    return fmt::format("the costs are for {} stages, and its pipe has {}", told, stages);
   if (entry.automatic == nullptr)
     return std::nullopt;
   return memory_obstacle(entry, scenario.shape.ranks, costs_of(entry, scenario),
                          scenario.automatic.memory);
 }
 
-ScheduledProgram make_program(const CatalogueEntry& entry, const Scenario& scenario) {
+ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scenario) {
   if (entry.automatic == nullptr)
     return {make_program(entry, scenario.shape, scenario.comm)};
   SearchResult result =
@@ -81,9 +95,10 @@ Report Prediction::report() const {
 }
 
 Prediction predict(const CatalogueEntry& entry, const Scenario& scenario, Progress& progress) {
-  check_memory(entry, scenario.shape);
-  progress.now(fmt::format("{}: writing the order", entry.name));
-  auto [program, search] = make_program(entry, scenario);
+  check_size(entry, scenario.shape, scenario.comm);
+  progress.now(fmt::format("{}: {} an order", entry.name,
+                           entry.automatic == nullptr ? "writing" : "searching"));
+  auto [program, search] = schedule_for(entry, scenario);
   CostModel costs(scenario.costs, program.schedule.placement, scenario.cost_options);
   const std::size_t actions = program.schedule.actions.size();
   if (scenario.costs_by_hand && !costs.can_add_up(actions))

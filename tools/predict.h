@@ -34,19 +34,20 @@ struct Scenario {
 Scenario make_scenario(const ShapeOptions& shape, const CostCommandOptions& costs,
                        const LimitOptions& limits);
 
-/// Why the schedule cannot be had: a misfit of the shape, or too low a memory limit; none where it
-/// can.
+/// Why the schedule cannot be had: a misfit of the shape, costs for another number of stages, or
+/// too low a memory limit; none where it can.
 std::optional<std::string> find_obstacle(const CatalogueEntry& entry, const Scenario& scenario);
 
-/// Throws Error for a schedule that cannot fit into memory, before the machine begins to swap.
-void check_memory(const CatalogueEntry& entry, const Shape& shape);
+/// Throws UsageError for more ops than can be numbered, Error for a schedule that cannot fit into
+/// memory, before the machine begins to swap.
+void check_size(const CatalogueEntry& entry, const Shape& shape, Comm comm);
 
 /// A schedule with its communication, made for the scenario's costs where it is automatic.
 struct ScheduledProgram {
   Program program;
   std::optional<SearchFigures> search = {};
 };
-ScheduledProgram make_program(const CatalogueEntry& entry, const Scenario& scenario);
+ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scenario);
 
 /// Throws Error where the schedule's constraints, the costs or the machine's memory do not allow
 /// it.

@@ -41,6 +41,8 @@ std::string run(const SimulateOptions& options, const GlobalOptions& global) {
     figures = prediction.report();
   }
   note_costs(scenario, global);
+  if (entry.automatic == nullptr && options.limits.is_search_given())
+    global.note("--objective and --effort are for automatic schedules");
   return simulate_view(figures, scenario.automatic.memory, format, color);
 }
 

@@ -15,8 +15,9 @@ namespace bubblescope {
 
 /// The peak live activations of the fullest rank.
 struct Peak {
-  std::string_view formula;   ///< For people.
-  std::int64_t (*of)(Shape);  ///< Only called with a shape that fits, v set.
+  std::string_view formula;  ///< For people.
+  /// Of a shape that fits, v set; null where it is the limit asked for.
+  std::int64_t (*of)(Shape);
 };
 
 /// What a schedule is searched with that has no order of its own: sim/schedules/automatic.h.

@@ -1,6 +1,7 @@
 // Schedules in which a rank holds v stages, p apart, and takes the micro-batches through them in
 // groups: Megatron's and PyTorch's interleaved 1F1B, its Zero Bubble form, and looped BFS.
 #include <algorithm>
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -16,9 +17,13 @@ namespace {
 class GroupedOps {
  public:
   GroupedOps(Shape shape, int group_size, Rank rank)
-      : shape_(shape), group_size_(group_size), rank_(rank) {}
+      : shape_(shape), group_size_(std::min(group_size, shape.microbatches)), rank_(rank) {}
 
   int size() const { return *shape_.chunks * shape_.microbatches; }
+  /// `count`, or all where there are not so many.
+  int at_most(std::int64_t count) const {
+    return static_cast<int>(std::min<std::int64_t>(count, size()));
+  }
   Op forward(int index) const { return op(OpKind::Forward, index, false); }
   /// `kind` is B, I or W; the chunks are passed from the last to the first.
   Op backward(OpKind kind, int index) const { return op(kind, index, true); }
@@ -52,9 +57,8 @@ Schedule interleaved(Shape shape, int group_size, bool pairs) {
   OrderWriter order(schedule, most_actions(shape));
   for (Rank rank = 0; rank < shape.ranks; ++rank) {
     const GroupedOps ops(shape, group_size, rank);
-    const int ahead =
-        std::min((*shape.chunks - 1) * group_size + 2 * (shape.ranks - 1 - rank) + (pairs ? 1 : 0),
-                 ops.size());
+    const int ahead = ops.at_most((*shape.chunks - 1) * std::int64_t{group_size} +
+                                  2 * std::int64_t{shape.ranks - 1 - rank} + (pairs ? 1 : 0));
     for (int i = 0; i < ahead; ++i)
       order.append(ops.forward(i));
     for (int i = 0; i < ops.size(); ++i)
@@ -95,7 +99,7 @@ Schedule interleaved_zb_torch(Shape shape) {
   for (Rank rank = 0; rank < shape.ranks; ++rank) {
     const GroupedOps ops(shape, group_size, rank);
     const int ahead =
-        std::min((*shape.chunks - 1) * group_size + shape.ranks - 1 - rank, ops.size());
+        ops.at_most((*shape.chunks - 1) * std::int64_t{group_size} + shape.ranks - 1 - rank);
     for (int i = 0; i < ahead; ++i)
       order.append(ops.forward(i));
     for (int i = 0; i < ops.size() + rank; ++i) {

@@ -5,10 +5,11 @@
 
 namespace bubblescope {
 
-Annealing::Annealing(const Problem& problem)
+Annealing::Annealing(const Problem& problem, std::uint64_t seed)
     : problem_(problem),
       length_(problem.order_length()),
       producer_(problem.tracks.size(), kNoTrack),
+      engine_(seed),
       evaluator_(problem) {
   Ticks sum = 0;
   for (Track track = 0; track < static_cast<Track>(producer_.size()); ++track) {
@@ -33,7 +34,10 @@ Score Annealing::improve(Letters& letters, const Options& options) {
     if (!is_allowed(move, options.frozen))
       continue;
     apply(move);
-    const Ticks threshold = threshold_ * (options.trials - trial) / options.trials;
+    // threshold_ · left / trials, without a product that could overflow.
+    const Ticks left = options.trials - trial;
+    const Ticks threshold =
+        threshold_ / options.trials * left + threshold_ % options.trials * left / options.trials;
     const Ticks most =
         problem_.value(current) + static_cast<Ticks>(draw(static_cast<std::size_t>(threshold) + 1));
     if (!fits(move) || !evaluator_.run(letters_, most)) {

@@ -1,6 +1,7 @@
 // Improves orders by trial: ops on the critical path change their places.
 #pragma once
 
+#include <cstdint>
 #include <random>
 #include <span>
 #include <vector>
@@ -21,7 +22,8 @@ struct Window {
 /// an op: much less does not leave local optima, much more does not settle.
 class Annealing {
  public:
-  explicit Annealing(const Problem& problem);
+  /// The same `seed` gives the same trials.
+  Annealing(const Problem& problem, std::uint64_t seed);
 
   struct Options {
     int trials = 0;
@@ -55,7 +57,7 @@ class Annealing {
   std::size_t length_;
   Ticks threshold_ = 0;
   std::vector<Track> producer_;  // [track] whose outputs it takes
-  std::mt19937_64 engine_{1};    // the same numbers in every search
+  std::mt19937_64 engine_;
   Evaluator evaluator_;
   Letters letters_;
   std::vector<Place> critical_;  // those that wait for the op before them on their rank

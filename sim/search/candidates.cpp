@@ -1,6 +1,7 @@
 #include "sim/search/candidates.h"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -31,6 +32,19 @@ std::vector<Policy> all_policies() {
 
 const Policy kFewPolicies[] = {
     {.gap_quarters = 2, .make_room_first = true, .more_in_flight = kAnyMore}, {.gap_quarters = 2}};
+
+/// How many of `count` things to try with so many runs of the greedy scheduler: as many as can
+/// write their orders within a fixed number of letters, two at least.
+std::size_t affordable(const Problem& problem, std::size_t count, std::size_t runs_each) {
+  constexpr std::size_t kLetters = 30'000'000;
+  const auto letters = problem.order_length() * static_cast<std::size_t>(problem.ranks);
+  return std::min(count, std::max(kLetters / letters / runs_each, std::size_t{2}));
+}
+
+/// The i-th of `few` that are spread evenly over `all`.
+std::size_t spread(std::size_t i, std::size_t few, std::size_t all) {
+  return i * all / few;
+}
 
 /// The best different candidates; of those with equal scores, the last.
 class Shortlist {
@@ -66,7 +80,9 @@ std::vector<std::size_t> promising(const Problem& problem, const std::vector<Let
   Greedy greedy(problem);
   Letters letters;
   std::vector<std::pair<Ticks, std::size_t>> values;
-  for (std::size_t i = 0; i < guides.size(); ++i) {
+  const std::size_t few = affordable(problem, guides.size(), std::size(kFewPolicies));
+  for (std::size_t n = 0; n < few; ++n) {
+    const std::size_t i = guides.size() - 1 - spread(n, few, guides.size());  // the last is in
     greedy.follow(guides[i]);
     Ticks value = std::numeric_limits<Ticks>::max();
     for (const Policy& policy : kFewPolicies)
@@ -86,10 +102,11 @@ std::vector<Candidate> follow(const Problem& problem, const std::vector<Letters>
   Letters letters;
   Shortlist shortlist(problem, most);
   const std::vector<Policy> policies = all_policies();
+  const std::size_t few = affordable(problem, policies.size(), guides.size());
   for (const Letters& guide : guides) {
     greedy.follow(guide);
-    for (const Policy& policy : policies) {
-      const Score score = greedy.run(policy, letters);
+    for (std::size_t n = 0; n < few; ++n) {
+      const Score score = greedy.run(policies[spread(n, few, policies.size())], letters);
       shortlist.offer(score, letters);
     }
   }

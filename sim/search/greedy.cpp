@@ -6,7 +6,7 @@
 namespace bubblescope {
 namespace {
 
-constexpr Ticks kNever = std::numeric_limits<Ticks>::max();
+constexpr Ticks kNever = Soonest::kNever;
 
 constexpr int in_flight_change(OpKind kind) {
   return kind == OpKind::Forward ? +1 : kind == OpKind::BackwardInput ? -1 : 0;
@@ -53,17 +53,14 @@ Score Greedy::run(const Policy& policy, Letters& letters) {
   std::fill(forwards_done_.begin(), forwards_done_.end(), 0);
   std::fill(in_flight_.begin(), in_flight_.end(), 0);
   std::fill(memory_.begin(), memory_.end(), 0);
-  std::fill(wake_.begin(), wake_.end(), 0);
+  wake_.fill(written_.size(), 0);
   std::fill(written_.begin(), written_.end(), 0);
-  for (;;) {
-    const auto soonest = std::min_element(wake_.begin(), wake_.end());
-    if (*soonest == kNever)
-      break;
-    const auto rank = static_cast<Rank>(soonest - wake_.begin());
+  while (wake_.first_time() != kNever) {
+    const Rank rank = wake_.first_rank();
     Ticks later = kNever;
-    const int letter = pick(policy, rank, *soonest, later);
+    const int letter = pick(policy, rank, wake_.first_time(), later);
     if (letter < 0)
-      *soonest = later;
+      wake_.set(rank, later);
     else
       execute(rank, static_cast<Letter>(letter), letters);
   }
@@ -148,11 +145,12 @@ void Greedy::execute(Rank rank, Letter letter, Letters& letters) {
   in_flight_[r] += in_flight_change(kind_of(letter));
   forwards_done_[r] += kind_of(letter) == OpKind::Forward ? 1 : 0;
   const Ticks end = execution_.free_at(rank);
-  wake_[r] = end;
+  wake_.set(rank, end);
   const TrackCosts& costs = problem_.costs(track);
   if (costs.next_rank != rank) {
-    Ticks& wake = wake_[index(costs.next_rank)];
-    wake = std::min(wake, std::max(execution_.free_at(costs.next_rank), end + costs.hop));
+    const Ticks may_go = std::max(execution_.free_at(costs.next_rank), end + costs.hop);
+    if (may_go < wake_.time(costs.next_rank))
+      wake_.set(costs.next_rank, may_go);
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "sim/search/execution.h"
 #include "sim/search/problem.h"
+#include "sim/search/soonest.h"
 
 namespace bubblescope {
 
@@ -63,7 +64,7 @@ class Greedy {
   std::vector<int> in_flight_;        // [rank]
   std::vector<int> forwards_done_;    // [rank]
   std::vector<std::int64_t> memory_;  // [rank]
-  std::vector<Ticks> wake_;           // [rank] when it picks next
+  Soonest wake_;                      // when each rank picks next
   std::vector<std::size_t> written_;  // [rank] letters
   std::vector<Ticks> first_start_;    // [rank]
 };

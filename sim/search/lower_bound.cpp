@@ -127,8 +127,8 @@ class Bounds {
     }
     const Ticks room = this->room(rank, OpKind::BackwardWeight);
     // The room fills one F at a time.
-    const Ticks empty = shortest_forward * room * (room - 1) / 2;
-    const Ticks span = (problem_.microbatches * lives + empty + room - 1) / room;
+    const Ticks filling = shortest_forward * (room - 1) / 2;
+    const Ticks span = (problem_.microbatches * lives + room - 1) / room + filling;
     return span + (by_span() ? 0 : reached(track(rank, 0, OpKind::Forward)));
   }
 

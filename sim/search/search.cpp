@@ -1,7 +1,7 @@
 #include "sim/search/search.h"
 
 #include <algorithm>
-#include <limits>
+#include <cstdint>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -30,14 +30,15 @@ Problem shortened(const Problem& problem) {
   return result;
 }
 
-/// Tries to find good orders for few micro-batches, and makes them longer.
+/// Tries to find good orders for few micro-batches, and makes them longer. Passes differ in what
+/// they try by chance.
 class Search {
  public:
-  Search(const Problem& problem, Ticks bound, int effort)
+  Search(const Problem& problem, Ticks bound, int pass)
       : problem_(problem),
         short_(shortened(problem)),
         bound_(bound),
-        effort_(effort),
+        seed_(static_cast<std::uint64_t>(pass)),
         evaluator_(problem) {}
 
   Candidate run(const std::vector<Letters>& seeds) {
@@ -138,7 +139,7 @@ class Search {
 
   /// Every round goes on with the best of the last, and all rounds have as many trials.
   void anneal(std::vector<Start> starts) {
-    Annealing annealing(short_);
+    Annealing annealing(short_, seed_);
     for (const std::size_t most : {8U, 2U, 1U}) {
       starts.resize(std::min(most, starts.size()));
       for (Start& start : starts) {
@@ -160,7 +161,7 @@ class Search {
     offer(letters);
     if (is_done())
       return;
-    Annealing(problem_).improve(letters, {.trials = trials(problem_, 2), .enough = bound_});
+    Annealing(problem_, seed_).improve(letters, {.trials = trials(problem_, 2), .enough = bound_});
     offer(letters);
   }
 
@@ -168,19 +169,31 @@ class Search {
   int trials(const Problem& problem, int parts) const {
     constexpr std::int64_t kLetters = 100'000'000;  // of all trials together
     constexpr std::int64_t kMost = 150'000;
-    constexpr std::int64_t kEnough = std::numeric_limits<int>::max();
     const auto length = static_cast<std::int64_t>(problem.order_length()) * problem.ranks;
-    return static_cast<int>(
-        std::min(std::min(kLetters / length, kMost) * effort_ / parts, kEnough));
+    return static_cast<int>(std::min(kLetters / length, kMost)) / parts;
   }
 
   const Problem& problem_;
   Problem short_;
   Ticks bound_;
-  int effort_;
+  std::uint64_t seed_;
   Evaluator evaluator_;
   Candidate best_;
 };
+
+/// More passes never give a worse one.
+Candidate best_of_passes(const Problem& problem, Ticks bound, const std::vector<Letters>& seeds,
+                         int passes) {
+  Candidate best;
+  for (int pass = 1; pass <= passes; ++pass) {
+    Candidate found = Search(problem, bound, pass).run(seeds);
+    if (pass == 1 || problem.is_better(found.score, best.score))
+      best = std::move(found);
+    if (problem.value(best.score) <= bound)
+      break;
+  }
+  return best;
+}
 
 std::int64_t least_memory_limit(const Problem& problem) {
   std::int64_t least = 0;
@@ -217,9 +230,9 @@ SearchResult search_schedule(const Placement& placement, int microbatches, const
     if (auto letters = to_letters(problem, seed))
       starts.push_back(std::move(*letters));
   const LowerBound bound = lower_bound(relaxed(problem));
-  Candidate best = Search(problem, bound.value(), options.effort).run(starts);
+  Candidate best = best_of_passes(problem, bound.value(), starts, options.effort);
   if (const auto with_full_backwards = merged(problem)) {
-    Candidate other = Search(*with_full_backwards, bound.value(), options.effort).run(starts);
+    Candidate other = best_of_passes(*with_full_backwards, bound.value(), starts, options.effort);
     if (problem.is_better(other.score, best.score))
       return {.schedule = to_schedule(*with_full_backwards, placement, other.letters),
               .score = other.score,

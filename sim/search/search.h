@@ -17,7 +17,7 @@ struct SearchOptions {
   /// SizeInBytes: only with costs that tell sizes.
   MemoryUnit memory_unit = MemoryUnit::Activations;
   Objective objective = Objective::Step;
-  int effort = 1;  ///< ≥ 1. Times the usual number of trials.
+  int effort = 1;  ///< ≥ 1. So many passes, of which the best counts: more never give a worse one.
 };
 
 struct SearchResult {
