@@ -7,10 +7,11 @@
 namespace bubblescope {
 namespace {
 
+/// Calls `visit` for every bubble, those of one rank in time order.
+template <typename Visitor>
 class BubbleFinder {
  public:
-  BubbleFinder(const DependencyGraph& graph, const Timeline& timeline,
-               const std::function<void(const Bubble&)>& visit)
+  BubbleFinder(const DependencyGraph& graph, const Timeline& timeline, const Visitor& visit)
       : graph_(graph),
         timeline_(timeline),
         visit_(visit),
@@ -52,18 +53,19 @@ class BubbleFinder {
     RankEnd& before = ranks_[static_cast<std::size_t>(rank)];
     const Span gap = {before.time, timeline_.spans[node].start};
     if (gap.length() > Time::zero()) {
-      if (before.node != kNone)
-        explain({rank, gap, BubbleCause::Unknown, node, last_to_arrive(node)});
+      const auto [last, arrival] = last_to_arrive(node);
+      if (before.node == kNone)
+        emit({rank, gap, BubbleCause::WarmUp, node, last});
       else
-        emit({rank, gap, BubbleCause::WarmUp, node, last_to_arrive(node)});
+        explain({rank, gap, BubbleCause::Unknown, node, last}, arrival);
     }
     before.time = timeline_.spans[node].end;
     before.node = node;
   }
 
-  /// The message, or the producer on another rank, that reached `node` last; `node` itself if there
-  /// is none.
-  NodeId last_to_arrive(NodeId node) const {
+  /// The message, or the producer on another rank, that reached `node` last, and when; `node`
+  /// itself if there is none.
+  std::pair<NodeId, Time> last_to_arrive(NodeId node) const {
     NodeId last = node;
     Time arrival = Time::min();
     for (EdgeId edge = first_edge_[node]; edge < first_edge_[node + 1]; ++edge) {
@@ -74,20 +76,20 @@ class BubbleFinder {
         arrival = arrived;
       }
     }
-    return last;
+    return {last, arrival};
   }
 
-  /// Cuts a gap into what its action waited for, one after the other.
-  void explain(Bubble gap) const {
+  /// Cuts a gap into what its action waited for, one after the other; the last of it came at
+  /// `arrival`.
+  void explain(Bubble gap, Time arrival) const {
     const NodeId last = gap.blocking;
     if (last == gap.waiting) {
       emit(gap);
       return;
     }
     if (!graph_.is_message(last)) {
-      const Time made = timeline_.spans[last].end;
-      cut(gap, made, BubbleCause::Dependency, last);
-      cut(gap, made + lag(gap.waiting, last), BubbleCause::Message, last);
+      cut(gap, timeline_.spans[last].end, BubbleCause::Dependency, last);
+      cut(gap, arrival, BubbleCause::Message, last);
     } else {
       const MessageNode& message = graph_.message(last);
       const auto [posted, poster] = last_to_post(message);
@@ -95,16 +97,9 @@ class BubbleFinder {
       cut(gap, posted, BubbleCause::Peer, poster);
       if (message.before != MessageNode::kNone)
         cut(gap, timeline_.spans[last].start, BubbleCause::Queue, message.before);
-      cut(gap, timeline_.spans[last].end, BubbleCause::Message, last);
+      cut(gap, arrival, BubbleCause::Message, last);
     }
     cut(gap, gap.span.end, BubbleCause::Unknown, gap.waiting);
-  }
-
-  Time lag(NodeId node, NodeId producer) const {
-    for (EdgeId edge = first_edge_[node]; edge < first_edge_[node + 1]; ++edge)
-      if (producer_[edge] == producer)
-        return lag_[edge];
-    return Time::zero();
   }
 
   /// When both ends of a message are posted, and the action that posts the later one.
@@ -131,7 +126,7 @@ class BubbleFinder {
 
   const DependencyGraph& graph_;
   const Timeline& timeline_;
-  const std::function<void(const Bubble&)>& visit_;
+  const Visitor& visit_;
   std::span<const EdgeId> first_edge_;
   std::span<const NodeId> producer_;
   std::span<const Time> lag_;
@@ -141,18 +136,22 @@ class BubbleFinder {
 
 }  // namespace
 
-void for_each_bubble(const DependencyGraph& graph, const Timeline& timeline,
-                     const std::function<void(const Bubble&)>& visit) {
-  BubbleFinder(graph, timeline, visit).find();
-}
-
 std::vector<Bubble> find_bubbles(const DependencyGraph& graph, const Timeline& timeline) {
   std::vector<Bubble> bubbles;
-  for_each_bubble(graph, timeline, [&](const Bubble& bubble) { bubbles.push_back(bubble); });
+  BubbleFinder(graph, timeline, [&](const Bubble& bubble) { bubbles.push_back(bubble); }).find();
   std::stable_sort(bubbles.begin(), bubbles.end(), [](const Bubble& a, const Bubble& b) {
     return std::pair(a.rank, a.span.start) < std::pair(b.rank, b.span.start);
   });
   return bubbles;
+}
+
+std::vector<IdleByCause> idle_by_cause(const DependencyGraph& graph, const Timeline& timeline) {
+  std::vector<IdleByCause> idle(static_cast<std::size_t>(graph.schedule().placement.ranks));
+  BubbleFinder(graph, timeline, [&](const Bubble& bubble) {
+    idle[static_cast<std::size_t>(bubble.rank)][static_cast<std::size_t>(bubble.cause)] +=
+        bubble.span.length();
+  }).find();
+  return idle;
 }
 
 }  // namespace bubblescope

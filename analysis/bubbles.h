@@ -1,9 +1,9 @@
 // Where a rank idles, and what it waits for.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <vector>
 
 #include "sim/dependency_graph.h"
@@ -30,12 +30,12 @@ struct Bubble {
   NodeId blocking = 0;  ///< The action or message waited for; `waiting` itself where there is none.
 };
 
-/// Calls `visit` for every idle interval of every rank, cut where its cause changes; those of one
-/// rank in time order. Their lengths add up to the idle time.
-void for_each_bubble(const DependencyGraph& graph, const Timeline& timeline,
-                     const std::function<void(const Bubble&)>& visit);
-
-/// The same, by rank, then time.
+/// Every idle interval of every rank, cut where its cause changes, by rank, then time. Their
+/// lengths add up to the idle time.
 std::vector<Bubble> find_bubbles(const DependencyGraph& graph, const Timeline& timeline);
+
+/// [rank][BubbleCause] how long those of a cause are together.
+using IdleByCause = std::array<Time, kBubbleCauses>;
+std::vector<IdleByCause> idle_by_cause(const DependencyGraph& graph, const Timeline& timeline);
 
 }  // namespace bubblescope

@@ -39,13 +39,12 @@ void add_times(const DependencyGraph& graph, const Timeline& timeline, Report& o
 
 /// What the ranks wait for, and messages that nothing hides.
 void add_waiting(const DependencyGraph& graph, const Timeline& timeline, Report& out) {
-  for_each_bubble(graph, timeline, [&](const Bubble& bubble) {
-    out.per_rank[static_cast<std::size_t>(bubble.rank)]
-        .idle_by_cause[static_cast<std::size_t>(bubble.cause)] += bubble.span.length();
-  });
+  const std::vector<IdleByCause> idle = idle_by_cause(graph, timeline);
   const std::vector<Time> exposed = exposed_messages(graph, timeline);
-  for (RankReport& rank : out.per_rank)
-    rank.exposed_comm += exposed[static_cast<std::size_t>(rank.rank)];
+  for (std::size_t rank = 0; rank < out.per_rank.size(); ++rank) {
+    out.per_rank[rank].idle_by_cause = idle[rank];
+    out.per_rank[rank].exposed_comm += exposed[rank];
+  }
 }
 
 /// Live activations, and communication that nothing hides, along the order of one rank.

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,7 +20,7 @@ struct RankReport {
   Time idle{};          ///< Step time − busy.
   Time span{};          ///< Its last end − its first start.
   Time exposed_comm{};  ///< Time in which it communicates and does not compute.
-  std::array<Time, kBubbleCauses> idle_by_cause = {};  ///< [BubbleCause]
+  IdleByCause idle_by_cause = {};
   int peak_live_activations = 0;  ///< Along its order: +1 at F, −1 after W or B; a pair's F first.
   std::optional<Bytes> peak_memory;  ///< Weights + live activations; none where sizes are unknown.
 };
