@@ -156,9 +156,7 @@ std::string search_words(const Report& report, TimeUnit unit) {
 std::string title(const Comparison& comparison) {
   if (comparison.results.empty())
     return "no schedule fits this shape";
-  const Report& any = comparison.results.front();
-  return fmt::format("{} ranks, {} micro-batches, {} communication", any.ranks, any.microbatches,
-                     to_string(any.comm));
+  return setting(comparison.results.front());
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include <fmt/format.h>
+
 #include "analysis/exposed_messages.h"
 
 namespace bubblescope {
@@ -102,6 +104,12 @@ void summarize(Report& out) {
 }
 
 }  // namespace
+
+std::string setting(const Report& report) {
+  return fmt::format("{} rank{}, {} micro-batch{}, {} communication", report.ranks,
+                     report.ranks == 1 ? "" : "s", report.microbatches,
+                     report.microbatches == 1 ? "" : "es", to_string(report.comm));
+}
 
 double SearchFigures::above_bound() const {
   return ratio(reached - bound(), bound());

@@ -61,6 +61,9 @@ struct Report {
   std::optional<SearchFigures> search = {};  ///< Of an automatic schedule.
 };
 
+/// "4 ranks, 8 micro-batches, ideal communication"
+std::string setting(const Report& report);
+
 /// Fractions whose denominator is 0 are 0.
 Report report(const DependencyGraph& graph, const Timeline& timeline);
 

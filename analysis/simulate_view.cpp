@@ -97,9 +97,7 @@ Table waiting_table(const Report& report) {
 
 std::string simulate_view(const Report& report, const MemoryLimit& limit, Format format,
                           Color color) {
-  const std::string title =
-      fmt::format("{}: {} ranks, {} micro-batches, {} communication", report.schedule, report.ranks,
-                  report.microbatches, to_string(report.comm));
+  const std::string title = report.schedule + ": " + setting(report);
   switch (format) {
     case Format::Json: {
       auto json = report_json(report);

@@ -526,6 +526,7 @@ TEST_CASE("CSV has a header of the JSON keys and one row a rank or schedule") {
 TEST_CASE("tables have a line a rank or schedule, and Markdown has rules") {
   const std::string table = output(kGood);
   CHECK(has(table, "1f1b: 4 ranks, 8 micro-batches"));
+  CHECK(has(output("simulate 1f1b -p 1 -m 1" + kCosts), "1f1b: 1 rank, 1 micro-batch, ideal"));
   CHECK(has(table, "27.27 %"));
   for (const std::string& line : {kGood, kCompare + kCosts, std::string("schedules")})
     CHECK(has(output(line + " --format md"), "| ---"));
