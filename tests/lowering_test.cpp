@@ -3,6 +3,8 @@
 #include "sim/lowering.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <fstream>
 #include <map>
 #include <utility>
 #include <vector>
@@ -17,6 +19,7 @@
 #include "sim/program_check.h"
 #include "sim/schedules/catalogue.h"
 #include "sim/simulate.h"
+#include "tests/support/digest.h"
 #include "tests/support/generated.h"
 #include "tests/support/random_schedule.h"
 #include "tests/support/reference.h"
@@ -185,6 +188,21 @@ TEST_CASE("DualPipe on two ranks posts these batches") {
                           R"(["recv", 1, "act", 2, 2]]}, {"action": "3F2"}, {"action": "0F1"}, )"
                           R"({"action": "3B2"}, )") != std::string::npos,
                 json);
+}
+
+TEST_CASE("Every program of the catalogue is the same bytes on every machine") {
+  std::string digests = "schedule,p,m,comm,digest\n";
+  for (const CatalogueEntry& entry : generated_schedules())
+    for (const int ranks : {4, 8})
+      for (const Comm comm : kSpelledOut) {
+        const Program program = make_program(entry, {ranks, 2 * ranks}, comm);
+        digests += fmt::format("{},{},{},{},{}\n", entry.name, ranks, 2 * ranks, to_string(comm),
+                               digest(to_program_json(program)));
+      }
+  const auto golden = source_file("tests/golden/program_digests.csv");
+  if (std::getenv("BUBBLESCOPE_UPDATE_GOLDEN") != nullptr)
+    std::ofstream(golden) << digests;
+  CHECK(contents(golden) == digests);
 }
 
 TEST_CASE("No schedule of the catalogue deadlocks or crosses messages in any lowering") {

@@ -15,22 +15,13 @@
 #include "sim/schedules/catalogue.h"
 #include "sim/simulate.h"
 #include "sim/validate.h"
+#include "tests/support/digest.h"
 #include "tests/support/generated.h"
 #include "tests/support/random_schedule.h"
 #include "tests/support/reference.h"
 
 namespace bubblescope {
 namespace {
-
-/// FNV-1a, 64 bits, as sixteen hexadecimal digits.
-std::string digest(const std::string& text) {
-  std::uint64_t hash = 0xcbf29ce484222325U;
-  for (const char c : text) {
-    hash ^= static_cast<unsigned char>(c);
-    hash *= 0x100000001b3U;
-  }
-  return fmt::format("{:016x}", hash);
-}
 
 std::string csv(const std::string& name, Shape shape) {
   const CatalogueEntry* entry = find_schedule(name);

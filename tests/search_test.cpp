@@ -25,6 +25,7 @@
 #include "sim/simulate.h"
 #include "sim/validate.h"
 #include "tests/support/costs.h"
+#include "tests/support/digest.h"
 #include "tests/support/random_schedule.h"
 #include "tests/support/reference.h"
 #include "tests/support/sanitized.h"
@@ -289,13 +290,10 @@ TEST_CASE("Searched orders are the same bytes on every machine") {
               options.memory.bytes = 100 * limit;
             else
               options.memory.live_activations = limit;
-            std::uint64_t digest = 0xcbf29ce484222325U;  // FNV-1a
-            for (const char c :
-                 to_torch_csv(make_automatic(entry, {5, 12}, model, options).schedule))
-              digest = (digest ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-            digests += fmt::format("{},{},5,12,{},{},{:016x}\n", name, schedule,
-                                   bytes ? 100 * limit : limit,
-                                   objective == Objective::Step ? "step" : "span", digest);
+            const Schedule found = make_automatic(entry, {5, 12}, model, options).schedule;
+            digests += fmt::format(
+                "{},{},5,12,{},{},{}\n", name, schedule, bytes ? 100 * limit : limit,
+                objective == Objective::Step ? "step" : "span", digest(to_torch_csv(found)));
           }
   const auto golden = source_file("tests/golden/searched_digests.csv");
   if (std::getenv("BUBBLESCOPE_UPDATE_GOLDEN") != nullptr)
