@@ -83,7 +83,7 @@ void add_memory(const DependencyGraph& graph, Report& out) {
     rank.peak_memory = peak_activation_bytes(graph, rank.rank);
   const Placement& placement = graph.schedule().placement;
   for (Stage stage = 0; stage < placement.stages(); ++stage) {
-    const Rank host = placement.rank_of_stage[static_cast<std::size_t>(stage)];
+    const Rank host = placement.rank(stage);
     *out.per_rank[static_cast<std::size_t>(host)].peak_memory += graph.costs().weight_bytes(stage);
   }
 }

@@ -60,9 +60,7 @@ class OrderChecker {
   }
 
  private:
-  Rank rank_of(Stage stage) const {
-    return schedule_.placement.rank_of_stage[static_cast<std::size_t>(stage)];
-  }
+  Rank rank_of(Stage stage) const { return schedule_.placement.rank(stage); }
   MicroBatch first_microbatch(Stage stage) const {
     return stage / schedule_.placement.depth * schedule_.microbatches_per_pipe();
   }

@@ -47,13 +47,19 @@ Schedule flow(Shape shape, Placement placement, int unit) {
   return schedule;
 }
 
-/// m as a multiple of p, the next one up.
-std::optional<Misfit> needs_multiple(Shape shape, const char* reason) {
-  const std::int64_t p = shape.ranks;
-  const std::int64_t microbatches = (shape.microbatches + p - 1) / p * p;
-  if (microbatches == shape.microbatches)
+struct Reasons {
+  const char* odd;
+  const char* multiple;
+};
+
+/// Of a schedule for which `asked` has to be made `even`, and m a multiple of p.
+std::optional<Misfit> even_misfit(Shape asked, Shape even, Reasons reasons) {
+  const bool is_odd = even.ranks != asked.ranks || even.chunks != asked.chunks;
+  const std::int64_t p = even.ranks;
+  const std::int64_t microbatches = (even.microbatches + p - 1) / p * p;
+  if (!is_odd && microbatches == even.microbatches)
     return std::nullopt;
-  return other_microbatches(shape, microbatches, reason);
+  return other_microbatches(even, microbatches, is_odd ? reasons.odd : reasons.multiple);
 }
 
 }  // namespace
@@ -67,29 +73,21 @@ Schedule hanayo(Shape shape) {
 }
 
 std::optional<Misfit> chimera_misfit(Shape shape) {
-  const Shape asked = shape;
-  shape.ranks += shape.ranks % 2;
-  auto misfit =
-      needs_multiple(shape,
-                     "each pipe takes p/2 micro-batches at a time, so m must be a multiple "
-                     "of p");
-  if (shape.ranks == asked.ranks)
-    return misfit;
-  return Misfit{"two pipes meet in the middle, so p must be even",
-                misfit ? misfit->nearest : shape};
+  Shape even = shape;
+  even.ranks += even.ranks % 2;
+  return even_misfit(shape, even,
+                     {.odd = "two pipes meet in the middle, so p must be even",
+                      .multiple = "each pipe takes p/2 micro-batches at a time, so m must be a "
+                                  "multiple of p"});
 }
 
 std::optional<Misfit> hanayo_misfit(Shape shape) {
-  const Shape asked = shape;
-  shape.chunks = *shape.chunks + *shape.chunks % 2;
-  auto misfit =
-      needs_multiple(shape,
-                     "the waves take p micro-batches at a time, so m must be a multiple of "
-                     "p");
-  if (shape.chunks == asked.chunks)
-    return misfit;
-  return Misfit{"a wave goes down and up again, so v must be even",
-                misfit ? misfit->nearest : shape};
+  Shape even = shape;
+  even.chunks = *even.chunks + *even.chunks % 2;
+  return even_misfit(shape, even,
+                     {.odd = "a wave goes down and up again, so v must be even",
+                      .multiple = "the waves take p micro-batches at a time, so m must be a "
+                                  "multiple of p"});
 }
 
 }  // namespace bubblescope

@@ -42,7 +42,7 @@ std::optional<Letters> to_letters(const Problem& problem, const Schedule& schedu
     return std::nullopt;
   for (Rank rank = 0; rank < problem.ranks; ++rank)
     for (int chunk = 0; chunk < problem.chunks; ++chunk)
-      if (placement.rank_of_stage[static_cast<std::size_t>(problem.stage(rank, chunk))] != rank)
+      if (placement.rank(problem.stage(rank, chunk)) != rank)
         return std::nullopt;
   Letters letters;
   for (Rank rank = 0; rank < problem.ranks; ++rank) {

@@ -31,14 +31,11 @@ std::int64_t memory_change(const CostModel& costs, const Op& op, MemoryUnit unit
 
 Problem make_problem(const Placement& placement, const CostModel& costs, MemoryUnit unit) {
   Problem problem{.ranks = placement.ranks, .chunks = placement.chunks()};
-  const auto rank_of = [&](Stage stage) {
-    return placement.rank_of_stage[static_cast<std::size_t>(stage)];
-  };
   problem.stage_of_chunk.resize(static_cast<std::size_t>(placement.depth));
   std::vector<Track> track_of_stage;  // of its F
   std::vector<int> chunks_seen(static_cast<std::size_t>(placement.ranks));
   for (Stage stage = 0; stage < placement.depth; ++stage) {
-    const Rank rank = rank_of(stage);
+    const Rank rank = placement.rank(stage);
     const int chunk = chunks_seen[static_cast<std::size_t>(rank)]++;
     const int place = rank * problem.chunks + chunk;
     problem.stage_of_chunk[static_cast<std::size_t>(place)] = stage;
@@ -54,12 +51,12 @@ Problem make_problem(const Placement& placement, const CostModel& costs, MemoryU
     TrackCosts& track = problem.tracks[static_cast<std::size_t>(track_of(op.stage(), op.kind()))];
     track = {.duration = costs.duration(op).count(),
              .memory = memory_change(costs, op, unit),
-             .next_rank = rank_of(op.stage())};
+             .next_rank = placement.rank(op.stage())};
     if (next_stage < 0)
       return;
     track.next = track_of(next_stage, next_kind);
-    track.next_rank = rank_of(next_stage);
-    if (track.next_rank != rank_of(op.stage()))
+    track.next_rank = placement.rank(next_stage);
+    if (track.next_rank != placement.rank(op.stage()))
       track.hop = costs.message_time(op).count();
   };
   for (Stage stage = 0; stage < placement.depth; ++stage) {
