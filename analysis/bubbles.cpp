@@ -95,8 +95,8 @@ class BubbleFinder {
       const auto [posted, poster] = last_to_post(message);
       cut(gap, timeline_.spans[message.producer].end, BubbleCause::Dependency, message.producer);
       cut(gap, posted, BubbleCause::Peer, poster);
-      if (message.before != MessageNode::kNone)
-        cut(gap, timeline_.spans[last].start, BubbleCause::Queue, message.before);
+      if (const NodeId before = last_in_queue(message); before != kNone)
+        cut(gap, timeline_.spans[last].start, BubbleCause::Queue, before);
       cut(gap, arrival, BubbleCause::Message, last);
     }
     cut(gap, gap.span.end, BubbleCause::Unknown, gap.waiting);
@@ -110,6 +110,16 @@ class BubbleFinder {
     const Span& receiver = timeline_.spans[message.receiver];
     const bool at_start = graph_.program().comm == Comm::Stream;
     return std::max(sent, std::pair(at_start ? receiver.start : receiver.end, message.receiver));
+  }
+
+  /// The one that was through last of those that a message queues behind; kNone if there is none.
+  NodeId last_in_queue(const MessageNode& message) const {
+    NodeId last = kNone;
+    for (const NodeId before : {message.before_at_sender, message.before_at_receiver})
+      if (before != MessageNode::kNone &&
+          (last == kNone || timeline_.spans[last].end < timeline_.spans[before].end))
+        last = before;
+    return last;
   }
 
   /// Cuts what lies before `end` off the gap.

@@ -15,7 +15,7 @@ enum class BubbleCause : std::uint8_t {
   WarmUp,      ///< Before the rank's first action.
   Dependency,  ///< An action of another rank had not ended.
   Peer,        ///< It had, but one of the two ranks had not come to send or receive its message.
-  Queue,       ///< Both had, but another message was still on the way between them.
+  Queue,       ///< Both had, but another message had the channel of one of them.
   Message,     ///< The message was on the way.
   Drain,       ///< After the rank's last action, until the step ends.
   Unknown,     ///< It waited for no other rank: only a measured timeline has such gaps.

@@ -77,7 +77,7 @@ Table waiting_table(const Report& report) {
                                {BubbleCause::Dependency, "input not\nmade yet"}};
   if (report.comm != Comm::Ideal)
     causes.push_back({BubbleCause::Peer, "peer not\nthere yet"});
-  if (report.comm == Comm::Stream)
+  if (report.comm == Comm::Stream || report.comm == Comm::Torch)
     causes.push_back({BubbleCause::Queue, "message\nqueued"});
   causes.push_back({BubbleCause::Message, "message\nin flight"});
   causes.push_back({BubbleCause::Drain, "drain"});

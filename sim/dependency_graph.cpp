@@ -1,14 +1,12 @@
 #include "sim/dependency_graph.h"
 
 #include <limits>
-#include <map>
-#include <string>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "sim/boost_graph.h"
-#include "sim/circular_wait.h"
+#include "sim/deadlock.h"
 #include "sim/error.h"
 #include "sim/outputs.h"
 
@@ -23,7 +21,8 @@ constexpr std::size_t kNothing = std::numeric_limits<std::size_t>::max();
 class Numbering {
  public:
   explicit Numbering(DependencyGraph::Parts& parts)
-      : schedule_(parts.program.schedule),
+      : program_(parts.program),
+        schedule_(parts.program.schedule),
         transfers_(parts.program.transfers),
         comm_(parts.program.comm),
         costs_(parts.costs),
@@ -36,6 +35,7 @@ class Numbering {
         ports_.push_back(ports(Op(static_cast<OpKind>(kind), stage, 0)));
     if (comm_ != Comm::Ideal)
       ends_.resize(number_.size());
+    follow_channels();
     reserve();
   }
 
@@ -50,8 +50,7 @@ class Numbering {
       run_rank(rank);
     }
     if (nodes_ < out_.rank.size())
-      throw Error(comm_ == Comm::Ideal ? describe_circular_wait(schedule_, progress())
-                                       : describe_stuck_ranks());
+      throw Error(fmt::format("schedule {}: {}", schedule_.name, describe_deadlock(program_)));
     out_.first_edge[nodes_] = edges_;
     out_.producer.resize(edges_);
     out_.lag.resize(edges_);
@@ -68,23 +67,22 @@ class Numbering {
     Rank reader = 0;                // the rank that needs the output
     bool input_is_local = false;    // made on the same rank
     bool output_is_local = false;   // needed on the same rank
-    std::uint32_t link = 0;         // the ordered pair of ranks that the output travels on
   };
 
   struct RankState {
     std::size_t next = 0;               // index of its next action
     std::size_t blocked_on = kNothing;  // the output that this action, or its batch, lacks
     std::uint32_t last_node = kNotYet;  // the action before
-    bool has_posted = false;            // the transfers of the slot before the next action
+    std::size_t next_transfer = 0;      // in or behind the slot before the next action
   };
 
   /// How far the two ends of a message have come.
   struct Ends {
     std::uint32_t producer = kNotYet;
-    std::uint32_t sender = kNotYet;
+    std::uint32_t sender = kNotYet;  // who posted the send
     std::uint32_t receiver = kNotYet;
-    bool is_sent = false;
-    bool is_received = false;
+    std::uint32_t send = kNoTransfer;  // once it is posted
+    std::uint32_t receive = kNoTransfer;
   };
 
   /// Room for all nodes, and for as many edges as there can be.
@@ -94,9 +92,12 @@ class Numbering {
     std::size_t edges = 2 * actions;  // the action before and its op's input
     for (const Action& action : schedule_.actions)
       edges += action.is_pair() ? 1U : 0U;
-    // A message waits for its sender, the one before it and what its receiver waits for; in a batch
-    // two ranks wait for it.
-    edges += (comm_ == Comm::Stream ? 5 : 4) * messages;
+    // A message waits for its sender, the two before it and what its receiver waits for, in a
+    // stream up to three; in a batch two ranks wait for it, and what is in the batches after it.
+    edges += (comm_ == Comm::Stream ? 6 : 4) * messages;
+    for (std::size_t i = 0; comm_ == Comm::Batched && i < before_.size(); ++i)
+      if (before_[i] != kNoTransfer)
+        edges += transfers_.end_of_batch(before_[i]) - before_[i];
     if (edges > std::numeric_limits<EdgeId>::max())
       throw Error(fmt::format("schedule {}: a graph of {} edges cannot be numbered", schedule_.name,
                               edges));
@@ -107,6 +108,16 @@ class Numbering {
     out_.rank.resize(actions + messages);
     out_.action.resize(actions + messages);
     out_.messages.reserve(messages);
+  }
+
+  void follow_channels() {
+    if (comm_ == Comm::Ideal)
+      return;
+    before_ = before_on_channel(program_);
+    after_.assign(before_.size(), kNoTransfer);
+    for (std::uint32_t i = 0; comm_ != Comm::Batched && i < before_.size(); ++i)
+      if (before_[i] != kNoTransfer)
+        after_[before_[i]] = i;
   }
 
   Ports ports(Op op) {
@@ -128,17 +139,8 @@ class Numbering {
       ports.output = number_[op];
       ports.reader = placement.rank(*to);
       ports.output_is_local = ports.reader == rank;
-      ports.link = link_between({rank, ports.reader});
     }
     return ports;
-  }
-
-  std::uint32_t link_between(std::pair<Rank, Rank> ranks) {
-    const auto link = static_cast<std::uint32_t>(link_.size());
-    const auto [place, is_new] = link_.emplace(ranks, link);
-    if (is_new)
-      last_on_link_.push_back(MessageNode::kNone);
-    return place->second;
   }
 
   void run_rank(Rank rank) {
@@ -164,7 +166,7 @@ class Numbering {
         give_output(action.overlapped());
       if (comm_ == Comm::Stream)
         post_receives(rank, state);
-      state.has_posted = false;
+      state.next_transfer = 0;
     }
     if (comm_ != Comm::Ideal)
       enter_slot(rank, state);
@@ -225,31 +227,41 @@ class Numbering {
     }
   }
 
-  /// Posts what the slot before the next action has; false if the rank has to wait for its batch.
+  /// Posts what the slot before the next action has; false if the rank has to wait for a batch.
   /// In a stream, receives wait until the action starts, but for those of a rank's first slot.
   bool enter_slot(Rank rank, RankState& state) {
-    const auto slot = transfers_.slot(slot_before(rank, state.next));
-    if (!std::exchange(state.has_posted, true))
-      for (const Transfer& transfer : slot)
-        if (comm_ == Comm::Batched || transfer.is_send || state.last_node == kNotYet)
-          post(transfer, state.last_node);
-    if (comm_ == Comm::Batched)
-      for (const Transfer& transfer : slot)
-        if (const std::size_t output = number_[transfer.output];
-            node_of_output_[output] == kNotYet) {
-          state.blocked_on = output;
+    const std::size_t slot = slot_before(rank, state.next);
+    const std::size_t end = transfers_.first_of(slot + 1);
+    const std::size_t first = transfers_.first_of(slot);
+    std::size_t& next = state.next_transfer;
+    next = std::max(next, first);
+    if (comm_ != Comm::Batched) {
+      for (; next < end; ++next)
+        if (comm_ == Comm::Torch || transfers_[next].is_send || state.last_node == kNotYet)
+          post(next, state.last_node);
+      return true;
+    }
+    for (;;) {
+      for (std::size_t i = first; i < next; ++i)
+        if (!is_through(i)) {
+          state.blocked_on = number_[transfers_[i].output];
           return false;
         }
-    return true;
+      if (next == end)
+        return true;
+      for (const std::size_t batch_end = transfers_.end_of_batch(next); next < batch_end; ++next)
+        post(next, state.last_node);
+    }
   }
 
   /// In a stream a receive is posted when an action starts: it waits for what that one waited for.
   void post_receives(Rank rank, const RankState& state) {
     if (state.next == schedule_.first_action[static_cast<std::size_t>(rank)])
       return;
-    for (const Transfer& transfer : transfers_.slot(slot_before(rank, state.next)))
-      if (!transfer.is_send)
-        post(transfer, state.last_node);
+    const std::size_t slot = slot_before(rank, state.next);
+    for (std::size_t i = transfers_.first_of(slot); i < transfers_.first_of(slot + 1); ++i)
+      if (!transfers_[i].is_send)
+        post(i, state.last_node);
   }
 
   void wait_for_batch(Rank rank, const RankState& state) {
@@ -257,30 +269,62 @@ class Numbering {
       add_edge(node_of_output_[number_[transfer.output]] - 1, Time::zero());
   }
 
-  void post(const Transfer& transfer, std::uint32_t node) {
-    Ends& ends = ends_[number_[transfer.output]];
-    (transfer.is_send ? ends.is_sent : ends.is_received) = true;
-    (transfer.is_send ? ends.sender : ends.receiver) = node;
-    if (ends.is_sent && ends.is_received)
-      add_message(transfer.output, ends);
+  void post(std::size_t transfer, std::uint32_t node) {
+    const bool is_send = transfers_[transfer].is_send;
+    Ends& ends = ends_[number_[transfers_[transfer].output]];
+    (is_send ? ends.send : ends.receive) = static_cast<std::uint32_t>(transfer);
+    (is_send ? ends.sender : ends.receiver) = node;
+    due_.push_back(static_cast<std::uint32_t>(transfer));
+    while (!due_.empty()) {
+      const std::uint32_t next = due_.back();
+      due_.pop_back();
+      start_if_possible(transfers_[next].output);
+    }
   }
 
-  /// Both ends are posted: the message becomes a node, and its output is there.
+  /// Whether the message of a transfer is there; also where there is no such transfer.
+  bool is_through(std::size_t transfer) const {
+    return transfer == kNoTransfer ||
+           node_of_output_[number_[transfers_[transfer].output]] != kNotYet;
+  }
+
+  /// A message becomes a node once both ends are posted and it is their turn on their channels.
+  void start_if_possible(const Op& output) {
+    const Ends& ends = ends_[number_[output]];
+    if (ends.send == kNoTransfer || ends.receive == kNoTransfer ||
+        !is_through(before_[ends.send]) || !is_through(before_[ends.receive]))
+      return;
+    add_message(output, ends);
+    for (const std::uint32_t end : {ends.send, ends.receive})
+      if (after_[end] != kNoTransfer)
+        due_.push_back(after_[end]);
+  }
+
+  /// Adds edges to what comes before `transfer` on its channel; that message, where it is one.
+  NodeId wait_for_turn(std::uint32_t transfer) {
+    const std::uint32_t before = before_[transfer];
+    if (before == kNoTransfer)
+      return MessageNode::kNone;
+    for (std::size_t i = before; i < transfers_.end_of_batch(before); ++i)
+      add_edge(node_of_output_[number_[transfers_[i].output]] - 1, Time::zero());
+    return comm_ == Comm::Batched ? MessageNode::kNone : out_.producer[edges_ - 1];
+  }
+
   void add_message(const Op& output, const Ends& ends) {
-    const Ports& ports = ports_[output.stage_and_kind()];
-    const MessageNode message = {
-        .output = output,
-        .from = schedule_.placement.rank(output.stage()),
-        .to = ports.reader,
-        .producer = ends.producer - 1,
-        .sender = ends.sender - 1,
-        .receiver = ends.receiver - 1,
-        .before = comm_ == Comm::Stream ? last_on_link_[ports.link] : MessageNode::kNone};
+    MessageNode message = {.output = output,
+                           .from = schedule_.placement.rank(output.stage()),
+                           .to = ports_[output.stage_and_kind()].reader,
+                           .producer = ends.producer - 1,
+                           .sender = ends.sender - 1,
+                           .receiver = ends.receiver - 1};
     const EdgeId first_edge = edges_;
     add_edge(message.sender, Time::zero());
-    if (message.before != MessageNode::kNone)
-      add_edge(message.before, Time::zero());
-    if (comm_ == Comm::Batched && message.receiver != MessageNode::kNone)
+    message.before_at_sender = wait_for_turn(ends.send);
+    message.before_at_receiver = wait_for_turn(ends.receive);
+    if (message.before_at_sender == message.before_at_receiver &&
+        message.before_at_sender != MessageNode::kNone)
+      --edges_;  // once is enough
+    if (comm_ != Comm::Stream && message.receiver != MessageNode::kNone)
       add_edge(message.receiver, Time::zero());
     if (comm_ == Comm::Stream && message.receiver != MessageNode::kNone) {
       for (EdgeId edge = out_.first_edge[message.receiver];
@@ -290,7 +334,6 @@ class Numbering {
     const NodeId node = add_node(first_edge, costs_.message_time(output), message.to,
                                  schedule_.actions.size() + out_.messages.size());
     out_.messages.push_back(message);
-    last_on_link_[ports.link] = node;
     const std::size_t number = number_[output];
     node_of_output_[number] = node + 1;
     wake(message.to, number);
@@ -303,31 +346,7 @@ class Numbering {
     return node + 1 < nodes_ ? out_.first_edge[node + 1] : edges;
   }
 
-  /// Who waits for what, where ranks wait for one another's messages.
-  std::string describe_stuck_ranks() const {
-    std::string text = fmt::format(
-        "schedule {}, {} messages: ranks wait for one another:", schedule_.name, to_string(comm_));
-    for (std::size_t rank = 0; rank < ranks_.size(); ++rank) {
-      const std::size_t output = ranks_[rank].blocked_on;
-      if (output == kNothing)
-        continue;
-      const bool at_end = ranks_[rank].next == schedule_.first_action[rank + 1];
-      text += fmt::format(
-          "\n  rank {}, {}, waits for the output of {}", rank,
-          at_end ? "at its end" : "before " + to_string(schedule_.actions[ranks_[rank].next]),
-          to_string(number_.output(output)));
-    }
-    return text;
-  }
-
-  /// How far each rank has come.
-  std::vector<std::size_t> progress() const {
-    std::vector<std::size_t> next;
-    for (const RankState& state : ranks_)
-      next.push_back(state.next);
-    return next;
-  }
-
+  const Program& program_;
   const Schedule& schedule_;
   const Transfers& transfers_;
   Comm comm_;
@@ -339,8 +358,9 @@ class Numbering {
   std::vector<Rank> ready_ = {};               // a stack of ranks that can go on
   std::vector<std::uint32_t> node_of_output_;  // [output] that is where its reader runs
   std::vector<Ends> ends_ = {};                // [output] of messages
-  std::map<std::pair<Rank, Rank>, std::uint32_t> link_ = {};
-  std::vector<NodeId> last_on_link_ = {};  // [link]
+  std::vector<std::uint32_t> before_ = {};     // [transfer] as `before_on_channel` tells
+  std::vector<std::uint32_t> after_ = {};      // [transfer] the one that has it before, if any
+  std::vector<std::uint32_t> due_ = {};  // a stack of transfers whose messages may be possible
   NodeId nodes_ = 0;
   EdgeId edges_ = 0;
 };

@@ -23,8 +23,8 @@ struct BoostGraph;  // the Boost.Graph CSR graph: sim/boost_graph.h, where its a
 using NodeId = std::uint32_t;
 using EdgeId = std::uint32_t;
 
-/// A message that is a node. It starts when both ends are posted and, in a stream, the message
-/// before it on its pair of ranks has arrived.
+/// A message that is a node. It starts when both ends are posted and what comes before each end on
+/// its channel is through.
 struct MessageNode {
   static constexpr NodeId kNone = ~NodeId{0};
 
@@ -33,10 +33,13 @@ struct MessageNode {
   Rank to;
   NodeId producer;  ///< The action that makes the output.
   NodeId sender;    ///< The action whose end posts the send: the producer, or one after it.
-  /// The action that posts the receive, in a stream by its start, in a batch by its end; kNone
-  /// where the rank posts it first of all.
+  /// The action that posts the receive, in a stream by its start, else by its end; kNone where the
+  /// rank posts it first of all.
   NodeId receiver;
-  NodeId before;  ///< The message that it queues behind, or kNone.
+  /// The messages that it queues behind on the sender's channel and the receiver's, or kNone;
+  /// batches do not queue.
+  NodeId before_at_sender = kNone;
+  NodeId before_at_receiver = kNone;
 };
 
 /// Compressed sparse rows: node n depends on the producers of the edges first_edge[n] up to
@@ -101,8 +104,7 @@ class DependencyGraph {
 };
 
 /// Throws Error where ranks wait for one another in a circle (the message shows a shortest one by
-/// rank, action and micro-batch; of messages that are spelled out, who waits for which), or where
-/// the costs are so large that times could overflow.
+/// rank, action and message), or where the costs are so large that times could overflow.
 DependencyGraph build_graph(Program program, CostModel costs);
 
 }  // namespace bubblescope

@@ -29,15 +29,14 @@ std::string reason(const json::exception& exception) {
   return text.size() <= kLongest ? std::string(text) : std::string(text.substr(0, kLongest)) + " …";
 }
 
-/// A value as an error message quotes it.
+}  // namespace
+
 std::string quoted(const json& value) {
   if (value.is_structured())
     return value.is_object() ? "an object" : "an array";
   const std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
   return text.size() <= 40 ? text : text.substr(0, 40) + "…";
 }
-
-}  // namespace
 
 std::string read_file(const std::string& path, std::size_t max_bytes) {
   const auto fail = [&](std::string_view why) { throw Error(fmt::format("{}: {}", path, why)); };
@@ -60,7 +59,7 @@ std::string read_file(const std::string& path, std::size_t max_bytes) {
   return text;
 }
 
-json parse_json(std::string_view text, std::string_view file) {
+json parse_json(std::string_view text, std::string_view file, const JsonWatcher& watcher) {
   std::vector<std::set<std::string>> keys;  // [depth] of the objects that are open
   const auto watch = [&](int depth, json::parse_event_t event, json& parsed) {
     if (depth > kMaxDepth)
@@ -71,7 +70,7 @@ json parse_json(std::string_view text, std::string_view file) {
       keys.pop_back();
     if (event == json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second)
       throw Error(fmt::format("{}: key {} is given twice in one object", file, quoted(parsed)));
-    return true;
+    return watcher == nullptr || watcher(depth, event, parsed);
   };
   try {
     return json::parse(text, watch);
@@ -130,15 +129,31 @@ std::optional<double> ObjectReader::optional_number(const std::string& key) {
   return value != nullptr ? std::optional(checked_number(key, *value)) : std::nullopt;
 }
 
+std::int64_t ObjectReader::checked_integer(const std::string& key, const json& value) const {
+  constexpr double kLargest = 9e18;
+  const double number = checked_number(key, value);
+  if (number != std::floor(number) || number > kLargest)
+    fail(key, fmt::format("expected a whole number, got {}", quoted(value)));
+  return value.is_number_float() ? static_cast<std::int64_t>(number) : value.get<std::int64_t>();
+}
+
+std::int64_t ObjectReader::integer(const std::string& key) {
+  return checked_integer(key, require(key));
+}
+
 std::optional<std::int64_t> ObjectReader::optional_integer(const std::string& key) {
   const json* value = find(key);
-  if (value == nullptr)
-    return std::nullopt;
-  constexpr double kLargest = 9e18;
-  const double number = checked_number(key, *value);
-  if (number != std::floor(number) || number > kLargest)
-    fail(key, fmt::format("expected a whole number, got {}", quoted(*value)));
-  return value->is_number_float() ? static_cast<std::int64_t>(number) : value->get<std::int64_t>();
+  return value != nullptr ? std::optional(checked_integer(key, *value)) : std::nullopt;
+}
+
+std::vector<std::int64_t> ObjectReader::integers(const std::string& key) {
+  const json& value = require(key);
+  if (!value.is_array())
+    fail(key, fmt::format("expected an array of whole numbers, got {}", quoted(value)));
+  std::vector<std::int64_t> numbers;
+  for (std::size_t i = 0; i < value.size(); ++i)
+    numbers.push_back(checked_integer(fmt::format("{}/{}", key, i), value[i]));
+  return numbers;
 }
 
 std::optional<ObjectReader> ObjectReader::optional_object(const std::string& key) {

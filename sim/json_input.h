@@ -1,6 +1,7 @@
 // Strict reading of JSON: every fault is told with the file and the JSON path.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,9 +15,18 @@ namespace bubblescope {
 /// empty, or is larger than `max_bytes`.
 std::string read_file(const std::string& path, std::size_t max_bytes);
 
+/// Takes a value out of a document that is being read: called for each event as nlohmann's parser
+/// callbacks are; false drops the value.
+using JsonWatcher =
+    std::function<bool(int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed)>;
+
 /// Throws Error, naming `file` and line, unless `text` is JSON at most 64 levels deep without a
 /// key given twice in one object.
-nlohmann::json parse_json(std::string_view text, std::string_view file);
+nlohmann::json parse_json(std::string_view text, std::string_view file,
+                          const JsonWatcher& watcher = nullptr);
+
+/// A value as an error message quotes it.
+std::string quoted(const nlohmann::json& value);
 
 /// A JSON object that is read key by key; what was never asked for is an error at `finish`.
 /// Keys that start with "_" are comments. The value must outlive the reader.
@@ -34,11 +44,15 @@ class ObjectReader {
   std::string text(const std::string& key);
   double number(const std::string& key);  ///< ≥ 0
   std::optional<double> optional_number(const std::string& key);
+  std::int64_t integer(const std::string& key);                          ///< ≥ 0
   std::optional<std::int64_t> optional_integer(const std::string& key);  ///< ≥ 0
+  std::vector<std::int64_t> integers(const std::string& key);            ///< Each ≥ 0.
   std::optional<ObjectReader> optional_object(const std::string& key);
   /// The objects of an array that has at least one.
   std::optional<std::vector<ObjectReader>> optional_objects(const std::string& key);
 
+  /// A key that is there and is read elsewhere; throws Error where it is missing.
+  void skip(const std::string& key) { require(key); }
   bool has(const std::string& key) const { return value_->contains(key); }
   /// Throws Error for a key that nothing above has asked for, with the nearest one that has.
   void finish() const;
@@ -49,6 +63,7 @@ class ObjectReader {
   const nlohmann::json* find(const std::string& key);
   const nlohmann::json& require(const std::string& key);
   double checked_number(const std::string& key, const nlohmann::json& value) const;
+  std::int64_t checked_integer(const std::string& key, const nlohmann::json& value) const;
   Place inside(const std::string& key) const;
 
   const nlohmann::json* value_;

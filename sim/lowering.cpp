@@ -11,6 +11,7 @@
 #include "sim/order_check.h"
 #include "sim/outputs.h"
 #include "sim/simulate.h"
+#include "sim/torch_lowering.h"
 
 namespace bubblescope {
 namespace {
@@ -29,8 +30,9 @@ Placed receive(const Message& message, std::size_t slot) {
   return {slot, {message.output, message.from, false}};
 }
 
-/// The transfers slot by slot; those of one slot stay in the order given.
-Transfers by_slot(const std::vector<Placed>& placed, const Schedule& schedule) {
+/// The transfers slot by slot; those of one slot stay in the order given, and are one batch where
+/// `comm` is Batched.
+Transfers by_slot(const std::vector<Placed>& placed, const Schedule& schedule, Comm comm) {
   const std::size_t slots =
       schedule.actions.size() + static_cast<std::size_t>(schedule.placement.ranks);
   std::vector<std::size_t> next(slots + 1);  // [slot] where its next transfer goes
@@ -45,7 +47,7 @@ Transfers by_slot(const std::vector<Placed>& placed, const Schedule& schedule) {
   Transfers transfers;
   for (std::size_t slot = 0; slot < slots; ++slot) {
     for (std::size_t i = first[slot]; i < first[slot + 1]; ++i)
-      transfers.post(sorted[i]);
+      comm == Comm::Batched ? transfers.post_in_batch(sorted[i]) : transfers.post(sorted[i]);
     transfers.end_slot();
   }
   return transfers;
@@ -99,7 +101,7 @@ Transfers stream_transfers(const Schedule& schedule) {
       later[static_cast<std::size_t>(message.to)] = kNone;
   }
   std::reverse(placed.begin(), placed.end());
-  return by_slot(placed, schedule);
+  return by_slot(placed, schedule, Comm::Stream);
 }
 
 CostModel unit_costs(const Placement& placement) {
@@ -199,19 +201,32 @@ Transfers batched_transfers(Schedule& schedule) {
     placed.push_back(send(message, meeting_times.slot_from(message.from, time)));
     placed.push_back(receive(message, meeting_times.slot_from(message.to, time)));
   }
-  return by_slot(placed, schedule);
+  return by_slot(placed, schedule, Comm::Batched);
 }
 
 }  // namespace
 
 Program lower(Schedule schedule, Comm comm) {
   check_orders(schedule);
-  Transfers transfers;
-  if (comm == Comm::Stream)
-    transfers = stream_transfers(schedule);
-  else if (comm == Comm::Batched)
-    transfers = batched_transfers(schedule);
-  return {std::move(schedule), comm, std::move(transfers)};
+  Program program{.comm = comm};
+  switch (comm) {
+    case Comm::Ideal:
+      break;
+    case Comm::Stream:
+      program.transfers = stream_transfers(schedule);
+      break;
+    case Comm::Batched:
+      program.transfers = batched_transfers(schedule);
+      break;
+    case Comm::Torch: {
+      TorchCommunication torch = torch_communication(schedule);
+      program.transfers = std::move(torch.transfers);
+      program.collectives = std::move(torch.collectives);
+      break;
+    }
+  }
+  program.schedule = std::move(schedule);
+  return program;
 }
 
 }  // namespace bubblescope

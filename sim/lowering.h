@@ -6,7 +6,7 @@
 namespace bubblescope {
 
 /// Throws Error where `check_orders` does, or where ranks wait for one another in a circle and
-/// `comm` is Batched, whose batches come from a run of the schedule.
+/// `comm` is Batched or Torch, which come from a run of the schedule.
 ///
 /// Stream: the messages of an ordered pair of ranks travel in the order in which they are made. A
 /// receive is posted when the action before its consumer starts, or earlier, where one that comes
@@ -18,6 +18,8 @@ namespace bubblescope {
 /// batch before their rank's first action that starts at this moment or later, in order of moments.
 /// That cannot deadlock: by induction on start times, all that a batch waits for is made before its
 /// action starts. Nor can it cross messages, since all ranks have them in one order.
+///
+/// Torch: as sim/torch_lowering.h tells.
 Program lower(Schedule schedule, Comm comm);
 
 }  // namespace bubblescope

@@ -1,7 +1,6 @@
 #include "sim/order_check.h"
 
 #include <cstdint>
-#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
@@ -41,9 +40,10 @@ class OrderChecker {
     }
   }
 
-  void check(Rank rank) {
+  std::optional<OrderFault> find_fault(Rank rank) {
     const auto& stages = stages_of_rank_[static_cast<std::size_t>(rank)];
     done_.assign(stages.size() * per_pipe_, kNothing);
+    const std::size_t first = schedule_.first_action[static_cast<std::size_t>(rank)];
     const auto order = schedule_.order(rank);
     for (std::size_t i = 0; i < order.size(); ++i) {
       const Action& action = order[i];
@@ -54,9 +54,9 @@ class OrderChecker {
           fault = apply(rank, action.overlapped());
       }
       if (fault != nullptr)
-        fail(rank, fmt::format("action {} ({}): {}", i, to_string(action), fault));
+        return OrderFault{rank, first + i, fault};
     }
-    check_complete(rank);
+    return find_missing(rank);
   }
 
  private:
@@ -95,7 +95,7 @@ class OrderChecker {
     return nullptr;
   }
 
-  void check_complete(Rank rank) const {
+  std::optional<OrderFault> find_missing(Rank rank) const {
     for (std::size_t i = 0; i < done_.size(); ++i) {
       if (done_[i] == kAll)
         continue;
@@ -104,12 +104,11 @@ class OrderChecker {
       const char* missing = (done_[i] & kForward) == 0     ? "its F"
                             : (done_[i] & kInputGrad) == 0 ? "its B, or I and W"
                                                            : "its W";
-      fail(rank, fmt::format("micro-batch {} on stage {} lacks {}", microbatch, stage, missing));
+      return OrderFault{
+          rank, std::nullopt,
+          fmt::format("micro-batch {} on stage {} lacks {}", microbatch, stage, missing)};
     }
-  }
-
-  [[noreturn]] void fail(Rank rank, std::string_view what) const {
-    throw Error(fmt::format("schedule {}, rank {}: {}", schedule_.name, rank, what));
+    return std::nullopt;
   }
 
   struct StageSlot {
@@ -127,10 +126,26 @@ class OrderChecker {
 
 }  // namespace
 
-void check_orders(const Schedule& schedule) {
+std::optional<OrderFault> find_order_fault(const Schedule& schedule) {
   OrderChecker checker(schedule);
-  for (Rank rank = 0; rank < schedule.placement.ranks; ++rank)
-    checker.check(rank);
+  std::optional<OrderFault> fault;
+  for (Rank rank = 0; rank < schedule.placement.ranks && !fault; ++rank)
+    fault = checker.find_fault(rank);
+  return fault;
+}
+
+void check_orders(const Schedule& schedule) {
+  const auto fault = find_order_fault(schedule);
+  if (!fault)
+    return;
+  std::string place;
+  if (fault->action)
+    place =
+        fmt::format("action {} ({}): ",
+                    *fault->action - schedule.first_action[static_cast<std::size_t>(fault->rank)],
+                    to_string(schedule.actions[*fault->action]));
+  throw Error(
+      fmt::format("schedule {}, rank {}: {}{}", schedule.name, fault->rank, place, fault->what));
 }
 
 }  // namespace bubblescope

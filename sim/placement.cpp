@@ -1,5 +1,7 @@
 #include "sim/placement.h"
 
+#include <fmt/format.h>
+
 namespace bubblescope {
 
 std::optional<Stage> Placement::before(Stage stage) const {
@@ -12,6 +14,25 @@ std::optional<Stage> Placement::after(Stage stage) const {
   if (stage % depth == depth - 1)
     return std::nullopt;
   return stage + 1;
+}
+
+std::optional<std::string> find_placement_fault(const Placement& placement) {
+  const std::string pipe =
+      fmt::format("{} stages{}", placement.depth, placement.pipes == 1 ? "" : " of each pipe");
+  if (placement.depth % placement.ranks != 0)
+    return fmt::format("{} on {} ranks: expected as many on each", pipe, placement.ranks);
+  std::vector<int> held(static_cast<std::size_t>(placement.pipes) *
+                        static_cast<std::size_t>(placement.ranks));
+  for (Stage stage = 0; stage < placement.stages(); ++stage)
+    ++held[static_cast<std::size_t>(stage / placement.depth) *
+               static_cast<std::size_t>(placement.ranks) +
+           static_cast<std::size_t>(placement.rank(stage))];
+  for (std::size_t i = 0; i < held.size(); ++i)
+    if (held[i] != placement.chunks())
+      return fmt::format("{} on {} ranks: expected {} on each, and rank {} has {}", pipe,
+                         placement.ranks, placement.chunks(),
+                         i % static_cast<std::size_t>(placement.ranks), held[i]);
+  return std::nullopt;
 }
 
 Placement loop_placement(LoopShape shape) {

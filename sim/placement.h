@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "sim/types.h"
@@ -30,6 +31,9 @@ struct Placement {
   /// The stage that `stage` feeds in the forward direction; none for the last of a pipe.
   std::optional<Stage> after(Stage stage) const;
 };
+
+/// Why ranks cannot hold these stages: each has to hold `chunks()` of each pipe, 1 or more.
+std::optional<std::string> find_placement_fault(const Placement& placement);
 
 /// One pipe, stage s on rank s mod p. `chunks` is v.
 struct LoopShape {

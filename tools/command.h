@@ -14,6 +14,7 @@ struct Command {
   std::function<int()> run;  ///< Returns the exit code.
 };
 
+Command add_check(CLI::App& root, const GlobalOptions& global);
 Command add_schedules(CLI::App& root, const GlobalOptions& global);
 Command add_order(CLI::App& root, const GlobalOptions& global);
 Command add_simulate(CLI::App& root, const GlobalOptions& global);

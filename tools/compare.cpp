@@ -1,6 +1,7 @@
 // bubblescope compare: schedules side by side on the same costs.
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "tools/errors.h"
 #include "tools/output.h"
 #include "tools/predict.h"
+#include "tools/program_input.h"
 
 namespace bubblescope {
 namespace {
@@ -23,6 +25,8 @@ struct CompareOptions {
   OutputOptions output;
   LimitOptions limits;
   std::vector<std::string> schedules = {"all"};
+  std::vector<std::string> programs;
+  DialectOption dialect;
 };
 
 /// From lists such as "1f1b,zb-h1": the command line gives one, a file may give several.
@@ -52,9 +56,35 @@ std::string none_fits(const Comparison& comparison) {
   return text;
 }
 
-Comparison compare(const std::vector<const CatalogueEntry*>& entries, const Scenario& scenario,
-                   Progress& progress) {
+std::vector<Program> load_programs(const CompareOptions& options, const GlobalOptions& global) {
+  std::vector<Program> programs;
+  for (const std::string& path : options.programs) {
+    Program program = load_program(path, options.dialect.parsed(), global);
+    CommChoice comm = options.costs.comm.choice();
+    if (program.comm != Comm::Ideal)  // it says so itself; what is asked is for the others
+      comm = {};
+    program.schedule.name = path;  // its own name may be another's
+    programs.push_back(with_comm(std::move(program), comm));
+  }
+  return programs;
+}
+
+/// Why a program cannot stand beside schedules of the scenario's shape; none where it can.
+std::optional<std::string> find_obstacle(const Program& program, const Scenario& scenario) {
+  const Shape shape = shape_of(program);
+  if (shape.ranks == scenario.shape.ranks && shape.microbatches == scenario.shape.microbatches)
+    return std::nullopt;
+  return fmt::format("it has p={}, m={}", shape.ranks, shape.microbatches);
+}
+
+Comparison compare(std::vector<Program> programs, const std::vector<const CatalogueEntry*>& entries,
+                   const Scenario& scenario, Progress& progress) {
   Comparison comparison{.limit = scenario.automatic.memory};
+  for (Program& program : programs)
+    if (const auto obstacle = find_obstacle(program, scenario))
+      comparison.skipped.push_back({program.schedule.name, *obstacle});
+    else
+      comparison.results.push_back(predict({std::move(program)}, scenario, progress).report());
   for (const CatalogueEntry* entry : entries) {
     Scenario own = scenario;
     if (!entry->any_group_size)  // a group size is asked of those that have one
@@ -75,11 +105,13 @@ int run(const CompareOptions& options, const GlobalOptions& global) {
   const Format format = options.output.parsed_format();
   const Color color = options.output.color(global);
   const auto entries = chosen(options.schedules);
-  const Scenario scenario = make_scenario(options.shape, options.costs, options.limits);
+  std::vector<Program> programs = load_programs(options, global);
+  const Shape shape = options.shape.shape(programs.empty() ? Shape{} : shape_of(programs.front()));
+  const Scenario scenario = make_scenario(shape, options.costs, options.limits);
   Comparison comparison;
   {
     Progress progress(global.quiet);
-    comparison = compare(entries, scenario, progress);
+    comparison = compare(std::move(programs), entries, scenario, progress);
   }
   note_costs(scenario, global);
   write_output(options.output.path, compare_view(comparison, format, color));
@@ -99,11 +131,17 @@ Command add_compare(CLI::App& root, const GlobalOptions& global) {
       ->envname(environment_name("schedules"))
       ->type_name("A,B,...")
       ->group("Shape");
+  app->add_option("--program", options->programs, "a program beside them; may be given repeatedly")
+      ->envname(environment_name("program"))
+      ->type_name("FILE")
+      ->group("Programs");
+  options->dialect.add_to(*app);
   app->footer(
       "Examples:\n"
       "  bubblescope compare -p 16 -m 120 --costs deepseek-v3-h800\n"
       "  bubblescope compare -p 8 -m 32 --forward 1ms --input-grad 1ms --weight-grad 1ms \\\n"
-      "      --p2p 50us --schedules 1f1b,zb-h1,zb-h2 --memory-limit 8 --format json");
+      "      --p2p 50us --schedules 1f1b,zb-h1,zb-h2 --memory-limit 8 --format json\n"
+      "  bubblescope compare --program mine.csv --schedules 1f1b,v-auto --costs deepseek-v3-h800");
   return {app, [options, &global] { return run(*options, global); }};
 }
 

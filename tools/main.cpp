@@ -100,12 +100,14 @@ int run(int argc, char** argv) {
   root.allow_extras();
   root.allow_config_extras(CLI::config_extras_mode::error);
   const std::vector<Command> commands = {add_schedules(root, global), add_order(root, global),
-                                         add_simulate(root, global), add_compare(root, global)};
+                                         add_check(root, global), add_simulate(root, global),
+                                         add_compare(root, global)};
   for (const Command& command : commands)
     command.app->fallthrough();
   root.footer(
       "Options also come from the environment (BUBBLESCOPE_RANKS=16) and from --config.\n"
-      "Exit codes: 0 done, 2 usage, 3 bad input or an output that cannot be written.\n\n"
+      "Exit codes: 0 done, 2 usage, 3 bad input, a deadlock, or an output that cannot be "
+      "written.\n\n"
       "Example:\n  bubblescope compare -p 16 -m 120 --costs deepseek-v3-h800");
   try {
     root.parse(argc, argv);

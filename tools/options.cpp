@@ -125,13 +125,15 @@ void ShapeOptions::add_to(CLI::App& app) {
       group_size);
 }
 
-Shape ShapeOptions::shape() const {
+Shape ShapeOptions::shape(const Shape& present) const {
   constexpr Range kCount = {1, std::numeric_limits<int>::max()};
-  if (ranks.empty() || microbatches.empty())
-    throw UsageError(
-        fmt::format("{} is required", ranks.empty() ? "-p/--ranks" : "-m/--microbatches"));
-  const std::int64_t p = parse_count({"-p/--ranks", ranks}, kCount);
-  const std::int64_t m = parse_count({"-m/--microbatches", microbatches}, kCount);
+  const auto count = [&](const char* option, const std::string& given, int otherwise) {
+    if (given.empty() && otherwise == 0)
+      throw UsageError(fmt::format("{} is required", option));
+    return given.empty() ? otherwise : parse_count({option, given}, kCount);
+  };
+  const std::int64_t p = count("-p/--ranks", ranks, present.ranks);
+  const std::int64_t m = count("-m/--microbatches", microbatches, present.microbatches);
   const std::int64_t v = chunks.empty() ? 1 : parse_count({"-v/--chunks", chunks}, kCount);
   const double ops = 3.0 * static_cast<double>(p) * static_cast<double>(m) * static_cast<double>(v);
   if (ops > static_cast<double>(kMostOps))
@@ -168,10 +170,7 @@ void CostCommandOptions::add_to(CLI::App& app) {
       "an F&B pair lasts: given, as the costs say; sum, F + B; auto, as given where it is "
       "(default)",
       overlap);
-  add("--comm", "WAY",
-      "how messages travel: ideal, occupying no one (default); stream, beside the actions and one "
-      "after another; batched, started together and waited for",
-      comm);
+  comm.add_to(app);
 }
 
 CostSource CostCommandOptions::by_hand() const {
@@ -248,8 +247,43 @@ CostOptions CostCommandOptions::options() const {
           .overlap = static_cast<Overlap>(choose("--overlap", overlap, words(kOverlaps)))};
 }
 
-Comm parse_comm(const std::string& comm) {
-  return comm_names()[choose("--comm", comm, comm_words())].comm;
+void CommOptions::add_to(CLI::App& app) {
+  const char* group = "Communication";
+  add_option(
+      app,
+      {"--comm", "WAY",
+       "how messages travel: ideal, occupying no one (default); stream, beside the actions "
+       "and one after another; batched, started together and waited for; torch, as PyTorch's "
+       "pipeline runtime posts them",
+       group},
+      comm);
+  add_option(app,
+             {"--channels", "WHICH",
+              "which of a rank's messages run one after another, with stream and torch: rank, all; "
+              "pair, those with one peer (torch's default); direction, those from or to one peer "
+              "(stream's default)",
+              group},
+             channels);
+}
+
+CommChoice CommOptions::choice() const {
+  CommChoice choice;
+  if (!comm.empty())
+    choice.comm = comm_names()[choose("--comm", comm, comm_words())].comm;
+  if (!channels.empty())
+    choice.channels = static_cast<Channels>(
+        choose("--channels", channels, {channels_names().begin(), channels_names().end()}));
+  return choice;
+}
+
+void CommChoice::set_channels(Program& program) const {
+  if (!channels)
+    return;
+  if (program.comm != Comm::Stream && program.comm != Comm::Torch)
+    throw UsageError(fmt::format(
+        "--channels is for messages that are posted one by one: --comm torch or stream, not {}",
+        to_string(program.comm)));
+  program.channels = *channels;
 }
 
 const CatalogueEntry& require_schedule(std::string_view name) {

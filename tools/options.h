@@ -67,8 +67,27 @@ struct ShapeOptions {
   std::string group_size;
 
   void add_to(CLI::App& app);
-  /// As given, checked; UsageError where the ops would be too many to be numbered.
-  Shape shape() const;
+  /// As given, checked; UsageError where the ops would be too many to be numbered, or p or m is
+  /// missing and `present` has none either.
+  Shape shape(const Shape& present = {}) const;
+};
+
+/// How messages travel, for what the command line asks of a program.
+struct CommChoice {
+  std::optional<Comm> comm = {};  ///< None: as the program says, else ideal.
+  std::optional<Channels> channels = {};
+
+  Comm comm_of_names() const { return comm.value_or(Comm::Ideal); }
+  /// Sets the channels asked for. Throws UsageError where the program has none.
+  void set_channels(Program& program) const;
+};
+
+struct CommOptions {
+  std::string comm;
+  std::string channels;
+
+  void add_to(CLI::App& app);
+  CommChoice choice() const;
 };
 
 struct CostCommandOptions {
@@ -77,7 +96,7 @@ struct CostCommandOptions {
   std::string p2p, bandwidth, message, activation, weights;
   std::string per = "rank";
   std::string overlap = "auto";
-  std::string comm = "ideal";
+  CommOptions comm = {};
 
   void add_to(CLI::App& app);
   /// Throws UsageError for what is wrong on the command line, Error for what is wrong in a file.
@@ -90,9 +109,6 @@ struct CostCommandOptions {
  private:
   CostSource by_hand() const;
 };
-
-/// The word of --comm.
-Comm parse_comm(const std::string& comm);
 
 /// What schedules are held to, and automatic ones made for.
 struct LimitOptions {

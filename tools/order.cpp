@@ -5,17 +5,20 @@
 
 #include "sim/dependency_graph.h"
 #include "sim/graphviz.h"
-#include "sim/order_export.h"
+#include "sim/program_json.h"
+#include "sim/torch_csv.h"
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/output.h"
 #include "tools/predict.h"
+#include "tools/program_input.h"
 
 namespace bubblescope {
 namespace {
 
 struct OrderOptions {
   std::string name;
+  ProgramOption program;
   ShapeOptions shape;
   CostCommandOptions costs;
   LimitOptions limits;
@@ -23,34 +26,75 @@ struct OrderOptions {
   std::string path;
 };
 
+enum class To { Torch, TorchComms, Json, Dot };
+
+/// The way to talk that the output has.
+CommChoice comm_choice(const OrderOptions& options, To to) {
+  CommChoice choice = options.costs.comm.choice();
+  if (to == To::Torch && choice.comm_of_names() != Comm::Ideal)
+    throw UsageError(
+        "--comm has no place in PyTorch's compute-only CSV: take --to torch-comms, json or dot");
+  if (to == To::TorchComms && choice.comm.value_or(Comm::Torch) != Comm::Torch)
+    throw UsageError(
+        "--to torch-comms has the messages of PyTorch's runtime (--comm torch): for others take "
+        "--to json or dot");
+  if (to == To::TorchComms)
+    choice.comm = Comm::Torch;
+  return choice;
+}
+
+void note_unused(std::string_view name, const OrderOptions& options, const GlobalOptions& global) {
+  if (options.costs.are_given() || options.limits.are_given())
+    global.note(
+        fmt::format("{} has an order of its own: costs and limits are for automatic ones", name));
+}
+
 /// Only an automatic schedule needs costs.
-Program program_of(const CatalogueEntry& entry, const OrderOptions& options,
+Program program_of(const OrderOptions& options, const CommChoice& comm,
                    const GlobalOptions& global) {
+  if (options.program.is_given()) {
+    note_unused(options.program.path, options, global);
+    return load_program(options.program, options.shape, comm, global);
+  }
+  const CatalogueEntry& entry = require_schedule(options.name);
+  const Shape shape = options.shape.shape();
+  check_size(entry, shape, comm.comm_of_names());
   if (entry.automatic != nullptr) {
-    const Scenario scenario = make_scenario(options.shape, options.costs, options.limits);
-    check_size(entry, scenario.shape, scenario.comm);
+    Scenario scenario = make_scenario(shape, options.costs, options.limits);
+    scenario.comm = comm;
     return schedule_for(entry, scenario).program;
   }
-  const Shape shape = options.shape.shape();
-  const Comm comm = parse_comm(options.costs.comm);
-  check_size(entry, shape, comm);
-  if (options.costs.are_given() || options.limits.are_given())
-    global.note(fmt::format("{} has an order of its own: costs and limits are for automatic ones",
-                            entry.name));
-  return make_program(entry, shape, comm);
+  note_unused(entry.name, options, global);
+  Program program = make_program(entry, shape, comm.comm_of_names());
+  comm.set_channels(program);
+  return program;
+}
+
+std::string text_of(const DependencyGraph& graph, To to) {
+  switch (to) {
+    case To::Torch:
+      return to_torch_csv(graph.schedule());
+    case To::TorchComms:
+      return to_torch_comms_csv(graph.program());
+    case To::Json:
+      return to_program_json(graph.program());
+    case To::Dot:
+      break;
+  }
+  return to_dot(graph);
 }
 
 int run(const OrderOptions& options, const GlobalOptions& global) {
-  const std::size_t to = choose("--to", options.to, {"torch", "json", "dot"});
-  const CatalogueEntry& entry = require_schedule(options.name);
-  if (to == 0 && parse_comm(options.costs.comm) != Comm::Ideal)
-    throw UsageError("--comm has no place in PyTorch's compute-only CSV: take --to json or dot");
-  Program program = program_of(entry, options, global);
+  const auto to =
+      static_cast<To>(choose("--to", options.to, {"torch", "torch-comms", "json", "dot"}));
+  require_one(options.name, options.program);
+  Program program = program_of(options, comm_choice(options, to), global);
+  const bool is_torch = to == To::Torch || to == To::TorchComms;
+  if (is_torch && program.schedule.placement.pipes > 1)
+    global.note("PyTorch's runtime knows one pipe, and this schedule has two");
   const CostModel costs = free_costs(program.schedule.placement);
   const DependencyGraph graph = build_graph(std::move(program), costs);
-  write_output(options.path, to == 0   ? to_torch_csv(graph.schedule())
-                             : to == 1 ? to_program_json(graph.program())
-                                       : to_dot(graph));
+  write_output(options.path, text_of(graph, to));
   return kDone;
 }
 
@@ -60,15 +104,16 @@ Command add_order(CLI::App& root, const GlobalOptions& global) {
   auto* app = root.add_subcommand("order", "write a schedule's order, one line a rank");
   auto options = std::make_shared<OrderOptions>();
   app->add_option("NAME", options->name, "a schedule; 'bubblescope schedules' lists them")
-      ->required()
       ->type_name("");
+  options->program.add_to(*app);
   options->shape.add_to(*app);
   options->costs.add_to(*app);
   options->limits.add_to(*app);
   add_option(
       *app,
       {"--to", "WHAT",
-       "torch: PyTorch's compute-only CSV (default); json: a bubblescope program; dot: Graphviz",
+       "torch: PyTorch's compute-only CSV (default); torch-comms: its compute_comms CSV; json: a "
+       "bubblescope program; dot: Graphviz",
        "Output"},
       options->to);
   add_option(*app, {"-o,--output", "FILE", "instead of stdout; .gz compresses", "Output"},
@@ -77,6 +122,7 @@ Command add_order(CLI::App& root, const GlobalOptions& global) {
       "Examples:\n"
       "  bubblescope order dualpipe -p 8 -m 20\n"
       "  bubblescope order dualpipe -p 8 -m 20 --to json --comm batched\n"
+      "  bubblescope order --program mine.csv --to torch-comms\n"
       "  bubblescope order v-auto -p 4 -m 8 --forward 10us --input-grad 11us --weight-grad 8us\n"
       "  bubblescope order 1f1b -p 4 -m 8 --to dot | dot -Tsvg > 1f1b.svg");
   return {app, [options, &global] { return run(*options, global); }};

@@ -40,13 +40,13 @@ void check_size(const CatalogueEntry& entry, const Shape& shape, Comm comm) {
         entry.name, shape.ranks, shape.microbatches, needed / (1U << 30U), present / (1U << 30U)));
 }
 
-Scenario make_scenario(const ShapeOptions& shape, const CostCommandOptions& costs,
+Scenario make_scenario(const Shape& shape, const CostCommandOptions& costs,
                        const LimitOptions& limits) {
-  Scenario scenario = {.shape = shape.shape(),
+  Scenario scenario = {.shape = shape,
                        .costs = costs.source(),
                        .costs_by_hand = costs.are_by_hand(),
                        .cost_options = costs.options(),
-                       .comm = parse_comm(costs.comm),
+                       .comm = costs.comm.choice(),
                        .automatic = limits.options()};
   const auto& stages = scenario.costs.stages;
   const bool sized = std::all_of(stages.begin(), stages.end(), [](const StageCost& stage) {
@@ -73,8 +73,12 @@ std::optional<std::string> find_obstacle(const CatalogueEntry& entry, const Scen
 }
 
 ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scenario) {
-  if (entry.automatic == nullptr)
-    return {make_program(entry, scenario.shape, scenario.comm)};
+  const Comm comm = scenario.comm.comm_of_names();
+  if (entry.automatic == nullptr) {
+    ScheduledProgram scheduled{make_program(entry, scenario.shape, comm)};
+    scenario.comm.set_channels(scheduled.program);
+    return scheduled;
+  }
   SearchResult result =
       make_automatic(entry, scenario.shape, costs_of(entry, scenario), scenario.automatic);
   const SearchFigures figures = {
@@ -85,7 +89,9 @@ ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scena
       .drain_bound = Time(result.bound.drain),
       .critical_path_bound = Time(result.bound.critical_path),
       .memory_bound = Time(result.bound.memory)};
-  return {lower(std::move(result.schedule), scenario.comm), figures};
+  ScheduledProgram scheduled{lower(std::move(result.schedule), comm), figures};
+  scenario.comm.set_channels(scheduled.program);
+  return scheduled;
 }
 
 Report Prediction::report() const {
@@ -95,10 +101,15 @@ Report Prediction::report() const {
 }
 
 Prediction predict(const CatalogueEntry& entry, const Scenario& scenario, Progress& progress) {
-  check_size(entry, scenario.shape, scenario.comm);
+  check_size(entry, scenario.shape, scenario.comm.comm_of_names());
   progress.now(fmt::format("{}: {} an order", entry.name,
                            entry.automatic == nullptr ? "writing" : "searching"));
-  auto [program, search] = schedule_for(entry, scenario);
+  return predict(schedule_for(entry, scenario), scenario, progress);
+}
+
+Prediction predict(ScheduledProgram scheduled, const Scenario& scenario, Progress& progress) {
+  auto& [program, search] = scheduled;
+  const std::string name = program.schedule.name;
   CostModel costs(scenario.costs, program.schedule.placement, scenario.cost_options);
   const std::size_t actions = program.schedule.actions.size();
   if (scenario.costs_by_hand && !costs.can_add_up(actions))
@@ -106,9 +117,9 @@ Prediction predict(const CatalogueEntry& entry, const Scenario& scenario, Progre
         fmt::format("the costs given by hand are too large: the times and sizes of {} "
                     "actions cannot be added up",
                     actions));
-  progress.now(fmt::format("{}: building the graph", entry.name));
+  progress.now(fmt::format("{}: building the graph", name));
   DependencyGraph graph = build_graph(std::move(program), std::move(costs));
-  progress.now(fmt::format("{}: simulating", entry.name));
+  progress.now(fmt::format("{}: simulating", name));
   Timeline timeline = simulate(graph);
   return {std::move(graph), std::move(timeline), search};
 }

@@ -1,4 +1,5 @@
-// From a schedule's name, a shape and costs to a predicted Timeline: the way all subcommands go.
+// From a schedule's name and a shape, or a program, and costs to a predicted Timeline: the way all
+// subcommands go.
 #pragma once
 
 #include <optional>
@@ -26,12 +27,12 @@ struct Scenario {
   CostSource costs;
   bool costs_by_hand = false;
   CostOptions cost_options;
-  Comm comm = Comm::Ideal;
+  CommChoice comm;
   AutomaticOptions automatic;  ///< Its memory is what fits, too.
 };
 
 /// Reads and checks the words of the command line.
-Scenario make_scenario(const ShapeOptions& shape, const CostCommandOptions& costs,
+Scenario make_scenario(const Shape& shape, const CostCommandOptions& costs,
                        const LimitOptions& limits);
 
 /// Why the schedule cannot be had: a misfit of the shape, costs for another number of stages, or
@@ -52,6 +53,8 @@ ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scena
 /// Throws Error where the schedule's constraints, the costs or the machine's memory do not allow
 /// it.
 Prediction predict(const CatalogueEntry& entry, const Scenario& scenario, Progress& progress);
+/// The same of a program; of the scenario's shape and comm no notice is taken.
+Prediction predict(ScheduledProgram scheduled, const Scenario& scenario, Progress& progress);
 
 /// Tells on stderr what a reader of the figures should know about the costs.
 void note_costs(const Scenario& scenario, const GlobalOptions& global);

@@ -178,14 +178,14 @@ class RankOrder {
     if (transfers_ == nullptr)
       return;
     if (const auto message = message_from(placement_, output))
-      transfers_->post({output, message->to, true});
+      transfers_->post_in_batch({output, message->to, true});
   }
 
   void receive(Op reader) {
     if (transfers_ == nullptr)
       return;
     if (const auto message = message_to(placement_, reader))
-      transfers_->post({message->output, message->from, false});
+      transfers_->post_in_batch({message->output, message->from, false});
   }
 
   void end_batch() {

@@ -1,0 +1,301 @@
+#include "sim/torch_lowering.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "sim/deadlock.h"
+#include "sim/error.h"
+#include "sim/outputs.h"
+
+namespace bubblescope {
+namespace {
+
+/// Iterates as CPython's set of small integers does (Objects/setobject.c, 3.7 to 3.14): the order
+/// in which PyTorch lets go of stages. An open hash table in which what is removed leaves a mark.
+class PythonSet {
+ public:
+  void insert(Stage stage) {
+    place(table_, stage);
+    ++used_;
+    if (++filled_ * 5 >= (table_.size() - 1) * 3)
+      grow();
+  }
+  void erase(Stage stage) {
+    *std::find(table_.begin(), table_.end(), stage) = kRemoved;
+    --used_;
+  }
+  bool contains(Stage stage) const {
+    return std::find(table_.begin(), table_.end(), stage) != table_.end();
+  }
+  std::vector<Stage> items() const {
+    std::vector<Stage> found;
+    std::copy_if(table_.begin(), table_.end(), std::back_inserter(found),
+                 [](Stage stage) { return stage >= 0; });
+    return found;
+  }
+
+ private:
+  static constexpr Stage kFree = -1;
+  static constexpr Stage kRemoved = -2;
+  static constexpr std::size_t kProbes = 9;  // of neighbours, before a jump
+  static constexpr std::size_t kSmallest = 8;
+
+  static void place(std::vector<Stage>& table, Stage stage) {
+    const std::size_t mask = table.size() - 1;
+    auto perturb = static_cast<std::size_t>(stage);
+    for (std::size_t i = perturb & mask;; i = (i * 5 + 1 + perturb) & mask) {
+      const std::size_t last = i + kProbes <= mask ? i + kProbes : i;
+      for (std::size_t at = i; at <= last; ++at)
+        if (table[at] == kFree) {
+          table[at] = stage;
+          return;
+        }
+      perturb >>= 5;
+    }
+  }
+
+  void grow() {
+    std::size_t size = kSmallest;
+    while (size <= 4 * used_)
+      size *= 2;
+    std::vector<Stage> larger(size, kFree);
+    for (const Stage stage : items())
+      place(larger, stage);
+    table_ = std::move(larger);
+    filled_ = used_;
+  }
+
+  std::vector<Stage> table_ = std::vector<Stage>(kSmallest, kFree);
+  std::size_t filled_ = 0;  // with marks
+  std::size_t used_ = 0;
+};
+
+/// What a rank does: the action of an index, or a collective.
+struct Item {
+  static constexpr std::size_t kNoAction = std::numeric_limits<std::size_t>::max();
+
+  std::size_t action = kNoAction;
+  CollectiveKind kind = CollectiveKind::Unshard;
+  Stage stage = 0;
+};
+
+/// The actions of one rank with its collectives.
+class RankItems {
+ public:
+  RankItems(const Schedule& schedule, Rank rank)
+      : schedule_(schedule), rank_(rank), order_(schedule.order(rank)) {
+    find_uses();
+  }
+
+  std::vector<Item> items() {
+    const std::size_t first = schedule_.first_action[static_cast<std::size_t>(rank_)];
+    for (std::size_t i = 0; i < order_.size(); ++i) {
+      fetch_next(i);
+      items_.push_back({.action = first + i});
+      order_[i].for_each_op([&](const Op& op) { reduce_after_last(op); });
+    }
+    for (const Stage stage : active_.items())
+      add(CollectiveKind::Reshard, stage);
+    return std::move(items_);
+  }
+
+ private:
+  static constexpr std::size_t kMostActive = 3;
+
+  /// Where a stage is used: twice the action's place in the order, plus 1 in a pair's second op.
+  struct Uses {
+    Stage stage;
+    std::vector<std::size_t> places;
+    std::size_t next = 0;
+    int backwards = 0;  // W and B done
+  };
+
+  void find_uses() {
+    for (std::size_t i = 0; i < order_.size(); ++i) {
+      std::size_t place = 2 * i;
+      order_[i].for_each_op([&](const Op& op) { uses(op.stage()).places.push_back(place++); });
+    }
+  }
+
+  Uses& uses(Stage stage) {
+    for (Uses& each : uses_)
+      if (each.stage == stage)
+        return each;
+    return uses_.emplace_back(Uses{stage, {}});
+  }
+
+  void add(CollectiveKind kind, Stage stage) { items_.push_back({.kind = kind, .stage = stage}); }
+
+  /// Reshards what is not among the next stages from action `i` on, and unshards those.
+  void fetch_next(std::size_t i) {
+    const std::vector<Stage> next = next_stages(i);
+    for (const Stage stage : active_.items())
+      if (std::find(next.begin(), next.end(), stage) == next.end()) {
+        active_.erase(stage);
+        add(CollectiveKind::Reshard, stage);
+      }
+    for (const Stage stage : next)
+      if (!active_.contains(stage)) {
+        active_.insert(stage);
+        add(CollectiveKind::Unshard, stage);
+      }
+  }
+
+  /// The next three stages in use, or four where the last two come in one pair.
+  std::vector<Stage> next_stages(std::size_t i) {
+    soon_.clear();
+    for (Uses& each : uses_) {
+      while (each.next < each.places.size() && each.places[each.next] < 2 * i)
+        ++each.next;
+      if (each.next < each.places.size())
+        soon_.emplace_back(each.places[each.next], each.stage);
+    }
+    std::sort(soon_.begin(), soon_.end());
+    std::vector<Stage> stages;
+    for (std::size_t k = 0; k < soon_.size(); ++k)
+      if (k < kMostActive || (k == kMostActive && soon_[k].first / 2 == soon_[k - 1].first / 2))
+        stages.push_back(soon_[k].second);
+    return stages;
+  }
+
+  void reduce_after_last(const Op& op) {
+    if (op.kind() != OpKind::BackwardWeight && op.kind() != OpKind::Backward)
+      return;
+    if (++uses(op.stage()).backwards == schedule_.microbatches_per_pipe())
+      add(CollectiveKind::ReduceGrad, op.stage());
+  }
+
+  const Schedule& schedule_;
+  Rank rank_;
+  std::span<const Action> order_;
+  std::vector<Uses> uses_ = {};                           // one a stage
+  std::vector<std::pair<std::size_t, Stage>> soon_ = {};  // by place
+  PythonSet active_ = {};
+  std::vector<Item> items_ = {};
+};
+
+/// Lets the ranks take turns, and writes down what each does and posts.
+class TurnTaker {
+ public:
+  explicit TurnTaker(const Schedule& schedule)
+      : schedule_(schedule),
+        number_(schedule.placement, schedule.microbatches),
+        is_there_(number_.size()),
+        ranks_(static_cast<std::size_t>(schedule.placement.ranks)) {
+    for (std::size_t rank = 0; rank < ranks_.size(); ++rank)
+      ranks_[rank].items = RankItems(schedule, static_cast<Rank>(rank)).items();
+  }
+
+  TorchCommunication run() {
+    std::vector<Rank> active;
+    for (Rank rank = 0; rank < schedule_.placement.ranks; ++rank)
+      active.push_back(rank);
+    const auto is_done = [&](Rank rank) {
+      const RankState& state = ranks_[static_cast<std::size_t>(rank)];
+      return state.next == state.items.size();
+    };
+    std::erase_if(active, is_done);
+    while (!active.empty()) {
+      bool progress = false;
+      for (const Rank rank : active)
+        progress = take_turn(rank) || progress;
+      if (!progress)
+        throw Error(fmt::format("schedule {}: {}", schedule_.name,
+                                describe_deadlock({.schedule = schedule_})));
+      std::erase_if(active, is_done);
+    }
+    return communication();
+  }
+
+ private:
+  struct RankState {
+    std::vector<Item> items;
+    std::size_t next = 0;
+    /// Transfers, each with the number of items done before it.
+    std::vector<std::pair<std::size_t, Transfer>> transfers = {};
+  };
+
+  bool take_turn(Rank rank) {
+    RankState& state = ranks_[static_cast<std::size_t>(rank)];
+    const Item& item = state.items[state.next];
+    if (item.action == Item::kNoAction) {
+      ++state.next;
+      return true;
+    }
+    const Action& action = schedule_.actions[item.action];
+    bool is_ready = true;
+    action.for_each_op([&](const Op& op) { is_ready = is_ready && has_input(op); });
+    if (!is_ready)
+      return false;
+    ++state.next;
+    action.for_each_op([&](const Op& op) { make_output(op); });
+    return true;
+  }
+
+  bool has_input(const Op& op) const {
+    if (op.kind() == OpKind::BackwardWeight)
+      return true;
+    const Placement& placement = schedule_.placement;
+    const auto from =
+        op.kind() == OpKind::Forward ? placement.before(op.stage()) : placement.after(op.stage());
+    return !from || is_there_[number_[Op(op.kind(), *from, op.microbatch())]];
+  }
+
+  void make_output(const Op& op) {
+    if (op.kind() == OpKind::BackwardWeight)
+      return;
+    is_there_[number_[op]] = true;
+    if (const auto message = message_from(schedule_.placement, op)) {
+      post(message->from, {message->output, message->to, true});
+      post(message->to, {message->output, message->from, false});
+    }
+  }
+
+  void post(Rank rank, const Transfer& transfer) {
+    RankState& state = ranks_[static_cast<std::size_t>(rank)];
+    state.transfers.emplace_back(state.next, transfer);
+  }
+
+  TorchCommunication communication() const {
+    TorchCommunication out;
+    std::size_t slot = 0;
+    for (const RankState& rank : ranks_) {
+      auto transfer = rank.transfers.begin();
+      const auto post_until = [&](std::size_t items) {
+        for (; transfer != rank.transfers.end() && transfer->first <= items; ++transfer)
+          out.transfers.post(transfer->second);
+      };
+      for (std::size_t i = 0; i < rank.items.size(); ++i) {
+        post_until(i);
+        const Item& item = rank.items[i];
+        if (item.action == Item::kNoAction) {
+          out.collectives.push_back({item.kind, item.stage, slot, out.transfers.size()});
+        } else {
+          out.transfers.end_slot();
+          ++slot;
+        }
+      }
+      post_until(rank.items.size());
+      out.transfers.end_slot();
+      ++slot;
+    }
+    return out;
+  }
+
+  const Schedule& schedule_;
+  OutputNumbers number_;
+  std::vector<bool> is_there_;  // [output]
+  std::vector<RankState> ranks_;
+};
+
+}  // namespace
+
+TorchCommunication torch_communication(const Schedule& schedule) {
+  return TurnTaker(schedule).run();
+}
+
+}  // namespace bubblescope

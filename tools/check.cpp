@@ -1,0 +1,90 @@
+// bubblescope check: whether a program from a file can run to its end.
+#include <memory>
+#include <utility>
+
+#include "analysis/check_view.h"
+#include "sim/deadlock.h"
+#include "tools/command.h"
+#include "tools/errors.h"
+#include "tools/output.h"
+#include "tools/program_input.h"
+
+namespace bubblescope {
+namespace {
+
+struct CheckOptions {
+  std::string path;
+  DialectOption dialect;
+  CommOptions comm;
+  OutputOptions output;
+};
+
+/// Whether the ranks get to their ends, with these and with other channels.
+void check_progress(Program program, CheckReport& report) {
+  const auto verdict = [&] { return can_run(program) ? Verdict::Runs : Verdict::Deadlock; };
+  report.verdict = verdict();
+  if (report.verdict == Verdict::Deadlock)
+    report.reason = describe_deadlock(program);
+  if (program.comm != Comm::Torch && program.comm != Comm::Stream)
+    return;
+  for (const Channels channels : {Channels::PerRank, Channels::PerPair, Channels::PerDirection}) {
+    program.channels = channels;
+    report.others.push_back({channels, channels == report.channels ? report.verdict : verdict()});
+  }
+}
+
+CheckReport check(const CheckOptions& options, const GlobalOptions& global) {
+  ProgramFile file = read_program_file(options.path, options.dialect.parsed());
+  for (const std::string& note : file.notes)
+    global.note(note);
+  const auto fault = find_fault(file.program);
+  // An order that waits in a circle has no messages to spell out.
+  if (!fault && (file.program.comm != Comm::Ideal || can_run(file.program)))
+    file.program = with_comm(std::move(file.program), options.comm.choice());
+  const Schedule& schedule = file.program.schedule;
+  CheckReport report = {.file = options.path,
+                        .ranks = schedule.placement.ranks,
+                        .microbatches = schedule.microbatches,
+                        .chunks = schedule.placement.chunks(),
+                        .comm = file.program.comm,
+                        .actions = schedule.actions.size(),
+                        .messages = file.program.transfers.size() / 2,
+                        .channels = file.program.channels};
+  if (!fault) {
+    check_progress(std::move(file.program), report);
+    return report;
+  }
+  report.verdict = fault->kind == ProgramFault::Kind::Crossed ? Verdict::Crossed : Verdict::Unsound;
+  report.reason = file.describe(*fault);
+  return report;
+}
+
+int run(const CheckOptions& options, const GlobalOptions& global) {
+  const Format format = options.output.parsed_format();
+  const Color color = options.output.color(global);
+  const CheckReport report = check(options, global);
+  write_output(options.output.path, check_view(report, format, color));
+  return report.verdict == Verdict::Runs ? kDone : kBadInput;
+}
+
+}  // namespace
+
+Command add_check(CLI::App& root, const GlobalOptions& global) {
+  auto* app =
+      root.add_subcommand("check", "whether a program from a file is sound and cannot hang");
+  auto options = std::make_shared<CheckOptions>();
+  app->add_option("FILE", options->path, "PyTorch's CSV of a schedule, or a bubblescope program")
+      ->required()
+      ->type_name("");
+  options->dialect.add_to(*app);
+  options->comm.add_to(*app);
+  options->output.add_to(*app);
+  app->footer(
+      "Exit code 3 where it would not run.\n"
+      "Examples:\n"
+      "  bubblescope check my_schedule.csv --comm torch\n"
+      "  bubblescope check my_schedule_with_messages.csv --channels direction");
+  return {app, [options, &global] { return run(*options, global); }};
+}
+
+}  // namespace bubblescope

@@ -1,0 +1,48 @@
+// Programs from files on the command line: --program FILE, or what `check` is given.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sim/program_file.h"
+#include "tools/options.h"
+
+namespace bubblescope {
+
+struct DialectOption {
+  std::string dialect = "auto";
+
+  void add_to(CLI::App& app);
+  Dialect parsed() const;
+};
+
+/// A program instead of a schedule's name.
+struct ProgramOption {
+  std::string path;
+  DialectOption dialect;
+
+  void add_to(CLI::App& app);
+  bool is_given() const { return !path.empty(); }
+};
+
+/// UsageError unless there is either a name or a program.
+void require_one(const std::string& name, const ProgramOption& program);
+
+/// What `load_program`, `check_shape` and `with_comm` make of a file.
+Program load_program(const ProgramOption& option, const ShapeOptions& shape, const CommChoice& comm,
+                     const GlobalOptions& global);
+
+/// Reads a file and says what was assumed. Throws Error where it cannot be read or has a fault.
+Program load_program(const std::string& path, Dialect dialect, const GlobalOptions& global);
+
+/// p, m and v.
+Shape shape_of(const Program& program);
+
+/// A program whose orders are lowered as asked. Throws UsageError where it says itself how its
+/// messages travel, and that is another way.
+Program with_comm(Program program, const CommChoice& choice);
+
+/// Throws UsageError where a shape is asked for that the program has not.
+void check_shape(const Program& program, const ShapeOptions& shape);
+
+}  // namespace bubblescope
