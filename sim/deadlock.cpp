@@ -31,10 +31,11 @@ enum class Reason : std::uint8_t {
   Start,   ///< A transfer that is through has started.
   Peer,    ///< A transfer waits for its other end to start.
   Input,   ///< An action waits for the one that makes its input.
+  Early,   ///< A stream's receive is posted when an action starts, and that one waits for this.
 };
 /// Whether it counts as a wait; the others are a rank's own order.
 constexpr bool is_wait(Reason reason) {
-  return reason == Reason::Peer || reason == Reason::Input;
+  return reason == Reason::Peer || reason == Reason::Input || reason == Reason::Early;
 }
 
 struct Wait {
@@ -112,7 +113,7 @@ class WaitGraph {
 
   void add_action(Rank rank, std::size_t action) {
     end_row();
-    add_reasons(rank, action);
+    add_reasons(rank, action, Reason::Input, Reason::Needs);
     if (program_.comm == Comm::Batched) {
       const std::size_t slot = slot_before(rank, action);
       for (std::size_t i = transfers_.first_of(slot); i < transfers_.first_of(slot + 1); ++i)
@@ -120,8 +121,8 @@ class WaitGraph {
     }
   }
 
-  /// Why an action cannot start yet: the one before it, and its inputs.
-  void add_reasons(Rank rank, std::size_t action) {
+  /// Why an action cannot start yet: the one before it, and its inputs, local and received.
+  void add_reasons(Rank rank, std::size_t action, Reason local, Reason received) {
     if (action > first_action(rank))
       add(static_cast<Node>(action - 1), Reason::After);
     schedule_.actions[action].for_each_op([&](const Op& op) {
@@ -133,9 +134,9 @@ class WaitGraph {
         return;
       const std::size_t output = number_[Op(op.kind(), *from, op.microbatch())];
       if (receive_[output] == kNone)
-        add(producer_[output], Reason::Input);
+        add(producer_[output], local);
       else
-        add(through(receive_[output]), Reason::Needs);
+        add(through(receive_[output]), received);
     });
   }
 
@@ -144,8 +145,8 @@ class WaitGraph {
     for (std::size_t i = transfers_.first_of(slot); i < transfers_.first_of(slot + 1); ++i) {
       end_row();
       const bool early = program_.comm == Comm::Stream && !transfers_[i].is_send;
-      if (action > first_action(rank) && early)  // posted when the action before it starts
-        add_reasons(rank, action - 1);
+      if (action > first_action(rank) && early)  // posted when the action after it starts
+        add_reasons(rank, action, Reason::Early, Reason::Early);
       else if (action > first_action(rank))
         add(static_cast<Node>(action - 1), Reason::After);
       if (before_[i] != kNone)
@@ -338,9 +339,11 @@ std::vector<Link> told(std::vector<Link> circle) {
     else
       links.push_back(link);
   }
-  const auto wait = std::find_if(links.begin(), links.end(),
-                                 [](const Link& link) { return is_wait(link.wait.reason); });
-  std::rotate(links.begin(), wait, links.end());  // begins with one
+  // Begins with a wait, that of the lowest rank.
+  const auto first = std::min_element(links.begin(), links.end(), [](const Link& a, const Link& b) {
+    return std::pair(!is_wait(a.wait.reason), a.node) < std::pair(!is_wait(b.wait.reason), b.node);
+  });
+  std::rotate(links.begin(), first, links.end());
   return links;
 }
 
@@ -352,6 +355,8 @@ std::string_view words(Reason reason) {
       return "stands behind";
     case Reason::Needs:
       return "needs";
+    case Reason::Early:
+      return "is posted with an action that waits for";
     default:
       return "waits for";
   }

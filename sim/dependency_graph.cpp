@@ -292,7 +292,8 @@ class Numbering {
   void start_if_possible(const Op& output) {
     const Ends& ends = ends_[number_[output]];
     if (ends.send == kNoTransfer || ends.receive == kNoTransfer ||
-        !is_through(before_[ends.send]) || !is_through(before_[ends.receive]))
+        !is_through(before_[ends.send]) || !is_through(before_[ends.receive]) ||
+        is_through(ends.send))  // it has started
       return;
     add_message(output, ends);
     for (const std::uint32_t end : {ends.send, ends.receive})

@@ -107,9 +107,10 @@ std::vector<std::uint32_t> before_on_channel(const Program& program) {
     const std::size_t end =
         slot_before(rank, program.schedule.first_action[static_cast<std::size_t>(rank) + 1]) + 1;
     for (; slot < end; ++slot)
-      if (program.comm == Comm::Stream) {  // a receive is posted an action before a send
-        add_slot(slot, false, true);
+      if (program.comm ==
+          Comm::Stream) {  // sends when an action ends, receives when the next starts
         add_slot(slot, true, false);
+        add_slot(slot, false, true);
       } else {
         add_slot(slot, true, true);
       }

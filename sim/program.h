@@ -17,8 +17,8 @@ enum class Comm : std::uint8_t {
   /// model. It needs no step of its own: it is an edge of the graph.
   Ideal,
   /// Messages run beside the actions, one after another on each ordered pair of ranks. A send is
-  /// posted when its producer ends, a receive when the action before its consumer starts, and those
-  /// of a rank's first two actions with the step; a message starts when both are posted and the one
+  /// posted when the action before it ends, a receive when the action after it starts, and those
+  /// before a rank's first action with the step; a message starts when both are posted and the one
   /// before it has arrived.
   Stream,
   /// Before an action, a rank starts sends and receives as one batch and waits for all of them. A

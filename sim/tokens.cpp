@@ -40,6 +40,8 @@ class WordParser {
       result.overlapped = token();
       expect(")", "after the two ops of a pair");
       expect(kOverlap, "after a pair");
+      if (result.token.kind != TokenKind::Forward || result.overlapped->kind != TokenKind::Backward)
+        fail("expected an F, then a B, in a pair");
     } else {
       result.token = token();
     }

@@ -50,8 +50,6 @@ class CsvReader {
           add(line, column, cell);
         },
         [&](std::size_t line) { end_line(line); });
-    if (steps_.empty())
-      throw Error(fmt::format("{}: has no cells: expected a line a rank, such as 0F0,0B0", file));
   }
 
   /// Takes tokens of another dialect for what they mean; a note if that was not asked for.

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <iterator>
 #include <set>
 #include <sstream>
@@ -421,7 +422,12 @@ TEST_CASE("a folder that cannot be written to is told, exit code 3") {
 
 TEST_CASE("--help explains each subcommand with examples that work") {
   const TemporaryFolder folder;
-  for (const std::string command : {"", "schedules ", "order ", "simulate ", "compare "}) {
+  for (const char* name : {"mine.csv", "my_schedule.csv", "my_schedule_with_messages.csv"})
+    std::ofstream(folder / name) << (std::string_view(name) == "my_schedule_with_messages.csv"
+                                         ? "0F0,0SEND_F0,0RECV_B0,0B0\n1RECV_F0,1F0,1B0,1SEND_B0\n"
+                                         : "0F0,0B0\n1F0,1B0\n");
+  for (const std::string command :
+       {"", "schedules ", "order ", "check ", "simulate ", "compare "}) {
     const std::string help = output(command + "--help");
     CHECK(has(help, "Example"));
     CHECK(output(command + "-h") == help);
@@ -441,7 +447,7 @@ TEST_CASE("--help explains each subcommand with examples that work") {
       CHECK_MESSAGE(result.exit_code == 0, example << "\n" << result.err);
     }
   }
-  for (const std::string name : {"schedules", "order", "simulate", "compare"})
+  for (const std::string name : {"schedules", "order", "check", "simulate", "compare"})
     CHECK(has(output("--help"), "\n  " + name));
 }
 

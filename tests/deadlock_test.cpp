@@ -1,5 +1,5 @@
 // Orders that deadlock: found whenever there is one, and told by a circle with the fewest waits.
-#include "sim/circular_wait.h"
+#include "sim/deadlock.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -99,7 +99,7 @@ std::optional<int> told_waits(const Schedule& schedule, const std::vector<std::v
     std::size_t rank = 0;
     std::size_t index = 0;
     int length = 0;
-    if (std::sscanf(message.data(), "rank %zu, action %zu %n", &rank, &index, &length) != 2)
+    if (std::sscanf(message.data(), "rank %zu, step %zu %n", &rank, &index, &length) != 2)
       return std::nullopt;
     message.remove_prefix(static_cast<std::size_t>(length));
     const std::size_t next = schedule.first_action[rank] + index;
@@ -126,9 +126,10 @@ TEST_CASE("A circle of two ranks is told by rank and action") {
       written(loop_placement({.ranks = 2, .chunks = 1}), 2, {"0F0 0B0 0F1 0B1", "1F0 1F1 1B1 1B0"});
   CHECK(complaint(schedule) ==
         "schedule mine: ranks wait for one another in a circle:\n"
-        "  rank 0, action 1 (0B0) waits for rank 1, action 3 (1B0), which comes after rank 1, "
-        "action 1 (1F1),\n"
-        "  which waits for rank 0, action 2 (0F1), which comes after rank 0, action 1 (0B0)");
+        "  rank 0, step 1 (0B0) waits for rank 1, step 3 (1B0),\n"
+        "  which comes after rank 1, step 1 (1F1),\n"
+        "  which waits for rank 0, step 2 (0F1),\n"
+        "  which comes after rank 0, step 1 (0B0)");
 }
 
 TEST_CASE("A circle of three ranks is told by rank and action") {
@@ -141,10 +142,12 @@ TEST_CASE("A circle of three ranks is told by rank and action") {
                "3F0 4F0 3F1 4F1 4B0 3B0 4B1 3B1"});
   CHECK(complaint(schedule) ==
         "schedule mine: ranks wait for one another in a circle:\n"
-        "  rank 0, action 1 (5F0) waits for rank 2, action 1 (4F0), which comes after rank 2, "
-        "action 0 (3F0),\n"
-        "  which waits for rank 1, action 2 (2F0), which comes after rank 1, action 1 (1F1),\n"
-        "  which waits for rank 0, action 2 (0F1), which comes after rank 0, action 1 (5F0)");
+        "  rank 0, step 1 (5F0) waits for rank 2, step 1 (4F0),\n"
+        "  which comes after rank 2, step 0 (3F0),\n"
+        "  which waits for rank 1, step 2 (2F0),\n"
+        "  which comes after rank 1, step 1 (1F1),\n"
+        "  which waits for rank 0, step 2 (0F1),\n"
+        "  which comes after rank 0, step 1 (5F0)");
 }
 
 TEST_CASE("A rank that waits for itself is told too") {
@@ -152,8 +155,8 @@ TEST_CASE("A rank that waits for itself is told too") {
       written(loop_placement({.ranks = 1, .chunks = 2}), 1, {"1F0 0F0 1B0 0B0"});
   CHECK(complaint(schedule) ==
         "schedule mine: ranks wait for one another in a circle:\n"
-        "  rank 0, action 0 (1F0) waits for rank 0, action 1 (0F0), which comes after rank 0, "
-        "action 0 (1F0)");
+        "  rank 0, step 0 (1F0) waits for rank 0, step 1 (0F0),\n"
+        "  which comes after rank 0, step 0 (1F0)");
 }
 
 TEST_CASE("A pair that waits for itself over another rank is told as a pair") {
@@ -161,9 +164,9 @@ TEST_CASE("A pair that waits for itself over another rank is told as a pair") {
                                     {"0F0 (0F1;0B0)OVERLAP_F_B 0B1", "1F0 1F1 1B0 1B1"});
   CHECK(complaint(schedule) ==
         "schedule mine: ranks wait for one another in a circle:\n"
-        "  rank 0, action 1 ((0F1;0B0)OVERLAP_F_B) waits for rank 1, action 2 (1B0), which comes "
-        "after rank 1, action 1 (1F1),\n"
-        "  which waits for rank 0, action 1 ((0F1;0B0)OVERLAP_F_B)");
+        "  rank 0, step 1 ((0F1;0B0)OVERLAP_F_B) waits for rank 1, step 2 (1B0),\n"
+        "  which comes after rank 1, step 1 (1F1),\n"
+        "  which waits for rank 0, step 1 ((0F1;0B0)OVERLAP_F_B)");
 }
 
 TEST_CASE("Random orders are refused where they get stuck and told by a shortest circle") {

@@ -11,9 +11,9 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/error.h"
-#include "sim/order_export.h"
 #include "sim/schedules/catalogue.h"
 #include "sim/simulate.h"
+#include "sim/torch_csv.h"
 #include "sim/validate.h"
 #include "tests/support/digest.h"
 #include "tests/support/generated.h"

@@ -18,11 +18,11 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/lowering.h"
-#include "sim/order_export.h"
 #include "sim/schedules/automatic.h"
 #include "sim/schedules/catalogue.h"
 #include "sim/search/evaluator.h"
 #include "sim/simulate.h"
+#include "sim/torch_csv.h"
 #include "sim/validate.h"
 #include "tests/support/costs.h"
 #include "tests/support/digest.h"
