@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <limits>
+#include <optional>
+#include <span>
 #include <utility>
 
 #include <fmt/format.h>
@@ -14,18 +17,20 @@
 namespace bubblescope {
 namespace {
 
-/// Iterates as CPython's set of small integers does (Objects/setobject.c, 3.7 to 3.14): the order
-/// in which PyTorch lets go of stages. An open hash table in which what is removed leaves a mark.
+/// Iterates as CPython's set of small integers does (Objects/setobject.c of 3.11): the order in
+/// which PyTorch lets go of stages. An open hash table in which what is removed leaves a mark, and
+/// the last mark on the way to a free place is used again.
 class PythonSet {
  public:
   void insert(Stage stage) {
-    place(table_, stage);
+    const auto [place, mark] = find_place(table_, stage);
+    table_[mark.value_or(place)] = stage;
     ++used_;
-    if (++filled_ * 5 >= (table_.size() - 1) * 3)
+    if (!mark && ++filled_ * 5 >= (table_.size() - 1) * 3)
       grow();
   }
   void erase(Stage stage) {
-    *std::find(table_.begin(), table_.end(), stage) = kRemoved;
+    *std::find(table_.begin(), table_.end(), stage) = kMark;
     --used_;
   }
   bool contains(Stage stage) const {
@@ -40,20 +45,27 @@ class PythonSet {
 
  private:
   static constexpr Stage kFree = -1;
-  static constexpr Stage kRemoved = -2;
+  static constexpr Stage kMark = -2;
   static constexpr std::size_t kProbes = 9;  // of neighbours, before a jump
   static constexpr std::size_t kSmallest = 8;
 
-  static void place(std::vector<Stage>& table, Stage stage) {
+  struct Place {
+    std::size_t free;
+    std::optional<std::size_t> mark;
+  };
+
+  static Place find_place(const std::vector<Stage>& table, Stage stage) {
     const std::size_t mask = table.size() - 1;
     auto perturb = static_cast<std::size_t>(stage);
+    std::optional<std::size_t> mark;
     for (std::size_t i = perturb & mask;; i = (i * 5 + 1 + perturb) & mask) {
       const std::size_t last = i + kProbes <= mask ? i + kProbes : i;
-      for (std::size_t at = i; at <= last; ++at)
-        if (table[at] == kFree) {
-          table[at] = stage;
-          return;
-        }
+      for (std::size_t at = i; at <= last; ++at) {
+        if (table[at] == kFree)
+          return {at, mark};
+        if (table[at] == kMark)
+          mark = at;
+      }
       perturb >>= 5;
     }
   }
@@ -64,7 +76,7 @@ class PythonSet {
       size *= 2;
     std::vector<Stage> larger(size, kFree);
     for (const Stage stage : items())
-      place(larger, stage);
+      larger[find_place(larger, stage).free] = stage;
     table_ = std::move(larger);
     filled_ = used_;
   }

@@ -2,8 +2,10 @@
 #include "sim/program_file.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -366,6 +368,25 @@ TEST_CASE("Every file that PyTorch lowered is lowered the same") {
     ++compared;
   }
   CHECK(compared == 24);
+}
+
+TEST_CASE("The catalogue is lowered as PyTorch lowers it in many shapes") {
+  std::istringstream lines(contents(source_file("tests/golden/torch_lowered_digests.csv")));
+  int compared = 0;
+  for (std::string line; std::getline(lines, line);) {
+    char name[64];
+    char expected[64];
+    int p = 0;
+    int m = 0;
+    int v = 0;
+    if (std::sscanf(line.c_str(), "%63[^,],%d,%d,%d,%63s", name, &p, &m, &v, expected) != 5)
+      continue;
+    CAPTURE(line);
+    const Program program = make_program(*find_schedule(name), {p, m, v}, Comm::Torch);
+    CHECK(digest(to_torch_comms_csv(program)) == expected);
+    ++compared;
+  }
+  CHECK(compared > 200);
 }
 
 TEST_CASE("PyTorch's own test files are read in their dialects") {
