@@ -17,9 +17,9 @@
 namespace bubblescope {
 namespace {
 
-/// Iterates as CPython's set of small integers does (Objects/setobject.c of 3.11): the order in
-/// which PyTorch lets go of stages. An open hash table in which what is removed leaves a mark, and
-/// the last mark on the way to a free place is used again.
+/// Iterates as CPython's set of small integers does (Objects/setobject.c, 3.10 to 3.13): the order
+/// in which PyTorch lets go of stages. An open hash table in which what is removed leaves a mark,
+/// and the last mark on the way to a free place is used again.
 class PythonSet {
  public:
   void insert(Stage stage) {
