@@ -61,8 +61,10 @@ std::string conclusion(const CheckReport& report) {
     text += fmt::format(" with {}", words(report.channels));
   if (report.verdict != Verdict::Runs)
     return text + ": " + report.reason;
-  return text + fmt::format(": {} actions and {} messages, none of which waits in a circle",
-                            report.actions, report.messages);
+  text += fmt::format(": {} actions", report.actions);
+  if (report.comm != Comm::Ideal)
+    text += fmt::format(" and {} messages", report.messages);
+  return text + ", and no circle of waits";
 }
 
 }  // namespace

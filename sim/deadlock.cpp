@@ -332,9 +332,10 @@ std::vector<Link> told(std::vector<Link> circle) {
   std::vector<Link> links;
   for (const Link& link : circle) {
     const Reason reason = link.wait.reason;
-    if (!links.empty() && links.back().wait.reason == reason && !is_wait(reason))
-      links.back().wait = link.wait;
-    else if (!links.empty() && links.back().wait.reason == Reason::Needs && reason == Reason::Peer)
+    const bool goes_on = !links.empty() && links.back().wait.reason == reason && !is_wait(reason);
+    const bool receives =
+        !links.empty() && links.back().wait.reason == Reason::Needs && reason == Reason::Peer;
+    if (goes_on || receives)
       links.back().wait = link.wait;
     else
       links.push_back(link);

@@ -111,7 +111,6 @@ class StepReader {
   }
 
   void add_step(const json& step) {
-    static const std::vector<std::string> kKeys = {"action", "batch", "post", "collective"};
     if (step.size() != 1)
       fail(path(), fmt::format("expected one key, got {}", step.size()));
     const std::string& key = step.begin().key();
@@ -126,7 +125,9 @@ class StepReader {
     } else if (key == "collective")
       add_collective(value);
     else
-      fail(path() + "/" + key, "unknown key" + did_you_mean(key, kKeys));
+      fail(path() + "/" + key,
+           "unknown key" + did_you_mean(key, std::vector<std::string>{"action", "batch", "post",
+                                                                      "collective"}));
   }
 
   void add_action(const json& value) {

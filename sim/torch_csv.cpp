@@ -52,40 +52,45 @@ class CsvReader {
         [&](std::size_t line) { end_line(line); });
   }
 
-  /// Takes tokens of another dialect for what they mean; a note if that was not asked for.
-  std::optional<std::string> translate(Dialect dialect) {
+  /// Takes tokens of another dialect for what they mean, and notes if that was not asked for.
+  void translate(Dialect dialect, std::vector<std::string>& notes) {
     const auto full = find(TokenKind::OldBackward);
     const auto input = find(TokenKind::BackwardInput);
     if (dialect == Dialect::Current && full)
       fail(*full, "BW is of PyTorch's dialect before 2.6, expected that of today");
-    if (dialect == Dialect::Before2_6 && input)
+    if (dialect == Dialect::Before26 && input)
       fail(*input, "I is not of PyTorch's dialect before 2.6, expected B for the input's gradient");
     if (full && input)
       fail(std::max(*full, *input),
            "one file has both I and BW, which are of two dialects of PyTorch");
-    const bool is_old = dialect == Dialect::Before2_6 || full ||
+    const bool is_old = dialect == Dialect::Before26 || full ||
                         (dialect == Dialect::Auto && !input && find(TokenKind::BackwardWeight));
     if (!is_old)
-      return std::nullopt;
+      return;
     for (CsvStep& step : steps_)
       if (step.token.kind == TokenKind::Backward)
         step.token.kind = TokenKind::BackwardInput;
       else if (step.token.kind == TokenKind::OldBackward)
         step.token.kind = TokenKind::Backward;
-    if (dialect == Dialect::Before2_6)
-      return std::nullopt;
-    return fmt::format(
-        "{}: read in PyTorch's dialect before 2.6, where B is the gradient for the input: it has "
-        "{} (--dialect chooses)",
-        file_, full ? "BW" : "W and no I");
+    if (dialect != Dialect::Before26)
+      notes.push_back(fmt::format(
+          "{}: read in PyTorch's dialect before 2.6, where B is the gradient for the input: it has "
+          "{} (--dialect chooses)",
+          file_, full ? "BW" : "W and no I"));
   }
 
-  Program program() {
+  Program program(std::vector<std::string>& notes) {
     Program program;
     program.schedule.name = file_;
-    const bool has_messages = std::any_of(steps_.begin(), steps_.end(), [](const CsvStep& step) {
-      return !is_compute(step.token.kind);
-    });
+    const auto has = [&](auto&& is_one) {
+      return std::any_of(steps_.begin(), steps_.end(),
+                         [&](const CsvStep& step) { return is_one(step.token.kind); });
+    };
+    const bool has_messages = has(is_message);
+    const bool has_collectives = has([](TokenKind kind) { return kind >= TokenKind::Unshard; });
+    if (has_collectives && !has_messages)
+      notes.push_back(fmt::format(
+          "{}: has no messages, and is read as an order alone, without its collectives", file_));
     program.comm = has_messages ? Comm::Torch : Comm::Ideal;
     program.channels = default_channels(program.comm);
     place_stages(program.schedule);
@@ -242,8 +247,10 @@ class CsvReader {
       ++slot;
     }
     writer.finish();
-    if (program.comm == Comm::Ideal)
+    if (program.comm == Comm::Ideal) {
       program.transfers = {};
+      program.collectives = {};
+    }
   }
 
   Op compute(std::size_t step) const {
@@ -332,9 +339,8 @@ std::string to_torch_comms_csv(const Program& program) {
 Program parse_torch_csv(std::string_view text, const std::string& file, Dialect dialect,
                         std::vector<std::string>& notes) {
   CsvReader reader(text, file);
-  if (const auto note = reader.translate(dialect))
-    notes.push_back(*note);
-  return reader.program();
+  reader.translate(dialect, notes);
+  return reader.program(notes);
 }
 
 std::string torch_csv_place(std::string_view text, Rank rank, std::optional<std::size_t> step) {

@@ -21,7 +21,7 @@ namespace bubblescope {
 enum class Dialect : std::uint8_t {
   Auto,       ///< Told by the tokens: that before 2.6 where there is a BW, or a W and no I.
   Current,    ///< B is the full backward, I the one for the input.
-  Before2_6,  ///< B is the backward for the input, BW the full one.
+  Before26,  ///< B is the backward for the input, BW the full one.
 };
 
 /// The actions alone.

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <iterator>
 #include <limits>
+#include <numeric>
 #include <optional>
 #include <span>
 #include <utility>
@@ -203,9 +204,8 @@ class TurnTaker {
   }
 
   TorchCommunication run() {
-    std::vector<Rank> active;
-    for (Rank rank = 0; rank < schedule_.placement.ranks; ++rank)
-      active.push_back(rank);
+    std::vector<Rank> active(ranks_.size());
+    std::iota(active.begin(), active.end(), 0);
     const auto is_done = [&](Rank rank) {
       const RankState& state = ranks_[static_cast<std::size_t>(rank)];
       return state.next == state.items.size();

@@ -176,16 +176,24 @@ TEST_CASE("The dialect before PyTorch 2.6 is told by its tokens, and that is sai
   CHECK(read(old).notes.front().find("before 2.6, where B is the gradient for the input: it has "
                                      "BW") != std::string::npos);
   CHECK(read("0F0,0B0,0W0\n").notes.size() == 1);  // a W and no I
-  check_same(read(old, Dialect::Before2_6).program, program);
-  CHECK(read(old, Dialect::Before2_6).notes.empty());
+  check_same(read(old, Dialect::Before26).program, program);
+  CHECK(read(old, Dialect::Before26).notes.empty());
   CHECK(complaint(old, Dialect::Current) ==
         "line 1, column 5: '0BW1': BW is of PyTorch's dialect before 2.6, expected that of today");
-  CHECK(complaint(current, Dialect::Before2_6) ==
+  CHECK(complaint(current, Dialect::Before26) ==
         "line 1, column 2: '0I0': I is not of PyTorch's dialect before 2.6, expected B for the "
         "input's gradient");
   CHECK(complaint("0F0,0I0,0W0,0F1,0BW1\n") ==
         "line 1, column 5: '0BW1': one file has both I and BW, which are of two dialects of "
         "PyTorch");
+}
+
+TEST_CASE("Collectives without messages are left out, and that is said") {
+  const ProgramFile file = read("0UNSHARD,0F0,0B0,0REDUCE_GRAD\n1F0,1B0,1REDUCE_GRAD\n");
+  CHECK(file.program.comm == Comm::Ideal);
+  CHECK(file.program.collectives.empty());
+  CHECK(file.notes.size() == 1);
+  CHECK_NOTHROW(check_program(file));
 }
 
 TEST_CASE("Two pipes are told by the micro-batches that each half of the stages sees") {

@@ -108,7 +108,7 @@ Prediction predict(const CatalogueEntry& entry, const Scenario& scenario, Progre
 }
 
 Prediction predict(ScheduledProgram scheduled, const Scenario& scenario, Progress& progress) {
-  auto& [program, search] = scheduled;
+  Program& program = scheduled.program;
   const std::string name = program.schedule.name;
   CostModel costs(scenario.costs, program.schedule.placement, scenario.cost_options);
   const std::size_t actions = program.schedule.actions.size();
@@ -121,7 +121,7 @@ Prediction predict(ScheduledProgram scheduled, const Scenario& scenario, Progres
   DependencyGraph graph = build_graph(std::move(program), std::move(costs));
   progress.now(fmt::format("{}: simulating", name));
   Timeline timeline = simulate(graph);
-  return {std::move(graph), std::move(timeline), search};
+  return {std::move(graph), std::move(timeline), scheduled.search};
 }
 
 void note_costs(const Scenario& scenario, const GlobalOptions& global) {
