@@ -12,26 +12,14 @@ std::string words(const CheckReport& report) {
                      report.microbatches == 1 ? "" : "es", to_string(report.comm));
 }
 
-std::string_view words(Channels channels) {
-  switch (channels) {
-    case Channels::PerRank:
-      return "one a rank";
-    case Channels::PerPair:
-      return "one a pair";
-    case Channels::PerDirection:
-      return "one a direction";
-  }
-  return "";
-}
-
-std::string_view name(Channels channels) {
-  return channels_names()[static_cast<std::size_t>(channels)];
+std::string words(Channels channels) {
+  return fmt::format("one a {}", to_string(channels));
 }
 
 Table channels_table(const CheckReport& report) {
   Table table{{{"channels", Column::Align::Left}, {"verdict", Column::Align::Left}}};
-  for (const ChannelsVerdict& each : report.others)
-    table.rows.push_back({{std::string(words(each.channels)), std::string(to_string(each.verdict))},
+  for (const ChannelsVerdict& each : report.by_channels)
+    table.rows.push_back({{words(each.channels), std::string(to_string(each.verdict))},
                           each.channels == report.channels ? Emphasis::Strong : Emphasis::None});
   return table;
 }
@@ -48,8 +36,8 @@ nlohmann::ordered_json row(const CheckReport& report) {
                                 {"channels", nullptr},
                                 {"verdict", to_string(report.verdict)},
                                 {"reason", nullptr}};
-  if (!report.others.empty())
-    row["channels"] = name(report.channels);
+  if (!report.by_channels.empty())
+    row["channels"] = to_string(report.channels);
   if (!report.reason.empty())
     row["reason"] = report.reason;
   return row;
@@ -57,7 +45,7 @@ nlohmann::ordered_json row(const CheckReport& report) {
 
 std::string conclusion(const CheckReport& report) {
   std::string text(to_string(report.verdict));
-  if (!report.others.empty())
+  if (!report.by_channels.empty())
     text += fmt::format(" with {}", words(report.channels));
   if (report.verdict != Verdict::Runs)
     return text + ": " + report.reason;
@@ -80,15 +68,15 @@ std::string check_view(const CheckReport& report, Format format, Color color) {
   if (format == Format::Json) {
     nlohmann::ordered_json json = row(report);
     json["verdicts"] = nlohmann::ordered_json::object();
-    for (const ChannelsVerdict& each : report.others)
-      json["verdicts"][std::string(name(each.channels))] = to_string(each.verdict);
+    for (const ChannelsVerdict& each : report.by_channels)
+      json["verdicts"][std::string(to_string(each.channels))] = to_string(each.verdict);
     return json.dump(2) + "\n";
   }
   const bool markdown = format == Format::Markdown;
   std::string text =
       markdown ? "## " + words(report) : emphasize(words(report), Emphasis::Strong, color);
   text += "\n\n";
-  if (!report.others.empty())
+  if (!report.by_channels.empty())
     text +=
         (markdown ? to_markdown(channels_table(report)) : to_text(channels_table(report), color)) +
         "\n";

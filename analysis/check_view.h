@@ -2,10 +2,10 @@
 //
 //     hang.csv: 2 ranks, 4 micro-batches, torch communication
 //
-//     messages share      verdict
-//     one channel a rank  deadlock
-//     one a pair          deadlock
-//     one a direction     runs
+//     channels         verdict
+//     one a rank       deadlock
+//     one a pair       deadlock
+//     one a direction  runs
 //
 //     deadlock with one a pair: ranks wait for one another in a circle:
 //       rank 0, step 3 (0RECV_B0) waits for …
@@ -44,8 +44,8 @@ struct CheckReport {
   std::size_t messages = 0;  ///< That are spelled out.
   Channels channels = Channels::PerPair;
   Verdict verdict = Verdict::Runs;
-  std::string reason = {};                   ///< Why it does not run.
-  std::vector<ChannelsVerdict> others = {};  ///< All kinds, where they could matter.
+  std::string reason = {};                        ///< Why it does not run.
+  std::vector<ChannelsVerdict> by_channels = {};  ///< All kinds, where they could matter.
 };
 
 std::string check_view(const CheckReport& report, Format format, Color color);

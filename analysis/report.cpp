@@ -106,9 +106,12 @@ void summarize(Report& out) {
 }  // namespace
 
 std::string setting(const Report& report) {
-  return fmt::format("{} rank{}, {} micro-batch{}, {} communication", report.ranks,
-                     report.ranks == 1 ? "" : "s", report.microbatches,
-                     report.microbatches == 1 ? "" : "es", to_string(report.comm));
+  std::string text = fmt::format("{} rank{}, {} micro-batch{}, {} communication", report.ranks,
+                                 report.ranks == 1 ? "" : "s", report.microbatches,
+                                 report.microbatches == 1 ? "" : "es", to_string(report.comm));
+  if (has_channels(report.comm))
+    text += fmt::format(", one channel a {}", to_string(report.channels));
+  return text;
 }
 
 double SearchFigures::above_bound() const {
@@ -122,6 +125,7 @@ Report report(const DependencyGraph& graph, const Timeline& timeline) {
              .microbatches = schedule.microbatches,
              .chunks = schedule.placement.chunks(),
              .comm = graph.program().comm,
+             .channels = graph.program().channels,
              .weight_copies = schedule.placement.weight_copies()};
   out.per_rank.resize(static_cast<std::size_t>(out.ranks));
   for (Rank rank = 0; rank < out.ranks; ++rank) {

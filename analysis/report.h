@@ -49,6 +49,7 @@ struct Report {
   int microbatches = 0;
   int chunks = 0;
   Comm comm = Comm::Ideal;
+  Channels channels = default_channels(comm);
   Time step_time{};                          ///< Last end − first start over all ranks.
   double bubble_fraction = 0;                ///< Σ idle / (ranks × step time)
   double bubble_overhead = 0;                ///< Σ idle / Σ busy
@@ -61,7 +62,7 @@ struct Report {
   std::optional<SearchFigures> search = {};  ///< Of an automatic schedule.
 };
 
-/// "4 ranks, 8 micro-batches, ideal communication"
+/// "4 ranks, 8 micro-batches, torch communication, one channel a pair"
 std::string setting(const Report& report);
 
 /// Fractions whose denominator is 0 are 0.

@@ -16,6 +16,8 @@ ordered_json summary_json(const Report& report) {
       {"microbatches", report.microbatches},
       {"chunks", report.chunks},
       {"comm", to_string(report.comm)},
+      {"channels", has_channels(report.comm) ? ordered_json(to_string(report.channels))
+                                             : ordered_json(nullptr)},
       {"step_time_ns", report.step_time.count()},
       {"bubble_fraction", report.bubble_fraction},
       {"bubble_overhead", report.bubble_overhead},

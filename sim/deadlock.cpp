@@ -28,7 +28,7 @@ enum class Reason : std::uint8_t {
   After,   ///< It comes after an action of its rank.
   Behind,  ///< It comes after a transfer on its channel, which has to be through.
   Needs,   ///< An action needs a transfer of its rank to be through.
-  Start,   ///< A transfer that is through has started.
+  Start,   ///< A transfer that is through has started, and so has what starts with it.
   Peer,    ///< A transfer waits for its other end to start.
   Input,   ///< An action waits for the one that makes its input.
   Early,   ///< A stream's receive is posted when an action starts, and that one waits for this.
@@ -145,17 +145,28 @@ class WaitGraph {
     for (std::size_t i = transfers_.first_of(slot); i < transfers_.first_of(slot + 1); ++i) {
       end_row();
       const bool early = program_.comm == Comm::Stream && !transfers_[i].is_send;
+      if (transfers_[i].joins_batch) {  // it starts with the one before
+        add(started(i - 1), Reason::Start);
+        add_through(i);
+        continue;
+      }
       if (action > first_action(rank) && early)  // posted when the action after it starts
         add_reasons(rank, action, Reason::Early, Reason::Early);
       else if (action > first_action(rank))
         add(static_cast<Node>(action - 1), Reason::After);
-      if (before_[i] != kNone)
-        for (std::size_t b = before_[i]; b < transfers_.end_of_batch(before_[i]); ++b)
+      if (before_[i] != kNone) {
+        const std::size_t end = transfers_.end_of_batch(before_[i]);
+        for (std::size_t b = before_[i]; b < end; ++b)
           add(through(b), Reason::Behind);
-      end_row();
-      add(started(i), Reason::Start);
-      add(started(end_[i]), Reason::Peer);
+      }
+      add_through(i);
     }
+  }
+
+  void add_through(std::size_t transfer) {
+    end_row();
+    add(started(transfer), Reason::Start);
+    add(started(end_[transfer]), Reason::Peer);
   }
 
   std::size_t slot_of_action(std::size_t action) const {
@@ -340,7 +351,7 @@ std::vector<Link> told(std::vector<Link> circle) {
     else
       links.push_back(link);
   }
-  // Begins with a wait, that of the lowest rank.
+  // Begins with a wait: that of an action, or else a transfer, of the lowest rank.
   const auto first = std::min_element(links.begin(), links.end(), [](const Link& a, const Link& b) {
     return std::pair(!is_wait(a.wait.reason), a.node) < std::pair(!is_wait(b.wait.reason), b.node);
   });

@@ -306,7 +306,8 @@ class Numbering {
     const std::uint32_t before = before_[transfer];
     if (before == kNoTransfer)
       return MessageNode::kNone;
-    for (std::size_t i = before; i < transfers_.end_of_batch(before); ++i)
+    const std::size_t end = transfers_.end_of_batch(before);
+    for (std::size_t i = before; i < end; ++i)
       add_edge(node_of_output_[number_[transfers_[i].output]] - 1, Time::zero());
     return comm_ == Comm::Batched ? MessageNode::kNone : out_.producer[edges_ - 1];
   }

@@ -31,6 +31,8 @@ constexpr int live_activation_change(OpKind kind) {
 /// Eight bytes: schedules of 10⁸ ops are made of these.
 class Op {
  public:
+  static constexpr Stage kMostStages = 1 << 29;  ///< A stage and a kind share 32 bits.
+
   Op() = default;
   constexpr Op(OpKind kind, Stage stage, MicroBatch microbatch)
       : stage_and_kind_(static_cast<std::uint32_t>(stage) * kOpKinds +

@@ -32,6 +32,15 @@ std::optional<std::string> find_placement_fault(const Placement& placement) {
       return fmt::format("{} on {} ranks: expected {} on each, and rank {} has {}", pipe,
                          placement.ranks, placement.chunks(),
                          i % static_cast<std::size_t>(placement.ranks), held[i]);
+  std::vector<bool> has_weights(held.size() * static_cast<std::size_t>(placement.chunks()));
+  for (Stage stage = 0; stage < placement.stages(); ++stage) {
+    const auto weights =
+        static_cast<std::size_t>(stage / placement.depth * placement.depth +
+                                 placement.weights_of_stage[static_cast<std::size_t>(stage)]);
+    if (has_weights[weights])
+      return "two stages of one pipe have the same weights";
+    has_weights[weights] = true;
+  }
   return std::nullopt;
 }
 

@@ -32,7 +32,8 @@ struct Placement {
   std::optional<Stage> after(Stage stage) const;
 };
 
-/// Why ranks cannot hold these stages: each has to hold `chunks()` of each pipe, 1 or more.
+/// Why ranks cannot hold these stages: each has to hold `chunks()` of each pipe, 1 or more, and the
+/// stages of a pipe have weights of their own.
 std::optional<std::string> find_placement_fault(const Placement& placement);
 
 /// One pipe, stage s on rank s mod p. `chunks` is v.

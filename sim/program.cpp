@@ -87,6 +87,10 @@ std::span<const std::string_view> channels_names() {
   return kNames;
 }
 
+std::string_view to_string(Channels channels) {
+  return channels_names()[static_cast<std::size_t>(channels)];
+}
+
 Channels default_channels(Comm comm) {
   return comm == Comm::Torch ? Channels::PerPair : Channels::PerDirection;
 }

@@ -39,7 +39,6 @@ std::span<const CommName> comm_names();
 std::string_view to_string(Comm comm);
 
 /// Transfers of one channel run one after another on their rank: NCCL's operations on one stream.
-/// Channels matter for Stream and Torch; batches run one after another anyway.
 enum class Channels : std::uint8_t {
   PerRank,       ///< One for all.
   PerPair,       ///< One for each peer, both ways: PyTorch's communicators of two ranks.
@@ -47,7 +46,12 @@ enum class Channels : std::uint8_t {
 };
 /// "rank", "pair", "direction", in the order of the enumerators.
 std::span<const std::string_view> channels_names();
-/// Pair for Torch, else Direction.
+std::string_view to_string(Channels channels);
+/// Whether they matter: where transfers are posted one by one.
+constexpr bool has_channels(Comm comm) {
+  return comm == Comm::Stream || comm == Comm::Torch;
+}
+/// One a pair for Torch, else one a direction.
 Channels default_channels(Comm comm);
 
 /// One end of a message.
@@ -109,7 +113,8 @@ inline std::size_t slot_before(Rank rank, std::size_t action) {
   return action + static_cast<std::size_t>(rank);
 }
 
-/// The schedule's orders, and the transfers, are sound: `lower` or `read_program` checked them.
+/// The schedule's orders, and the transfers, are sound: `lower` checked them, or `find_fault` has
+/// to.
 struct Program {
   Schedule schedule = {};
   Comm comm = Comm::Ideal;

@@ -70,6 +70,10 @@ class TransferChecker {
   /// Posts a transfer; the fault in words, or null.
   const char* post(Rank rank, std::size_t index) {
     const Transfer& transfer = transfers_[index];
+    const Op& output = transfer.output;
+    if (output.microbatch() / schedule_.microbatches_per_pipe() !=
+        output.stage() / schedule_.placement.depth)
+      return "the stage's pipe has no such micro-batch";
     const auto message = message_from(schedule_.placement, transfer.output);
     if (!message)
       return "no other rank reads that output";

@@ -17,7 +17,7 @@ constexpr std::size_t kMostBytes = std::size_t{4} << 30;
 
 bool is_json(std::string_view text) {
   const auto first = text.find_first_not_of(" \t\r\n");
-  return first != text.npos && text[first] == '{';
+  return first != text.npos && (text[first] == '{' || text[first] == '[');
 }
 
 }  // namespace
@@ -28,7 +28,7 @@ std::string ProgramFile::describe(const ProgramFault& fault) const {
     place = fault.step ? fmt::format("/program/{}/{}", fault.rank, *fault.step)
                        : fmt::format("/program/{}", fault.rank);
   else
-    place = torch_csv_place(text, fault.rank, fault.step);
+    place = torch_csv_place(text, fault.rank, fault.step, program.comm);
   const std::string word =
       fault.step ? quoted_word(step_words(program, fault.rank, *fault.step)) + ": " : "";
   return fmt::format("{}: {}: {}{}", path, place, word, fault.what);
@@ -36,6 +36,11 @@ std::string ProgramFile::describe(const ProgramFault& fault) const {
 
 ProgramFile read_program_file(const std::string& path, Dialect dialect) {
   ProgramFile file{.path = path, .text = read_file(path, kMostBytes), .program = {}};
+  if (file.text.starts_with("\x1f\x8b"))
+    throw Error(fmt::format("{}: is compressed: expected text (gunzip unpacks it)", path));
+  if (constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+      file.text.starts_with(kByteOrderMark))
+    file.text.erase(0, kByteOrderMark.size());
   if (!is_json(file.text)) {
     file.program = parse_torch_csv(file.text, path, dialect, file.notes);
     return file;

@@ -125,7 +125,7 @@ class StepReader {
     } else if (key == "collective")
       add_collective(value);
     else
-      fail(path() + "/" + key,
+      fail(path() + "/" + quoted_word(key),
            "unknown key" + did_you_mean(key, std::vector<std::string>{"action", "batch", "post",
                                                                       "collective"}));
   }
@@ -138,19 +138,13 @@ class StepReader {
       if (word.token.kind >= TokenKind::OldBackward)
         throw Error(fmt::format("{}: expected an F, I, W, B or a pair",
                                 quoted_word(value.get_ref<const std::string&>())));
-      actions_.push_back(word.overlapped ? Action(op(word.token), op(*word.overlapped))
-                                         : Action(op(word.token)));
+      actions_.push_back(word.overlapped ? Action(op_of(word.token), op_of(*word.overlapped))
+                                         : Action(op_of(word.token)));
     } catch (const Error& error) {
       fail(path() + "/action", error.what());
     }
     transfers_.end_slot();
     ++slot_;
-  }
-
-  static Op op(const Token& token) {
-    constexpr OpKind kOf[] = {OpKind::Forward, OpKind::BackwardInput, OpKind::BackwardWeight,
-                              OpKind::Backward};
-    return {kOf[static_cast<std::size_t>(token.kind)], token.stage, token.microbatch};
   }
 
   void add_batch(const json& value) {
@@ -197,7 +191,7 @@ class StepReader {
   }
 
   std::int32_t number(const json& value, const std::string& path) const {
-    constexpr std::int32_t kMost = (1 << 29) - 1;  // what an Op holds
+    constexpr std::int32_t kMost = Op::kMostStages - 1;  // plenty for micro-batches and ranks, too
     if (!value.is_number_integer() || value.get<std::int64_t>() < 0 ||
         value.get<std::int64_t>() > kMost)
       fail(path,
@@ -237,6 +231,11 @@ class HeadReader {
     Schedule& schedule = program.schedule;
     Placement& placement = schedule.placement;
     schedule.name = reader_.text("schedule");
+    if (std::any_of(schedule.name.begin(), schedule.name.end(),
+                    [](char c) { return static_cast<unsigned char>(c) < ' '; }))
+      reader_.fail("schedule", "is a name with control characters");
+    if (actions == 0)
+      reader_.fail("program", "has no actions");
     placement.ranks = count("ranks", {1, std::numeric_limits<int>::max()});
     if (placement.ranks != ranks)
       reader_.fail("ranks",

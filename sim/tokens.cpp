@@ -21,7 +21,6 @@ constexpr KindName kKinds[] = {{"F", true},        {"I", true},        {"W", tru
                                {"RECV_F", true},   {"SEND_B", true},   {"RECV_B", true},
                                {"UNSHARD", false}, {"RESHARD", false}, {"REDUCE_GRAD", false}};
 constexpr std::string_view kOverlap = "OVERLAP_F_B";
-constexpr Stage kMostStages = 1 << 29;  // what an Op holds
 
 std::string_view name(TokenKind kind) {
   return kKinds[static_cast<std::size_t>(kind)].name;
@@ -56,7 +55,7 @@ class WordParser {
   Token token() {
     Token result{};
     result.stage = number("a stage, such as 0 in 0F3,");
-    if (result.stage >= kMostStages)
+    if (result.stage >= Op::kMostStages)
       fail(fmt::format("stage {} is too large", result.stage));
     result.kind = kind();
     if (kKinds[static_cast<std::size_t>(result.kind)].has_microbatch)
@@ -125,6 +124,12 @@ std::string word(const Parts&... parts) {
 
 Word parse_word(std::string_view text) {
   return WordParser(text).parse();
+}
+
+Op op_of(const Token& token) {
+  constexpr OpKind kOf[] = {OpKind::Forward, OpKind::BackwardInput, OpKind::BackwardWeight,
+                            OpKind::Backward};
+  return {kOf[static_cast<std::size_t>(token.kind)], token.stage, token.microbatch};
 }
 
 std::string quoted_word(std::string_view word) {

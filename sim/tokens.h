@@ -50,6 +50,9 @@ struct Word {
 /// where it stands in a file is for the caller to add.
 Word parse_word(std::string_view text);
 
+/// What an action's token does; of PyTorch's dialect since 2.6.
+Op op_of(const Token& token);
+
 /// A word as an error message quotes it: cut at 40 bytes, unprintable ones as \xNN.
 std::string quoted_word(std::string_view word);
 

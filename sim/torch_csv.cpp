@@ -12,8 +12,6 @@
 namespace bubblescope {
 namespace {
 
-constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-
 std::string_view trimmed(std::string_view text) {
   const auto first = text.find_first_not_of(" \t\r");
   return first == text.npos ? "" : text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
@@ -23,8 +21,6 @@ std::string_view trimmed(std::string_view text) {
 /// `end_line(line)` behind each line, but for empty ones at the end of the text.
 template <typename Visitor, typename EndLine>
 void for_each_cell(std::string_view text, Visitor&& visit, EndLine&& end_line) {
-  if (text.starts_with(kByteOrderMark))
-    text.remove_prefix(kByteOrderMark.size());
   text = text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
   for (std::size_t line = 0, column = 0, begin = 0; begin <= text.size(); ++column) {
     const std::size_t end = std::min(text.find_first_of(",\n", begin), text.size());
@@ -88,13 +84,19 @@ class CsvReader {
     };
     const bool has_messages = has(is_message);
     const bool has_collectives = has([](TokenKind kind) { return kind >= TokenKind::Unshard; });
-    if (has_collectives && !has_messages)
+    const bool spells_out = has_messages || (has_collectives && ranks() == 1);  // one needs none
+    if (has_collectives && !spells_out)
       notes.push_back(fmt::format(
           "{}: has no messages, and is read as an order alone, without its collectives", file_));
-    program.comm = has_messages ? Comm::Torch : Comm::Ideal;
+    program.comm = spells_out ? Comm::Torch : Comm::Ideal;
     program.channels = default_channels(program.comm);
     place_stages(program.schedule);
     count_microbatches(program.schedule);
+    if (program.schedule.placement.pipes == 2)
+      notes.push_back(fmt::format(
+          "{}: read as two pipes of {} stages, since each half of the stages has half of the "
+          "micro-batches",
+          file_, program.schedule.placement.depth));
     write_steps(program);
     return program;
   }
@@ -150,8 +152,8 @@ class CsvReader {
             word = quoted_word(text);
         },
         kNothing);
-    throw Error(
-        fmt::format("{}: {}: {}: {}", file_, torch_csv_place(text_, rank, cell), word, what));
+    throw Error(fmt::format("{}: {}: {}: {}", file_,
+                            torch_csv_place(text_, rank, cell, Comm::Torch), word, what));
   }
 
   /// The step with the greatest value of `of`.
@@ -163,9 +165,15 @@ class CsvReader {
         steps_.begin());
   }
 
-  /// Each stage sits where most of its actions are: one that strays is not taken for its home.
+  /// Each stage sits where more than half of its actions are, found by majority vote: one that
+  /// strays is not taken for its home.
   void place_stages(Schedule& schedule) const {
-    const std::size_t last = greatest([](const CsvStep& step) { return step.token.stage; });
+    const auto stage_of = [](const CsvStep& step) {
+      return is_compute(step.token.kind) ? step.token.stage : -1;
+    };
+    const std::size_t last = greatest(stage_of);
+    if (stage_of(steps_[last]) < 0)
+      fail(last, "there are no actions, such as 0F0,0B0");
     const auto stages = static_cast<std::size_t>(steps_[last].token.stage) + 1;
     if (stages > steps_.size())
       fail(last, fmt::format("there is stage {}, but the file has only {} tokens: stages are "
@@ -231,8 +239,9 @@ class CsvReader {
            i < line_end_[static_cast<std::size_t>(rank) + 1]; ++i) {
         const Token& token = steps_[i].token;
         if (is_compute(token.kind)) {
-          const Op op = compute(i);
-          writer.append(steps_[i].is_pair_with_next ? Action(op, compute(i + 1)) : Action(op));
+          const Op op = op_of(token);
+          writer.append(steps_[i].is_pair_with_next ? Action(op, op_of(steps_[i + 1].token))
+                                                    : Action(op));
           i += steps_[i].is_pair_with_next ? 1U : 0U;
           program.transfers.end_slot();
           ++slot;
@@ -253,11 +262,9 @@ class CsvReader {
     }
   }
 
-  Op compute(std::size_t step) const {
-    constexpr OpKind kOf[] = {OpKind::Forward, OpKind::BackwardInput, OpKind::BackwardWeight,
-                              OpKind::Backward};
-    const Token& token = steps_[step].token;
-    return {kOf[static_cast<std::size_t>(token.kind)], token.stage, token.microbatch};
+  void check_stage(std::size_t step, const Placement& placement) const {
+    if (steps_[step].token.stage >= placement.stages())
+      fail(step, fmt::format("there are actions of stages 0 … {}", placement.stages() - 1));
   }
 
   Transfer transfer(std::size_t step, const Schedule& schedule) const {
@@ -266,6 +273,7 @@ class CsvReader {
         token.kind == TokenKind::SendForward || token.kind == TokenKind::SendBackward;
     const bool forward =
         token.kind == TokenKind::SendForward || token.kind == TokenKind::ReceiveForward;
+    check_stage(step, schedule.placement);
     if (token.microbatch >= schedule.microbatches)
       fail(step, fmt::format("there are micro-batches 0 … {}", schedule.microbatches - 1));
     const Placement& placement = schedule.placement;
@@ -283,6 +291,7 @@ class CsvReader {
   Collective collective(std::size_t step, Rank rank, const Program& program,
                         std::size_t slot) const {
     const Token& token = steps_[step].token;
+    check_stage(step, program.schedule.placement);
     if (const Rank home = program.schedule.placement.rank(token.stage); home != rank)
       fail(step, fmt::format("stage {} is on rank {}", token.stage, home));
     const CollectiveKind kind = token.kind == TokenKind::Unshard   ? CollectiveKind::Unshard
@@ -343,12 +352,18 @@ Program parse_torch_csv(std::string_view text, const std::string& file, Dialect 
   return reader.program(notes);
 }
 
-std::string torch_csv_place(std::string_view text, Rank rank, std::optional<std::size_t> step) {
+std::string torch_csv_place(std::string_view text, Rank rank, std::optional<std::size_t> step,
+                            Comm comm) {
   std::string place = fmt::format("line {}", rank + 1);
+  std::size_t steps = 0;
   for_each_cell(
       text,
-      [&, seen = std::size_t{0}](std::size_t line, std::size_t column, std::string_view) mutable {
-        if (step && line == static_cast<std::size_t>(rank) && seen++ == *step)
+      [&](std::size_t line, std::size_t column, std::string_view cell) {
+        if (!step || line != static_cast<std::size_t>(rank))
+          return;
+        if (comm == Comm::Ideal && !is_compute(parse_word(cell).token.kind))
+          return;
+        if (steps++ == *step)
           place += fmt::format(", column {}", column + 1);
       },
       kNothing);

@@ -19,8 +19,8 @@ namespace bubblescope {
 
 /// What a CSV means by B.
 enum class Dialect : std::uint8_t {
-  Auto,       ///< Told by the tokens: that before 2.6 where there is a BW, or a W and no I.
-  Current,    ///< B is the full backward, I the one for the input.
+  Auto,      ///< Told by the tokens: that before 2.6 where there is a BW, or a W and no I.
+  Current,   ///< B is the full backward, I the one for the input.
   Before26,  ///< B is the backward for the input, BW the full one.
 };
 
@@ -36,7 +36,9 @@ std::string to_torch_comms_csv(const Program& program);
 Program parse_torch_csv(std::string_view text, const std::string& file, Dialect dialect,
                         std::vector<std::string>& notes);
 
-/// Where a step stands in a CSV: "line 2, column 7", both from 1, or without a step "line 2".
-std::string torch_csv_place(std::string_view text, Rank rank, std::optional<std::size_t> step);
+/// Where a step stands in a CSV: "line 2, column 7", both from 1, or without a step "line 2". Of a
+/// program without messages, steps are actions alone.
+std::string torch_csv_place(std::string_view text, Rank rank, std::optional<std::size_t> step,
+                            Comm comm);
 
 }  // namespace bubblescope

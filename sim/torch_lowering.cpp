@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <iterator>
 #include <limits>
+#include <map>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <span>
 #include <utility>
 
@@ -107,9 +109,12 @@ class RankItems {
   std::vector<Item> items() {
     const std::size_t first = schedule_.first_action[static_cast<std::size_t>(rank_)];
     for (std::size_t i = 0; i < order_.size(); ++i) {
-      fetch_next(i);
+      fetch_next();
       items_.push_back({.action = first + i});
-      order_[i].for_each_op([&](const Op& op) { reduce_after_last(op); });
+      order_[i].for_each_op([&](const Op& op) {
+        reduce_after_last(op);
+        pass(op);
+      });
     }
     for (const Stage stage : active_.items())
       add(CollectiveKind::Reshard, stage);
@@ -121,8 +126,7 @@ class RankItems {
 
   /// Where a stage is used: twice the action's place in the order, plus 1 in a pair's second op.
   struct Uses {
-    Stage stage;
-    std::vector<std::size_t> places;
+    std::vector<std::size_t> places = {};
     std::size_t next = 0;
     int backwards = 0;  // W and B done
   };
@@ -130,22 +134,17 @@ class RankItems {
   void find_uses() {
     for (std::size_t i = 0; i < order_.size(); ++i) {
       std::size_t place = 2 * i;
-      order_[i].for_each_op([&](const Op& op) { uses(op.stage()).places.push_back(place++); });
+      order_[i].for_each_op([&](const Op& op) { uses_[op.stage()].places.push_back(place++); });
     }
-  }
-
-  Uses& uses(Stage stage) {
-    for (Uses& each : uses_)
-      if (each.stage == stage)
-        return each;
-    return uses_.emplace_back(Uses{stage, {}});
+    for (const auto& [stage, uses] : uses_)
+      soon_.emplace(uses.places.front(), stage);
   }
 
   void add(CollectiveKind kind, Stage stage) { items_.push_back({.kind = kind, .stage = stage}); }
 
-  /// Reshards what is not among the next stages from action `i` on, and unshards those.
-  void fetch_next(std::size_t i) {
-    const std::vector<Stage> next = next_stages(i);
+  /// Reshards what is not among the next stages, and unshards those.
+  void fetch_next() {
+    const std::vector<Stage> next = next_stages();
     for (const Stage stage : active_.items())
       if (std::find(next.begin(), next.end(), stage) == next.end()) {
         active_.erase(stage);
@@ -159,34 +158,39 @@ class RankItems {
   }
 
   /// The next three stages in use, or four where the last two come in one pair.
-  std::vector<Stage> next_stages(std::size_t i) {
-    soon_.clear();
-    for (Uses& each : uses_) {
-      while (each.next < each.places.size() && each.places[each.next] < 2 * i)
-        ++each.next;
-      if (each.next < each.places.size())
-        soon_.emplace_back(each.places[each.next], each.stage);
-    }
-    std::sort(soon_.begin(), soon_.end());
+  std::vector<Stage> next_stages() const {
     std::vector<Stage> stages;
-    for (std::size_t k = 0; k < soon_.size(); ++k)
-      if (k < kMostActive || (k == kMostActive && soon_[k].first / 2 == soon_[k - 1].first / 2))
-        stages.push_back(soon_[k].second);
+    std::size_t last_place = 0;
+    for (const auto& [place, stage] : soon_) {
+      if (stages.size() > kMostActive ||
+          (stages.size() == kMostActive && place / 2 != last_place / 2))
+        break;
+      stages.push_back(stage);
+      last_place = place;
+    }
     return stages;
+  }
+
+  /// Its stage is next used where the next op of it is.
+  void pass(const Op& op) {
+    Uses& uses = uses_[op.stage()];
+    soon_.erase({uses.places[uses.next], op.stage()});
+    if (++uses.next < uses.places.size())
+      soon_.emplace(uses.places[uses.next], op.stage());
   }
 
   void reduce_after_last(const Op& op) {
     if (op.kind() != OpKind::BackwardWeight && op.kind() != OpKind::Backward)
       return;
-    if (++uses(op.stage()).backwards == schedule_.microbatches_per_pipe())
+    if (++uses_[op.stage()].backwards == schedule_.microbatches_per_pipe())
       add(CollectiveKind::ReduceGrad, op.stage());
   }
 
   const Schedule& schedule_;
   Rank rank_;
   std::span<const Action> order_;
-  std::vector<Uses> uses_ = {};                           // one a stage
-  std::vector<std::pair<std::size_t, Stage>> soon_ = {};  // by place
+  std::map<Stage, Uses> uses_ = {};
+  std::set<std::pair<std::size_t, Stage>> soon_ = {};  // where each stage is used next
   PythonSet active_ = {};
   std::vector<Item> items_ = {};
 };

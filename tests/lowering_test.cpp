@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/report.h"
+#include "sim/deadlock.h"
 #include "sim/outputs.h"
 #include "sim/program_check.h"
 #include "sim/program_json.h"
@@ -249,6 +250,12 @@ TEST_CASE("No schedule of the catalogue deadlocks or crosses messages in any low
         CHECK_NOTHROW(check_program(program));
         const CostModel costs(random_costs(engine, program.schedule.placement),
                               program.schedule.placement, {});
+        for (const Channels channels :
+             {Channels::PerRank, Channels::PerPair, Channels::PerDirection}) {
+          program.channels = channels;  // of PyTorch's messages, any will do
+          CHECK((comm == Comm::Stream || can_run(program)));
+        }
+        program.channels = default_channels(comm);
         const std::size_t messages = program.transfers.size() / 2;
         const DependencyGraph graph = build_graph(std::move(program), costs);
         CHECK(graph.messages().size() == messages);

@@ -74,7 +74,7 @@ void mutate(std::mt19937_64& engine, LooseProgram& steps, const Program& program
     return;
   const std::size_t i = draw_index(engine, own.size());
   const auto place = own.begin() + static_cast<std::ptrdiff_t>(i);
-  const int kind = draw_int(engine, {0, 5});
+  const int kind = draw_int(engine, {0, 6});
   const auto other = [&](const Op& op) {
     const auto stage = draw_int(engine, {0, placement.stages() - 1});
     const auto microbatch = draw_int(engine, {0, program.schedule.microbatches - 1});
@@ -88,7 +88,14 @@ void mutate(std::mt19937_64& engine, LooseProgram& steps, const Program& program
         return Op(any, op.stage(), op.microbatch());
     }
   };
-  if (kind == 0) {
+  if (kind == 6) {
+    const Op output(draw_chance(engine, 50) ? OpKind::Forward : OpKind::BackwardInput,
+                    draw_int(engine, {0, placement.stages() - 1}),
+                    draw_int(engine, {0, program.schedule.microbatches - 1}));
+    own.insert(
+        place,
+        {{}, {{output, draw_int(engine, {0, placement.ranks - 1}), draw_chance(engine, 30)}}});
+  } else if (kind == 0) {
     own.erase(place);
   } else if (kind == 1) {
     const LooseStep again = *place;
@@ -212,7 +219,8 @@ class BruteForce {
   bool posts(Rank rank, const Transfer& transfer, const Done& done, Names& sent, Names& received) {
     const Op& output = transfer.output;
     const auto to = reader(output);
-    if (!to)
+    const int per_pipe = microbatches_ / placement_.pipes;
+    if (!to || output.microbatch() / per_pipe != output.stage() / placement_.depth)
       return false;
     const Rank from_rank = placement_.rank(output.stage());
     const Rank to_rank = placement_.rank(*to);

@@ -295,7 +295,7 @@ TEST_CASE("JSON that is wrong is told by its path") {
       {"/program/1/0", 1, "/program/1/0: expected a step such as {\"action\": \"0F3\"}"},
       {"/program/0/0",
        {{"acton", "0F0"}},
-       "/program/0/0/acton: unknown key; did you mean 'action'?"},
+       "/program/0/0/'acton': unknown key; did you mean 'action'?"},
       {"/program/0/0", {{"action", "0F0"}, {"batch", 1}}, "/program/0/0: expected one key, got 2"},
       {"/program/0/0/action", "0F0y",
        "/program/0/0/action: '0F0y': expected nothing after '0F0', got 'y'"},

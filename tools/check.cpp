@@ -25,11 +25,12 @@ void check_progress(Program program, CheckReport& report) {
   report.verdict = verdict();
   if (report.verdict == Verdict::Deadlock)
     report.reason = describe_deadlock(program);
-  if (program.comm != Comm::Torch && program.comm != Comm::Stream)
+  if (!has_channels(program.comm))
     return;
   for (const Channels channels : {Channels::PerRank, Channels::PerPair, Channels::PerDirection}) {
     program.channels = channels;
-    report.others.push_back({channels, channels == report.channels ? report.verdict : verdict()});
+    report.by_channels.push_back(
+        {channels, channels == report.channels ? report.verdict : verdict()});
   }
 }
 

@@ -62,7 +62,9 @@ std::vector<Program> load_programs(const CompareOptions& options, const GlobalOp
     Program program = load_program(path, options.dialect.parsed(), global);
     CommChoice comm = options.costs.comm.choice();
     if (program.comm != Comm::Ideal)  // it says so itself; what is asked is for the others
-      comm = {};
+      comm.comm.reset();
+    if (program.comm == Comm::Batched)
+      comm.channels.reset();
     program.schedule.name = path;  // its own name may be another's
     programs.push_back(with_comm(std::move(program), comm));
   }
@@ -72,9 +74,9 @@ std::vector<Program> load_programs(const CompareOptions& options, const GlobalOp
 /// Why a program cannot stand beside schedules of the scenario's shape; none where it can.
 std::optional<std::string> find_obstacle(const Program& program, const Scenario& scenario) {
   const Shape shape = shape_of(program);
-  if (shape.ranks == scenario.shape.ranks && shape.microbatches == scenario.shape.microbatches)
-    return std::nullopt;
-  return fmt::format("it has p={}, m={}", shape.ranks, shape.microbatches);
+  if (shape.ranks != scenario.shape.ranks || shape.microbatches != scenario.shape.microbatches)
+    return fmt::format("it has p={}, m={}", shape.ranks, shape.microbatches);
+  return find_obstacle(scenario.costs, program.schedule.placement.depth);
 }
 
 Comparison compare(std::vector<Program> programs, const std::vector<const CatalogueEntry*>& entries,
@@ -105,6 +107,7 @@ int run(const CompareOptions& options, const GlobalOptions& global) {
   const Format format = options.output.parsed_format();
   const Color color = options.output.color(global);
   const auto entries = chosen(options.schedules);
+  options.dialect.require_program(!options.programs.empty());
   std::vector<Program> programs = load_programs(options, global);
   const Shape shape = options.shape.shape(programs.empty() ? Shape{} : shape_of(programs.front()));
   const Scenario scenario = make_scenario(shape, options.costs, options.limits);

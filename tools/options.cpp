@@ -279,7 +279,7 @@ CommChoice CommOptions::choice() const {
 void CommChoice::set_channels(Program& program) const {
   if (!channels)
     return;
-  if (program.comm != Comm::Stream && program.comm != Comm::Torch)
+  if (!has_channels(program.comm))
     throw UsageError(fmt::format(
         "--channels is for messages that are posted one by one: --comm torch or stream, not {}",
         to_string(program.comm)));

@@ -77,7 +77,7 @@ struct CommChoice {
   std::optional<Comm> comm = {};  ///< None: as the program says, else ideal.
   std::optional<Channels> channels = {};
 
-  Comm comm_of_names() const { return comm.value_or(Comm::Ideal); }
+  Comm comm_or_ideal() const { return comm.value_or(Comm::Ideal); }
   /// Sets the channels asked for. Throws UsageError where the program has none.
   void set_channels(Program& program) const;
 };

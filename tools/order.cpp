@@ -31,7 +31,7 @@ enum class To { Torch, TorchComms, Json, Dot };
 /// The way to talk that the output has.
 CommChoice comm_choice(const OrderOptions& options, To to) {
   CommChoice choice = options.costs.comm.choice();
-  if (to == To::Torch && choice.comm_of_names() != Comm::Ideal)
+  if (to == To::Torch && choice.comm_or_ideal() != Comm::Ideal)
     throw UsageError(
         "--comm has no place in PyTorch's compute-only CSV: take --to torch-comms, json or dot");
   if (to == To::TorchComms && choice.comm.value_or(Comm::Torch) != Comm::Torch)
@@ -58,14 +58,14 @@ Program program_of(const OrderOptions& options, const CommChoice& comm,
   }
   const CatalogueEntry& entry = require_schedule(options.name);
   const Shape shape = options.shape.shape();
-  check_size(entry, shape, comm.comm_of_names());
+  check_size(entry, shape, comm.comm_or_ideal());
   if (entry.automatic != nullptr) {
     Scenario scenario = make_scenario(shape, options.costs, options.limits);
     scenario.comm = comm;
     return schedule_for(entry, scenario).program;
   }
   note_unused(entry.name, options, global);
-  Program program = make_program(entry, shape, comm.comm_of_names());
+  Program program = make_program(entry, shape, comm.comm_or_ideal());
   comm.set_channels(program);
   return program;
 }

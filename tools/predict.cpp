@@ -63,17 +63,23 @@ std::optional<std::string> find_obstacle(const CatalogueEntry& entry, const Scen
   if (const auto misfit = find_misfit(entry, scenario.shape))
     return misfit->reason;
   const int stages = scenario.shape.ranks * scenario.shape.chunks.value_or(entry.chunks);
-  const auto told = static_cast<int>(scenario.costs.stages.size());
-  if (scenario.costs.stage_by_stage && told != stages)
-    return fmt::format("the costs are for {} stages, and its pipe has {}", told, stages);
+  if (const auto obstacle = find_obstacle(scenario.costs, stages))
+    return obstacle;
   if (entry.automatic == nullptr)
     return std::nullopt;
   return memory_obstacle(entry, scenario.shape.ranks, costs_of(entry, scenario),
                          scenario.automatic.memory);
 }
 
+std::optional<std::string> find_obstacle(const CostSource& costs, int stages) {
+  const auto told = static_cast<int>(costs.stages.size());
+  if (costs.stage_by_stage && told != stages)
+    return fmt::format("the costs are for {} stages, and its pipe has {}", told, stages);
+  return std::nullopt;
+}
+
 ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scenario) {
-  const Comm comm = scenario.comm.comm_of_names();
+  const Comm comm = scenario.comm.comm_or_ideal();
   if (entry.automatic == nullptr) {
     ScheduledProgram scheduled{make_program(entry, scenario.shape, comm)};
     scenario.comm.set_channels(scheduled.program);
@@ -101,7 +107,7 @@ Report Prediction::report() const {
 }
 
 Prediction predict(const CatalogueEntry& entry, const Scenario& scenario, Progress& progress) {
-  check_size(entry, scenario.shape, scenario.comm.comm_of_names());
+  check_size(entry, scenario.shape, scenario.comm.comm_or_ideal());
   progress.now(fmt::format("{}: {} an order", entry.name,
                            entry.automatic == nullptr ? "writing" : "searching"));
   return predict(schedule_for(entry, scenario), scenario, progress);

@@ -20,6 +20,11 @@ void DialectOption::add_to(CLI::App& app) {
              dialect);
 }
 
+void DialectOption::require_program(bool is_given) const {
+  if (parsed() != Dialect::Auto && !is_given)
+    throw UsageError("--dialect is for --program");
+}
+
 Dialect DialectOption::parsed() const {
   return static_cast<Dialect>(choose("--dialect", dialect, {"auto", "current", "pre-2.6"}));
 }
@@ -34,6 +39,7 @@ void ProgramOption::add_to(CLI::App& app) {
 }
 
 void require_one(const std::string& name, const ProgramOption& program) {
+  program.dialect.require_program(program.is_given());
   if (name.empty() == !program.is_given())
     throw UsageError(name.empty() ? "expected the NAME of a schedule, or --program FILE"
                                   : "NAME and --program do not go together");
@@ -65,9 +71,9 @@ Program with_comm(Program program, const CommChoice& choice) {
   if (program.comm == Comm::Ideal) {
     program = lower(std::move(program.schedule), choice.comm.value_or(Comm::Ideal));
   } else if (choice.comm && *choice.comm != program.comm) {
-    throw UsageError(fmt::format("--comm {}: {} spells its messages out, and they are {}",
-                                 to_string(*choice.comm), program.schedule.name,
-                                 to_string(program.comm)));
+    throw UsageError(fmt::format("{} has messages of its own, {}: they cannot become {} ones",
+                                 program.schedule.name, to_string(program.comm),
+                                 to_string(*choice.comm)));
   }
   choice.set_channels(program);
   return program;

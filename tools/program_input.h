@@ -14,6 +14,8 @@ struct DialectOption {
 
   void add_to(CLI::App& app);
   Dialect parsed() const;
+  /// UsageError for a wrong word, or one without a program.
+  void require_program(bool is_given) const;
 };
 
 /// A program instead of a schedule's name.
