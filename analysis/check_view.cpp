@@ -52,7 +52,10 @@ std::string conclusion(const CheckReport& report) {
   text += fmt::format(": {} actions", report.actions);
   if (report.comm != Comm::Ideal)
     text += fmt::format(" and {} messages", report.messages);
-  return text + ", and no circle of waits";
+  text += ", and no circle of waits";
+  if (report.comm == Comm::Ideal)
+    text += "; an order alone, without messages (--comm torch adds PyTorch's)";
+  return text;
 }
 
 }  // namespace

@@ -69,6 +69,14 @@ const Report& best_that_fits(const Comparison& comparison) {
   return found != results.end() ? *found : results.front();
 }
 
+/// Whether the results differ in how their messages travel.
+bool is_mixed(const Comparison& comparison) {
+  const auto& results = comparison.results;
+  return std::any_of(results.begin(), results.end(), [&](const Report& report) {
+    return comm_words(report) != comm_words(results.front());
+  });
+}
+
 Table table(const Comparison& comparison) {
   const auto& results = comparison.results;
   Table out{{{"schedule", Align::Left},
@@ -88,6 +96,9 @@ Table table(const Comparison& comparison) {
     out.columns.push_back({"peak\nmemory"});
   if (limited)
     out.columns.push_back({"fits", Align::Left});
+  const bool mixed = is_mixed(comparison);
+  if (mixed)
+    out.columns.push_back({"messages", Align::Left});
   if (results.empty())
     return out;
   const TimeUnit unit = unit_of(comparison);
@@ -109,6 +120,8 @@ Table table(const Comparison& comparison) {
       row.cells.push_back(report.peak_memory ? format_bytes(*report.peak_memory) : "unknown");
     if (limited)
       row.cells.emplace_back(fit ? "yes" : "no");
+    if (mixed)
+      row.cells.push_back(comm_words(report));
     best_is_ahead = best_is_ahead && !fit;
     out.rows.push_back(std::move(row));
   }
@@ -156,7 +169,11 @@ std::string search_words(const Report& report, TimeUnit unit) {
 std::string title(const Comparison& comparison) {
   if (comparison.results.empty())
     return "no schedule fits this shape";
-  return setting(comparison.results.front());
+  if (!is_mixed(comparison))
+    return setting(comparison.results.front());
+  const Report& first = comparison.results.front();
+  return fmt::format("{} ranks, {} micro-batches; messages travel in several ways", first.ranks,
+                     first.microbatches);
 }
 
 }  // namespace

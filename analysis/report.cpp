@@ -105,13 +105,16 @@ void summarize(Report& out) {
 
 }  // namespace
 
-std::string setting(const Report& report) {
-  std::string text = fmt::format("{} rank{}, {} micro-batch{}, {} communication", report.ranks,
-                                 report.ranks == 1 ? "" : "s", report.microbatches,
-                                 report.microbatches == 1 ? "" : "es", to_string(report.comm));
+std::string comm_words(const Report& report) {
+  std::string text = fmt::format("{} communication", to_string(report.comm));
   if (has_channels(report.comm))
     text += fmt::format(", one channel a {}", to_string(report.channels));
   return text;
+}
+
+std::string setting(const Report& report) {
+  return fmt::format("{} rank{}, {} micro-batch{}, {}", report.ranks, report.ranks == 1 ? "" : "s",
+                     report.microbatches, report.microbatches == 1 ? "" : "es", comm_words(report));
 }
 
 double SearchFigures::above_bound() const {

@@ -62,6 +62,8 @@ struct Report {
   std::optional<SearchFigures> search = {};  ///< Of an automatic schedule.
 };
 
+/// "torch communication, one channel a pair"
+std::string comm_words(const Report& report);
 /// "4 ranks, 8 micro-batches, torch communication, one channel a pair"
 std::string setting(const Report& report);
 

@@ -34,9 +34,9 @@ std::optional<std::string> find_placement_fault(const Placement& placement) {
                          i % static_cast<std::size_t>(placement.ranks), held[i]);
   std::vector<bool> has_weights(held.size() * static_cast<std::size_t>(placement.chunks()));
   for (Stage stage = 0; stage < placement.stages(); ++stage) {
-    const auto weights =
-        static_cast<std::size_t>(stage / placement.depth * placement.depth +
-                                 placement.weights_of_stage[static_cast<std::size_t>(stage)]);
+    const Stage pipe_begin = stage - stage % placement.depth;
+    const Stage own = placement.weights_of_stage[static_cast<std::size_t>(stage)];
+    const auto weights = static_cast<std::size_t>(pipe_begin) + static_cast<std::size_t>(own);
     if (has_weights[weights])
       return "two stages of one pipe have the same weights";
     has_weights[weights] = true;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iterator>
 #include <limits>
+#include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -85,10 +87,13 @@ class StepReader {
   std::size_t actions() const { return actions_.size(); }
 
   /// Moves the steps into a program whose head is read. What they tell must go with it.
-  void write(Program& program, bool comm_is_told) {
+  void write(Program& program, bool comm_is_told, std::optional<Channels> channels) {
     if (!comm_is_told)
       program.comm = has_batch_ ? Comm::Batched : Comm::Ideal;
-    program.channels = default_channels(program.comm);
+    program.channels = channels.value_or(default_channels(program.comm));
+    if (channels && !has_channels(program.comm))
+      fail("/channels",
+           fmt::format("have no meaning where \"comm\" is {}", to_string(program.comm)));
     if (has_batch_ && program.comm != Comm::Batched)
       fail("/comm", fmt::format("is {}, and there are batches", to_string(program.comm)));
     if (has_post_ && program.comm != Comm::Stream && program.comm != Comm::Torch)
@@ -223,6 +228,9 @@ class HeadReader {
  public:
   HeadReader(const json& document, const std::string& file) : reader_(document, {file, ""}) {}
 
+  /// Where they are told.
+  std::optional<Channels> channels() const { return channels_; }
+
   /// Whether "comm" is told.
   bool read(Program& program, int ranks, std::size_t actions) {
     if (reader_.text("format") != kFormat)
@@ -256,6 +264,8 @@ class HeadReader {
     const bool comm_is_told = reader_.has("comm");
     if (comm_is_told)
       program.comm = comm();
+    if (reader_.has("channels"))
+      channels_ = static_cast<Channels>(word("channels", channels_names()));
     reader_.finish();
     return comm_is_told;
   }
@@ -287,17 +297,24 @@ class HeadReader {
   }
 
   Comm comm() {
-    const std::string word = reader_.text("comm");
-    std::vector<std::string> names;
-    for (const CommName& each : comm_names()) {
-      if (each.name == word)
-        return each.comm;
-      names.emplace_back(each.name);
-    }
-    reader_.fail("comm", fmt::format("expected {}, got \"{}\"{}", fmt::join(names, ", "), word,
-                                     did_you_mean(word, names)));
+    std::vector<std::string_view> names;
+    for (const CommName& each : comm_names())
+      names.push_back(each.name);
+    return comm_names()[word("comm", names)].comm;
   }
 
+  /// Which of `words` the key has.
+  std::size_t word(const std::string& key, std::span<const std::string_view> words) {
+    const std::string given = reader_.text(key);
+    const std::vector<std::string> names(words.begin(), words.end());
+    const auto found = std::find(names.begin(), names.end(), given);
+    if (found == names.end())
+      reader_.fail(key, fmt::format("expected {}, got {}{}", fmt::join(names, ", "),
+                                    quoted(json(given)), did_you_mean(given, names)));
+    return static_cast<std::size_t>(found - names.begin());
+  }
+
+  std::optional<Channels> channels_ = {};
   ObjectReader reader_;
 };
 
@@ -338,15 +355,17 @@ void check_ranges(const Program& program, const std::string& file) {
 std::string to_program_json(const Program& program) {
   const Schedule& schedule = program.schedule;
   const Placement& placement = schedule.placement;
-  const nlohmann::ordered_json head = {{"format", kFormat},
-                                       {"schedule", schedule.name},
-                                       {"comm", to_string(program.comm)},
-                                       {"ranks", placement.ranks},
-                                       {"microbatches", schedule.microbatches},
-                                       {"pipes", placement.pipes},
-                                       {"depth", placement.depth},
-                                       {"rank_of_stage", placement.rank_of_stage},
-                                       {"weights_of_stage", placement.weights_of_stage}};
+  nlohmann::ordered_json head = {{"format", kFormat},
+                                 {"schedule", schedule.name},
+                                 {"comm", to_string(program.comm)},
+                                 {"ranks", placement.ranks},
+                                 {"microbatches", schedule.microbatches},
+                                 {"pipes", placement.pipes},
+                                 {"depth", placement.depth},
+                                 {"rank_of_stage", placement.rank_of_stage},
+                                 {"weights_of_stage", placement.weights_of_stage}};
+  if (program.channels != default_channels(program.comm))
+    head["channels"] = to_string(program.channels);
   fmt::memory_buffer text;
   text.append(std::string_view("{\n"));
   for (const auto& [key, value] : head.items())
@@ -373,9 +392,9 @@ Program parse_program_json(std::string_view text, const std::string& file) {
         return steps.watch(depth, event, parsed);
       });
   Program program;
-  const bool comm_is_told =
-      HeadReader(document, file).read(program, steps.ranks(), steps.actions());
-  steps.write(program, comm_is_told);
+  HeadReader head(document, file);
+  const bool comm_is_told = head.read(program, steps.ranks(), steps.actions());
+  steps.write(program, comm_is_told, head.channels());
   check_ranges(program, file);
   return program;
 }

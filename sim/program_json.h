@@ -7,7 +7,7 @@
 //     {"collective": ["unshard", 0]}
 //
 // A transfer is told by its peer and by what moves: the activation or gradient of a stage and
-// micro-batch.
+// micro-batch. "channels" is told where it is not the default of "comm".
 #pragma once
 
 #include <string>

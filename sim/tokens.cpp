@@ -86,6 +86,8 @@ class WordParser {
         rest_.remove_prefix(size);
         return static_cast<TokenKind>(i);
       }
+    if (given.starts_with("WAIT_"))
+      fail("is of PyTorch's messages since 2.15; those up to 2.14 are read, and orders of any");
     std::vector<std::string> names;
     for (const KindName& each : kKinds)
       names.emplace_back(each.name);

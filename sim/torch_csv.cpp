@@ -12,9 +12,14 @@
 namespace bubblescope {
 namespace {
 
+/// A cell without blanks and quotes around it.
 std::string_view trimmed(std::string_view text) {
   const auto first = text.find_first_not_of(" \t\r");
-  return first == text.npos ? "" : text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
+  if (first == text.npos)
+    return {};
+  text = text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
+  const bool is_quoted = text.size() > 1 && text.front() == '"' && text.back() == '"';
+  return is_quoted ? text.substr(1, text.size() - 2) : text;
 }
 
 /// Calls `visit(line, column, cell)` for each cell that is not empty, both from 0, and

@@ -420,6 +420,45 @@ TEST_CASE("a folder that cannot be written to is told, exit code 3") {
   std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_all);
 }
 
+TEST_CASE("A program stands in compare as what it is by name, channels and all") {
+  const TemporaryFolder folder;
+  const std::string csv = (folder / "mine.csv").string();
+  run("order interleaved-1f1b -p 4 -m 8 --to torch-comms -o " + csv);
+  const std::string costs = " --forward 10us --input-grad 10us --weight-grad 10us --p2p 5us";
+  for (const std::string channels : {"rank", "pair", "direction"}) {
+    const json compared =
+        output_json("compare --program " + csv +
+                    " --schedules interleaved-1f1b --comm torch --channels " + channels + costs);
+    REQUIRE(compared["results"].size() == 2);
+    CHECK(compared["results"][0]["step_time_ns"] == compared["results"][1]["step_time_ns"]);
+    CHECK(compared["results"][0]["channels"] == channels);
+    const json alone = output_json("simulate --program " + csv + " --channels " + channels + costs);
+    CHECK(alone["step_time_ns"] == compared["results"][0]["step_time_ns"]);
+  }
+}
+
+TEST_CASE("What a program cannot be asked is a usage error, a deadlock bad input") {
+  const TemporaryFolder folder;
+  const std::string csv = (folder / "mine.csv").string();
+  const std::string hang = source_file("data/programs/deadlock.csv").string();
+  run("order 1f1b -p 4 -m 8 --to torch-comms -o " + csv);
+  const std::string costs = " --forward 10us --input-grad 10us --weight-grad 10us";
+  const std::vector<Failure> failures = {
+      {"order 1f1b -p 2 -m 2 --dialect pre-2.6", {"--dialect is for --program"}},
+      {"order 1f1b --program " + csv, {"do not go together"}},
+      {"order", {"NAME", "--program"}},
+      {"order --program " + csv + " -p 8", {"has 4"}},
+      {"order --program " + csv + " --to json --comm batched", {"messages of its own"}},
+      {"simulate --program " + csv + costs + " --channels pairs", {"pair"}},
+      {"compare --program " + csv + " --schedules 1f1b --dialect old" + costs, {"--dialect"}}};
+  for (const Failure& failure : failures)
+    check_failure(failure, kUsage, folder);
+  check_failure({"simulate --program " + hang + costs, {"wait for one another in a circle"}},
+                kBadInput, folder);
+  CHECK(run("check " + hang).exit_code == kBadInput);
+  CHECK(run("check " + csv).exit_code == 0);
+}
+
 TEST_CASE("--help explains each subcommand with examples that work") {
   const TemporaryFolder folder;
   for (const char* name : {"mine.csv", "my_schedule.csv", "my_schedule_with_messages.csv"})

@@ -155,6 +155,17 @@ TEST_CASE("Random programs are read as they were written") {
   CHECK(read_again > 100);
 }
 
+TEST_CASE("Channels that are not the default go with a program") {
+  Program program = make_program(*find_schedule("1f1b"), {2, 2}, Comm::Torch);
+  CHECK(to_program_json(program).find("channels") == std::string::npos);
+  program.channels = Channels::PerRank;
+  CHECK(read(to_program_json(program)).program.channels == Channels::PerRank);
+  json wrong = json::parse(to_program_json(program));
+  wrong["channels"] = "ranks";
+  CHECK(complaint(wrong.dump()) ==
+        "/channels: expected rank, pair, direction, got \"ranks\"; did you mean 'rank'?");
+}
+
 TEST_CASE("Idle slots, blanks, CR LF and a byte order mark change nothing") {
   const Program plain = read(kOrder).program;
   for (const char* text :

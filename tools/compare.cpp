@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "analysis/compare_view.h"
+#include "sim/deadlock.h"
 #include "sim/error.h"
 #include "tools/command.h"
 #include "tools/errors.h"
@@ -76,7 +77,11 @@ std::optional<std::string> find_obstacle(const Program& program, const Scenario&
   const Shape shape = shape_of(program);
   if (shape.ranks != scenario.shape.ranks || shape.microbatches != scenario.shape.microbatches)
     return fmt::format("it has p={}, m={}", shape.ranks, shape.microbatches);
-  return find_obstacle(scenario.costs, program.schedule.placement.depth);
+  if (auto obstacle = find_obstacle(scenario.costs, program.schedule.placement.depth))
+    return obstacle;
+  if (!can_run(program))
+    return "it deadlocks ('bubblescope check' tells why)";
+  return std::nullopt;
 }
 
 Comparison compare(std::vector<Program> programs, const std::vector<const CatalogueEntry*>& entries,

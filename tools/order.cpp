@@ -109,13 +109,13 @@ Command add_order(CLI::App& root, const GlobalOptions& global) {
   options->shape.add_to(*app);
   options->costs.add_to(*app);
   options->limits.add_to(*app);
-  add_option(
-      *app,
-      {"--to", "WHAT",
-       "torch: PyTorch's compute-only CSV (default); torch-comms: its compute_comms CSV; json: a "
-       "bubblescope program; dot: Graphviz",
-       "Output"},
-      options->to);
+  add_option(*app,
+             {"--to", "WHAT",
+              "torch: PyTorch's compute-only CSV (default); torch-comms: its compute_comms CSV, as "
+              "of 2.14; json: a "
+              "bubblescope program; dot: Graphviz",
+              "Output"},
+             options->to);
   add_option(*app, {"-o,--output", "FILE", "instead of stdout; .gz compresses", "Output"},
              options->path);
   app->footer(

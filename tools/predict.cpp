@@ -63,7 +63,7 @@ std::optional<std::string> find_obstacle(const CatalogueEntry& entry, const Scen
   if (const auto misfit = find_misfit(entry, scenario.shape))
     return misfit->reason;
   const int stages = scenario.shape.ranks * scenario.shape.chunks.value_or(entry.chunks);
-  if (const auto obstacle = find_obstacle(scenario.costs, stages))
+  if (auto obstacle = find_obstacle(scenario.costs, stages))
     return obstacle;
   if (entry.automatic == nullptr)
     return std::nullopt;

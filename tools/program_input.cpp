@@ -1,6 +1,8 @@
 #include "tools/program_input.h"
 
+#include <filesystem>
 #include <limits>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -36,6 +38,13 @@ void ProgramOption::add_to(CLI::App& app) {
        "instead of NAME: PyTorch's CSV of an order, or a bubblescope program (JSON)", "Programs"},
       path);
   dialect.add_to(app);
+}
+
+void refuse_overwrite(const std::string& program, const std::string& output) {
+  std::error_code error;  // what does not exist is no input
+  if (!output.empty() && std::filesystem::equivalent(program, output, error))
+    throw UsageError(
+        fmt::format("{} is the program that is read: take another file for the output", output));
 }
 
 void require_one(const std::string& name, const ProgramOption& program) {

@@ -32,6 +32,8 @@ std::string run(const SimulateOptions& options, const GlobalOptions& global) {
       options.program.is_given() ? nullptr : &require_schedule(options.name);
   if (options.trace == "-" || (!options.trace.empty() && options.trace == options.output.path))
     throw UsageError("--trace needs a file of its own");
+  refuse_overwrite(options.program.path, options.output.path);
+  refuse_overwrite(options.program.path, options.trace);
   std::optional<Program> program;
   if (entry == nullptr)
     program = load_program(options.program, options.shape, options.costs.comm.choice(), global);
