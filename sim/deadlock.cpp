@@ -126,10 +126,7 @@ class WaitGraph {
     if (action > first_action(rank))
       add(static_cast<Node>(action - 1), Reason::After);
     schedule_.actions[action].for_each_op([&](const Op& op) {
-      if (op.kind() == OpKind::BackwardWeight)
-        return;
-      const auto from = op.kind() == OpKind::Forward ? schedule_.placement.before(op.stage())
-                                                     : schedule_.placement.after(op.stage());
+      const auto from = maker_of_input(schedule_.placement, op);
       if (!from)
         return;
       const std::size_t output = number_[Op(op.kind(), *from, op.microbatch())];

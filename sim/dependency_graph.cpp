@@ -123,11 +123,8 @@ class Numbering {
   Ports ports(Op op) {
     const Placement& placement = schedule_.placement;
     Ports ports;
-    if (op.kind() == OpKind::BackwardWeight)
-      return ports;
-    const bool backward = op.kind() != OpKind::Forward;
-    const auto from = backward ? placement.after(op.stage()) : placement.before(op.stage());
-    const auto to = backward ? placement.before(op.stage()) : placement.after(op.stage());
+    const auto from = maker_of_input(placement, op);
+    const auto to = reader_of_output(placement, op);
     const Rank rank = placement.rank(op.stage());
     if (from) {
       const Op producer(op.kind(), *from, 0);

@@ -18,6 +18,11 @@ struct Message {
   Stage reader;  ///< The stage that needs it.
 };
 
+/// The stage that makes the input of `op`, and the one that reads its output; none for a W, and at
+/// the ends of a pipe.
+std::optional<Stage> maker_of_input(const Placement& placement, const Op& op);
+std::optional<Stage> reader_of_output(const Placement& placement, const Op& op);
+
 /// The message that carries the output of `op`; none where nobody needs one, or on the same rank.
 std::optional<Message> message_from(const Placement& placement, const Op& op);
 /// The message that `op` needs; none where it needs no output, or one of its own rank.

@@ -68,7 +68,7 @@ class Transfers {
  public:
   /// Adds to the slot that is open; `end_slot` opens the next.
   void post(const Transfer& transfer) { transfers_.push_back(transfer); }
-  /// Adds to the batch that is in the open slot already.
+  /// Adds to the batch that is in the open slot, or begins one.
   void post_in_batch(Transfer transfer) {
     transfer.joins_batch = transfers_.size() > first_.back();
     post(transfer);

@@ -8,6 +8,7 @@
 
 #include "sim/error.h"
 #include "sim/nearest.h"
+#include "sim/outputs.h"
 
 namespace bubblescope {
 namespace {
@@ -163,7 +164,7 @@ void append_word(fmt::memory_buffer& text, const Action& action) {
 void append_word(fmt::memory_buffer& text, const Transfer& transfer, const Placement& placement) {
   const bool forward = transfer.output.kind() == OpKind::Forward;
   const Stage sender = transfer.output.stage();
-  const auto reader = forward ? placement.after(sender) : placement.before(sender);
+  const auto reader = reader_of_output(placement, transfer.output);
   const Stage stage = transfer.is_send ? sender : reader.value_or(sender);
   const TokenKind kind = transfer.is_send
                              ? forward ? TokenKind::SendForward : TokenKind::SendBackward

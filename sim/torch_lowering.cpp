@@ -253,11 +253,7 @@ class TurnTaker {
   }
 
   bool has_input(const Op& op) const {
-    if (op.kind() == OpKind::BackwardWeight)
-      return true;
-    const Placement& placement = schedule_.placement;
-    const auto from =
-        op.kind() == OpKind::Forward ? placement.before(op.stage()) : placement.after(op.stage());
+    const auto from = maker_of_input(schedule_.placement, op);
     return !from || is_there_[number_[Op(op.kind(), *from, op.microbatch())]];
   }
 
