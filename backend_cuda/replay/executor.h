@@ -1,0 +1,116 @@
+// What a machine has to do to replay a plan. Nothing that runs, times or compares plans knows more.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "backend_cuda/replay/plan.h"
+#include "sim/timeline.h"
+
+namespace bubblescope {
+
+/// A device or a peer failed or is missing.
+class DeviceError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// A moment that has not come.
+constexpr Time kNever = Time::min();
+
+/// When everything ran, on one clock that all ranks share; kNever for what has not begun or ended.
+struct RunTimes {
+  std::vector<Span> instructions = {};  ///< [InstructionId] A transfer starts when it is posted.
+  std::vector<Span> messages = {};      ///< [MessageId] From when both ends are there to arrival.
+};
+
+/// What the ranks compute.
+enum class Workload : std::uint8_t {
+  Timed,    ///< Each action lasts as long as its costs say.
+  Tensors,  ///< Each stage is a stack of residual MLP blocks, with real matrix products.
+};
+
+/// y = x + tanh(x·W1)·W2, `blocks` times; x and y are [tokens × hidden], W1 [hidden × inner].
+struct TensorShape {
+  int tokens = 8;
+  int hidden = 16;
+  int inner = 32;
+  int blocks = 1;  ///< Of each stage.
+  std::uint64_t seed = 1;
+};
+
+/// A fault put in on purpose, to see that it is noticed.
+struct Injection {
+  enum class Kind : std::uint8_t { Hang, Fail };
+  Kind kind;
+  std::size_t action;  ///< Index in schedule.actions: it never ends, or fails.
+};
+
+/// How the work of a machine is launched; executors to which that means nothing ignore it.
+enum class Launch : std::uint8_t {
+  Graph,    ///< The whole step at once, as one CUDA graph.
+  Streams,  ///< Kernel by kernel, ordered by events.
+};
+
+struct ExecutorOptions {
+  Workload workload = Workload::Timed;
+  TensorShape shape = {};
+  bool real_time = false;  ///< Host: sleep or compute in real time; else on a virtual clock.
+  Launch launch = Launch::Graph;
+  bool partitions = true;  ///< CUDA, tensors: each rank on SMs of its own.
+  std::optional<Injection> injection = {};
+};
+
+/// Facts about the machine, in the order in which reports tell them: {"device", "NVIDIA H200"}.
+/// The first is "device". Clocks and partitions are among them where there are any.
+using MachineFacts = std::vector<std::pair<std::string, std::string>>;
+
+/// How far the run is from one unpipelined run of the same model on the same data.
+struct Parity {
+  double loss = 0;                ///< Sum over micro-batches, of the last run.
+  double reference_loss = 0;      ///< Of the unpipelined run.
+  double loss_error = 0;          ///< |difference| / |reference|
+  double gradient_error = 0;      ///< Largest over all tensors: |difference| / largest |entry|.
+  std::string worst_tensor = {};  ///< "stage 3, block 0, W1"
+  double tolerance = 0;           ///< For both errors.
+
+  bool holds() const { return loss_error <= tolerance && gradient_error <= tolerance; }
+};
+
+/// Runs the steps of one plan. Calls come from one thread; all but `abort` and `times` throw
+/// DeviceError where the machine fails. The destructor leaves nothing running.
+class Executor {
+ public:
+  Executor() = default;
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+  virtual ~Executor() = default;
+
+  virtual MachineFacts machine() const = 0;
+  /// Begins a step and returns soon.
+  virtual void start() = 0;
+  /// Waits until the step has ended, but not longer than `patience`; whether it has.
+  virtual bool wait(std::chrono::milliseconds patience) = 0;
+  /// How many instructions have ended: a watchdog sees by it that a step goes on.
+  virtual std::size_t ended() const = 0;
+  /// Ends whatever runs; afterwards `times` tells how far the step came.
+  virtual void abort() noexcept = 0;
+  /// Of the last step, once it has ended or was aborted.
+  virtual RunTimes times() const = 0;
+  /// With Workload::Tensors, once a step has ended.
+  virtual std::optional<Parity> parity() = 0;
+};
+
+/// The name under which a module exports its maker.
+constexpr const char* kMakeExecutor = "bubblescope_make_executor";
+/// Throws DeviceError with a reason of one line where the machine is not fit for it. The plan has
+/// to outlive the executor.
+using MakeExecutor = Executor* (*)(const Plan& plan, const ExecutorOptions& options);
+
+}  // namespace bubblescope

@@ -1,0 +1,64 @@
+// Runs a plan on an executor, step by step, under a watchdog.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backend_cuda/replay/executor.h"
+#include "sim/dependency_graph.h"
+#include "sim/timeline.h"
+
+namespace bubblescope {
+
+struct ReplayOptions {
+  int warm_ups = 0;  ///< Steps that are run first and forgotten.
+  int repeats = 1;
+  /// A step in which nothing ends for this long is aborted.
+  std::chrono::milliseconds timeout{30'000};
+  /// Set from outside (a signal), it aborts the step; may be null.
+  const std::atomic<bool>* interrupted = nullptr;
+};
+
+/// A step that did not come to its end. The message names rank, op and what it waited for.
+class ReplayFault : public DeviceError {
+ public:
+  ReplayFault(const std::string& what, RunTimes times)
+      : DeviceError(what), times_(std::move(times)) {}
+  const RunTimes& times() const { return times_; }  ///< How far it came.
+
+ private:
+  RunTimes times_;
+};
+
+/// What was measured.
+struct Replay {
+  RunTimes times = {};                ///< Of the step whose length is the median.
+  std::vector<Time> step_times = {};  ///< [repeat] last end of an action − first start of one.
+  MachineFacts machine = {};
+  std::optional<Parity> parity = {};
+
+  Time step_time() const;  ///< Their median.
+  /// Half the distance from the shortest to the longest, as a fraction of the median; 0 for one.
+  double noise() const;
+};
+
+/// Throws ReplayFault, or DeviceError where the machine failed before the first step.
+Replay replay(const Plan& plan, Executor& executor, const ReplayOptions& options);
+
+/// Spans by node of the graph of the same program, shifted so that the first action starts at 0.
+/// Nodes that have not ended have a span of no length, at the last moment known.
+Timeline to_timeline(const DependencyGraph& graph, const Plan& plan, const RunTimes& times,
+                     std::string source);
+
+/// Why a step does not go on: the circle of instructions that wait for one another, or the action
+/// that began and did not end, with those that wait for it.
+///
+///     rank 1: 1F2 has begun and not ended; behind it wait:
+///       rank 0: 0B0 waits for the gradient of 1I0 from rank 1
+///       …
+std::string describe_stall(const Plan& plan, const RunTimes& times);
+
+}  // namespace bubblescope
