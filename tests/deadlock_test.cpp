@@ -63,12 +63,12 @@ std::vector<Action> random_order(std::mt19937_64& engine, const Schedule& schedu
 
 /// The fewest waits in any circle among the actions that never run (Floyd and Warshall): to wait
 /// for an output counts one, to come after another action nothing.
-int fewest_waits(const std::vector<std::vector<Wait>>& waits, const std::vector<bool>& ran) {
+int fewest_waits(const std::vector<std::vector<NaiveWait>>& waits, const std::vector<bool>& ran) {
   constexpr int kFar = std::numeric_limits<int>::max() / 2;
   const std::size_t n = waits.size();
   std::vector<int> distance(n * n, kFar);
   for (std::size_t i = 0; i < n; ++i)
-    for (const Wait& wait : waits[i])
+    for (const NaiveWait& wait : waits[i])
       if (!ran[i] && !ran[wait.producer]) {
         int& known = distance[i * n + wait.producer];
         known = std::min(known, wait.output ? 1 : 0);
@@ -87,7 +87,7 @@ int fewest_waits(const std::vector<std::vector<Wait>>& waits, const std::vector<
 
 /// Follows the circle that `message` tells, step by step: how many waits it has, or none if a step
 /// is untrue or the circle does not close.
-std::optional<int> told_waits(const Schedule& schedule, const std::vector<std::vector<Wait>>& waits,
+std::optional<int> told_waits(const Schedule& schedule, const std::vector<std::vector<NaiveWait>>& waits,
                               std::string_view message) {
   std::optional<std::size_t> first;
   std::size_t at = 0;
@@ -111,7 +111,7 @@ std::optional<int> told_waits(const Schedule& schedule, const std::vector<std::v
     else
       is_true = is_true && before.ends_with("waits for ") && ++told > 0 &&
                 std::any_of(waits[at].begin(), waits[at].end(),
-                            [&](const Wait& wait) { return wait.output && wait.producer == next; });
+                            [&](const NaiveWait& wait) { return wait.output && wait.producer == next; });
     if (!is_true)
       return std::nullopt;
     at = next;

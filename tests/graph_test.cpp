@@ -61,7 +61,7 @@ TEST_CASE("Each action waits for the one before it and then for its inputs") {
     const auto nodes = node_of_action(graph);
     for (std::size_t action = 0; action < waits.size(); ++action) {
       std::vector<Edge> expected;
-      for (const Wait& wait : waits[action])
+      for (const NaiveWait& wait : waits[action])
         if (!wait.output)
           expected.push_back({nodes[wait.producer], Time::zero()});
         else if (!wait.is_local)

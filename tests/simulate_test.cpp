@@ -25,7 +25,7 @@ class LongestPath {
   Span span(std::size_t action) {
     if (!spans_[action]) {
       Time start{};
-      for (const Wait& wait : waits_[action]) {
+      for (const NaiveWait& wait : waits_[action]) {
         const bool travels = wait.output && !wait.is_local;
         const Time lag = travels ? message(*wait.output) : Time::zero();
         start = std::max(start, span(wait.producer).end + lag);
@@ -76,7 +76,7 @@ class LongestPath {
 
   const Schedule& schedule_;
   const CostSource& costs_;
-  std::vector<std::vector<Wait>> waits_;
+  std::vector<std::vector<NaiveWait>> waits_;
   std::vector<std::optional<Span>> spans_;
 };
 

@@ -100,11 +100,12 @@ struct Plan {
   std::span<const PlanTransfer> transfers_of(const Instruction& instruction) const {
     return std::span(transfers).subspan(instruction.first, instruction.end - instruction.first);
   }
-  std::uint32_t slot_of(const Op& op) const {
-    return activation_slot[static_cast<std::size_t>(op.stage()) *
-                               static_cast<std::size_t>(schedule().microbatches) +
-                           static_cast<std::size_t>(op.microbatch())];
+  std::size_t activation_index(const Op& op) const {
+    return static_cast<std::size_t>(op.stage()) *
+               static_cast<std::size_t>(schedule().microbatches) +
+           static_cast<std::size_t>(op.microbatch());
   }
+  std::uint32_t slot_of(const Op& op) const { return activation_slot[activation_index(op)]; }
 };
 
 /// Lowers a program whose orders are sound. Its messages need not be: the k-th send from one rank

@@ -218,7 +218,7 @@ Schedule written(const Placement& placement, int microbatches,
   return schedule;
 }
 
-std::vector<std::vector<Wait>> naive_waits(const Schedule& schedule) {
+std::vector<std::vector<NaiveWait>> naive_waits(const Schedule& schedule) {
   using Output = std::tuple<bool, Stage, MicroBatch>;  // backward?
   struct Maker {
     std::size_t action;
@@ -235,7 +235,7 @@ std::vector<std::vector<Wait>> naive_waits(const Schedule& schedule) {
   const auto rank_of = [&](Stage s) {
     return placement.rank_of_stage[static_cast<std::size_t>(s)];
   };
-  std::vector<std::vector<Wait>> waits(schedule.actions.size());
+  std::vector<std::vector<NaiveWait>> waits(schedule.actions.size());
   for (std::size_t i = 0; i < waits.size(); ++i) {
     const auto& starts = schedule.first_action;
     if (std::find(starts.begin(), starts.end(), i) == starts.end())
@@ -263,7 +263,7 @@ std::vector<bool> naive_run(const Schedule& schedule) {
     for (std::size_t i = 0; i < waits.size(); ++i) {
       const bool can_run =
           !ran[i] && std::all_of(waits[i].begin(), waits[i].end(),
-                                 [&](const Wait& wait) { return ran[wait.producer]; });
+                                 [&](const NaiveWait& wait) { return ran[wait.producer]; });
       ran[i] = ran[i] || can_run;
       moved = moved || can_run;
     }

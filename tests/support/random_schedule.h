@@ -66,13 +66,13 @@ Schedule written(const Placement& placement, int microbatches,
                  const std::vector<std::string>& orders);
 
 /// One reason why an action cannot start yet.
-struct Wait {
+struct NaiveWait {
   std::size_t producer = 0;       ///< Index in `schedule.actions` of what must have ended.
   std::optional<Op> output = {};  ///< The op whose output is needed; none: the action before.
   bool is_local = false;          ///< Both are on one rank.
 };
 /// [action] first the action before it on its rank, then each op's input. Needs sound orders.
-std::vector<std::vector<Wait>> naive_waits(const Schedule& schedule);
+std::vector<std::vector<NaiveWait>> naive_waits(const Schedule& schedule);
 
 /// [action] Whether it ever runs, if each rank in turn goes on as far as it can until none can.
 std::vector<bool> naive_run(const Schedule& schedule);

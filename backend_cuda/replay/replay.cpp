@@ -1,0 +1,122 @@
+#include "backend_cuda/replay/replay.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace bubblescope {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+/// The actions' first start and last end.
+Span step_of(const Plan& plan, const RunTimes& times) {
+  Span step{Time::max(), Time::min()};
+  for (const InstructionId id : plan.instruction_of_action) {
+    const Span& span = times.instructions[id];
+    if (span.start != kNever)
+      step.start = std::min(step.start, span.start);
+    step.end = std::max(step.end, span.end);
+  }
+  return step;
+}
+
+[[noreturn]] void abort_step(const Plan& plan, Executor& executor, const std::string& why,
+                             bool is_stalled) {
+  executor.abort();
+  RunTimes times = executor.times();
+  std::string what = why;
+  if (is_stalled)
+    what += "\n" + describe_stall(plan, times);
+  throw ReplayFault(what, std::move(times));
+}
+
+/// Waits for the step that the executor has begun, as long as it goes on.
+void watch(const Plan& plan, Executor& executor, const ReplayOptions& options) {
+  constexpr milliseconds kPatience{20};
+  std::size_t ended = 0;
+  auto last_progress = steady_clock::now();
+  while (!executor.wait(kPatience)) {
+    const auto now = steady_clock::now();
+    if (const std::size_t ended_now = executor.ended(); ended_now != ended) {
+      ended = ended_now;
+      last_progress = now;
+    }
+    if (options.interrupted != nullptr && *options.interrupted)
+      abort_step(plan, executor, "the replay was interrupted", false);
+    if (now - last_progress >= options.timeout)
+      abort_step(plan, executor,
+                 fmt::format("for {:g} s nothing went on, after {} of {} instructions:",
+                             static_cast<double>(options.timeout.count()) / 1e3, ended,
+                             plan.instructions.size()),
+                 true);
+  }
+}
+
+void run_step(const Plan& plan, Executor& executor, const ReplayOptions& options) {
+  try {
+    executor.start();
+    watch(plan, executor, options);
+  } catch (const ReplayFault&) {
+    throw;
+  } catch (const DeviceError& error) {
+    abort_step(plan, executor, error.what(), false);
+  }
+}
+
+}  // namespace
+
+Time Replay::step_time() const {
+  std::vector<Time> sorted = step_times;
+  std::sort(sorted.begin(), sorted.end());
+  return sorted[(sorted.size() - 1) / 2];
+}
+
+double Replay::noise() const {
+  const auto [shortest, longest] = std::minmax_element(step_times.begin(), step_times.end());
+  const Time median = step_time();
+  return median > Time::zero() ? static_cast<double>((*longest - *shortest).count()) /
+                                     (2 * static_cast<double>(median.count()))
+                               : 0.0;
+}
+
+Replay replay(const Plan& plan, Executor& executor, const ReplayOptions& options) {
+  Replay replay{.machine = executor.machine()};
+  for (int i = 0; i < options.warm_ups; ++i)
+    run_step(plan, executor, options);
+  std::vector<RunTimes> runs;
+  for (int i = 0; i < options.repeats; ++i) {
+    run_step(plan, executor, options);
+    runs.push_back(executor.times());
+    replay.step_times.push_back(step_of(plan, runs.back()).length());
+  }
+  const auto median =
+      std::find(replay.step_times.begin(), replay.step_times.end(), replay.step_time());
+  replay.times = std::move(runs[static_cast<std::size_t>(median - replay.step_times.begin())]);
+  replay.parity = executor.parity();
+  return replay;
+}
+
+Timeline to_timeline(const DependencyGraph& graph, const Plan& plan, const RunTimes& times,
+                     std::string source) {
+  const Span step = step_of(plan, times);
+  const OutputNumbers number(plan.schedule().placement, plan.schedule().microbatches);
+  std::vector<MessageId> message_of(graph.messages().empty() ? 0 : number.size());
+  for (MessageId id = 0; !message_of.empty() && id < plan.messages.size(); ++id)
+    message_of[number[plan.messages[id].sent]] = id;
+  const auto moment = [&](Time time) { return time == kNever ? step.length() : time - step.start; };
+  Timeline timeline{.source = std::move(source), .spans = FlatArray<Span>(graph.size())};
+  for (NodeId node = 0; node < graph.size(); ++node) {
+    const Span& span =
+        graph.is_message(node)
+            ? times.messages[message_of[number[graph.message(node).output]]]
+            : times.instructions[plan.instruction_of_action[graph.action_index()[node]]];
+    timeline.spans[node] = {moment(span.start), moment(span.end)};
+  }
+  return timeline;
+}
+
+}  // namespace bubblescope
