@@ -87,7 +87,8 @@ int fewest_waits(const std::vector<std::vector<NaiveWait>>& waits, const std::ve
 
 /// Follows the circle that `message` tells, step by step: how many waits it has, or none if a step
 /// is untrue or the circle does not close.
-std::optional<int> told_waits(const Schedule& schedule, const std::vector<std::vector<NaiveWait>>& waits,
+std::optional<int> told_waits(const Schedule& schedule,
+                              const std::vector<std::vector<NaiveWait>>& waits,
                               std::string_view message) {
   std::optional<std::size_t> first;
   std::size_t at = 0;
@@ -110,8 +111,9 @@ std::optional<int> told_waits(const Schedule& schedule, const std::vector<std::v
       is_true = is_true && next < at && schedule.first_action[rank + 1] > at;
     else
       is_true = is_true && before.ends_with("waits for ") && ++told > 0 &&
-                std::any_of(waits[at].begin(), waits[at].end(),
-                            [&](const NaiveWait& wait) { return wait.output && wait.producer == next; });
+                std::any_of(waits[at].begin(), waits[at].end(), [&](const NaiveWait& wait) {
+                  return wait.output && wait.producer == next;
+                });
     if (!is_true)
       return std::nullopt;
     at = next;
