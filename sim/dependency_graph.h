@@ -75,6 +75,9 @@ class DependencyGraph {
   /// [edges] from the producer's end until the waiting node may start: a message's time, else 0.
   std::span<const Time> lag() const { return lag_; }
   std::span<const Time> duration() const { return duration_; }  ///< [nodes]
+  /// To be changed to what a real machine takes; what waits for what stays.
+  std::span<Time> lag() { return lag_; }
+  std::span<Time> duration() { return duration_; }
   std::span<const Rank> rank() const { return rank_; }  ///< [nodes]; a message is its receiver's
   /// [nodes] the index in schedule().actions; of a message, their number + its index in messages().
   std::span<const std::uint32_t> action_index() const { return action_; }

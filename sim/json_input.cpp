@@ -156,6 +156,26 @@ std::vector<std::int64_t> ObjectReader::integers(const std::string& key) {
   return numbers;
 }
 
+bool ObjectReader::flag(const std::string& key) {
+  const json& value = require(key);
+  if (!value.is_boolean())
+    fail(key, fmt::format("expected true or false, got {}", quoted(value)));
+  return value.get<bool>();
+}
+
+std::vector<std::pair<std::string, std::string>> ObjectReader::texts(const std::string& key) {
+  const json& object = require(key);
+  std::vector<std::pair<std::string, std::string>> texts;
+  ObjectReader reader(object, inside(key));
+  for (const auto& [name, value] : object.items())
+    texts.emplace_back(name, reader.text(name));
+  return texts;
+}
+
+ObjectReader ObjectReader::object(const std::string& key) {
+  return {require(key), inside(key)};
+}
+
 std::optional<ObjectReader> ObjectReader::optional_object(const std::string& key) {
   const json* value = find(key);
   return value != nullptr ? std::optional<ObjectReader>(ObjectReader(*value, inside(key)))

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -47,6 +48,10 @@ class ObjectReader {
   std::int64_t integer(const std::string& key);                          ///< ≥ 0
   std::optional<std::int64_t> optional_integer(const std::string& key);  ///< ≥ 0
   std::vector<std::int64_t> integers(const std::string& key);            ///< Each ≥ 0.
+  bool flag(const std::string& key);
+  /// The keys and texts of an object that has nothing else, by key.
+  std::vector<std::pair<std::string, std::string>> texts(const std::string& key);
+  ObjectReader object(const std::string& key);
   std::optional<ObjectReader> optional_object(const std::string& key);
   /// The objects of an array that has at least one.
   std::optional<std::vector<ObjectReader>> optional_objects(const std::string& key);

@@ -18,6 +18,7 @@ struct ReplayOptions {
   int repeats = 1;
   /// A step in which nothing ends for this long is aborted.
   std::chrono::milliseconds timeout{30'000};
+  bool check_parity = true;
   /// Set from outside (a signal), it aborts the step; may be null.
   const std::atomic<bool>* interrupted = nullptr;
 };

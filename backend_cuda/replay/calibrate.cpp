@@ -1,0 +1,346 @@
+#include "backend_cuda/replay/calibrate.h"
+
+#include <algorithm>
+#include <deque>
+#include <utility>
+
+#include "sim/lowering.h"
+
+namespace bubblescope {
+namespace {
+
+/// The ops of one kind, in stages of one position.
+enum class Position : std::uint8_t { First, Middle, Last };
+constexpr Position kPositions[] = {Position::First, Position::Middle, Position::Last};
+
+Position position_of(const Placement& placement, Stage stage) {
+  if (stage == 0)
+    return Position::First;
+  return stage == placement.depth - 1 ? Position::Last : Position::Middle;
+}
+
+/// Lengths, of which the median counts.
+class Sample {
+ public:
+  void add(Time time) { times_.push_back(time); }
+  bool is_empty() const { return times_.empty(); }
+  Time median() const {
+    if (times_.empty())
+      return {};
+    std::vector<Time> sorted = times_;
+    const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>((sorted.size() - 1) / 2);
+    std::nth_element(sorted.begin(), middle, sorted.end());
+    return *middle;
+  }
+  /// Of something that cannot be shorter than nothing; the clock's steps may say so.
+  Time positive_median() const { return std::max(median(), Time::zero()); }
+
+ private:
+  std::vector<Time> times_ = {};
+};
+
+/// Enough stages that a first, a middle and a last one are among them, one micro-batch or more.
+struct BenchmarkShape {
+  int ranks;
+  int microbatches;
+  int chunks() const { return (2 + ranks) / ranks; }
+};
+
+/// Stages on the ranks in turn.
+Schedule empty_schedule(BenchmarkShape shape) {
+  return {.name = "calibration",
+          .microbatches = shape.microbatches,
+          .placement = loop_placement({shape.ranks, shape.chunks()})};
+}
+
+/// Writes one rank's ops of a kind, in the order in which they come to its stages.
+class PhaseWriter {
+ public:
+  explicit PhaseWriter(Schedule& schedule)
+      : shape_{schedule.placement.ranks, schedule.microbatches},
+        writer_(schedule, std::size_t{kOpKinds} *
+                              static_cast<std::size_t>(schedule.placement.depth) *
+                              static_cast<std::size_t>(schedule.microbatches)) {}
+
+  /// Of one micro-batch, stage after stage.
+  void add(Rank rank, OpKind kind, MicroBatch microbatch) {
+    for (int i = 0; i < shape_.chunks(); ++i)
+      add_op(rank, kind, i, microbatch);
+  }
+  /// Of all micro-batches, stage after stage.
+  void add_wave(Rank rank, OpKind kind) {
+    for (int i = 0; i < shape_.chunks(); ++i)
+      for (MicroBatch microbatch = 0; microbatch < shape_.microbatches; ++microbatch)
+        add_op(rank, kind, i, microbatch);
+  }
+  void end_rank() { writer_.end_rank(); }
+  void finish() { writer_.finish(); }
+
+ private:
+  void add_op(Rank rank, OpKind kind, int i, MicroBatch microbatch) {
+    const int chunk = kind == OpKind::Forward ? i : shape_.chunks() - 1 - i;
+    writer_.append(Op(kind, chunk * shape_.ranks + rank, microbatch));
+  }
+
+  BenchmarkShape shape_;
+  OrderWriter writer_;
+};
+
+/// F and B, or F and I, of one micro-batch after another, each alone; W at the end.
+Schedule chain(BenchmarkShape shape, OpKind backward) {
+  Schedule schedule = empty_schedule(shape);
+  PhaseWriter writer(schedule);
+  for (Rank rank = 0; rank < shape.ranks; ++rank) {
+    for (MicroBatch microbatch = 0; microbatch < shape.microbatches; ++microbatch)
+      for (const OpKind kind : {OpKind::Forward, backward})
+        writer.add(rank, kind, microbatch);
+    if (backward == OpKind::BackwardInput)
+      writer.add_wave(rank, OpKind::BackwardWeight);
+    writer.end_rank();
+  }
+  writer.finish();
+  return schedule;
+}
+
+/// All F, then all I, then all W.
+Schedule waves(BenchmarkShape shape) {
+  Schedule schedule = empty_schedule(shape);
+  PhaseWriter writer(schedule);
+  for (Rank rank = 0; rank < shape.ranks; ++rank) {
+    for (const OpKind kind : {OpKind::Forward, OpKind::BackwardInput, OpKind::BackwardWeight})
+      writer.add_wave(rank, kind);
+    writer.end_rank();
+  }
+  writer.finish();
+  return schedule;
+}
+
+/// A plan with what it refers to, and its executor.
+class Benchmark {
+ public:
+  Benchmark(const ExecutorMaker& make_executor, Program made, const CostSource& costs,
+            const ExecutorOptions& options)
+      : program_(std::move(made)),
+        costs_(costs, program_.schedule.placement, {.per = CostPer::OneStage}),
+        plan_(make_plan(program_, costs_)),
+        executor_(make_executor(plan_, options)) {}
+
+  void run(const ReplayOptions& options) { runs_.push_back(replay(plan_, *executor_, options)); }
+  void forget() { runs_.clear(); }
+
+  const Plan& plan() const { return plan_; }
+  const Placement& placement() const { return program_.schedule.placement; }
+  MachineFacts machine() const { return executor_->machine(); }
+
+  /// Calls `visit(instruction, span)` for all actions of all runs.
+  template <typename Visitor>
+  void for_each_action(Visitor&& visit) const {
+    for (const Replay& run : runs_)
+      for (const InstructionId id : plan_.instruction_of_action)
+        visit(plan_.instructions[id], run.times.instructions[id]);
+  }
+  /// What an op of a kind takes, in stages of a position.
+  Time op_time(OpKind kind, Position position) const {
+    Sample sample;
+    for_each_action([&](const Instruction& instruction, const Span& span) {
+      const Op& op = plan_.action(instruction).op();
+      if (op.kind() == kind && position_of(placement(), op.stage()) == position)
+        sample.add(span.length());
+    });
+    return sample.median();
+  }
+  const std::vector<Replay>& runs() const { return runs_; }
+
+  /// Half the range of the step's length, by its median.
+  double noise() const {
+    Replay all;
+    for (const Replay& run : runs_)
+      all.step_times.insert(all.step_times.end(), run.step_times.begin(), run.step_times.end());
+    return all.noise();
+  }
+
+ private:
+  Program program_;
+  CostModel costs_;
+  Plan plan_;
+  std::unique_ptr<Executor> executor_;
+  std::vector<Replay> runs_ = {};
+};
+
+/// Where actions and messages of a chain follow each other.
+LaunchGaps chain_gaps(const Benchmark& chain) {
+  const Plan& plan = chain.plan();
+  Sample to_message;
+  Sample from_message;
+  Sample overrun;
+  const OutputNumbers number(chain.placement(), plan.schedule().microbatches);
+  std::vector<InstructionId> maker(number.size());
+  std::vector<InstructionId> reader(number.size());
+  for (const InstructionId id : plan.instruction_of_action) {
+    const Op& op = plan.action(plan.instructions[id]).op();
+    if (reader_of_output(chain.placement(), op))
+      maker[number[op]] = id;
+    if (const auto from = maker_of_input(chain.placement(), op))
+      reader[number[Op(op.kind(), *from, op.microbatch())]] = id;
+  }
+  for (const Replay& run : chain.runs())
+    for (MessageId id = 0; id < plan.messages.size(); ++id) {
+      const PlanMessage& message = plan.messages[id];
+      const Span& made = run.times.instructions[maker[number[message.sent]]];
+      const Span& needed = run.times.instructions[reader[number[message.expected]]];
+      const Span& travel = run.times.messages[id];
+      if (plan.is_eager) {
+        from_message.add(needed.start - (made.end + message.duration));
+        continue;
+      }
+      to_message.add(travel.start - made.end);
+      overrun.add(travel.length() - message.duration);
+      from_message.add(needed.start - travel.end);
+    }
+  return {.action_to_message = to_message.positive_median(),
+          .message_to_action = from_message.positive_median(),
+          .message_overrun = overrun.positive_median()};
+}
+
+/// Between two W of one rank, which wait for nothing else.
+Time action_gap(const Benchmark& waves) {
+  Sample sample;
+  const Plan& plan = waves.plan();
+  for (const Replay& run : waves.runs())
+    for (std::size_t i = 1; i < plan.instruction_of_action.size(); ++i) {
+      const InstructionId before = plan.instruction_of_action[i - 1];
+      const InstructionId id = plan.instruction_of_action[i];
+      const auto is_weight = [&](InstructionId each) {
+        return plan.action(plan.instructions[each]).op().kind() == OpKind::BackwardWeight;
+      };
+      if (plan.instructions[before].rank == plan.instructions[id].rank && is_weight(before) &&
+          is_weight(id))
+        sample.add(run.times.instructions[id].start - run.times.instructions[before].end);
+    }
+  return sample.positive_median();
+}
+
+Time action_overrun(const Benchmark& waves) {
+  Sample sample;
+  waves.for_each_action([&](const Instruction& instruction, const Span& span) {
+    sample.add(span.length() - waves.plan().duration(instruction));
+  });
+  return sample.positive_median();
+}
+
+/// The benchmarks of stages of one size.
+struct StageBenchmarks {
+  Benchmark* full_chain;   // F and B of one micro-batch after another
+  Benchmark* split_chain;  // F and I likewise, and the W of all
+  Benchmark* waves;        // all F, all I, all W
+};
+
+StageTimes stage_times(const StageBenchmarks& benchmarks, int blocks) {
+  StageTimes times{.blocks = blocks};
+  for (const Position position : kPositions) {
+    StageCost& cost = position == Position::First    ? times.first
+                      : position == Position::Middle ? times.middle
+                                                     : times.last;
+    cost.forward = benchmarks.full_chain->op_time(OpKind::Forward, position);
+    cost.backward = benchmarks.full_chain->op_time(OpKind::Backward, position);
+    cost.input_grad = benchmarks.split_chain->op_time(OpKind::BackwardInput, position);
+    // No chain has a W that runs alone: it is what B takes beside I.
+    cost.weight_grad = std::max(*cost.backward - cost.input_grad, Time::zero());
+  }
+  const auto ratio = [](Time crowded, Time alone) {
+    return alone > Time::zero() ? std::max(1.0, static_cast<double>(crowded.count()) /
+                                                    static_cast<double>(alone.count()))
+                                : 1.0;
+  };
+  const auto crowded = [&](OpKind kind) {
+    return benchmarks.waves->op_time(kind, Position::Middle);
+  };
+  const StageCost& alone = times.middle;
+  const Time input_grad = crowded(OpKind::BackwardInput);
+  const Time weight_grad = crowded(OpKind::BackwardWeight);
+  times.slowdown = {ratio(crowded(OpKind::Forward), alone.forward),
+                    ratio(input_grad, alone.input_grad), ratio(weight_grad, alone.weight_grad),
+                    ratio(input_grad + weight_grad, alone.input_grad + alone.weight_grad)};
+  return times;
+}
+
+/// All benchmarks, run in turn so that a machine that drifts does so under all alike.
+class Bench {
+ public:
+  Bench(const ExecutorMaker& make_executor, const Calibration& calibration)
+      : make_executor_(make_executor), calibration_(calibration) {
+    const BenchmarkShape once{calibration.ranks, 1};
+    for (const CommName& each : comm_names())
+      chains_.push_back(add(chain(once, OpKind::Backward), each.comm, stage_blocks(1)));
+    for (const int chunks : calibration.chunks)
+      if (calibration.options.shape.blocks % chunks == 0)
+        add_stage(stage_blocks(chunks));
+  }
+
+  Profile run() {
+    ReplayOptions options = calibration_.replay;
+    options.check_parity = false;
+    for (int round = 0; round <= calibration_.repeats; ++round)
+      for (Benchmark& benchmark : benchmarks_) {
+        benchmark.run(options);
+        if (round == 0)
+          benchmark.forget();  // a warm-up
+      }
+    Profile profile{.machine = benchmarks_.front().machine(),
+                    .ranks = calibration_.ranks,
+                    .options = calibration_.options};
+    const Benchmark& waves = *stages_.front().second.waves;
+    for (const CommName& each : comm_names()) {
+      LaunchGaps& gaps = profile.gaps[static_cast<std::size_t>(each.comm)];
+      gaps = chain_gaps(*chains_[static_cast<std::size_t>(each.comm)]);
+      gaps.action_to_action = action_gap(waves);
+    }
+    profile.noise = waves.noise();
+    if (calibration_.options.workload == Workload::Timed)
+      profile.action_overrun = action_overrun(waves);
+    else
+      for (const auto& [blocks, benchmarks] : stages_)
+        profile.stages.push_back(stage_times(benchmarks, blocks));
+    return profile;
+  }
+
+ private:
+  int stage_blocks(int chunks) const { return calibration_.options.shape.blocks / chunks; }
+
+  Benchmark* add(Schedule schedule, Comm comm, int blocks) {
+    ExecutorOptions options = calibration_.options;
+    options.shape.blocks = blocks;
+    const Time action = calibration_.action;
+    CostSource costs{.name = "calibration",
+                     .stages = {{.forward = action, .input_grad = action, .weight_grad = action}},
+                     .link = calibration_.link};
+    benchmarks_.emplace_back(make_executor_, lower(std::move(schedule), comm), costs, options);
+    return &benchmarks_.back();
+  }
+
+  void add_stage(int blocks) {
+    constexpr int kChain = 3;  // micro-batches
+    constexpr int kWaves = 8;
+    const BenchmarkShape few{calibration_.ranks, kChain};
+    const BenchmarkShape many{calibration_.ranks, kWaves};
+    stages_.emplace_back(
+        blocks,
+        StageBenchmarks{.full_chain = add(chain(few, OpKind::Backward), Comm::Ideal, blocks),
+                        .split_chain = add(chain(few, OpKind::BackwardInput), Comm::Ideal, blocks),
+                        .waves = add(waves(many), Comm::Ideal, blocks)});
+  }
+
+  const ExecutorMaker& make_executor_;
+  const Calibration& calibration_;
+  std::deque<Benchmark> benchmarks_ = {};
+  std::vector<Benchmark*> chains_ = {};                       // [Comm]
+  std::vector<std::pair<int, StageBenchmarks>> stages_ = {};  // by blocks
+};
+
+}  // namespace
+
+Profile calibrate(const ExecutorMaker& make_executor, const Calibration& calibration) {
+  return Bench(make_executor, calibration).run();
+}
+
+}  // namespace bubblescope

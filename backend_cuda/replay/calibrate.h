@@ -1,0 +1,39 @@
+// Measures a machine by micro-benchmarks that an executor runs as it runs any plan. None of them is
+// a schedule that is predicted with them.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "backend_cuda/replay/executor.h"
+#include "backend_cuda/replay/profile.h"
+#include "backend_cuda/replay/replay.h"
+
+namespace bubblescope {
+
+/// The executor of a machine, for any plan.
+using ExecutorMaker =
+    std::function<std::unique_ptr<Executor>(const Plan& plan, const ExecutorOptions& options)>;
+
+struct Calibration {
+  int ranks = 1;
+  ExecutorOptions options = {};   ///< `shape.blocks` is a rank's share of the model.
+  std::vector<int> chunks = {1};  ///< For stages of so many-th parts of it, where they divide it.
+  Time action = std::chrono::microseconds(200);  ///< How long a timed action lasts.
+  Link link = {};
+  int repeats = 9;            ///< Of each benchmark, in turn with the others; medians count.
+  ReplayOptions replay = {};  ///< Its timeout and interruption.
+};
+
+/// Leaves `backend`, `created` and `command` to be filled in. Throws DeviceError where the machine
+/// fails.
+///
+/// Gaps and messages: one micro-batch alone goes through a chain of stages that lie on the ranks in
+/// turn, forward and back, under each way to talk. Ops: the same chain tells what they take while
+/// all other ranks rest, and waves of F, of I and of W, in which every rank has the next one ready,
+/// what they take while all work.
+Profile calibrate(const ExecutorMaker& make_executor, const Calibration& calibration);
+
+}  // namespace bubblescope

@@ -1,0 +1,189 @@
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <string>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "backend_cuda/replay/profile.h"
+#include "sim/error.h"
+#include "sim/json_input.h"
+
+namespace bubblescope {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::string_view kFormat = "bubblescope-profile/1";
+constexpr std::size_t kMaxFileBytes = std::size_t{4} << 20;
+constexpr std::array<const char*, kOpKinds> kKinds = {"forward", "input_grad", "weight_grad",
+                                                      "backward"};
+
+Json gaps_json(const LaunchGaps& gaps) {
+  return {{"action_to_action_ns", gaps.action_to_action.count()},
+          {"action_to_message_ns", gaps.action_to_message.count()},
+          {"message_to_action_ns", gaps.message_to_action.count()},
+          {"message_overrun_ns", gaps.message_overrun.count()}};
+}
+
+Json stage_json(const StageCost& stage) {
+  return {{"forward_ns", stage.forward.count()},
+          {"input_grad_ns", stage.input_grad.count()},
+          {"weight_grad_ns", stage.weight_grad.count()},
+          {"backward_ns", stage.backward.value_or(stage.input_grad + stage.weight_grad).count()}};
+}
+
+Json stages_json(const std::vector<StageTimes>& stages) {
+  Json json = Json::array();
+  for (const StageTimes& each : stages) {
+    json.push_back({{"blocks", each.blocks},
+                    {"first", stage_json(each.first)},
+                    {"middle", stage_json(each.middle)},
+                    {"last", stage_json(each.last)}});
+    for (std::size_t kind = 0; kind < kKinds.size(); ++kind)
+      json.back()["slowdown"][kKinds[kind]] = each.slowdown[kind];
+  }
+  return json;
+}
+
+Json options_json(const ExecutorOptions& options) {
+  return {{"workload", options.workload == Workload::Tensors ? "tensors" : "timed"},
+          {"tokens", options.shape.tokens},
+          {"hidden", options.shape.hidden},
+          {"inner", options.shape.inner},
+          {"blocks", options.shape.blocks},
+          {"real_time", options.real_time},
+          {"launch", options.launch == Launch::Graph ? "graph" : "streams"},
+          {"partitions", options.partitions}};
+}
+
+/// Not so long that a step's times could overflow.
+Time time(ObjectReader& object, const std::string& key) {
+  constexpr std::int64_t kLongest = 1'000'000'000'000'000;
+  const std::int64_t nanoseconds = object.integer(key);
+  if (nanoseconds > kLongest)
+    object.fail(key, "is longer than 11 days");
+  return Time(nanoseconds);
+}
+
+int small(ObjectReader& object, const std::string& key) {
+  const std::int64_t value = object.integer(key);
+  if (value > std::numeric_limits<int>::max())
+    object.fail(key, "is too large");
+  return static_cast<int>(value);
+}
+
+/// Which of two words stands there.
+bool is_first_word(ObjectReader& object, const std::string& key, std::string_view first,
+                   std::string_view second) {
+  const std::string word = object.text(key);
+  if (word != first && word != second)
+    object.fail(key, fmt::format("expected \"{}\" or \"{}\", got \"{}\"", first, second, word));
+  return word == first;
+}
+
+LaunchGaps read_gaps(ObjectReader object) {
+  const LaunchGaps gaps{.action_to_action = time(object, "action_to_action_ns"),
+                        .action_to_message = time(object, "action_to_message_ns"),
+                        .message_to_action = time(object, "message_to_action_ns"),
+                        .message_overrun = time(object, "message_overrun_ns")};
+  object.finish();
+  return gaps;
+}
+
+StageCost read_stage(ObjectReader object) {
+  const StageCost stage{.forward = time(object, "forward_ns"),
+                        .input_grad = time(object, "input_grad_ns"),
+                        .weight_grad = time(object, "weight_grad_ns"),
+                        .backward = time(object, "backward_ns")};
+  object.finish();
+  return stage;
+}
+
+StageTimes read_stage_times(ObjectReader& parent) {
+  StageTimes times{.blocks = small(parent, "blocks"),
+                   .first = read_stage(parent.object("first")),
+                   .middle = read_stage(parent.object("middle")),
+                   .last = read_stage(parent.object("last"))};
+  ObjectReader slowdown = parent.object("slowdown");
+  for (std::size_t kind = 0; kind < kKinds.size(); ++kind)
+    times.slowdown[kind] = slowdown.number(kKinds[kind]);
+  slowdown.finish();
+  parent.finish();
+  return times;
+}
+
+ExecutorOptions read_options(ObjectReader object) {
+  ExecutorOptions options;
+  options.workload =
+      is_first_word(object, "workload", "tensors", "timed") ? Workload::Tensors : Workload::Timed;
+  options.shape.tokens = small(object, "tokens");
+  options.shape.hidden = small(object, "hidden");
+  options.shape.inner = small(object, "inner");
+  options.shape.blocks = small(object, "blocks");
+  options.real_time = object.flag("real_time");
+  options.launch =
+      is_first_word(object, "launch", "graph", "streams") ? Launch::Graph : Launch::Streams;
+  options.partitions = object.flag("partitions");
+  object.finish();
+  return options;
+}
+
+}  // namespace
+
+std::string profile_json(const Profile& profile) {
+  Json json = {{"format", kFormat},
+               {"backend", profile.backend},
+               {"created", profile.created},
+               {"command", profile.command},
+               {"machine", Json::object()},
+               {"ranks", profile.ranks},
+               {"options", options_json(profile.options)},
+               {"gaps", Json::object()},
+               {"action_overrun_ns", profile.action_overrun.count()},
+               {"noise", profile.noise}};
+  if (!profile.stages.empty())
+    json["stages"] = stages_json(profile.stages);
+  for (const auto& [name, value] : profile.machine)
+    json["machine"][name] = value;
+  for (const CommName& each : comm_names())
+    json["gaps"][std::string(each.name)] =
+        gaps_json(profile.gaps[static_cast<std::size_t>(each.comm)]);
+  return json.dump(2) + "\n";
+}
+
+Profile parse_profile(std::string_view text, const std::string& file) {
+  const nlohmann::json json = parse_json(text, file);
+  ObjectReader reader(json, {file, ""});
+  if (const std::string format = reader.text("format"); format != kFormat)
+    reader.fail("format", fmt::format("expected \"{}\", got \"{}\"", kFormat, format));
+  Profile profile{.backend = reader.text("backend"),
+                  .created = reader.text("created"),
+                  .command = reader.text("command"),
+                  .machine = reader.texts("machine"),
+                  .ranks = small(reader, "ranks"),
+                  .options = read_options(reader.object("options"))};
+  std::stable_partition(profile.machine.begin(), profile.machine.end(),
+                        [](const auto& fact) { return fact.first == "device"; });
+  if (profile.machine.empty() || profile.machine.front().first != "device")
+    reader.fail("machine", "\"device\" is missing");
+  ObjectReader gaps = reader.object("gaps");
+  for (const CommName& each : comm_names())
+    profile.gaps[static_cast<std::size_t>(each.comm)] =
+        read_gaps(gaps.object(std::string(each.name)));
+  gaps.finish();
+  profile.action_overrun = time(reader, "action_overrun_ns");
+  if (auto stages = reader.optional_objects("stages"))
+    for (ObjectReader& each : *stages)
+      profile.stages.push_back(read_stage_times(each));
+  profile.noise = reader.number("noise");
+  reader.finish();
+  return profile;
+}
+
+Profile read_profile(const std::string& path) {
+  return parse_profile(read_file(path, kMaxFileBytes), path);
+}
+
+}  // namespace bubblescope
