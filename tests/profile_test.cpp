@@ -28,6 +28,7 @@ Profile some_profile() {
                   .machine = {{"device", "a GPU"}, {"clock", "1980 MHz"}},
                   .ranks = 4,
                   .options = {.workload = Workload::Tensors, .shape = {.blocks = 2}},
+                  .copy = Link{.latency = Time(900), .bytes_per_second = 1.5e9},
                   .noise = 0.001};
   int next = 1;
   for (LaunchGaps& gaps : profile.gaps) {
@@ -142,6 +143,8 @@ TEST_CASE("the host is calibrated in real time, with gaps and op times of its ow
   CHECK(ops.stages[0].blocks == 2);
   CHECK(ops.stages[1].blocks == 1);
   CHECK(ops.stages[0].middle.forward > Time::zero());
+  REQUIRE(ops.copy);
+  CHECK(ops.copy->latency >= Time::zero());
   for (const double slowdown : ops.stages[0].slowdown)
     CHECK(slowdown >= 1);
   CHECK(profile_json(parse_profile(profile_json(ops), "p")) == profile_json(ops));

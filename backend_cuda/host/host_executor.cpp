@@ -118,6 +118,12 @@ class HostExecutor final : public Executor {
   }
 
   RunTimes times() const override { return times_; }
+  Bytes message_bytes() const override {
+    const TensorShape& shape = options_.shape;
+    return options_.workload == Workload::Tensors
+               ? Bytes{shape.tokens} * shape.hidden * static_cast<Bytes>(sizeof(double))
+               : 0;
+  }
   std::optional<Parity> parity() override { return work_->parity(); }
 
  private:
@@ -228,7 +234,10 @@ class HostExecutor final : public Executor {
     if (!plan_.is_eager)
       start = std::max(start, times_.instructions[message.receive].start);
     work_->deliver(message);
-    times_.messages[transfer.message] = {start, start + message.duration};
+    Time end = start + message.duration;
+    if (options_.real_time)
+      end = std::max(end, real_now());
+    times_.messages[transfer.message] = {start, end};
     arrived_[transfer.message].reach(Progress::Ended);
   }
 

@@ -1,6 +1,7 @@
 #include "backend_cuda/replay/calibrate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <deque>
 #include <utility>
 
@@ -150,6 +151,14 @@ class Benchmark {
     return sample.median();
   }
   const std::vector<Replay>& runs() const { return runs_; }
+  /// The size of a message, and how long one is on the way.
+  std::pair<Bytes, Time> message() const {
+    Sample sample;
+    for (const Replay& run : runs_)
+      for (const Span& span : run.times.messages)
+        sample.add(span.length());
+    return {executor_->message_bytes(), sample.median()};
+  }
 
   /// Half the range of the step's length, by its median.
   double noise() const {
@@ -264,6 +273,21 @@ StageTimes stage_times(const StageBenchmarks& benchmarks, int blocks) {
   return times;
 }
 
+/// What a message takes, of two sizes: a line through both.
+Link copy_cost(const Benchmark& small, const Benchmark& large) {
+  const auto [small_bytes, small_time] = small.message();
+  const auto [large_bytes, large_time] = large.message();
+  const auto more_bytes = static_cast<double>(large_bytes - small_bytes);
+  const auto more_time = static_cast<double>((large_time - small_time).count());
+  if (more_time <= 0)
+    return {.latency = small_time};
+  const double ns_per_byte = more_time / more_bytes;
+  const double latency =
+      static_cast<double>(small_time.count()) - ns_per_byte * static_cast<double>(small_bytes);
+  return {.latency = Time(std::max<std::int64_t>(std::llround(latency), 0)),
+          .bytes_per_second = 1e9 / ns_per_byte};
+}
+
 /// All benchmarks, run in turn so that a machine that drifts does so under all alike.
 class Bench {
  public:
@@ -272,6 +296,13 @@ class Bench {
     const BenchmarkShape once{calibration.ranks, 1};
     for (const CommName& each : comm_names())
       chains_.push_back(add(chain(once, OpKind::Backward), each.comm, stage_blocks(1)));
+    if (calibration.options.workload == Workload::Tensors && calibration.ranks > 1)
+      for (const int times : {1, 4}) {
+        ExecutorOptions options = calibration.options;
+        options.shape.blocks = 1;
+        options.shape.tokens *= times;
+        copies_.push_back(add(chain(once, OpKind::Backward), Comm::Stream, options, Link{}));
+      }
     for (const int chunks : calibration.chunks)
       if (calibration.options.shape.blocks % chunks == 0)
         add_stage(stage_blocks(chunks));
@@ -296,6 +327,8 @@ class Bench {
       gaps.action_to_action = action_gap(waves);
     }
     profile.noise = waves.noise();
+    if (!copies_.empty())
+      profile.copy = copy_cost(*copies_.front(), *copies_.back());
     if (calibration_.options.workload == Workload::Timed)
       profile.action_overrun = action_overrun(waves);
     else
@@ -310,10 +343,14 @@ class Bench {
   Benchmark* add(Schedule schedule, Comm comm, int blocks) {
     ExecutorOptions options = calibration_.options;
     options.shape.blocks = blocks;
+    return add(std::move(schedule), comm, options, calibration_.link);
+  }
+
+  Benchmark* add(Schedule schedule, Comm comm, const ExecutorOptions& options, const Link& link) {
     const Time action = calibration_.action;
     CostSource costs{.name = "calibration",
                      .stages = {{.forward = action, .input_grad = action, .weight_grad = action}},
-                     .link = calibration_.link};
+                     .link = link};
     benchmarks_.emplace_back(make_executor_, lower(std::move(schedule), comm), costs, options);
     return &benchmarks_.back();
   }
@@ -333,7 +370,8 @@ class Bench {
   const ExecutorMaker& make_executor_;
   const Calibration& calibration_;
   std::deque<Benchmark> benchmarks_ = {};
-  std::vector<Benchmark*> chains_ = {};                       // [Comm]
+  std::vector<Benchmark*> chains_ = {};  // [Comm]
+  std::vector<Benchmark*> copies_ = {};  // messages of the model's size, and of four times that
   std::vector<std::pair<int, StageBenchmarks>> stages_ = {};  // by blocks
 };
 

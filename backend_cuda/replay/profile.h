@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,7 +41,8 @@ struct Profile {
   ExecutorOptions options = {};  ///< What was measured with; `shape.blocks` is a rank's share.
   std::array<LaunchGaps, 4> gaps = {};  ///< [Comm]
   Time action_overrun{};                ///< How much longer a timed action takes than it should.
-  std::vector<StageTimes> stages = {};  ///< With Workload::Tensors.
+  std::vector<StageTimes> stages = {};  ///< With Workload::Tensors, as the next.
+  std::optional<Link> copy = {};        ///< What copying a message takes, by its size.
   double noise = 0;  ///< Half the range of a benchmark's length over repeats, by its median.
 };
 

@@ -145,6 +145,9 @@ std::string profile_json(const Profile& profile) {
                {"noise", profile.noise}};
   if (!profile.stages.empty())
     json["stages"] = stages_json(profile.stages);
+  if (profile.copy)
+    json["copy"] = {{"latency_ns", profile.copy->latency.count()},
+                    {"bytes_per_second", profile.copy->bytes_per_second}};
   for (const auto& [name, value] : profile.machine)
     json["machine"][name] = value;
   for (const CommName& each : comm_names())
@@ -177,6 +180,11 @@ Profile parse_profile(std::string_view text, const std::string& file) {
   if (auto stages = reader.optional_objects("stages"))
     for (ObjectReader& each : *stages)
       profile.stages.push_back(read_stage_times(each));
+  if (auto copy = reader.optional_object("copy")) {
+    profile.copy = Link{.latency = time(*copy, "latency_ns"),
+                        .bytes_per_second = copy->number("bytes_per_second")};
+    copy->finish();
+  }
   profile.noise = reader.number("noise");
   reader.finish();
   return profile;
