@@ -1,4 +1,4 @@
-#include "backend_cuda/device.h"
+#include "backend_cuda/probe/device.h"
 
 #include <algorithm>
 #include <array>
@@ -12,9 +12,9 @@
 #include <sys/utsname.h>
 #include <thread>
 
-#include "backend_cuda/check.h"
-#include "backend_cuda/handles.h"
-#include "backend_cuda/probe_kernels.h"
+#include "backend_cuda/cuda/check.h"
+#include "backend_cuda/cuda/handles.h"
+#include "backend_cuda/probe/probe_kernels.h"
 
 namespace bubblescope::gpu {
 namespace {

@@ -9,10 +9,10 @@
 #include <stdexcept>
 #include <thread>
 
-#include "backend_cuda/handles.h"
-#include "backend_cuda/measurements.h"
-#include "backend_cuda/probe_kernels.h"
-#include "backend_cuda/statistics.h"
+#include "backend_cuda/cuda/handles.h"
+#include "backend_cuda/probe/measurements.h"
+#include "backend_cuda/probe/probe_kernels.h"
+#include "backend_cuda/probe/statistics.h"
 
 namespace bubblescope::gpu {
 namespace {

@@ -12,7 +12,7 @@
 #include <variant>
 #include <vector>
 
-#include "backend_cuda/statistics.h"
+#include "backend_cuda/probe/statistics.h"
 
 namespace bubblescope::gpu {
 

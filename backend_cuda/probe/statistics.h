@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "backend_cuda/probe_kernels.h"
+#include "backend_cuda/probe/probe_kernels.h"
 
 namespace bubblescope::gpu {
 

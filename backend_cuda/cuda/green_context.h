@@ -7,8 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "backend_cuda/device.h"
-#include "backend_cuda/handles.h"
+#include "backend_cuda/cuda/handles.h"
 
 namespace bubblescope::gpu {
 
@@ -41,14 +40,15 @@ struct SplitWish {
   unsigned int flags = 0;  ///< CUdevSmResourceSplit_flags
 };
 
-/// All SMs of a device, in as many groups as one split gives. Only groups of one split are
-/// disjoint.
-SmSplit split_sms(const GreenDriver& driver, const Device& device, const SplitWish& wish);
+/// All SMs of the device `ordinal`, in as many groups as one split gives. Only groups of one split
+/// are disjoint.
+SmSplit split_sms(const GreenDriver& driver, int ordinal, const SplitWish& wish);
 
-/// A green context and a stream in it. The device's primary context stays current.
+/// A green context of the device `ordinal` and a stream in it. The device's primary context stays
+/// current.
 class Partition {
  public:
-  Partition(const GreenDriver& driver, const Device& device, CUdevResource sms);
+  Partition(const GreenDriver& driver, int ordinal, CUdevResource sms);
 
   unsigned int sm_count() const { return sm_count_; }
   cudaStream_t stream() const { return stream_.get(); }

@@ -4,8 +4,8 @@
 #include <chrono>
 #include <set>
 
-#include "backend_cuda/device.h"
-#include "backend_cuda/handles.h"
+#include "backend_cuda/cuda/handles.h"
+#include "backend_cuda/probe/device.h"
 
 namespace bubblescope::gpu {
 

@@ -1,4 +1,4 @@
-#include "backend_cuda/check.h"
+#include "backend_cuda/cuda/check.h"
 
 #include <string>
 #include <string_view>

@@ -10,11 +10,11 @@
 #include <string>
 #include <utility>
 
-#include "backend_cuda/handles.h"
-#include "backend_cuda/measurements.h"
-#include "backend_cuda/probe_kernels.h"
-#include "backend_cuda/sm_holder.h"
-#include "backend_cuda/statistics.h"
+#include "backend_cuda/cuda/handles.h"
+#include "backend_cuda/probe/measurements.h"
+#include "backend_cuda/probe/probe_kernels.h"
+#include "backend_cuda/probe/sm_holder.h"
+#include "backend_cuda/probe/statistics.h"
 
 namespace bubblescope::gpu {
 namespace {

@@ -11,10 +11,10 @@
 #include <unistd.h>
 #include <vector>
 
-#include "backend_cuda/check.h"
-#include "backend_cuda/device.h"
-#include "backend_cuda/measurements.h"
-#include "backend_cuda/report.h"
+#include "backend_cuda/cuda/check.h"
+#include "backend_cuda/probe/device.h"
+#include "backend_cuda/probe/measurements.h"
+#include "backend_cuda/probe/report.h"
 
 namespace bubblescope::gpu {
 namespace {

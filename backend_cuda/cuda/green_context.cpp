@@ -1,8 +1,8 @@
-#include "backend_cuda/green_context.h"
+#include "backend_cuda/cuda/green_context.h"
 
 #include <string>
 
-#include "backend_cuda/check.h"
+#include "backend_cuda/cuda/check.h"
 
 namespace bubblescope::gpu {
 namespace {
@@ -19,9 +19,9 @@ void find(Function& function, const char* name, unsigned int version) {
   function = reinterpret_cast<Function>(found);
 }
 
-CUdevice handle_of(const GreenDriver& driver, const Device& device) {
+CUdevice handle_of(const GreenDriver& driver, int ordinal) {
   CUdevice handle = 0;
-  BUBBLESCOPE_CHECK(driver.get_device(&handle, device.ordinal));
+  BUBBLESCOPE_CHECK(driver.get_device(&handle, ordinal));
   return handle;
 }
 
@@ -45,10 +45,10 @@ GreenDriver::GreenDriver() {
   find(pop_current, "cuCtxPopCurrent", 4000);
 }
 
-SmSplit split_sms(const GreenDriver& driver, const Device& device, const SplitWish& wish) {
+SmSplit split_sms(const GreenDriver& driver, int ordinal, const SplitWish& wish) {
   SmSplit split{};
   BUBBLESCOPE_CHECK(
-      driver.get_device_resource(handle_of(driver, device), &split.all, CU_DEV_RESOURCE_TYPE_SM));
+      driver.get_device_resource(handle_of(driver, ordinal), &split.all, CU_DEV_RESOURCE_TYPE_SM));
   unsigned int count = 0;
   BUBBLESCOPE_CHECK(driver.split(nullptr, &count, &split.all, nullptr, wish.flags, wish.group_sms));
   if (count == 0)
@@ -60,13 +60,13 @@ SmSplit split_sms(const GreenDriver& driver, const Device& device, const SplitWi
   return split;
 }
 
-Partition::Partition(const GreenDriver& driver, const Device& device, CUdevResource sms)
+Partition::Partition(const GreenDriver& driver, int ordinal, CUdevResource sms)
     : driver_(&driver), sm_count_(sms.sm.smCount), context_(nullptr, Destroy{driver.destroy}) {
   CUdevResourceDesc description = nullptr;
   BUBBLESCOPE_CHECK(driver.describe(&description, &sms, 1));
   CUgreenCtx context = nullptr;
-  BUBBLESCOPE_CHECK(
-      driver.create(&context, description, handle_of(driver, device), CU_GREEN_CTX_DEFAULT_STREAM));
+  BUBBLESCOPE_CHECK(driver.create(&context, description, handle_of(driver, ordinal),
+                                  CU_GREEN_CTX_DEFAULT_STREAM));
   context_.reset(context);
   CUstream stream = nullptr;
   BUBBLESCOPE_CHECK(driver.create_stream(&stream, context, CU_STREAM_NON_BLOCKING, 0));

@@ -7,11 +7,11 @@
 #include <stdexcept>
 #include <string>
 
-#include "backend_cuda/green_context.h"
-#include "backend_cuda/handles.h"
-#include "backend_cuda/measurements.h"
-#include "backend_cuda/probe_kernels.h"
-#include "backend_cuda/statistics.h"
+#include "backend_cuda/cuda/green_context.h"
+#include "backend_cuda/cuda/handles.h"
+#include "backend_cuda/probe/measurements.h"
+#include "backend_cuda/probe/probe_kernels.h"
+#include "backend_cuda/probe/statistics.h"
 
 namespace bubblescope::gpu {
 namespace {
@@ -209,7 +209,7 @@ struct Tables {
 /// Splits once, makes every partition and runs kernels and graphs in them.
 void survey(const GreenDriver& driver, const Device& device, const SplitWish& wish,
             Tables& tables) {
-  const SmSplit split = split_sms(driver, device, wish);
+  const SmSplit split = split_sms(driver, device.ordinal, wish);
 #if CUDA_VERSION >= 13000
   if (tables.splits.rows.empty())
     tables.splits.notes.push_back("the driver asks for groups of at least " +
@@ -220,9 +220,9 @@ void survey(const GreenDriver& driver, const Device& device, const SplitWish& wi
   const auto begin = steady_clock::now();
   std::vector<Partition> partitions;
   for (const CUdevResource& group : split.groups)
-    partitions.emplace_back(driver, device, group);
+    partitions.emplace_back(driver, device.ordinal, group);
   if (split.has_rest())
-    partitions.emplace_back(driver, device, split.rest);
+    partitions.emplace_back(driver, device.ordinal, split.rest);
   const nanoseconds creating = steady_clock::now() - begin;
   Survey survey(device, partitions);
   const std::vector<Sms> alone = survey.run_alone();

@@ -1,9 +1,9 @@
-#include "backend_cuda/sm_holder.h"
+#include "backend_cuda/probe/sm_holder.h"
 
 #include <atomic>
 #include <string>
 
-#include "backend_cuda/probe_kernels.h"
+#include "backend_cuda/probe/probe_kernels.h"
 
 namespace bubblescope::gpu {
 

@@ -1,4 +1,4 @@
-#include "backend_cuda/probe_kernels.h"
+#include "backend_cuda/probe/probe_kernels.h"
 
 namespace bubblescope::gpu {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "backend_cuda/report.h"
+#include "backend_cuda/probe/report.h"
 
 namespace bubblescope::gpu {
 

@@ -1,4 +1,4 @@
-#include "backend_cuda/report.h"
+#include "backend_cuda/probe/report.h"
 
 #include <algorithm>
 #include <array>

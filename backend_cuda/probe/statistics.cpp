@@ -1,4 +1,4 @@
-#include "backend_cuda/statistics.h"
+#include "backend_cuda/probe/statistics.h"
 
 #include <algorithm>
 #include <cmath>

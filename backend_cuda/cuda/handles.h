@@ -7,7 +7,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "backend_cuda/check.h"
+#include "backend_cuda/cuda/check.h"
 
 namespace bubblescope::gpu {
 

@@ -4,8 +4,8 @@
 
 #include <vector>
 
-#include "backend_cuda/device.h"
-#include "backend_cuda/report.h"
+#include "backend_cuda/probe/device.h"
+#include "backend_cuda/probe/report.h"
 
 namespace bubblescope::gpu {
 
