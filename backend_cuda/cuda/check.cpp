@@ -44,6 +44,14 @@ void check(CUresult result, const Call& call) {
   check(static_cast<cudaError_t>(result), call);
 }
 
+void check_allocated(cudaError_t result, const Request& request, const Call& call) {
+  if (result != cudaErrorMemoryAllocation)
+    return check(result, call);
+  cudaGetLastError();
+  throw CudaError("no memory for " + std::to_string(request.bytes) + " bytes of " + request.what +
+                  ": " + call.text + ": " + cudaGetErrorName(result));
+}
+
 bool is_done(cudaError_t queried, const Call& call) {
   if (queried == cudaErrorNotReady) {
     cudaGetLastError();

@@ -1,6 +1,7 @@
 // Every CUDA call goes through BUBBLESCOPE_CHECK, which throws what went wrong and where.
 #pragma once
 
+#include <cstddef>
 #include <cuda.h>
 #include <cuda_runtime_api.h>
 #include <stdexcept>
@@ -32,6 +33,13 @@ void check(cudaError_t result, const Call& call);
 
 /// The same for a call of the driver, whose errors have the runtime's numbers.
 void check(CUresult result, const Call& call);
+
+/// The same for a request of memory; the message says how much, and for what.
+struct Request {
+  std::size_t bytes;
+  const char* what;
+};
+void check_allocated(cudaError_t result, const Request& request, const Call& call);
 
 /// What a query of a stream or an event says: whether its work is done.
 bool is_done(cudaError_t queried, const Call& call);

@@ -58,15 +58,16 @@ Graph capture(cudaStream_t stream, Enqueue&& enqueue) {
   return Graph(ready);
 }
 
-/// `count` values in device memory, zero bytes at first.
+/// `count` values in device memory, zero bytes at first; `what` they are, for error messages.
 template <class T>
 class DeviceBuffer {
   static_assert(std::is_trivially_copyable_v<T>);
 
  public:
-  explicit DeviceBuffer(std::size_t count) : count_(count) {
+  explicit DeviceBuffer(std::size_t count, const char* what = "device memory") : count_(count) {
     void* memory = nullptr;
-    BUBBLESCOPE_CHECK(cudaMalloc(&memory, count * sizeof(T)));
+    const std::size_t bytes = count * sizeof(T);
+    check_allocated(cudaMalloc(&memory, bytes), {bytes, what}, BUBBLESCOPE_CALL(cudaMalloc));
     memory_.reset(static_cast<T*>(memory));
     fill(0);
   }
@@ -96,16 +97,18 @@ class DeviceBuffer {
   std::size_t count_;
 };
 
-/// `count` values, zero at first, in host memory that kernels see too. While a kernel runs, the
-/// host touches them through std::atomic_ref alone.
+/// `count` values, zero at first, in host memory that the kernels of all GPUs see too. While a
+/// kernel runs, the host touches them through std::atomic_ref alone.
 template <class T>
 class SharedBuffer {
   static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
 
  public:
-  explicit SharedBuffer(std::size_t count) {
+  explicit SharedBuffer(std::size_t count, const char* what = "pinned memory") : count_(count) {
     void* memory = nullptr;
-    BUBBLESCOPE_CHECK(cudaHostAlloc(&memory, count * sizeof(T), cudaHostAllocMapped));
+    const std::size_t bytes = count * sizeof(T);
+    check_allocated(cudaHostAlloc(&memory, bytes, cudaHostAllocMapped | cudaHostAllocPortable),
+                    {bytes, what}, BUBBLESCOPE_CALL(cudaHostAlloc));
     memory_.reset(static_cast<T*>(memory));
     std::uninitialized_value_construct_n(memory_.get(), count);
     void* seen_by_kernels = nullptr;
@@ -115,6 +118,7 @@ class SharedBuffer {
 
   T& operator[](std::size_t i) const { return memory_.get()[i]; }
   T* on_device() const { return on_device_; }
+  std::size_t size() const { return count_; }
 
  private:
   struct Free {
@@ -122,6 +126,7 @@ class SharedBuffer {
   };
   std::unique_ptr<T, Free> memory_;
   T* on_device_ = nullptr;
+  std::size_t count_;
 };
 
 }  // namespace bubblescope::gpu

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "backend_cuda/cuda/check.h"
+#include "backend_cuda/cuda/clock_kernels.h"
 #include "backend_cuda/cuda/handles.h"
 #include "backend_cuda/probe/probe_kernels.h"
 
@@ -141,6 +142,7 @@ Device open_device() {
   device.max_shared_bytes = properties.sharedMemPerBlockOptin;
   BUBBLESCOPE_CHECK(cudaSetDevice(device.ordinal));
   BUBBLESCOPE_CHECK(cudaDeviceSynchronize());
+  BUBBLESCOPE_CHECK(load_clock_kernels());
   BUBBLESCOPE_CHECK(load_kernels(device.max_shared_bytes));
   return device;
 }

@@ -1,3 +1,4 @@
+#include "backend_cuda/cuda/global_timer.cuh"
 #include "backend_cuda/probe/probe_kernels.h"
 
 namespace bubblescope::gpu {
@@ -6,13 +7,6 @@ namespace {
 constexpr unsigned int kFmaThreads = 512;
 constexpr unsigned int kCopyThreads = 256;
 constexpr unsigned int kCopyVectors = kCopyBlockBytes / (kCopyThreads * sizeof(uint4));
-
-// The clobber keeps memory accesses on their side of the reading.
-__device__ unsigned long long global_timer() {
-  unsigned long long now;
-  asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now)::"memory");
-  return now;
-}
 
 __device__ unsigned int sm_id() {
   unsigned int id;
@@ -46,40 +40,6 @@ class Countdown {
   unsigned long long start_;
   long long start_cycle_;
 };
-
-__global__ void read_timer_kernel(TimerReadings* out) {
-  __shared__ unsigned long long differences[kTimerChanges];
-  constexpr unsigned int kMaxReadings = 4'000'000;
-  unsigned int changes = 0;
-  unsigned int readings = 0;
-  unsigned long long last = global_timer();
-  for (; changes < kTimerChanges && readings < kMaxReadings; ++readings) {
-    const unsigned long long now = global_timer();
-    if (now != last) {
-      differences[changes++] = now - last;
-      last = now;
-    }
-  }
-  for (unsigned int i = 0; i < changes; ++i)
-    out->differences[i] = differences[i];
-  out->changes = changes;
-  out->readings = readings;
-}
-
-__global__ void answer_kernel(AnswerLaunch launch) {
-  const volatile unsigned int* request = &launch.mailbox->request;
-  volatile unsigned long long* time = &launch.mailbox->time;
-  volatile unsigned int* reply = &launch.mailbox->reply;
-  const Countdown countdown(launch.limit_ns);
-  for (unsigned int i = 1; i <= launch.requests; ++i) {
-    while (*request < i)
-      if (countdown.is_over(global_timer()))
-        return;
-    *time = global_timer();
-    __threadfence_system();  // the host must see the time before the reply
-    *reply = i;
-  }
-}
 
 __global__ void spin_kernel(BlockStamp* stamps, unsigned long long nanoseconds) {
   const Countdown countdown(nanoseconds);
@@ -162,9 +122,7 @@ cudaError_t allow_shared(Kernel* kernel, std::size_t bytes) {
 }  // namespace
 
 cudaError_t load_kernels(std::size_t max_shared_bytes) {
-  const cudaError_t results[] = {load(read_timer_kernel),
-                                 load(answer_kernel),
-                                 load(spin_kernel),
+  const cudaError_t results[] = {load(spin_kernel),
                                  load(hold_kernel),
                                  load(fma_kernel),
                                  load(copy_kernel),
@@ -174,16 +132,6 @@ cudaError_t load_kernels(std::size_t max_shared_bytes) {
     if (result != cudaSuccess)
       return result;
   return cudaSuccess;
-}
-
-cudaError_t launch_read_timer(TimerReadings* readings, cudaStream_t stream) {
-  read_timer_kernel<<<1, 1, 0, stream>>>(readings);
-  return cudaGetLastError();
-}
-
-cudaError_t launch_answer(const AnswerLaunch& launch, cudaStream_t stream) {
-  answer_kernel<<<1, 1, 0, stream>>>(launch);
-  return cudaGetLastError();
 }
 
 cudaError_t launch_spin(const SpinLaunch& launch, cudaStream_t stream) {

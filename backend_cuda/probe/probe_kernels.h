@@ -17,29 +17,6 @@ struct BlockStamp {
   unsigned int unused;
 };
 
-inline constexpr unsigned int kTimerChanges = 2048;
-
-/// Differences between successive readings of %globaltimer that differ, and how many readings that
-/// took. There are fewer than kTimerChanges changes if the timer stood still for too long.
-struct TimerReadings {
-  unsigned long long differences[kTimerChanges];
-  unsigned int changes;
-  unsigned int readings;
-};
-
-/// Where the host asks for %globaltimer and a kernel answers. Each flag has its own cache line.
-struct ClockMailbox {
-  alignas(128) unsigned int request;  ///< The host counts up; the kernel answers each number once.
-  alignas(128) unsigned int reply;    ///< The last request answered,
-  unsigned long long time;            ///< and %globaltimer when it was seen.
-};
-
-struct AnswerLaunch {
-  ClockMailbox* mailbox;  ///< Shared with the host.
-  unsigned int requests;
-  unsigned long long limit_ns;
-};
-
 struct SpinLaunch {
   BlockStamp* stamps;  ///< One a block.
   unsigned long long nanoseconds;
@@ -75,8 +52,6 @@ struct CopyLaunch {
 /// it, and lets blocks have up to `max_shared_bytes` of shared memory.
 cudaError_t load_kernels(std::size_t max_shared_bytes);
 
-cudaError_t launch_read_timer(TimerReadings* readings, cudaStream_t stream);
-cudaError_t launch_answer(const AnswerLaunch& launch, cudaStream_t stream);
 cudaError_t launch_spin(const SpinLaunch& launch, cudaStream_t stream);
 cudaError_t launch_hold(const HoldLaunch& launch, cudaStream_t stream);
 cudaError_t launch_fma(const FmaLaunch& launch, cudaStream_t stream);

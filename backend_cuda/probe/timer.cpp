@@ -1,17 +1,15 @@
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <map>
 #include <numeric>
-#include <optional>
 #include <stdexcept>
 #include <thread>
 
+#include "backend_cuda/cuda/clock.h"
 #include "backend_cuda/cuda/handles.h"
 #include "backend_cuda/probe/measurements.h"
-#include "backend_cuda/probe/probe_kernels.h"
 #include "backend_cuda/probe/statistics.h"
 
 namespace bubblescope::gpu {
@@ -19,46 +17,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
-using std::chrono::steady_clock;
-
-/// The host's time and the device's, at about the same moment.
-struct Exchange {
-  steady_clock::time_point host;  ///< Half-way between asking and having the answer,
-  nanoseconds bracket;            ///< which are this far apart.
-  std::int64_t device;
-};
-
-/// Asks a kernel for %globaltimer many times and gives the exchange that was fastest, or nothing if
-/// no answer came in time.
-std::optional<Exchange> fastest_exchange(const SharedBuffer<ClockMailbox>& mailbox,
-                                         cudaStream_t stream) {
-  constexpr unsigned int kRequests = 64;
-  constexpr nanoseconds kLimit = milliseconds(20);
-  constexpr nanoseconds kPatience = milliseconds(50);
-  mailbox[0] = {};  // no kernel runs yet
-  BUBBLESCOPE_CHECK(launch_answer({.mailbox = mailbox.on_device(),
-                                   .requests = kRequests,
-                                   .limit_ns = static_cast<unsigned long long>(kLimit.count())},
-                                  stream));
-  const std::atomic_ref<unsigned int> request(mailbox[0].request);
-  const std::atomic_ref<unsigned int> reply(mailbox[0].reply);
-  const std::atomic_ref<unsigned long long> time(mailbox[0].time);
-  std::optional<Exchange> best;
-  bool answered = true;
-  for (unsigned int i = 1; answered && i <= kRequests; ++i) {
-    const auto asked = steady_clock::now();
-    request.store(i, std::memory_order_release);
-    do {
-      answered = reply.load(std::memory_order_acquire) >= i;
-    } while (!answered && steady_clock::now() - asked < kPatience);
-    const nanoseconds bracket = steady_clock::now() - asked;
-    if (answered && (!best || bracket < best->bracket))
-      best = {asked + bracket / 2, bracket,
-              static_cast<std::int64_t>(time.load(std::memory_order_relaxed))};
-  }
-  BUBBLESCOPE_CHECK(cudaStreamSynchronize(stream));
-  return best;
-}
 
 /// The commonest differences, with their counts.
 Table histogram(const std::map<std::int64_t, std::int64_t>& counts) {
