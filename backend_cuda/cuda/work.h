@@ -2,21 +2,27 @@
 #pragma once
 
 #include <cuda_runtime_api.h>
+#include <memory>
 #include <optional>
+#include <vector>
 
+#include "backend_cuda/cuda/stamp.h"
 #include "backend_cuda/replay/executor.h"
 
 namespace bubblescope::gpu {
 
-/// When something ran, by %globaltimer in ns; 0 for what has not begun or ended. Pinned memory, so
-/// that the host sees how far a kernel that hangs has come.
-struct Stamp {
-  unsigned long long start;
-  unsigned long long end;
+/// Where the ranks run, and what their kernels share with the host.
+struct Layout {
+  std::vector<int> gpu_of_rank;           ///< [rank] CUDA's number of its GPU.
+  std::vector<unsigned int> sms_of_rank;  ///< [rank] On how many SMs its actions run.
+  unsigned int tick_ns;                   ///< %globaltimer of every GPU counts in multiples of it.
+  const unsigned int* stop;               ///< For kernels: not 0 once they have to end.
+  /// For kernels, [rank] how many ns the clock of its GPU is ahead of that of the first GPU.
+  const long long* clock_ahead;
 };
 
 /// Enqueues work on streams that may be captured into a graph, so nothing here allocates, waits or
-/// touches the host. Whatever is enqueued writes its stamp.
+/// touches the host. Whatever is enqueued writes its stamp. The GPU of the stream is current.
 class Work {
  public:
   Work() = default;
@@ -26,14 +32,16 @@ class Work {
 
   virtual void enqueue_action(const Instruction& instruction, Stamp* stamp,
                               cudaStream_t stream) = 0;
-  /// Copies what is sent to where the receiver expects it, and lasts no less than the message's
-  /// duration.
+  /// Copies what is sent to where the receiver expects it. Lasts no less than the message's
+  /// duration, unless the plan is eager: then it only copies.
   virtual void enqueue_message(MessageId message, Stamp* stamp, cudaStream_t stream) = 0;
   /// Enqueued on the receiver's own stream when an eager message's copy is there: waits until its
   /// duration has passed since `sent` ended.
   virtual void enqueue_arrival(MessageId message, const Stamp* sent, cudaStream_t stream) = 0;
   /// Before the first instruction of a step: zeroes gradients and the loss.
   virtual void enqueue_reset(cudaStream_t stream) = 0;
+  /// After a step, with the devices idle: throws DeviceError where an action found wrong data.
+  virtual void check() {}
   /// After a step, with the device idle.
   virtual std::optional<Parity> parity() = 0;
 };

@@ -1,0 +1,225 @@
+#include "backend_cuda/cuda/cuda_executor.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <limits>
+#include <string>
+#include <thread>
+
+#include "backend_cuda/cuda/machine.h"
+
+namespace bubblescope::gpu {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
+class CudaExecutor : public Executor {
+ public:
+  CudaExecutor(const Plan& plan, const ExecutorOptions& options)
+      : plan_(plan), machine_(std::make_unique<Machine>(plan, options)) {}
+  ~CudaExecutor() override;
+
+  MachineFacts machine() const override { return machine_->facts(); }
+  void start() override;
+  bool wait(milliseconds patience) override;
+  std::size_t ended() const override;
+  void abort() noexcept override;
+  RunTimes times() const override;
+  std::optional<Parity> parity() override;
+
+ private:
+  template <class Call>
+  auto guard(Call&& call) const;
+  std::string what_runs() const;
+
+  Stamp stamp(std::size_t index) const {
+    return at_abort_.empty() ? machine_->stamp(index) : at_abort_[index];
+  }
+  bool is_action(InstructionId id) const {
+    return plan_.instructions[id].kind == Instruction::Kind::Action;
+  }
+  bool has_ended(InstructionId id) const;
+  Span span_of(std::size_t index, Rank rank) const;
+  Span span_of_message(MessageId id) const;
+  Span span_of_transfers(InstructionId id, const std::vector<Span>& messages) const;
+
+  const Plan& plan_;
+  std::unique_ptr<Machine> machine_;
+  std::vector<Stamp> at_abort_;  // as they were then, or none
+  bool runs_ = false;
+};
+
+CudaExecutor::~CudaExecutor() {
+  abort();
+  if (runs_)  // to destroy it would wait for what runs; the end of the process does not
+    static_cast<void>(machine_.release());
+}
+
+/// Makes DeviceErrors, which tell what ran, of what CUDA says.
+template <class Call>
+auto CudaExecutor::guard(Call&& call) const {
+  try {
+    return call();
+  } catch (const DeviceError&) {
+    throw;
+  } catch (const std::runtime_error& error) {
+    throw DeviceError(what_runs() + error.what());
+  }
+}
+
+void CudaExecutor::start() {
+  at_abort_.clear();
+  runs_ = true;
+  guard([&] { machine_->launch(); });
+}
+
+bool CudaExecutor::wait(milliseconds patience) {
+  constexpr microseconds kNap{50};
+  const auto give_up = steady_clock::now() + patience;
+  return guard([&] {
+    while (!machine_->is_idle() || !plan_.can_run()) {
+      if (steady_clock::now() >= give_up)
+        return false;
+      std::this_thread::sleep_for(kNap);
+    }
+    runs_ = false;
+    machine_->work().check();
+    return true;
+  });
+}
+
+std::size_t CudaExecutor::ended() const {
+  std::size_t count = 0;
+  for (InstructionId id = 0; id < plan_.instructions.size(); ++id)
+    count += has_ended(id) ? 1U : 0U;
+  return count;
+}
+
+/// Keeps the stamps as they are: what waits behind a kernel that is stopped begins then.
+void CudaExecutor::abort() noexcept {
+  constexpr seconds kPatience{5};
+  constexpr milliseconds kNap{1};
+  if (!runs_)
+    return;
+  std::vector<Stamp> stamps;
+  for (std::size_t i = 0; i < machine_->stamps(); ++i)
+    stamps.push_back(stamp(i));
+  at_abort_ = std::move(stamps);
+  machine_->stop();
+  const auto give_up = steady_clock::now() + kPatience;
+  try {
+    while (!machine_->is_idle() && steady_clock::now() < give_up)
+      std::this_thread::sleep_for(kNap);
+    runs_ = !machine_->is_idle();
+  } catch (const std::runtime_error&) {
+    runs_ = false;  // nothing runs in a context that has failed
+  }
+}
+
+bool CudaExecutor::has_ended(InstructionId id) const {
+  if (is_action(id))
+    return stamp(id).end != 0;
+  const auto transfers = plan_.transfers_of(plan_.instructions[id]);
+  return std::all_of(transfers.begin(), transfers.end(), [&](const PlanTransfer& transfer) {
+    return stamp(plan_.instructions.size() + transfer.message).end != 0;
+  });
+}
+
+RunTimes CudaExecutor::times() const {
+  RunTimes times;
+  for (MessageId id = 0; id < plan_.messages.size(); ++id)
+    times.messages.push_back(span_of_message(id));
+  Time origin = Time::max();
+  for (InstructionId id = 0; id < plan_.instructions.size(); ++id) {
+    times.instructions.push_back(is_action(id) ? span_of(id, plan_.instructions[id].rank)
+                                               : span_of_transfers(id, times.messages));
+    if (const Time start = times.instructions.back().start; is_action(id) && start != kNever)
+      origin = std::min(origin, start);
+  }
+  if (origin == Time::max())
+    return times;
+  for (std::vector<Span>* spans : {&times.instructions, &times.messages})
+    for (Span& span : *spans)
+      for (Time* time : {&span.start, &span.end})
+        if (*time != kNever)
+          *time -= origin;
+  return times;
+}
+
+/// By the clock of the first GPU.
+Span CudaExecutor::span_of(std::size_t index, Rank rank) const {
+  const Time ahead = machine_->ahead(rank);
+  const auto time = [&](unsigned long long reading) {
+    return reading == 0 ? kNever : Time(static_cast<std::int64_t>(reading)) - ahead;
+  };
+  const Stamp taken = stamp(index);
+  return {time(taken.start), time(taken.end)};
+}
+
+/// An eager one begins when it is made, and arrives when it has lasted and its copy is there.
+Span CudaExecutor::span_of_message(MessageId id) const {
+  const PlanMessage& message = plan_.messages[id];
+  Span span = span_of(plan_.instructions.size() + id, message.from);
+  const auto maker = machine_->step().maker(id);
+  if (!plan_.is_eager || span.end == kNever || !maker)
+    return span;
+  span.start = std::min(span.start, span_of(*maker, message.from).end);
+  span.end = std::max(span.end, span.start + message.duration);
+  return span;
+}
+
+/// From the first message's start to the last one's end; eager sends end at once.
+Span CudaExecutor::span_of_transfers(InstructionId id, const std::vector<Span>& messages) const {
+  Span all{kNever, kNever};
+  bool has_end = true;
+  for (const PlanTransfer& transfer : plan_.transfers_of(plan_.instructions[id])) {
+    const Span& span = messages[transfer.message];
+    const Time end = plan_.is_eager && transfer.is_send ? span.start : span.end;
+    if (span.start != kNever)
+      all.start = all.start == kNever ? span.start : std::min(all.start, span.start);
+    all.end = std::max(all.end, end);
+    has_end = has_end && end != kNever;
+  }
+  return {all.start, has_end ? all.end : kNever};
+}
+
+std::optional<Parity> CudaExecutor::parity() {
+  return guard([&] { return machine_->work().parity(); });
+}
+
+/// "rank 1, 1F2: ", the first of the actions that have begun and not ended.
+std::string CudaExecutor::what_runs() const {
+  unsigned long long first = std::numeric_limits<unsigned long long>::max();
+  std::string name;
+  for (InstructionId id = 0; id < plan_.instructions.size(); ++id) {
+    const Stamp taken = stamp(id);
+    if (!is_action(id) || taken.start == 0 || taken.end != 0 || taken.start >= first)
+      continue;
+    first = taken.start;
+    const Instruction& instruction = plan_.instructions[id];
+    name = "rank " + std::to_string(instruction.rank) + ", " +
+           to_string(plan_.action(instruction)) + ": ";
+  }
+  return name;
+}
+
+}  // namespace
+
+std::unique_ptr<Executor> make_cuda_executor(const Plan& plan, const ExecutorOptions& options) {
+  // With CUDA's default of 8 hardware queues, kernels of unrelated streams would wait for each
+  // other. A value of the user's own stays.
+  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
+  try {
+    return std::make_unique<CudaExecutor>(plan, options);
+  } catch (const DeviceError&) {
+    throw;
+  } catch (const std::runtime_error& error) {
+    throw DeviceError(error.what());
+  }
+}
+
+}  // namespace bubblescope::gpu

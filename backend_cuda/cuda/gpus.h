@@ -1,0 +1,58 @@
+// The GPUs of this machine, how ranks are spread over them, and how far their clocks are apart.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend_cuda/cuda/clock.h"
+#include "backend_cuda/cuda/green_context.h"
+#include "backend_cuda/cuda/handles.h"
+#include "backend_cuda/replay/executor.h"
+
+namespace bubblescope::gpu {
+
+struct Gpu {
+  int ordinal;  ///< CUDA's number.
+  std::string name;
+  unsigned int sm_count;
+  TimerRate timer;
+};
+
+/// All GPUs that CUDA shows, with kernels loaded. Each can reach the memory of the others. Throws
+/// DeviceError, which says in one line what is missing.
+std::vector<Gpu> find_gpus();
+
+/// [rank] Its place among `gpus`: neighbours share one.
+std::vector<std::size_t> spread(int ranks, std::size_t gpus);
+
+/// Parts of the GPUs' SMs, one a rank.
+struct Partitions {
+  std::unique_ptr<GreenDriver> driver = {};
+  std::vector<Partition> of_rank = {};  ///< None where the ranks share all SMs.
+  std::string notice = {};              ///< What they are, or why there are none.
+};
+Partitions make_partitions(const std::vector<Gpu>& gpus, const std::vector<std::size_t>& place);
+
+/// How far the GPUs' clocks are ahead of the first one's, by the host's clock between them.
+class Clocks {
+ public:
+  explicit Clocks(const std::vector<Gpu>& gpus);
+
+  /// Measures again; nothing else may run. Without a second GPU there is nothing to do.
+  void align();
+  std::int64_t ahead(std::size_t gpu) const { return ahead_[gpu]; }
+  /// The longest time within which host and GPU exchanged their readings.
+  std::chrono::nanoseconds bracket() const { return bracket_; }
+
+ private:
+  const std::vector<Gpu>& gpus_;
+  SharedBuffer<ClockMailbox> mailbox_;
+  std::vector<Stream> streams_;
+  std::vector<std::int64_t> ahead_;
+  std::chrono::nanoseconds bracket_{};
+};
+
+}  // namespace bubblescope::gpu

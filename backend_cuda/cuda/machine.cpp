@@ -1,0 +1,150 @@
+#include "backend_cuda/cuda/machine.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include <fmt/format.h>
+
+#include "backend_cuda/cuda/spin_kernels.h"
+#include "backend_cuda/cuda/timed_work.h"
+
+namespace bubblescope::gpu {
+namespace {
+
+/// The gate opens by itself then, should a launch wait for what it holds back.
+constexpr std::chrono::nanoseconds kGateLimit = std::chrono::seconds(1);
+
+/// A launch waits where a stream has about a thousand kernels in its queue.
+std::size_t most_held_back(Workload workload) {
+  return workload == Workload::Timed ? 500 : 20;  // an action of tensors is many kernels
+}
+
+Partitions partitions_for(const ExecutorOptions& options, const std::vector<Gpu>& gpus,
+                          const std::vector<std::size_t>& place) {
+  Partitions partitions;
+  if (options.workload == Workload::Tensors && options.partitions)
+    return make_partitions(gpus, place);
+  partitions.notice = options.workload == Workload::Timed ? "none: an action takes one SM"
+                                                          : "none: ranks share all SMs";
+  return partitions;
+}
+
+std::string version_text(int version) {
+  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
+
+}  // namespace
+
+Machine::Machine(const Plan& plan, const ExecutorOptions& options)
+    : plan_(plan),
+      options_(options),
+      gpus_(find_gpus()),
+      place_(spread(plan.ranks(), gpus_.size())),
+      clocks_(gpus_),
+      flags_(2),
+      stamps_(plan.instructions.size() + plan.messages.size(), "stamps"),
+      clock_ahead_(place_.size()),
+      partitions_(partitions_for(options, gpus_, place_)),
+      layout_(make_layout()),
+      work_(make_work()) {
+  step_.emplace(Step::Parts{.plan = plan,
+                            .work = *work_,
+                            .stamps = stamps_.on_device(),
+                            .layout = layout_,
+                            .partitions = partitions_.of_rank,
+                            .injection = options.injection});
+  BUBBLESCOPE_CHECK(cudaSetDevice(layout_.gpu_of_rank.front()));
+  done_ = make_event();
+  if (options.launch == Launch::Streams)
+    return;
+  graph_ = capture(step_->root(), [&] { step_->enqueue(); });
+  BUBBLESCOPE_CHECK(cudaSetDevice(layout_.gpu_of_rank.front()));
+  BUBBLESCOPE_CHECK(cudaGraphUpload(graph_.get(), step_->root()));
+  BUBBLESCOPE_CHECK(cudaStreamSynchronize(step_->root()));
+}
+
+Layout Machine::make_layout() const {
+  Layout layout{.gpu_of_rank = {},
+                .sms_of_rank = {},
+                .tick_ns = 1,
+                .stop = flags_.on_device() + kStop,
+                .clock_ahead = clock_ahead_.on_device()};
+  for (std::size_t rank = 0; rank < place_.size(); ++rank) {
+    const Gpu& gpu = gpus_[place_[rank]];
+    layout.gpu_of_rank.push_back(gpu.ordinal);
+    layout.sms_of_rank.push_back(
+        partitions_.of_rank.empty() ? gpu.sm_count : partitions_.of_rank[rank].sm_count());
+    layout.tick_ns = std::max(layout.tick_ns, gpu.timer.tick_ns);
+  }
+  return layout;
+}
+
+std::unique_ptr<Work> Machine::make_work() const {
+  if (options_.workload == Workload::Tensors)
+    throw DeviceError("this module has no tensors");
+  return make_timed_work(plan_, layout_);
+}
+
+MachineFacts Machine::facts() const {
+  const Gpu& first = gpus_.front();
+  int driver = 0;
+  int runtime = 0;
+  BUBBLESCOPE_CHECK(cudaDriverGetVersion(&driver));
+  BUBBLESCOPE_CHECK(cudaRuntimeGetVersion(&runtime));
+  const std::string count = gpus_.size() > 1 ? fmt::format("{} × ", gpus_.size()) : "";
+  const std::string held_back =
+      graph_ ? "one CUDA graph"
+             : fmt::format("streams; held back until all is launched, or {} operations in one",
+                           most_held_back(options_.workload));
+  MachineFacts facts = {
+      {"device", count + first.name},
+      {"CUDA", fmt::format("driver {}, runtime {}", version_text(driver), version_text(runtime))},
+      {"SMs", fmt::format("{}", first.sm_count)},
+      {"SM clock", fmt::format("{:.0f} MHz before the run", first.timer.sm_clock_mhz)},
+      {"timer", fmt::format("%globaltimer, {} ns", layout_.tick_ns)},
+      {"launch", held_back},
+      {"streams", fmt::format("{}", step_->lanes())},
+      {"partitions", partitions_.notice}};
+  if (gpus_.size() > 1)
+    facts.emplace_back("clocks", fmt::format("aligned by exchanges within {:.1f} µs",
+                                             static_cast<double>(clocks_.bracket().count()) / 1e3));
+  return facts;
+}
+
+void Machine::launch() {
+  for (std::size_t i = 0; i < stamps_.size(); ++i)
+    stamps_[i] = {};
+  clocks_.align();
+  for (std::size_t rank = 0; rank < place_.size(); ++rank)
+    clock_ahead_[rank] = clocks_.ahead(place_[rank]);
+  set(kStop, 0);
+  set(kOpen, 0);
+  BUBBLESCOPE_CHECK(cudaSetDevice(layout_.gpu_of_rank.front()));
+  BUBBLESCOPE_CHECK(launch_gate({.open = flags_.on_device() + kOpen,
+                                 .limit_ns = static_cast<unsigned long long>(kGateLimit.count())},
+                                step_->root()));
+  if (graph_)
+    BUBBLESCOPE_CHECK(cudaGraphLaunch(graph_.get(), step_->root()));
+  else
+    step_->enqueue(most_held_back(options_.workload), [this] { set(kOpen, 1); });
+  BUBBLESCOPE_CHECK(cudaSetDevice(layout_.gpu_of_rank.front()));
+  BUBBLESCOPE_CHECK(cudaEventRecord(done_.get(), step_->root()));
+  set(kOpen, 1);
+}
+
+void Machine::stop() noexcept {
+  set(kStop, 1);
+  set(kOpen, 1);
+}
+
+bool Machine::is_idle() const {
+  return BUBBLESCOPE_IS_DONE(cudaEventQuery(done_.get()));
+}
+
+Stamp Machine::stamp(std::size_t index) const {
+  Stamp& shared = stamps_[index];
+  return {std::atomic_ref(shared.start).load(std::memory_order_relaxed),
+          std::atomic_ref(shared.end).load(std::memory_order_relaxed)};
+}
+
+}  // namespace bubblescope::gpu

@@ -1,0 +1,217 @@
+#include "backend_cuda/cuda/step.h"
+
+#include <algorithm>
+#include <cassert>
+#include <map>
+#include <utility>
+
+#include "backend_cuda/cuda/spin_kernels.h"
+
+namespace bubblescope::gpu {
+namespace {
+
+template <class T>
+void append(std::vector<T>& to, const std::vector<T>& more) {
+  to.insert(to.end(), more.begin(), more.end());
+}
+
+}  // namespace
+
+Step::Step(const Parts& parts)
+    : parts_(parts),
+      plan_(parts.plan),
+      outputs_(plan_.schedule().placement, plan_.schedule().microbatches),
+      start_awaited_(plan_.instructions.size()),
+      end_awaited_(plan_.instructions.size()) {
+  for (const Wait& wait : plan_.waits)
+    (wait.moment == Wait::For::Start ? start_awaited_ : end_awaited_)[wait.instruction] = true;
+  make_lanes(parts.partitions);
+  find_makers();
+}
+
+void Step::make_lanes(std::span<const Partition> partitions) {
+  const auto add = [&](int gpu, const Partition* partition) {
+    const auto id = static_cast<std::uint32_t>(lanes_.size());
+    BUBBLESCOPE_CHECK(cudaSetDevice(gpu));
+    if (partition != nullptr)
+      lanes_.emplace_back(id, gpu, *partition);
+    else
+      lanes_.emplace_back(id, gpu);
+    return id;
+  };
+  const std::vector<int>& gpus = parts_.layout.gpu_of_rank;
+  add(gpus.front(), nullptr);
+  for (std::size_t rank = 0; rank < gpus.size(); ++rank)
+    add(gpus[rank], partitions.empty() ? nullptr : &partitions[rank]);
+  std::map<std::pair<StreamId, std::size_t>, std::uint32_t> lane_of_send;
+  message_lane_.resize(plan_.messages.size());
+  for (const Instruction& instruction : plan_.instructions) {
+    if (instruction.kind != Instruction::Kind::Transfers)
+      continue;
+    std::size_t sends = 0;
+    for (const PlanTransfer& transfer : plan_.transfers_of(instruction)) {
+      if (!transfer.is_send)
+        continue;
+      const auto key = std::pair(instruction.stream, sends++);
+      if (!lane_of_send.contains(key))
+        lane_of_send[key] = add(gpus[static_cast<std::size_t>(instruction.rank)], nullptr);
+      message_lane_[transfer.message] = lane_of_send[key];
+    }
+  }
+}
+
+void Step::find_makers() {
+  maker_.resize(outputs_.size());
+  for (InstructionId id = 0; id < plan_.instructions.size(); ++id)
+    if (is_action(id))
+      plan_.action(plan_.instructions[id]).for_each_op([&](const Op& op) {
+        if (op.kind() != OpKind::BackwardWeight)
+          maker_[outputs_[op]] = id;
+      });
+}
+
+void Step::enqueue(std::size_t depth, const std::function<void()>& on_deep) {
+  restart();
+  bool was_deep = false;
+  for (const InstructionId id : plan_.launch_order) {
+    enqueue_instruction(id);
+    if (on_deep && !was_deep && std::any_of(lanes_.begin(), lanes_.end(), [&](const Lane& lane) {
+          return lane.depth() >= depth;
+        })) {
+      was_deep = true;
+      on_deep();
+    }
+  }
+  join();
+}
+
+void Step::restart() {
+  states_.assign(plan_.instructions.size(), {});
+  arrived_.assign(plan_.messages.size(), {});
+  for (Lane& lane : lanes_)
+    lane.restart();
+  Lane& root = lanes_.front();
+  root.select();
+  parts_.work.enqueue_reset(root.stream());
+  const Mark begin = root.record();
+  for (Lane& lane : lanes_)
+    lane.wait(root, begin);
+}
+
+void Step::enqueue_instruction(InstructionId id) {
+  Marks before = conditions_of(id);
+  states_[id].has_begun = true;
+  if (is_action(id)) {
+    run(id, before);
+  } else {
+    states_[id].start = std::move(before);
+    post(id);
+  }
+}
+
+/// What has to be over before an instruction begins, but for what its lane sees to.
+Step::Marks Step::conditions_of(InstructionId id) {
+  Marks marks;
+  const bool is_first = id == plan_.first_of_stream[plan_.instructions[id].stream];
+  if (!is_first && !(is_action(id - 1) && is_action(id)))
+    append(marks, end_of(id - 1));
+  for (const Wait& wait : plan_.waits_of(id))
+    append(marks, wait.moment == Wait::For::Start ? states_[wait.instruction].start
+                                                  : end_of(wait.instruction));
+  return marks;
+}
+
+void Step::run(InstructionId id, const Marks& before) {
+  const Instruction& instruction = plan_.instructions[id];
+  Lane& lane = lane_of(instruction.rank);
+  wait_for(lane, before);
+  if (start_awaited_[id])
+    states_[id].start = {lane.record()};
+  lane.select();
+  Stamp* const stamp = parts_.stamps + id;
+  if (!parts_.injection || parts_.injection->action != instruction.first)
+    parts_.work.enqueue_action(instruction, stamp, lane.stream());
+  else if (parts_.injection->kind == Injection::Kind::Hang)
+    BUBBLESCOPE_CHECK(launch_hang(stamp, parts_.layout.stop, lane.stream()));
+  else
+    BUBBLESCOPE_CHECK(launch_fail(stamp, lane.stream()));
+  lane.count();
+  if (end_awaited_[id])
+    end_of(id);
+}
+
+/// Moves the messages whose other ends are there.
+void Step::post(InstructionId id) {
+  for (const PlanTransfer& transfer : plan_.transfers_of(plan_.instructions[id])) {
+    const PlanMessage& message = plan_.messages[transfer.message];
+    const InstructionId other = transfer.is_send ? message.receive : message.send;
+    if (plan_.is_eager ? transfer.is_send : states_[other].has_begun)
+      move(transfer.message);
+  }
+}
+
+void Step::move(MessageId id) {
+  const PlanMessage& message = plan_.messages[id];
+  Lane& lane = lanes_[message_lane_[id]];
+  wait_for(lane, states_[message.send].start);
+  if (!plan_.is_eager)
+    wait_for(lane, states_[message.receive].start);
+  lane.select();
+  parts_.work.enqueue_message(id, stamp_of_message(id), lane.stream());
+  lane.count();
+  arrived_[id] = lane.record();
+}
+
+/// Where an action is last in its lane, or all ends of the messages are there.
+const Step::Marks& Step::end_of(InstructionId id) {
+  State& state = states_[id];
+  assert(state.has_begun);
+  if (std::exchange(state.has_end, true))
+    return state.end;
+  const Instruction& instruction = plan_.instructions[id];
+  Lane& lane = lane_of(instruction.rank);
+  if (is_action(id)) {
+    state.end = {lane.record()};
+  } else if (!plan_.is_eager) {
+    for (const PlanTransfer& transfer : plan_.transfers_of(instruction))
+      state.end.push_back(arrived_[transfer.message]);
+  } else {
+    state.end = state.start;
+    for (const PlanTransfer& transfer : plan_.transfers_of(instruction))
+      if (!transfer.is_send)
+        receive(transfer.message, lane);
+  }
+  return state.end;
+}
+
+/// An eager message: its receiver waits where it would run its next action.
+void Step::receive(MessageId id, Lane& lane) {
+  State& state = states_[plan_.messages[id].receive];
+  wait_for(lane, state.start);
+  wait_for(lane, {arrived_[id]});
+  const auto made = maker(id);
+  if (made && plan_.messages[id].duration > Time::zero()) {
+    lane.select();
+    parts_.work.enqueue_arrival(id, parts_.stamps + *made, lane.stream());
+    lane.count();
+  }
+  state.end.push_back(lane.record());
+}
+
+void Step::join() {
+  Lane& root = lanes_.front();
+  for (Lane& lane : lanes_)
+    if (lane.id() != root.id())
+      root.wait(lane, lane.record());
+}
+
+std::optional<InstructionId> Step::maker(MessageId id) const {
+  return maker_[outputs_[plan_.messages[id].sent]];
+}
+
+void Step::wait_for(Lane& lane, const Marks& marks) {
+  for (const Mark& mark : marks)
+    lane.wait(lanes_[mark.lane], mark);
+}
+
+}  // namespace bubblescope::gpu

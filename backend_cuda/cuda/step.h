@@ -1,0 +1,90 @@
+// One step of a plan, as operations on streams.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "backend_cuda/cuda/lane.h"
+#include "backend_cuda/cuda/work.h"
+
+namespace bubblescope::gpu {
+
+/// Every rank has a lane for its actions. A message moves in a lane of its sender: messages of one
+/// channel share it, those that start together have one each. Everything else about a channel, and
+/// receiving, is nothing but moments that others wait for, so it takes no stream.
+class Step {
+ public:
+  struct Parts {
+    const Plan& plan;
+    Work& work;
+    Stamp* stamps;  ///< For kernels: [instruction], then [instructions + message].
+    const Layout& layout;
+    std::span<const Partition> partitions;  ///< [rank], or none.
+    std::optional<Injection> injection;
+  };
+
+  /// Makes the lanes. What `parts` points to has to outlive the step.
+  explicit Step(const Parts& parts);
+
+  /// Where a step begins and ends: on the first rank's GPU.
+  cudaStream_t root() const { return lanes_.front().stream(); }
+  std::size_t lanes() const { return lanes_.size(); }
+  /// The action that makes what a message carries.
+  std::optional<InstructionId> maker(MessageId id) const;
+
+  /// Puts the whole step behind what is in `root`, and `root` behind it. Calls `on_deep` once the
+  /// deepest lane has `depth` operations, if it comes to that.
+  void enqueue(std::size_t depth = 0, const std::function<void()>& on_deep = {});
+
+ private:
+  using Marks = std::vector<Mark>;  ///< All of them.
+
+  struct State {
+    bool has_begun = false;
+    bool has_end = false;  ///< Whether `end` is known.
+    Marks start = {};
+    Marks end = {};
+  };
+
+  void make_lanes(std::span<const Partition> partitions);
+  void find_makers();
+
+  void restart();
+  void enqueue_instruction(InstructionId id);
+  void run(InstructionId id, const Marks& before);
+  void post(InstructionId id);
+  void move(MessageId id);
+  void receive(MessageId id, Lane& lane);
+  void join();
+
+  Marks conditions_of(InstructionId id);
+  const Marks& end_of(InstructionId id);
+
+  bool is_action(InstructionId id) const {
+    return plan_.instructions[id].kind == Instruction::Kind::Action;
+  }
+  Lane& lane_of(Rank rank) { return lanes_[1 + static_cast<std::size_t>(rank)]; }
+  Stamp* stamp_of_message(MessageId id) const {
+    return parts_.stamps + plan_.instructions.size() + id;
+  }
+  void wait_for(Lane& lane, const Marks& marks);
+
+  Parts parts_;
+  const Plan& plan_;
+  OutputNumbers outputs_;
+  std::vector<Lane> lanes_;                          // the root, the ranks', then those of messages
+  std::vector<std::uint32_t> message_lane_;          // [message]
+  std::vector<std::optional<InstructionId>> maker_;  // [output]
+  std::vector<bool> start_awaited_;                  // [instruction]
+  std::vector<bool> end_awaited_;                    // [instruction]
+
+  // Of the step that is being enqueued.
+  std::vector<State> states_;  // [instruction]
+  std::vector<Mark> arrived_;  // [message]
+};
+
+}  // namespace bubblescope::gpu

@@ -1,0 +1,149 @@
+#include "backend_cuda/cuda/timed_work.h"
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <string>
+
+#include "backend_cuda/cuda/handles.h"
+#include "backend_cuda/cuda/spin_kernels.h"
+
+namespace bubblescope::gpu {
+namespace {
+
+class TimedWork : public Work {
+ public:
+  TimedWork(const Plan& plan, const Layout& layout)
+      : plan_(plan),
+        layout_(layout),
+        outputs_(plan.schedule().placement, plan.schedule().microbatches),
+        wrong_(std::max<std::size_t>(plan.schedule().actions.size(), 1), "what actions find") {
+    for (const int gpu : layout.gpu_of_rank)
+      if (!tokens_.contains(gpu)) {
+        BUBBLESCOPE_CHECK(cudaSetDevice(gpu));
+        BUBBLESCOPE_CHECK(load_spin_kernels());
+        tokens_.try_emplace(gpu, 2 * outputs_.size(), "tokens");
+      }
+  }
+
+  void enqueue_action(const Instruction& instruction, Stamp* stamp, cudaStream_t stream) override {
+    TimedAction launch{.stamp = stamp,
+                       .nanoseconds = ticks_of(plan_.duration(instruction)),
+                       .stop = layout_.stop,
+                       .wrong = wrong_.on_device() + instruction.first,
+                       .inputs = {},
+                       .outputs = {}};
+    TimedInput* input = launch.inputs;
+    TimedOutput* output = launch.outputs;
+    const auto read = [&](TimedToken* place, const Op& of) { *input++ = {place, token(of)}; };
+    plan_.action(instruction).for_each_op([&](const Op& op) {
+      const bool is_forward = op.kind() == OpKind::Forward;
+      const Op activation = {OpKind::Forward, op.stage(), op.microbatch()};
+      const Op gradient = {OpKind::BackwardInput, op.stage(), op.microbatch()};
+      if (const auto maker = maker_of_input(placement(), op)) {
+        const Op made = {is_forward ? OpKind::Forward : OpKind::BackwardInput, *maker,
+                         op.microbatch()};
+        read(placement().rank(*maker) == instruction.rank ? made_place(instruction.rank, made)
+                                                          : received_place(instruction.rank, made),
+             made);
+      }
+      if (op.kind() == OpKind::BackwardWeight)
+        read(made_place(instruction.rank, gradient), gradient);
+      else if (!is_forward)
+        read(made_place(instruction.rank, activation), activation);
+      if (op.kind() != OpKind::BackwardWeight) {
+        const Op& made = is_forward ? activation : gradient;
+        *output++ = {made_place(instruction.rank, made), token(made)};
+      }
+    });
+    BUBBLESCOPE_CHECK(launch_timed_action(launch, stream));
+  }
+
+  void enqueue_message(MessageId id, Stamp* stamp, cudaStream_t stream) override {
+    const PlanMessage& message = plan_.messages[id];
+    BUBBLESCOPE_CHECK(
+        launch_timed_message({.stamp = stamp,
+                              .nanoseconds = plan_.is_eager ? 0 : ticks_of(message.duration),
+                              .stop = layout_.stop,
+                              .from = made_place(message.from, message.sent),
+                              .to = received_place(message.to, message.expected)},
+                             stream));
+  }
+
+  void enqueue_arrival(MessageId id, const Stamp* sent, cudaStream_t stream) override {
+    const PlanMessage& message = plan_.messages[id];
+    BUBBLESCOPE_CHECK(launch_timed_arrival({.sent = sent,
+                                            .nanoseconds = ticks_of(message.duration),
+                                            .stop = layout_.stop,
+                                            .sender_ahead = layout_.clock_ahead + message.from,
+                                            .receiver_ahead = layout_.clock_ahead + message.to},
+                                           stream));
+  }
+
+  void enqueue_reset(cudaStream_t stream) override {
+    for (const auto& [gpu, tokens] : tokens_)
+      BUBBLESCOPE_CHECK(
+          cudaMemsetAsync(tokens.data(), 0, tokens.size() * sizeof(TimedToken), stream));
+  }
+
+  void check() override {
+    for (std::size_t action = 0; action < plan_.schedule().actions.size(); ++action) {
+      const WrongToken wrong = wrong_[action];
+      if (wrong.expected == 0)
+        continue;
+      const Instruction& instruction = plan_.instructions[plan_.instruction_of_action[action]];
+      clear();
+      throw DeviceError("rank " + std::to_string(instruction.rank) + ": " +
+                        to_string(plan_.action(instruction)) + " needs " +
+                        describe(wrong.expected) + " and found " + describe(wrong.found));
+    }
+  }
+
+  std::optional<Parity> parity() override { return std::nullopt; }
+
+ private:
+  const Placement& placement() const { return plan_.schedule().placement; }
+
+  TimedToken token(const Op& output) const { return outputs_[output] + 1; }
+  std::string describe(TimedToken token) const {
+    if (token == 0 || token > outputs_.size())
+      return "nothing";
+    const Op output = outputs_.output(token - 1);
+    return (output.kind() == OpKind::Forward ? "the activation of " : "the gradient of ") +
+           to_string(output);
+  }
+
+  /// Where a rank keeps an output that it makes, or one that it receives.
+  TimedToken* made_place(Rank rank, const Op& output) const {
+    return tokens_.at(layout_.gpu_of_rank[static_cast<std::size_t>(rank)]).data() +
+           outputs_[output];
+  }
+  TimedToken* received_place(Rank rank, const Op& output) const {
+    return made_place(rank, output) + outputs_.size();
+  }
+
+  /// The multiple of the timer's tick that is nearest, since no spin can end between two.
+  unsigned long long ticks_of(Time duration) const {
+    const auto nanoseconds = static_cast<unsigned long long>(duration.count());
+    return (nanoseconds + layout_.tick_ns / 2) / layout_.tick_ns * layout_.tick_ns;
+  }
+
+  void clear() {
+    for (std::size_t action = 0; action < wrong_.size(); ++action)
+      wrong_[action] = {};
+  }
+
+  const Plan& plan_;
+  const Layout& layout_;
+  OutputNumbers outputs_;
+  SharedBuffer<WrongToken> wrong_;                  // [index in schedule.actions]
+  std::map<int, DeviceBuffer<TimedToken>> tokens_;  // by GPU: made, then received outputs
+};
+
+}  // namespace
+
+std::unique_ptr<Work> make_timed_work(const Plan& plan, const Layout& layout) {
+  return std::make_unique<TimedWork>(plan, layout);
+}
+
+}  // namespace bubblescope::gpu
