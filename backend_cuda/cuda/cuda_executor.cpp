@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <limits>
 #include <string>
 #include <thread>
 
@@ -191,20 +190,18 @@ std::optional<Parity> CudaExecutor::parity() {
   return guard([&] { return machine_->work().parity(); });
 }
 
-/// "rank 1, 1F2: ", the first of the actions that have begun and not ended.
+/// "while rank 0 ran 0F1, rank 1 ran 1F0: ". Which of them broke its GPU, CUDA does not tell.
 std::string CudaExecutor::what_runs() const {
-  unsigned long long first = std::numeric_limits<unsigned long long>::max();
-  std::string name;
+  std::string text;
   for (InstructionId id = 0; id < plan_.instructions.size(); ++id) {
     const Stamp taken = stamp(id);
-    if (!is_action(id) || taken.start == 0 || taken.end != 0 || taken.start >= first)
+    if (!is_action(id) || taken.start == 0 || taken.end != 0)
       continue;
-    first = taken.start;
     const Instruction& instruction = plan_.instructions[id];
-    name = "rank " + std::to_string(instruction.rank) + ", " +
-           to_string(plan_.action(instruction)) + ": ";
+    text += (text.empty() ? "while rank " : ", rank ") + std::to_string(instruction.rank) +
+            " ran " + to_string(plan_.action(instruction));
   }
-  return name;
+  return text.empty() ? text : text + ": ";
 }
 
 }  // namespace

@@ -1,0 +1,37 @@
+// A test double of the CUDA runtime: streams are threads, device memory is the host's, and graphs
+// replay what was captured. It is linked in place of the runtime and of the kernels, and proves
+// what a machine without a GPU can: order, data, faults, and that calls are used as CUDA asks. It
+// says nothing of speed.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cuda_runtime_api.h>
+#include <functional>
+
+namespace bubblescope::cuda_double {
+
+struct Machine {
+  int gpus = 1;
+  cudaError_t found = cudaSuccess;            ///< What the search for GPUs says.
+  int driver = 13000;                         ///< 0: there is none.
+  std::size_t memory = std::size_t{1} << 30;  ///< Bytes of each GPU.
+};
+
+/// A new machine, which has not failed. Nothing of the last one may be left.
+void install(const Machine& machine);
+
+/// Streams, events, graphs and pieces of memory that were not given back.
+std::size_t things_left();
+
+/// The clock of the stream's GPU in ns. GPU n is n seconds ahead of GPU 0.
+std::uint64_t timer(cudaStream_t stream);
+
+/// Launches a kernel, as <<<1, 1, 0, stream>>> does.
+cudaError_t launch(cudaStream_t stream, std::function<void()> kernel);
+
+/// What a kernel that breaks the context of its GPU does; whether one has.
+void break_context();
+bool is_broken();
+
+}  // namespace bubblescope::cuda_double
