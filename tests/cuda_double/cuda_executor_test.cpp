@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,7 +13,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include "backend_cuda/replay/plan.h"
+#include "backend_cuda/replay/replay.h"
 #include "sim/lowering.h"
 #include "sim/program_file.h"
 #include "sim/schedules/catalogue.h"
@@ -32,10 +34,10 @@ constexpr Launch kLaunches[] = {Launch::Graph, Launch::Streams};
 constexpr milliseconds kLong{20'000};
 
 struct OwnPlan {
-  explicit OwnPlan(Program lowered)
+  explicit OwnPlan(Program lowered, std::int64_t hop = 20'000)
       : program(std::move(lowered)),
         costs(simple_costs(
-                  {.forward = 60'000, .input_grad = 80'000, .weight_grad = 30'000, .hop = 20'000}),
+                  {.forward = 60'000, .input_grad = 80'000, .weight_grad = 30'000, .hop = hop}),
               program.schedule.placement, {}),
         plan(make_plan(program, costs)) {}
   OwnPlan(const OwnPlan&) = delete;
@@ -195,14 +197,35 @@ TEST_CASE("CUDA double: channels of a rank, and of a pair, run in order") {
     }
 }
 
+TEST_CASE("CUDA double: the messages of a batch move at once") {
+  constexpr std::int64_t kHop = 20'000'000;
+  const OwnPlan own(program_of("dualpipe", Comm::Batched, {2, 4}), kHop);
+  Session session(own.plan);
+  check_step(own.plan, session);
+  const RunTimes times = session->times();
+  int together = 0;
+  for (MessageId id = 1; id < own.plan.messages.size(); ++id) {
+    const PlanMessage& before = own.plan.messages[id - 1];
+    const PlanMessage& message = own.plan.messages[id];
+    if (message.send != before.send || message.receive != before.receive)
+      continue;
+    ++together;
+    CHECK(times.messages[id].start < times.messages[id - 1].end);
+    CHECK(times.messages[id - 1].start < times.messages[id].end);
+  }
+  CHECK(together > 0);
+}
+
 TEST_CASE("CUDA double: ranks on two GPUs share one clock") {
   for (const Comm comm : kComms)
     for (const Launch launch : kLaunches) {
       CAPTURE(to_string(comm));
       const OwnPlan own(program_of("dualpipe", comm));
       Session session(own.plan, {.launch = launch}, {.gpus = 2});
-      // The clocks are a second apart.
+      // The clocks are a second apart, and no rank waits so long for another.
       check_step(own.plan, session, milliseconds(5));
+      for (const Span& span : session->times().instructions)
+        CHECK(span.end < milliseconds(900));
       const MachineFacts facts = session->machine();
       CHECK(facts.front() == std::pair<std::string, std::string>("device", "2 × test double"));
     }
@@ -212,6 +235,7 @@ TEST_CASE("CUDA double: the gate opens before the queues of streams are full") {
   const OwnPlan own(program_of("1f1b", Comm::Batched, {2, 400}));
   Session session(own.plan, {.launch = Launch::Streams});
   check_step(own.plan, session);
+  CHECK(cuda_double::expired() == 0);
 }
 
 TEST_CASE("CUDA double: an action that hangs is told, and ended by abort") {
@@ -234,6 +258,25 @@ TEST_CASE("CUDA double: an action that hangs is told, and ended by abort") {
       CHECK(times.instructions[id].end == kNever);
       CHECK(times.instructions[own.plan.instruction_of_action[hangs + 1]].start == kNever);
     }
+}
+
+TEST_CASE("CUDA double: the watchdog names what hangs, and replays report medians") {
+  const OwnPlan own(program_of("dualpipe", Comm::Batched));
+  const std::size_t hangs = own.program.schedule.first_action[2] + 3;
+  cuda_double::install({});
+  const auto run = [&](const ExecutorOptions& options) {
+    const auto executor = gpu::make_cuda_executor(own.plan, options);
+    return replay(own.plan, *executor, {.warm_ups = 1, .repeats = 3, .timeout = milliseconds(300)});
+  };
+  const Replay measured = run({});
+  CHECK(measured.step_times.size() == 3);
+  CHECK(measured.machine.front().second == "test double");
+  const std::string what = device_error_of([&] {
+    run({.injection = Injection{Injection::Kind::Hang, hangs}});
+  });
+  CAPTURE(what);
+  CHECK(contains(what, "rank 2: " + to_string(own.program.schedule.actions[hangs]) +
+                           " has begun and not ended"));
 }
 
 TEST_CASE("CUDA double: an executor that goes ends what hangs") {

@@ -115,9 +115,11 @@ cudaError_t launch_timed_arrival(const TimedArrival& arrival, cudaStream_t strea
 cudaError_t launch_gate(const GateLaunch& gate, cudaStream_t stream) {
   return launch(stream, [=] {
     const std::uint64_t start = timer(stream);
-    while (load(gate.open) == 0 && timer(stream) - start < gate.limit_ns &&
-           !cuda_double::is_broken())
+    while (load(gate.open) == 0 && !cuda_double::is_broken()) {
+      if (timer(stream) - start >= gate.limit_ns)
+        return cuda_double::count_expired();
       nap();
+    }
   });
 }
 
