@@ -41,21 +41,37 @@ Machine::Machine(const Plan& plan, const ExecutorOptions& options)
       gpus_(find_gpus()),
       place_(spread(plan.ranks(), gpus_.size())),
       clocks_(gpus_),
-      flags_(2),
+      flags_(3),
       stamps_(plan.instructions.size() + plan.messages.size(), "stamps"),
       clock_ahead_(place_.size()),
-      partitions_(partitions_for(options, gpus_, place_)),
-      layout_(make_layout()),
-      work_(make_work()) {
-  step_.emplace(Step::Parts{.plan = plan,
+      partitions_(partitions_for(options, gpus_, place_)) {
+  try {
+    prepare();
+  } catch (const DeviceError&) {
+    throw;
+  } catch (const std::runtime_error& error) {  // not every driver captures green contexts
+    if (partitions_.of_rank.empty())
+      throw;
+    step_.reset();
+    work_.reset();
+    partitions_ = {};
+    partitions_.notice = std::string("none, ranks share all SMs: ") + error.what();
+    prepare();
+  }
+}
+
+void Machine::prepare() {
+  layout_ = make_layout();
+  work_ = make_work();
+  step_.emplace(Step::Parts{.plan = plan_,
                             .work = *work_,
                             .stamps = stamps_.on_device(),
                             .layout = layout_,
                             .partitions = partitions_.of_rank,
-                            .injection = options.injection});
+                            .injection = options_.injection});
   BUBBLESCOPE_CHECK(cudaSetDevice(layout_.gpu_of_rank.front()));
   done_ = make_event();
-  if (options.launch == Launch::Streams)
+  if (options_.launch == Launch::Streams)
     return;
   graph_ = capture(step_->root(), [&] { step_->enqueue(); });
   BUBBLESCOPE_CHECK(cudaSetDevice(layout_.gpu_of_rank.front()));
@@ -92,17 +108,19 @@ MachineFacts Machine::facts() const {
   BUBBLESCOPE_CHECK(cudaDriverGetVersion(&driver));
   BUBBLESCOPE_CHECK(cudaRuntimeGetVersion(&runtime));
   const std::string count = gpus_.size() > 1 ? fmt::format("{} × ", gpus_.size()) : "";
-  const std::string held_back =
+  std::string launch =
       graph_ ? "one CUDA graph"
-             : fmt::format("streams; held back until all is launched, or {} operations in one",
+             : fmt::format("streams, held back until all is launched, or {} operations in one",
                            most_held_back(options_.workload));
+  if (const unsigned int expired = std::atomic_ref(flags_[kExpired]).load(); expired > 0)
+    launch += fmt::format("; launching took too long in {} of the steps", expired);
   MachineFacts facts = {
       {"device", count + first.name},
       {"CUDA", fmt::format("driver {}, runtime {}", version_text(driver), version_text(runtime))},
       {"SMs", fmt::format("{}", first.sm_count)},
       {"SM clock", fmt::format("{:.0f} MHz before the run", first.timer.sm_clock_mhz)},
       {"timer", fmt::format("%globaltimer, {} ns", layout_.tick_ns)},
-      {"launch", held_back},
+      {"launch", launch},
       {"streams", fmt::format("{}", step_->lanes())},
       {"partitions", partitions_.notice}};
   if (gpus_.size() > 1)
@@ -121,6 +139,7 @@ void Machine::launch() {
   set(kOpen, 0);
   BUBBLESCOPE_CHECK(cudaSetDevice(layout_.gpu_of_rank.front()));
   BUBBLESCOPE_CHECK(launch_gate({.open = flags_.on_device() + kOpen,
+                                 .expired = flags_.on_device() + kExpired,
                                  .limit_ns = static_cast<unsigned long long>(kGateLimit.count())},
                                 step_->root()));
   if (graph_)

@@ -38,23 +38,25 @@ class Machine {
  private:
   Layout make_layout() const;
   std::unique_ptr<Work> make_work() const;
+  void prepare();
   void set(std::size_t flag, unsigned int value) const noexcept {
     std::atomic_ref(flags_[flag]).store(value, std::memory_order_release);
   }
 
   static constexpr std::size_t kStop = 0;
   static constexpr std::size_t kOpen = 1;
+  static constexpr std::size_t kExpired = 2;
 
   const Plan& plan_;
   const ExecutorOptions options_;
   const std::vector<Gpu> gpus_;
   const std::vector<std::size_t> place_;  // [rank] in gpus_
   Clocks clocks_;
-  SharedBuffer<unsigned int> flags_;
+  SharedBuffer<unsigned int> flags_;  // by kStop, kOpen, kExpired
   SharedBuffer<Stamp> stamps_;
   SharedBuffer<long long> clock_ahead_;  // [rank]
   Partitions partitions_;
-  Layout layout_;
+  Layout layout_{};
   std::unique_ptr<Work> work_;
   std::optional<Step> step_;
   Graph graph_;  // none with Launch::Streams

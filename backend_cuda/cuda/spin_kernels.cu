@@ -74,8 +74,11 @@ __global__ void timed_arrival_kernel(TimedArrival arrival) {
 __global__ void gate_kernel(GateLaunch gate) {
   const volatile unsigned int* open = gate.open;
   const unsigned long long start = global_timer();
-  while (*open == 0 && global_timer() - start < gate.limit_ns) {
-  }
+  while (*open == 0)
+    if (global_timer() - start >= gate.limit_ns) {
+      *static_cast<volatile unsigned int*>(gate.expired) += 1;
+      return;
+    }
 }
 
 __global__ void hang_kernel(Stamp* stamp, const unsigned int* stop) {

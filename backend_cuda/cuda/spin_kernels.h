@@ -55,7 +55,8 @@ struct TimedArrival {
 
 struct GateLaunch {
   const unsigned int* open;     ///< Shared with the host, which opens the gate by setting it,
-  unsigned long long limit_ns;  ///< but not later than that.
+  unsigned int* expired;        ///< and sees here how many opened before it did:
+  unsigned long long limit_ns;  ///< after so long.
 };
 
 /// Loads the kernels now: one that is first loaded beside a running kernel may wait for it.

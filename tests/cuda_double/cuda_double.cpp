@@ -33,7 +33,6 @@ struct Context {
   Machine machine;
   std::atomic<bool> broken = false;
   std::atomic<std::size_t> things = 0;
-  std::atomic<std::size_t> expired = 0;
   std::mutex mutex;
   std::map<void*, std::size_t> allocations;  ///< Bytes; guarded by `mutex`.
   std::size_t used = 0;                      ///< Bytes; guarded by `mutex`.
@@ -219,20 +218,11 @@ cudaError_t destroy(T* thing) {
 void install(const Machine& machine) {
   context().machine = machine;
   context().broken = false;
-  context().expired = 0;
   current_gpu = 0;
 }
 
 std::size_t things_left() {
   return context().things;
-}
-
-std::size_t expired() {
-  return context().expired;
-}
-
-void count_expired() {
-  ++context().expired;
 }
 
 std::uint64_t timer(cudaStream_t stream) {

@@ -24,10 +24,6 @@ void install(const Machine& machine);
 /// Streams, events, graphs and pieces of memory that were not given back.
 std::size_t things_left();
 
-/// Kernels that waited for the host and gave up, since the machine was installed.
-std::size_t expired();
-void count_expired();
-
 /// The clock of the stream's GPU in ns. GPU n is n seconds ahead of GPU 0.
 std::uint64_t timer(cudaStream_t stream);
 
