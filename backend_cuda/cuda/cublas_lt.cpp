@@ -121,9 +121,9 @@ struct Matmul::Choice {
                      wanted.is_b_transposed ? wanted.columns : wanted.inner, CUDA_R_16BF)),
         second(layout(wanted.is_a_transposed ? wanted.rows : wanted.inner,
                       wanted.is_a_transposed ? wanted.inner : wanted.rows, CUDA_R_16BF)),
-        output(layout(wanted.columns, wanted.rows,
-                      wanted.result == MatmulShape::Result::Accumulated ? CUDA_R_32F
-                                                                        : CUDA_R_16BF)) {
+        output(
+            layout(wanted.columns, wanted.rows,
+                   wanted.result == MatmulShape::Result::Accumulated ? CUDA_R_32F : CUDA_R_16BF)) {
     cublasLtMatmulDesc_t made = nullptr;
     lt->check(lt->create_product(&made, CUBLAS_COMPUTE_32F, CUDA_R_32F),
               "cublasLtMatmulDescCreate");
@@ -164,9 +164,9 @@ Matmul::Matmul(const CublasLt& cublas, const MatmulShape& shape, unsigned int sm
          static_cast<std::uint32_t>(CUBLASLT_REDUCTION_SCHEME_NONE));
   cublasLtMatmulHeuristicResult_t best{};
   int found = 0;
-  const cublasStatus_t status = lt.choose(
-      lt.handle, choice_->product.get(), choice_->first.get(), choice_->second.get(),
-      choice_->output.get(), choice_->output.get(), made, 1, &best, &found);
+  const cublasStatus_t status =
+      lt.choose(lt.handle, choice_->product.get(), choice_->first.get(), choice_->second.get(),
+                choice_->output.get(), choice_->output.get(), made, 1, &best, &found);
   if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_SUCCESS && found == 0))
     throw DeviceError("cublasLt knows no algorithm for a product of " + std::to_string(shape.rows) +
                       " x " + std::to_string(shape.inner) + " x " + std::to_string(shape.columns));
@@ -182,8 +182,7 @@ void Matmul::enqueue(const MatmulOperands& operands, cudaStream_t stream) const 
   const CublasLt::Library& lt = *choice_->lt;
   const float alpha = 1;
   const float beta = choice_->shape.result == MatmulShape::Result::Stored ? 0 : 1;
-  const void* added =
-      choice_->shape.result == MatmulShape::Result::Added ? operands.c : operands.d;
+  const void* added = choice_->shape.result == MatmulShape::Result::Added ? operands.c : operands.d;
   lt.check(lt.multiply(lt.handle, choice_->product.get(), &alpha, operands.b, choice_->first.get(),
                        operands.a, choice_->second.get(), &beta, added, choice_->output.get(),
                        operands.d, choice_->output.get(), &choice_->algorithm, operands.workspace,

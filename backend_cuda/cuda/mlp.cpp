@@ -104,8 +104,7 @@ void Mlp::forward(const StageTensors& tensors, cudaStream_t stream) const {
     y_.enqueue({.a = b.a, .b = b.w2, .c = b.x, .d = b.y, .workspace = tensors.workspace}, stream);
   }
   if (tensors.dy == nullptr)
-    BUBBLESCOPE_CHECK(
-        launch_loss(loss_of(tensors, activation_count_), tensors.loss_parts, stream));
+    BUBBLESCOPE_CHECK(launch_loss(loss_of(tensors, activation_count_), tensors.loss_parts, stream));
 }
 
 void Mlp::backward_input(const StageTensors& tensors, cudaStream_t stream) const {

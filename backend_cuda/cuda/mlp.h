@@ -24,16 +24,16 @@ constexpr std::size_t padded(std::size_t count, std::size_t bytes) {
 
 /// Where an op finds and leaves its tensors, in device memory.
 struct StageTensors {
-  const Bf16* weights;         ///< [Mlp::weights()] Block by block, W1, then W2.
-  float* gradients;            ///< The same of their gradients, which are added to.
-  Bf16* slot;                  ///< [Mlp::slot()] What F leaves for I and W, and I for W.
-  const Bf16* x;               ///< [tokens × hidden] Input; x, y, dy and dx are alike.
-  Bf16* y = nullptr;           ///< Output of F; read again by I where the loss is made.
-  const Bf16* dy = nullptr;    ///< Gradient of the output; null where the stage makes the loss.
-  Bf16* dx = nullptr;          ///< Gradient of the input; null where nobody reads it.
-  float* loss_parts = nullptr; ///< [kLossParts] Where the stage makes the loss.
+  const Bf16* weights;          ///< [Mlp::weights()] Block by block, W1, then W2.
+  float* gradients;             ///< The same of their gradients, which are added to.
+  Bf16* slot;                   ///< [Mlp::slot()] What F leaves for I and W, and I for W.
+  const Bf16* x;                ///< [tokens × hidden] Input; x, y, dy and dx are alike.
+  Bf16* y = nullptr;            ///< Output of F; read again by I where the loss is made.
+  const Bf16* dy = nullptr;     ///< Gradient of the output; null where the stage makes the loss.
+  Bf16* dx = nullptr;           ///< Gradient of the input; null where nobody reads it.
+  float* loss_parts = nullptr;  ///< [kLossParts] Where the stage makes the loss.
   std::uint64_t target_key = 0;
-  void* workspace = nullptr;   ///< kWorkspaceBytes
+  void* workspace = nullptr;  ///< kWorkspaceBytes
 };
 
 /// Values of unit variance are uniform in ± this.

@@ -1,3 +1,4 @@
+#include "backend_cuda/cuda/global_timer.cuh"
 #include "backend_cuda/cuda/tensor_kernels.h"
 
 namespace bubblescope::gpu {
@@ -10,13 +11,6 @@ constexpr unsigned int kMessageThreads = 512;
 struct alignas(kCopyUnit) Vector {
   Bf16 values[kVector];
 };
-
-// The clobber keeps memory accesses on their side of the reading.
-__device__ unsigned long long global_timer() {
-  unsigned long long now;
-  asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now)::"memory");
-  return now;
-}
 
 __device__ void wait_until(unsigned long long moment) {
   while (global_timer() < moment)
@@ -136,10 +130,6 @@ __global__ void stamp_end_kernel(Stamp* stamp, unsigned long long nanoseconds) {
   note(&stamp->end, global_timer());
 }
 
-__global__ void arrival_kernel(const Stamp* sent, unsigned long long nanoseconds) {
-  wait_until(static_cast<const volatile Stamp*>(sent)->end + nanoseconds);
-}
-
 unsigned int blocks_for(std::size_t threads) {
   const std::size_t blocks = (threads + kThreads - 1) / kThreads;
   return blocks < kMostBlocks ? static_cast<unsigned int>(blocks) : kMostBlocks;
@@ -157,8 +147,7 @@ cudaError_t load_tensor_kernels() {
   const cudaError_t results[] = {load(random_kernel),      load(tanh_kernel),
                                  load(loss_kernel),        load(tanh_backward_kernel),
                                  load(message_kernel),     load(loss_gradient_kernel),
-                                 load(stamp_start_kernel), load(stamp_end_kernel),
-                                 load(arrival_kernel)};
+                                 load(stamp_start_kernel), load(stamp_end_kernel)};
   for (const cudaError_t result : results)
     if (result != cudaSuccess)
       return result;
@@ -205,11 +194,6 @@ cudaError_t launch_stamp_start(Stamp* stamp, cudaStream_t stream) {
 
 cudaError_t launch_stamp_end(Stamp* stamp, unsigned long long nanoseconds, cudaStream_t stream) {
   stamp_end_kernel<<<1, 1, 0, stream>>>(stamp, nanoseconds);
-  return cudaGetLastError();
-}
-
-cudaError_t launch_arrival(const Stamp* sent, unsigned long long nanoseconds, cudaStream_t stream) {
-  arrival_kernel<<<1, 1, 0, stream>>>(sent, nanoseconds);
   return cudaGetLastError();
 }
 

@@ -1,5 +1,5 @@
-// The kernels of the tensor workload beside its matrix products, behind launchers that host code can
-// call. Every kernel ends by itself.
+// The kernels of the tensor workload beside its matrix products, behind launchers that host code
+// can call. Every kernel ends by itself.
 #pragma once
 
 #include <cstddef>
@@ -64,7 +64,5 @@ cudaError_t launch_message(const MessageLaunch& launch, cudaStream_t stream);
 /// than `nanoseconds` after the first.
 cudaError_t launch_stamp_start(Stamp* stamp, cudaStream_t stream);
 cudaError_t launch_stamp_end(Stamp* stamp, unsigned long long nanoseconds, cudaStream_t stream);
-/// Waits until `nanoseconds` have passed since `sent->end`.
-cudaError_t launch_arrival(const Stamp* sent, unsigned long long nanoseconds, cudaStream_t stream);
 
 }  // namespace bubblescope::gpu
