@@ -12,6 +12,7 @@ namespace bubblescope::gpu {
 namespace {
 
 constexpr const char* kVariable = "BUBBLESCOPE_CUBLASLT";
+constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;  // as NVIDIA advises for Hopper
 
 struct LibraryCloser {
   void operator()(void* library) const noexcept { dlclose(library); }
@@ -101,6 +102,10 @@ CublasLt::CublasLt() : library_(std::make_unique<Library>()) {
 
 CublasLt::~CublasLt() {
   library_->destroy(library_->handle);
+}
+
+std::size_t CublasLt::workspace_bytes() {
+  return kWorkspaceBytes;
 }
 
 namespace {

@@ -10,9 +10,6 @@
 
 namespace bubblescope::gpu {
 
-/// Memory that a product may use while it runs; those of one stream can share it.
-inline constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
-
 /// cublasLt's functions and a handle on the current device.
 class CublasLt {
  public:
@@ -22,6 +19,9 @@ class CublasLt {
   ~CublasLt();
   CublasLt(const CublasLt&) = delete;
   CublasLt& operator=(const CublasLt&) = delete;
+
+  /// Memory that a product may use while it runs; those of one stream can share it.
+  static std::size_t workspace_bytes();
 
  private:
   friend class Matmul;
@@ -51,7 +51,7 @@ struct MatmulOperands {
   const Bf16* b;
   const Bf16* c = nullptr;  ///< Only where it is added.
   void* d;
-  void* workspace;  ///< kWorkspaceBytes
+  void* workspace;  ///< [CublasLt::workspace_bytes()]
 };
 
 /// One shape of product with its algorithm, chosen once: the same operands give the same bits each

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "backend_cuda/cuda/spin_kernels.h"
+#include "backend_cuda/cuda/tensor_work.h"
 #include "backend_cuda/cuda/timed_work.h"
 
 namespace bubblescope::gpu {
@@ -97,7 +98,7 @@ Layout Machine::make_layout() const {
 
 std::unique_ptr<Work> Machine::make_work() const {
   if (options_.workload == Workload::Tensors)
-    throw DeviceError("this module has no tensors");
+    return make_tensor_work(plan_, options_.shape, layout_);
   return make_timed_work(plan_, layout_);
 }
 

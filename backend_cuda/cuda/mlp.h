@@ -33,7 +33,7 @@ struct StageTensors {
   Bf16* dx = nullptr;           ///< Gradient of the input; null where nobody reads it.
   float* loss_parts = nullptr;  ///< [kLossParts] Where the stage makes the loss.
   std::uint64_t target_key = 0;
-  void* workspace = nullptr;  ///< kWorkspaceBytes
+  void* workspace = nullptr;  ///< [CublasLt::workspace_bytes()]
 };
 
 /// Values of unit variance are uniform in ± this.

@@ -182,7 +182,7 @@ RankMemory TensorWork::make_memory(Rank rank) const {
           .outputs = Tensor(some(places_.count[r] * mlp.activation()), "outputs of stages"),
           .inputs = Tensor(has_first ? m * mlp.activation() : 1, "inputs of the model"),
           .losses = Floats(has_last ? m * kLossParts : 1, "losses"),
-          .workspace = DeviceBuffer<unsigned char>(kWorkspaceBytes, "a workspace")};
+          .workspace = DeviceBuffer<unsigned char>(CublasLt::workspace_bytes(), "a workspace")};
 }
 
 /// Weights, and the input of every micro-batch.

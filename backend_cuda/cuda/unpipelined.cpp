@@ -27,7 +27,7 @@ void Randoms::enqueue_weights(std::int32_t weights_of_stage, Bf16* weights,
     BUBBLESCOPE_CHECK(
         launch_random({.to = weights + i * mlp_.weight(),
                        .count = mlp_.weight_count(),
-                       .key = key_of(seed_, Kind::Weight,
+                       .key = key_of(shape_.seed, Kind::Weight,
                                      static_cast<std::uint64_t>(weights_of_stage) * tensors + i),
                        .scale = kUnitScale / std::sqrt(static_cast<float>(width))},
                       stream));
@@ -35,16 +35,16 @@ void Randoms::enqueue_weights(std::int32_t weights_of_stage, Bf16* weights,
 }
 
 void Randoms::enqueue_input(MicroBatch microbatch, Bf16* x, cudaStream_t stream) const {
-  BUBBLESCOPE_CHECK(
-      launch_random({.to = x,
-                     .count = mlp_.activation_count(),
-                     .key = key_of(seed_, Kind::Input, static_cast<std::uint64_t>(microbatch)),
-                     .scale = kUnitScale},
-                    stream));
+  BUBBLESCOPE_CHECK(launch_random(
+      {.to = x,
+       .count = mlp_.activation_count(),
+       .key = key_of(shape_.seed, Kind::Input, static_cast<std::uint64_t>(microbatch)),
+       .scale = kUnitScale},
+      stream));
 }
 
 std::uint64_t Randoms::target_key(MicroBatch microbatch) const {
-  return key_of(seed_, Kind::Target, static_cast<std::uint64_t>(microbatch));
+  return key_of(shape_.seed, Kind::Target, static_cast<std::uint64_t>(microbatch));
 }
 
 Unpipelined::Unpipelined(const TensorShape& shape, const Mlp& mlp, const Placement& placement)
@@ -59,7 +59,7 @@ Unpipelined::Unpipelined(const TensorShape& shape, const Mlp& mlp, const Placeme
       activations_((depth_ + 1) * mlp.activation(), "the unpipelined run's outputs"),
       input_gradients_(depth_ * mlp.activation(), "the unpipelined run's output gradients"),
       loss_parts_(kLossParts, "a loss"),
-      workspace_(kWorkspaceBytes, "a workspace") {
+      workspace_(CublasLt::workspace_bytes(), "a workspace") {
   for (std::size_t w = 0; w < depth_; ++w)
     randoms_.enqueue_weights(static_cast<std::int32_t>(w), weights_.data() + w * mlp.weights(),
                              stream_.get());

@@ -13,7 +13,7 @@ namespace bubblescope::gpu {
 /// All that is random, by the seed alone, whichever rank makes it.
 class Randoms {
  public:
-  Randoms(const TensorShape& shape, const Mlp& mlp) : shape_(shape), mlp_(mlp), seed_(shape.seed) {}
+  Randoms(const TensorShape& shape, const Mlp& mlp) : shape_(shape), mlp_(mlp) {}
 
   /// weights[Mlp::weights()] of the stages with this entry in Placement::weights_of_stage.
   void enqueue_weights(std::int32_t weights_of_stage, Bf16* weights, cudaStream_t stream) const;
@@ -22,9 +22,8 @@ class Randoms {
   std::uint64_t target_key(MicroBatch microbatch) const;
 
  private:
-  const TensorShape& shape_;
+  TensorShape shape_;
   const Mlp& mlp_;
-  std::uint64_t seed_;
 };
 
 /// Micro-batch after micro-batch goes through all stages and back, on the current GPU and in one
@@ -44,7 +43,7 @@ class Unpipelined {
   StageTensors tensors_of(MicroBatch microbatch, int pipe, std::size_t k) const;
 
   const Mlp& mlp_;
-  const Placement& placement_;
+  Placement placement_;
   Randoms randoms_;
   std::size_t depth_;
   Stream stream_;
