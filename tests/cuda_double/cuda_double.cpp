@@ -353,6 +353,12 @@ cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpy
   return state();
 }
 
+cudaError_t cudaMemcpyPeerAsync(void* to, int /*to_gpu*/, const void* from, int /*from_gpu*/,
+                                std::size_t bytes, cudaStream_t stream) {
+  add(*stream, [=] { std::memcpy(to, from, bytes); });
+  return state();
+}
+
 cudaError_t cudaMemsetAsync(void* memory, int byte, std::size_t bytes, cudaStream_t stream) {
   add(*stream, [=] { std::memset(memory, byte, bytes); });
   return state();

@@ -3,7 +3,6 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 #include <thread>
 
 #include "backend_cuda/cuda/tensor_kernels.h"
@@ -98,8 +97,3 @@ cudaError_t launch_stamp_end(Stamp* stamp, unsigned long long nanoseconds, cudaS
 }
 
 }  // namespace bubblescope::gpu
-
-cudaError_t cudaMemcpyPeerAsync(void* to, int /*to_gpu*/, const void* from, int /*from_gpu*/,
-                                std::size_t bytes, cudaStream_t stream) {
-  return bubblescope::cuda_double::launch(stream, [=] { std::memcpy(to, from, bytes); });
-}
