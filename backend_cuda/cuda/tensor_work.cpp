@@ -22,7 +22,7 @@ namespace {
 // A micro-batch that is lost, doubled or fed with other data changes some entry by 1/m or more.
 constexpr double kTolerance = 1e-4;
 
-constexpr unsigned int kMessageBlocks = 4;  // enough for a third of an H200's copy bandwidth
+constexpr unsigned int kMessageBlocks = 4;  // few, so that actions keep their SMs
 constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
 
 /// Where outputs lie: each has a place of its own with the rank that makes it and, if it is sent,

@@ -1,0 +1,267 @@
+#!/usr/bin/env python3
+"""Runs the program on a GPU and judges what it measures: see tests/gpu/run, which calls this.
+
+Each part writes the program's own reports; a summary goes to DEVICE-proof.json, and the same as a
+table to stdout. Nothing of the machine is changed.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+SCHEDULES = ["gpipe", "1f1b", "interleaved-1f1b", "zb-h1", "zb-h2", "zb-v", "dualpipe", "dualpipev"]
+RANKS = [4, 8]
+COSTS = ["--forward", "200us", "--input-grad", "240us", "--weight-grad", "160us",
+         "--p2p", "20us", "--comm", "stream"]
+TENSORS = ["--tokens", "2048", "--hidden", "2048", "--inner", "8192", "--blocks", "4"]
+SMALL_TENSORS = ["--tokens", "64", "--hidden", "128", "--inner", "256", "--blocks", "4"]
+# Goals. Errors are fractions, bubbles points, starts nanoseconds.
+GOALS = {"timed": {"median": 0.003, "max": 0.01, "bubble": 0.3, "start_p95": 10_000},
+         "tensors": {"median": 0.01, "max": 0.02, "bubble": 0.5}}
+NO_DEVICE = 4
+
+
+class Result:
+    """What a command did. `code` is None where it ran out of time."""
+
+    def __init__(self, code, out, err, seconds):
+        self.code, self.out, self.err, self.seconds = code, out, err, seconds
+
+    def complaint(self):
+        last = self.err.strip().splitlines()
+        return last[-1][:160] if last else f"exit code {self.code}"
+
+
+class Proof:
+    def __init__(self, options):
+        self.options = options
+        self.deadline = time.monotonic() + options.seconds
+        self.rows = []
+        self.device = None
+
+    def run(self, arguments, limit=120, prefix=()):
+        """Runs the program; never longer than the time that is left for all."""
+        limit = min(limit, self.deadline - time.monotonic())
+        if limit <= 0:
+            return Result(None, "", "not run: the time is over", 0)
+        command = [*prefix, self.options.program, *arguments]
+        begin = time.monotonic()
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=limit,
+                                  check=False)
+        except subprocess.TimeoutExpired:
+            return Result(None, "", f"not done after {limit:.0f} s", time.monotonic() - begin)
+        return Result(done.returncode, done.stdout, done.stderr, time.monotonic() - begin)
+
+    def judge(self, goal, found, wanted, holds):
+        self.rows.append({"goal": goal, "found": found, "wanted": wanted, "holds": bool(holds)})
+        print(f"{'PASS' if holds else 'FAIL'}  {goal}: {found}", file=sys.stderr, flush=True)
+
+    def path(self, name):
+        return self.options.measured / f"{self.device}-{name}.json"
+
+    def find_device(self):
+        result = self.run(["-q", "replay", "1f1b", "-p", "2", "-m", "2", "--backend", "cuda",
+                           "--format", "json", *COSTS])
+        if result.code != 0:
+            sys.stderr.write(result.err or result.complaint() + "\n")
+            return False
+        name = json.loads(result.out)["device"]
+        self.device = re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")
+        return True
+
+    def replays(self):
+        """Every schedule runs, and computes what an unpipelined run computes."""
+        for p in RANKS:
+            for workload in ["timed", "tensors"]:
+                for launch in ["graph", "streams"]:
+                    self.replay_all(p, workload, launch)
+
+    def replay_all(self, p, workload, launch):
+        shape = ["-p", str(p), "-m", str(2 * p)]
+        failed, worst = [], 0.0
+        for name in SCHEDULES:
+            tensors = SMALL_TENSORS if workload == "tensors" else []
+            result = self.run(["-q", "replay", name, *shape, *COSTS, *tensors, "--backend", "cuda",
+                               "--workload", workload, "--launch", launch, "--repeats", "2",
+                               "--format", "json"], 60)
+            if result.code != 0:
+                failed.append(f"{name}: {result.complaint()}")
+                continue
+            parity = json.loads(result.out)["parity"]
+            if workload == "tensors":
+                worst = max(worst, parity["gradient_error"])
+                if not parity["holds"]:
+                    failed.append(f"{name}: {parity['worst_tensor']} {parity['gradient_error']}")
+        found = "; ".join(failed) or f"{len(SCHEDULES)} schedules"
+        if workload == "tensors":
+            found += f", worst gradient {worst:.1e}"
+        self.judge(f"replay {workload} {launch} p={p}", found, "all end, parity holds", not failed)
+
+    def timed(self):
+        for p in RANKS:
+            self.validate("timed", p, [], COSTS)
+
+    def tensors(self):
+        for p in RANKS:
+            self.validate("tensors", p, ["--workload", "tensors", *TENSORS], ["--comm", "stream"])
+
+    def validate(self, workload, p, machine, costs):
+        label = f"{workload} p={p}"
+        profile = self.path(f"profile-{workload}-p{p}")
+        report = self.path(f"validate-{workload}-p{p}")
+        result = self.run(["-q", "calibrate", "-p", str(p), "--backend", "cuda", *machine,
+                           "-o", str(profile)], 240)
+        if result.code != 0:
+            self.judge(f"{label}: calibrate", result.complaint(), "exit code 0", False)
+            return
+        result = self.run(["-q", "validate", *SCHEDULES, "-p", str(p), "-m", str(2 * p), *costs,
+                           "--profile", str(profile), "--repeats", "20", "--format", "json",
+                           "-o", str(report)], 300)
+        if result.code not in (0, 1):
+            self.judge(f"{label}: validate", result.complaint(), "exit code 0 or 1", False)
+            return
+        self.judge_errors(label, GOALS[workload], json.loads(report.read_text()))
+
+    def judge_errors(self, label, goals, report):
+        results = report["results"]
+        errors = [abs(each["step_error"]) for each in results]
+        noise = max(each["noise"] for each in results)
+        median, worst = statistics.median(errors), max(errors)
+        self.judge(f"{label}: step error, median", f"{median:.3%}, noise up to {noise:.3%}",
+                   f"<= {goals['median']:.1%}", median <= goals["median"])
+        self.judge(f"{label}: step error, largest", f"{worst:.3%}", f"<= {goals['max']:.1%}",
+                   worst <= goals["max"])
+        bubble = max(abs(each["bubble_error_points"]) for each in results)
+        self.judge(f"{label}: bubble, largest error", f"{bubble:.2f} points",
+                   f"<= {goals['bubble']} points", bubble <= goals["bubble"])
+        if "start_p95" in goals:
+            start = max(each["start_error_ns"]["p95"] for each in results)
+            self.judge(f"{label}: op start, p95", f"{start / 1e3:.1f} us",
+                       f"<= {goals['start_p95'] / 1e3:.0f} us", start <= goals["start_p95"])
+        ranking = report["ranking"]
+        self.judge(f"{label}: ranking beyond twice the noise",
+                   f"{ranking['right']} of {ranking['pairs']} pairs right", "all",
+                   ranking["pairs"] > 0 and not ranking["wrong"])
+        parities = [each["parity"] for each in results if each.get("parity")]
+        if parities:
+            error = max(each["gradient_error"] for each in parities)
+            self.judge(f"{label}: parity", f"worst gradient {error:.1e}",
+                       f"<= {parities[0]['tolerance']:.0e}",
+                       all(each["holds"] for each in parities))
+
+    def faults(self):
+        patience, slack = 5, 10
+        before = memory_used()
+        shape = ["1f1b", "-p", "4", "-m", "8", *COSTS, "--backend", "cuda"]
+        for launch in ["graph", "streams"]:
+            for workload in [[], ["--workload", "tensors", *SMALL_TENSORS]]:
+                result = self.run(["-q", "replay", *shape, *workload, "--launch", launch,
+                                   "--timeout", f"{patience}s", "--inject", "hang:1:1F2"])
+                holds = result.code == NO_DEVICE and result.seconds <= patience + slack \
+                    and "1F2" in result.err
+                self.judge(f"hang, {'tensors' if workload else 'timed'}, {launch}",
+                           f"exit code {result.code} after {result.seconds:.1f} s",
+                           f"{NO_DEVICE} within {patience + slack} s, 1F2 named", holds)
+        result = self.run(["-q", "replay", *shape, "--inject", "fail:1:1F2"])
+        self.judge("a kernel that fails", f"exit code {result.code}: {result.complaint()}",
+                   f"{NO_DEVICE}, 1F2 named", result.code == NO_DEVICE and "1F2" in result.err)
+        result = self.run(["-q", "replay", *shape, "--workload", "tensors", "--tokens", "4096",
+                           "--hidden", "65536", "--inner", "131072"])
+        self.judge("out of memory", f"exit code {result.code}: {result.complaint()}",
+                   f"{NO_DEVICE}, in one line",
+                   result.code == NO_DEVICE and "no memory for" in result.err)
+        self.judge_memory(before)
+
+    def judge_memory(self, before):
+        if before is None:
+            return
+        time.sleep(2)
+        after = memory_used()
+        self.judge("nothing is left on the GPU", f"{before} MiB before, {after} MiB after",
+                   "as before", after <= before + 64)
+
+    def sanitizers(self):
+        tool = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
+        if not os.access(tool, os.X_OK):
+            print("compute-sanitizer is not here", file=sys.stderr)
+            return
+        small = ["1f1b", "-p", "2", "-m", "4", *COSTS, "--backend", "cuda", "--launch", "streams",
+                 "--repeats", "1", "--warm-ups", "0", "--timeout", "100s"]
+        for check in ["memcheck", "racecheck"]:
+            for workload in [[], ["--workload", "tensors", *SMALL_TENSORS]]:
+                result = self.run(["-q", "replay", *small, *workload], 150,
+                                  [tool, "--tool", check, "--error-exitcode", "66"])
+                lines = [line for line in result.out.splitlines() if "SUMMARY" in line]
+                self.judge(f"{check}, {'tensors' if workload else 'timed'}",
+                           (lines or [result.complaint()])[-1].strip("= "), "no error",
+                           result.code == 0)
+
+    def save(self):
+        write(self.path("proof"), json.dumps({
+            "format": "bubblescope-gpu-proof/1",
+            "command": "tests/gpu/run " + " ".join(self.options.parts),
+            "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "goals": self.rows}, indent=2) + "\n")
+
+    def table(self):
+        wide = max(len(row["goal"]) for row in self.rows)
+        lines = [f"{'PASS' if row['holds'] else 'FAIL'}  {row['goal']:<{wide}}  {row['found']}"
+                 f"  (goal: {row['wanted']})" for row in self.rows]
+        missed = sum(not row["holds"] for row in self.rows)
+        return "\n".join(lines) + f"\n{len(lines) - missed} of {len(lines)} goals are met\n"
+
+
+def memory_used():
+    """MiB in use on the first GPU, or None where nvidia-smi is missing."""
+    try:
+        done = subprocess.run(["nvidia-smi", "--query-gpu=memory.used",
+                               "--format=csv,noheader,nounits"],
+                              capture_output=True, text=True, timeout=30, check=True)
+        return int(done.stdout.split()[0])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
+
+
+def write(path, text):
+    """The file is complete or absent."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        file.write(text)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+
+
+def main():
+    parts = ["replays", "timed", "tensors", "faults", "sanitizers"]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("program")
+    parser.add_argument("--measured", type=pathlib.Path, required=True)
+    parser.add_argument("--seconds", type=float, default=1140, help="for all parts together")
+    parser.add_argument("parts", nargs="+", choices=parts)
+    options = parser.parse_args()
+    options.measured.mkdir(parents=True, exist_ok=True)
+    proof = Proof(options)
+    if not proof.find_device():
+        return NO_DEVICE
+    for part in parts:
+        if part in options.parts:
+            try:
+                getattr(proof, part)()
+            except (KeyError, TypeError, ValueError) as error:
+                proof.judge(part, f"a report lacks what is judged: {error!r}", "a report", False)
+            proof.save()
+    print(proof.table(), end="")
+    return 0 if all(row["holds"] for row in proof.rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
