@@ -1,7 +1,6 @@
 #include "analysis/chrome_trace.h"
 
 #include <algorithm>
-#include <iterator>
 #include <map>
 #include <string>
 #include <utility>
@@ -11,45 +10,65 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/bubbles.h"
+#include "analysis/trace_events.h"
 
 namespace bubblescope {
 namespace {
 
-constexpr int kActions = 1;  // thread ids
-constexpr int kBubbles = 2;
-constexpr int kFirstLink = 3;  // messages of a kind from a rank; the next ones follow
+/// Their ids; the messages that arrive, of a kind from a rank, have the first and those after it.
+struct Threads {
+  int actions = 1;
+  int bubbles = 2;
+  int first_link = 3;
+};
+/// Below the predicted actions, which have thread 1.
+constexpr int kPredicted = 1;
+constexpr Threads kMeasured = {.actions = 2, .bubbles = 3, .first_link = 4};
 
 class TraceWriter {
  public:
-  TraceWriter(const DependencyGraph& graph, const Timeline& timeline, const Sink& sink)
-      : graph_(graph), timeline_(timeline), sink_(sink) {
-    for (const Span& span : timeline.spans)
-      origin_ = std::min(origin_, span.start);
+  /// `predicted` is shown beside it; it may be null.
+  TraceWriter(const DependencyGraph& graph, const Timeline& timeline, const Timeline* predicted,
+              const Sink& sink)
+      : graph_(graph),
+        timeline_(timeline),
+        predicted_(predicted),
+        threads_(predicted == nullptr ? Threads{} : kMeasured),
+        origin_(origin_of(timeline)),
+        events_(sink) {
     order_by_rank();
   }
 
   void write() {
     const Schedule& schedule = graph_.schedule();
-    emit(R"({{"displayTimeUnit":"ms","otherData":{{"schedule":{},"source":{},"ranks":{},)"
-         R"("microbatches":{}}},)"
-         "\n\"traceEvents\":[",
-         nlohmann::json(schedule.name).dump(), nlohmann::json(timeline_.source).dump(),
-         schedule.placement.ranks, schedule.microbatches);
+    events_.emit(R"({{"displayTimeUnit":"ms","otherData":{{"schedule":{},"source":{},"ranks":{},)"
+                 R"("microbatches":{}}},)"
+                 "\n\"traceEvents\":[",
+                 nlohmann::json(schedule.name).dump(), nlohmann::json(timeline_.source).dump(),
+                 schedule.placement.ranks, schedule.microbatches);
     for (Rank rank = 0; rank < schedule.placement.ranks; ++rank) {
       write_names(rank);
+      if (predicted_ != nullptr)
+        write_predicted(rank);
       write_actions(rank);
       write_messages(rank);
     }
     write_bubbles();
     write_arrows();
-    emit("\n]}}\n");
-    flush();
+    events_.finish();
   }
 
  private:
   /// Messages that share a track: of one kind from one rank.
   using Link = std::pair<Rank, OpKind>;
   static Link link_of(const MessageNode& message) { return {message.from, message.output.kind()}; }
+
+  static Time origin_of(const Timeline& timeline) {
+    Time origin = Time::max();
+    for (const Span& span : timeline.spans)
+      origin = std::min(origin, span.start);
+    return origin;
+  }
 
   void order_by_rank() {
     const auto ranks = static_cast<std::size_t>(graph_.schedule().placement.ranks);
@@ -65,45 +84,56 @@ class TraceWriter {
   }
 
   /// By start; at equal start the longer first, as viewers nest slices.
-  std::vector<NodeId> in_time_order(std::vector<NodeId> nodes) const {
+  static std::vector<NodeId> in_time_order(std::vector<NodeId> nodes, const Timeline& timeline) {
     std::stable_sort(nodes.begin(), nodes.end(), [&](NodeId a, NodeId b) {
-      const Span& first = timeline_.spans[a];
-      const Span& second = timeline_.spans[b];
+      const Span& first = timeline.spans[a];
+      const Span& second = timeline.spans[b];
       return first.start != second.start ? first.start < second.start : first.end > second.end;
     });
     return nodes;
   }
 
   void write_names(Rank rank) {
-    event(R"("ph":"M","pid":{0},"name":"process_name","args":{{"name":"rank {0}"}})", rank);
-    event(R"("ph":"M","pid":{0},"name":"process_sort_index","args":{{"sort_index":{0}}})", rank);
-    write_thread(rank, kActions, "actions");
-    write_thread(rank, kBubbles, "bubbles");
-    int thread = kFirstLink;
+    events_.name_process(rank);
+    if (predicted_ != nullptr)
+      events_.name_thread(rank, kPredicted, "actions, predicted");
+    events_.name_thread(rank, threads_.actions,
+                        predicted_ == nullptr ? "actions" : "actions, measured");
+    events_.name_thread(rank, threads_.bubbles,
+                        predicted_ == nullptr ? "bubbles" : "bubbles, measured");
+    int thread = threads_.first_link;
     for (const auto& [link, nodes] : links_[static_cast<std::size_t>(rank)])
-      write_thread(
+      events_.name_thread(
           rank, thread++,
           fmt::format("{} from rank {}",
                       link.second == OpKind::Forward ? "activations" : "gradients", link.first));
   }
 
-  void write_thread(Rank rank, int thread, std::string_view name) {
-    event(R"("ph":"M","pid":{},"tid":{},"name":"thread_name","args":{{"name":"{}"}})", rank, thread,
-          name);
-    event(R"("ph":"M","pid":{0},"tid":{1},"name":"thread_sort_index","args":{{"sort_index":{1}}})",
-          rank, thread);
+  void write_actions(Rank rank) {
+    const auto& nodes = actions_[static_cast<std::size_t>(rank)];
+    for (const NodeId node : in_time_order(nodes, timeline_))
+      write_action(node, timeline_.spans[node], {threads_.actions, origin_});
+    write_live_activations(rank);
   }
 
-  void write_actions(Rank rank) {
-    for (const NodeId node : in_time_order(actions_[static_cast<std::size_t>(rank)])) {
-      const Action& action = graph_.action(node);
-      const Span& span = timeline_.spans[node];
-      event(R"("ph":"X","pid":{},"tid":{},"ts":{},"dur":{},"name":"{}","cname":"{}",)"
-            R"("args":{{"action":"{}"}})",
-            rank, kActions, stamp(span.start), duration(span), label(action), colour(action),
-            to_string(action));
-    }
-    write_live_activations(rank);
+  void write_predicted(Rank rank) {
+    const auto& nodes = actions_[static_cast<std::size_t>(rank)];
+    const Time origin = origin_of(*predicted_);
+    for (const NodeId node : in_time_order(nodes, *predicted_))
+      write_action(node, predicted_->spans[node], {kPredicted, origin});
+  }
+
+  struct Track {
+    int thread;
+    Time origin;
+  };
+  void write_action(NodeId node, const Span& span, Track track) {
+    const Action& action = graph_.action(node);
+    events_.event(R"("ph":"X","pid":{},"tid":{},"ts":{},"dur":{},"name":"{}","cname":"{}",)"
+                  R"("args":{{"action":"{}"}})",
+                  graph_.rank()[node], track.thread,
+                  TraceEvents::microseconds(span.start - track.origin), duration(span),
+                  TraceEvents::label(action), TraceEvents::colour(action), to_string(action));
   }
 
   /// One sample for each moment at which the count changes, with what it is afterwards.
@@ -112,8 +142,9 @@ class TraceWriter {
     Time changed = Time::min();
     const auto sample = [&] {
       if (changed != Time::min())
-        event(R"("ph":"C","pid":{},"ts":{},"name":"live activations","args":{{"count":{}}})", rank,
-              stamp(changed), live);
+        events_.event(
+            R"("ph":"C","pid":{},"ts":{},"name":"live activations","args":{{"count":{}}})", rank,
+            stamp(changed), live);
     };
     for (const NodeId node : actions_[static_cast<std::size_t>(rank)]) {
       graph_.action(node).for_each_op([&](const Op& op) {
@@ -132,26 +163,28 @@ class TraceWriter {
   void write_bubbles() {
     for (const Bubble& bubble : find_bubbles(graph_, timeline_)) {
       const bool waits = bubble.blocking != bubble.waiting;
-      event(R"("ph":"X","pid":{},"tid":{},"ts":{},"dur":{},"name":"{}","cname":"grey",)"
-            R"("args":{{{}}})",
-            bubble.rank, kBubbles, stamp(bubble.span.start), duration(bubble.span), name(bubble),
-            waits ? fmt::format(R"("waiting":"{}","blocked_by":"{}","on_rank":{})",
-                                name(bubble.waiting), name(bubble.blocking), home(bubble.blocking))
-                  : "");
+      events_.event(
+          R"("ph":"X","pid":{},"tid":{},"ts":{},"dur":{},"name":"{}","cname":"grey",)"
+          R"("args":{{{}}})",
+          bubble.rank, threads_.bubbles, stamp(bubble.span.start), duration(bubble.span),
+          name(bubble),
+          waits ? fmt::format(R"("waiting":"{}","blocked_by":"{}","on_rank":{})",
+                              name(bubble.waiting), name(bubble.blocking), home(bubble.blocking))
+                : "");
     }
   }
 
   void write_messages(Rank rank) {
-    int thread = kFirstLink;
+    int thread = threads_.first_link;
     for (const auto& [link, nodes] : links_[static_cast<std::size_t>(rank)]) {
-      for (const NodeId node : in_time_order(nodes)) {
+      for (const NodeId node : in_time_order(nodes, timeline_)) {
         const MessageNode& message = graph_.message(node);
         const Span& span = timeline_.spans[node];
-        event(R"("ph":"X","pid":{},"tid":{},"ts":{},"dur":{},"name":"{} {}","cname":"olive",)"
-              R"("args":{{"output":"{}","from":{},"to":{}}})",
-              rank, thread, stamp(span.start), duration(span),
-              message.output.kind() == OpKind::Forward ? "act" : "grad",
-              message.output.microbatch(), to_string(message.output), message.from, message.to);
+        events_.event(R"("ph":"X","pid":{},"tid":{},"ts":{},"dur":{},"name":"{}","cname":"olive",)"
+                      R"("args":{{"output":"{}","from":{},"to":{}}})",
+                      rank, thread, stamp(span.start), duration(span),
+                      TraceEvents::label(message.output), to_string(message.output), message.from,
+                      message.to);
       }
       ++thread;
     }
@@ -182,28 +215,11 @@ class TraceWriter {
     if (from.length() <= kInside || to.length() <= kInside)
       return;
     ++id;
-    event(R"("ph":"s","pid":{},"tid":{},"ts":{},"id":{},"name":"message","cat":"message")",
-          graph_.rank()[ends.first], kActions, stamp(from.end - kInside), id);
-    event(R"("ph":"f","bp":"e","pid":{},"tid":{},"ts":{},"id":{},"name":"message",)"
-          R"("cat":"message")",
-          graph_.rank()[ends.second], kActions, stamp(to.start + kInside), id);
-  }
-
-  /// "F3", "F7&B3": viewers give one colour to names that differ in digits only.
-  static std::string label(const Action& action) {
-    const auto op_label = [](const Op& op) {
-      return fmt::format("{}{}", letter(op.kind()), op.microbatch());
-    };
-    return action.is_pair() ? op_label(action.op()) + "&" + op_label(action.overlapped())
-                            : op_label(action.op());
-  }
-
-  /// Reserved names of catapult's colour scheme; an unknown one makes it refuse the file.
-  static const char* colour(const Action& action) {
-    static constexpr const char* kColours[] = {"rail_response", "thread_state_running", "yellow",
-                                               "good"};
-    return action.is_pair() ? "thread_state_iowait"
-                            : kColours[static_cast<int>(action.op().kind())];
+    events_.event(R"("ph":"s","pid":{},"tid":{},"ts":{},"id":{},"name":"message","cat":"message")",
+                  graph_.rank()[ends.first], threads_.actions, stamp(from.end - kInside), id);
+    events_.event(R"("ph":"f","bp":"e","pid":{},"tid":{},"ts":{},"id":{},"name":"message",)"
+                  R"("cat":"message")",
+                  graph_.rank()[ends.second], threads_.actions, stamp(to.start + kInside), id);
   }
 
   std::string name(const Bubble& bubble) const {
@@ -236,47 +252,28 @@ class TraceWriter {
     return graph_.is_message(node) ? graph_.message(node).from : graph_.rank()[node];
   }
 
-  std::string stamp(Time time) const { return microseconds(time - origin_); }
-  static std::string duration(const Span& span) { return microseconds(span.length()); }
-  static std::string microseconds(Time time) {
-    return fmt::format("{}.{:03}", time.count() / 1000, time.count() % 1000);
-  }
-
-  template <typename... Args>
-  void event(fmt::format_string<Args...> format, Args&&... args) {
-    buffer_.append(std::string_view(std::exchange(first_, false) ? "\n{" : ",\n{"));
-    emit(format, std::forward<Args>(args)...);
-    emit("}}");
-    if (buffer_.size() > kPiece)
-      flush();
-  }
-
-  template <typename... Args>
-  void emit(fmt::format_string<Args...> format, Args&&... args) {
-    fmt::format_to(std::back_inserter(buffer_), format, std::forward<Args>(args)...);
-  }
-
-  void flush() {
-    sink_({buffer_.data(), buffer_.size()});
-    buffer_.clear();
-  }
-
-  static constexpr std::size_t kPiece = std::size_t{1} << 16;
+  std::string stamp(Time time) const { return TraceEvents::microseconds(time - origin_); }
+  static std::string duration(const Span& span) { return TraceEvents::microseconds(span.length()); }
 
   const DependencyGraph& graph_;
   const Timeline& timeline_;
-  const Sink& sink_;
-  Time origin_ = Time::max();
+  const Timeline* predicted_;
+  Threads threads_;
+  Time origin_;
+  TraceEvents events_;
   std::vector<std::vector<NodeId>> actions_;                // [rank] in its order
   std::vector<std::map<Link, std::vector<NodeId>>> links_;  // [rank] messages that arrive
-  fmt::memory_buffer buffer_;
-  bool first_ = true;
 };
 
 }  // namespace
 
 void write_chrome_trace(const DependencyGraph& graph, const Timeline& timeline, const Sink& sink) {
-  TraceWriter(graph, timeline, sink).write();
+  TraceWriter(graph, timeline, nullptr, sink).write();
+}
+
+void write_chrome_trace(const DependencyGraph& graph, const TimelinePair& timelines,
+                        const Sink& sink) {
+  TraceWriter(graph, timelines.measured, &timelines.predicted, sink).write();
 }
 
 }  // namespace bubblescope

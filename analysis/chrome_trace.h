@@ -4,6 +4,7 @@
 #include <functional>
 #include <string_view>
 
+#include "analysis/measurement.h"
 #include "sim/dependency_graph.h"
 #include "sim/timeline.h"
 
@@ -21,5 +22,21 @@ using Sink = std::function<void(std::string_view)>;
 ///     {"ph":"X","pid":0,"tid":1,"ts":0.000,"dur":10.000,"name":"F0","cname":"rail_response",
 ///      "args":{"action":"0F0"}}
 void write_chrome_trace(const DependencyGraph& graph, const Timeline& timeline, const Sink& sink);
+
+/// Both of one graph.
+struct TimelinePair {
+  const Timeline& predicted;
+  const Timeline& measured;
+};
+
+/// The measured one as above, but that in each rank thread 1 has the actions as predicted, and all
+/// that is measured stands below.
+void write_chrome_trace(const DependencyGraph& graph, const TimelinePair& timelines,
+                        const Sink& sink);
+
+/// A run that did not come to its end, with the fault among "otherData". One process a rank, whose
+/// thread 1 has the actions and those behind it the messages that arrived, each as far as it came:
+/// what had begun and not ended lasts until the last moment known, is red, and says so.
+void write_partial_trace(const RunRecord& run, const Sink& sink);
 
 }  // namespace bubblescope

@@ -1,5 +1,7 @@
 #include "analysis/simulate_view.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -81,6 +83,11 @@ Table waiting_table(const Report& report) {
     causes.push_back({BubbleCause::Queue, "message\nqueued"});
   causes.push_back({BubbleCause::Message, "message\nin flight"});
   causes.push_back({BubbleCause::Drain, "drain"});
+  const auto unknown = [](const RankReport& rank) {
+    return rank.idle_by_cause[static_cast<std::size_t>(BubbleCause::Unknown)] != Time::zero();
+  };
+  if (std::any_of(report.per_rank.begin(), report.per_rank.end(), unknown))
+    causes.push_back({BubbleCause::Unknown, "none\nof these"});
   Table table{{{"rank"}, {"idle"}}};
   for (const Cause& cause : causes)
     table.columns.push_back({cause.title});
@@ -94,6 +101,17 @@ Table waiting_table(const Report& report) {
 }
 
 }  // namespace
+
+std::string figures_view(const std::string& title, const Report& report, const MemoryLimit& limit,
+                         Look look) {
+  if (look.format == Format::Markdown)
+    return "## " + title + "\n\n" + to_markdown(summary_table(report, limit)) + "\n" +
+           to_markdown(rank_table(report)) + "\n" + to_markdown(waiting_table(report));
+  return emphasize(title, Emphasis::Strong, look.color) + "\n\n" +
+         to_text(summary_table(report, limit), look.color) + "\n" +
+         to_text(rank_table(report), look.color) + "\n" +
+         to_text(waiting_table(report), look.color);
+}
 
 std::string simulate_view(const Report& report, const MemoryLimit& limit, Format format,
                           Color color) {
@@ -111,14 +129,10 @@ std::string simulate_view(const Report& report, const MemoryLimit& limit, Format
       return to_csv(rows);
     }
     case Format::Markdown:
-      return "## " + title + "\n\n" + to_markdown(summary_table(report, limit)) + "\n" +
-             to_markdown(rank_table(report)) + "\n" + to_markdown(waiting_table(report));
     case Format::Table:
       break;
   }
-  return emphasize(title, Emphasis::Strong, color) + "\n\n" +
-         to_text(summary_table(report, limit), color) + "\n" + to_text(rank_table(report), color) +
-         "\n" + to_text(waiting_table(report), color);
+  return figures_view(title, report, limit, {format, color});
 }
 
 }  // namespace bubblescope

@@ -28,4 +28,12 @@ namespace bubblescope {
 std::string simulate_view(const Report& report, const MemoryLimit& limit, Format format,
                           Color color);
 
+/// The same tables under a title of one's own, in text or Markdown.
+struct Look {
+  Format format;
+  Color color;
+};
+std::string figures_view(const std::string& title, const Report& report, const MemoryLimit& limit,
+                         Look look);
+
 }  // namespace bubblescope

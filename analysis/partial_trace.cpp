@@ -1,0 +1,109 @@
+#include <algorithm>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "analysis/chrome_trace.h"
+#include "analysis/trace_events.h"
+
+namespace bubblescope {
+namespace {
+
+constexpr int kActions = 1;  // thread ids
+constexpr int kFirstLink = 2;
+
+class PartialTraceWriter {
+ public:
+  PartialTraceWriter(const RunRecord& run, const Sink& sink) : run_(run), events_(sink) {
+    links_.resize(static_cast<std::size_t>(run.ranks));
+    for (const RecordedMessage& message : run.messages)
+      if (message.span.start)
+        links_[static_cast<std::size_t>(message.to)][{message.from, message.output.kind()}]
+            .push_back(&message);
+    for (auto& links : links_)
+      for (auto& [link, messages] : links)
+        std::stable_sort(messages.begin(), messages.end(), [](const auto* a, const auto* b) {
+          return a->span.start < b->span.start;
+        });
+    for (const RecordedAction& action : run.actions)
+      note_last(action.span);
+    for (const RecordedMessage& message : run.messages)
+      note_last(message.span);
+  }
+
+  void write() {
+    events_.emit(R"({{"displayTimeUnit":"ms","otherData":{{"schedule":{},"source":{},"ranks":{},)"
+                 R"("microbatches":{},"fault":{}}},)"
+                 "\n\"traceEvents\":[",
+                 nlohmann::json(run_.schedule).dump(), nlohmann::json(run_.source).dump(),
+                 run_.ranks, run_.microbatches, nlohmann::json(run_.fault).dump());
+    for (Rank rank = 0; rank < run_.ranks; ++rank) {
+      events_.name_process(rank);
+      events_.name_thread(rank, kActions, "actions");
+      write_messages(rank);
+    }
+    for (const RecordedAction& action : run_.actions)
+      write_slice({action.rank, kActions}, action.span,
+                  {TraceEvents::label(action.action), TraceEvents::colour(action.action),
+                   fmt::format(R"("action":"{}")", to_string(action.action))});
+    events_.finish();
+  }
+
+ private:
+  struct Thread {
+    Rank rank;
+    int thread;
+  };
+  struct Look {
+    std::string name;
+    const char* colour;
+    std::string args;
+  };
+
+  void note_last(const RecordedSpan& span) {
+    last_ = std::max({last_, span.start.value_or(last_), span.end.value_or(last_)});
+  }
+
+  void write_messages(Rank rank) {
+    int thread = kFirstLink;
+    for (const auto& [link, messages] : links_[static_cast<std::size_t>(rank)]) {
+      events_.name_thread(
+          rank, thread,
+          fmt::format("{} from rank {}",
+                      link.second == OpKind::Forward ? "activations" : "gradients", link.first));
+      for (const RecordedMessage* message : messages)
+        write_slice({rank, thread}, message->span,
+                    {TraceEvents::label(message->output), "olive",
+                     fmt::format(R"("output":"{}","from":{},"to":{})", to_string(message->output),
+                                 message->from, message->to)});
+      ++thread;
+    }
+  }
+
+  void write_slice(Thread at, const RecordedSpan& span, const Look& look) {
+    if (!span.start)
+      return;
+    const bool ended = span.end.has_value();
+    events_.event(R"("ph":"X","pid":{},"tid":{},"ts":{},"dur":{},"name":"{}{}","cname":"{}",)"
+                  R"("args":{{{}}})",
+                  at.rank, at.thread, TraceEvents::microseconds(*span.start),
+                  TraceEvents::microseconds(span.end.value_or(last_) - *span.start), look.name,
+                  ended ? "" : " has not ended", ended ? look.colour : "terrible", look.args);
+  }
+
+  const RunRecord& run_;
+  TraceEvents events_;
+  Time last_{};
+  // [rank] the messages that began to move to it, of a kind from a rank, in time order
+  std::vector<std::map<std::pair<Rank, OpKind>, std::vector<const RecordedMessage*>>> links_;
+};
+
+}  // namespace
+
+void write_partial_trace(const RunRecord& run, const Sink& sink) {
+  PartialTraceWriter(run, sink).write();
+}
+
+}  // namespace bubblescope
