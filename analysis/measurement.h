@@ -32,9 +32,8 @@ struct Measurement {
   std::string command = {};  ///< Empty with a virtual clock, as the next.
   std::string date = {};     ///< UTC, ISO 8601.
 
+  /// "NVIDIA H200"
   std::string device() const;
-  /// "cuda, NVIDIA H200"
-  std::string source() const;
   /// Of one step on a real clock nobody knows it.
   bool is_noise_known() const { return virtual_clock || step_times.size() > 1; }
 };

@@ -54,7 +54,7 @@ ordered_json measured_rank_json(const RankReport& rank) {
 /// Indented, but for a line an action and a message.
 std::string timeline_json(const ReplayResult& result) {
   ordered_json json = {{"format", "bubblescope-timeline/1"},
-                       {"source", result.measurement.source()}};
+                       {"source", result.measurement.device()}};
   json.update(summary_json(result.report));
   add_measurement(result.measurement, json);
   json["per_rank"] = ordered_json::array();
@@ -128,7 +128,7 @@ std::string replay_view(const ReplayResult& result, Format format, Color color) 
     return to_csv(rows);
   }
   const std::string title = fmt::format("{}, measured on {}: {}", result.report.schedule,
-                                        result.measurement.source(), setting(result.report));
+                                        result.measurement.device(), setting(result.report));
   return figures_view(title, result.report, {}, {format, color}) +
          "\nmeasured: " + steps_words(result.measurement) + "\n" + parity_words(result.measurement);
 }

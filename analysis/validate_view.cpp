@@ -243,7 +243,7 @@ std::string one(const Validation& validation, Format format, Color color) {
   const TimelineComparison& both = validation.comparison;
   Page page(format, color);
   page.title(fmt::format("{}, predicted and measured on {}: {}", both.predicted.schedule,
-                         validation.measurement.source(), setting(both.predicted)));
+                         validation.measurement.device(), setting(both.predicted)));
   page.table(figures_table(validation));
   if (both.start_errors.max > Time::zero())
     page.lines(fmt::format("furthest from its predicted start: {} on rank {}\n",
@@ -268,7 +268,7 @@ std::string several(const std::vector<Validation>& validations, Format format, C
   const Validation& first = validations.front();
   Page page(format, color);
   page.title(fmt::format("{} schedules, predicted and measured on {}: {}", validations.size(),
-                         first.measurement.source(), setting(first.comparison.predicted)));
+                         first.measurement.device(), setting(first.comparison.predicted)));
   page.table(schedules_table(validations));
   page.table(machine_table(first.measurement));
   page.lines(ranking_words(rank(validations)));

@@ -1,5 +1,4 @@
-// Exit codes (1, a failed check, and 4, a failed device, are kept for what is to come), and the
-// exceptions that lead to them.
+// Exit codes, and the exceptions that lead to them.
 #pragma once
 
 #include <stdexcept>
@@ -8,8 +7,10 @@ namespace bubblescope {
 
 enum ExitCode : int {
   kDone = 0,
+  kCheckFailed = 1,
   kUsage = 2,     ///< The command line itself is wrong.
   kBadInput = 3,  ///< An input, a schedule's constraint, or an output that cannot be written.
+  kDevice = 4,    ///< A device or a peer failed or is missing: DeviceError.
 };
 
 /// Something is wrong on the command line; bad input is bubblescope::Error.

@@ -12,6 +12,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "backend_cuda/replay/executor.h"
 #include "sim/error.h"
 #include "sim/nearest.h"
 #include "tools/command.h"
@@ -82,9 +83,23 @@ int print_help(const CLI::App& root, const CLI::Success& success) {
   return kDone;
 }
 
+/// The words as a shell takes them.
+std::string command_line(const std::vector<std::string>& words) {
+  std::string line = "bubblescope";
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    const bool plain = words[i].find_first_of(" \t\n\"'$&|;<>()*?[]#~`\\!{}") == std::string::npos;
+    std::string quoted;
+    for (const char c : words[i])
+      quoted += c == '\'' ? "'\\''" : std::string(1, c);
+    line += plain && !words[i].empty() ? " " + words[i] : " '" + quoted + "'";
+  }
+  return line;
+}
+
 int run(int argc, char** argv) {
   CLI::App root("Simulates and explains pipeline-parallel training schedules.", "bubblescope");
   GlobalOptions global;
+  global.command = command_line({argv, argv + argc});
   global.add_to(root);
   root.set_version_flag("--version", std::string("bubblescope ") + kVersion, "the version")
       ->group("General");
@@ -100,14 +115,15 @@ int run(int argc, char** argv) {
   root.allow_extras();
   root.allow_config_extras(CLI::config_extras_mode::error);
   const std::vector<Command> commands = {add_schedules(root, global), add_order(root, global),
-                                         add_check(root, global), add_simulate(root, global),
-                                         add_compare(root, global)};
+                                         add_check(root, global),     add_simulate(root, global),
+                                         add_compare(root, global),   add_replay(root, global),
+                                         add_validate(root, global)};
   for (const Command& command : commands)
     command.app->fallthrough();
   root.footer(
       "Options also come from the environment (BUBBLESCOPE_RANKS=16) and from --config.\n"
-      "Exit codes: 0 done, 2 usage, 3 bad input, a deadlock, or an output that cannot be "
-      "written.\n\n"
+      "Exit codes: 0 done, 1 a check failed, 2 usage, 3 bad input, a deadlock, or an output that "
+      "cannot be written, 4 a device or a peer failed or is missing.\n\n"
       "Example:\n  bubblescope compare -p 16 -m 120 --costs deepseek-v3-h800");
   try {
     root.parse(argc, argv);
@@ -157,6 +173,8 @@ int main(int argc, char** argv) {
     return fail(kUsage, error.what());
   } catch (const Error& error) {
     return fail(kBadInput, error.what());
+  } catch (const DeviceError& error) {
+    return fail(kDevice, error.what());
   } catch (const std::bad_alloc&) {
     return fail(kBadInput, "not enough memory for a schedule of this size");
   } catch (const std::exception& error) {

@@ -42,6 +42,7 @@ std::size_t choose(std::string_view option, std::string_view word,
 struct GlobalOptions {
   std::string color = "auto";
   bool quiet = false;
+  std::string command = {};  ///< The command line, as it could be typed again.
 
   void add_to(CLI::App& app);
   /// UsageError for a wrong word.

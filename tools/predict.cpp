@@ -106,16 +106,15 @@ Report Prediction::report() const {
   return report;
 }
 
-Prediction predict(const CatalogueEntry& entry, const Scenario& scenario, Progress& progress) {
+ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scenario,
+                              Progress& progress) {
   check_size(entry, scenario.shape, scenario.comm.comm_or_ideal());
   progress.now(fmt::format("{}: {} an order", entry.name,
                            entry.automatic == nullptr ? "writing" : "searching"));
-  return predict(schedule_for(entry, scenario), scenario, progress);
+  return schedule_for(entry, scenario);
 }
 
-Prediction predict(ScheduledProgram scheduled, const Scenario& scenario, Progress& progress) {
-  Program& program = scheduled.program;
-  const std::string name = program.schedule.name;
+CostModel costs_for(const Program& program, const Scenario& scenario) {
   CostModel costs(scenario.costs, program.schedule.placement, scenario.cost_options);
   const std::size_t actions = program.schedule.actions.size();
   if (scenario.costs_by_hand && !costs.can_add_up(actions))
@@ -123,6 +122,17 @@ Prediction predict(ScheduledProgram scheduled, const Scenario& scenario, Progres
         fmt::format("the costs given by hand are too large: the times and sizes of {} "
                     "actions cannot be added up",
                     actions));
+  return costs;
+}
+
+Prediction predict(const CatalogueEntry& entry, const Scenario& scenario, Progress& progress) {
+  return predict(schedule_for(entry, scenario, progress), scenario, progress);
+}
+
+Prediction predict(ScheduledProgram scheduled, const Scenario& scenario, Progress& progress) {
+  Program& program = scheduled.program;
+  const std::string name = program.schedule.name;
+  CostModel costs = costs_for(program, scenario);
   progress.now(fmt::format("{}: building the graph", name));
   DependencyGraph graph = build_graph(std::move(program), std::move(costs));
   progress.now(fmt::format("{}: simulating", name));

@@ -52,6 +52,13 @@ struct ScheduledProgram {
   std::optional<SearchFigures> search = {};
 };
 ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scenario);
+/// The same, once its size is checked, with a word on what is done.
+ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scenario,
+                              Progress& progress);
+
+/// The scenario's costs over the program's stages. Throws UsageError where they are given by hand
+/// and too large to be added up.
+CostModel costs_for(const Program& program, const Scenario& scenario);
 
 /// Throws Error where the schedule's constraints, the costs or the machine's memory do not allow
 /// it.

@@ -1,6 +1,7 @@
 // Programs from files on the command line: --program FILE, or what `check` is given.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -33,12 +34,19 @@ void refuse_overwrite(const std::string& program, const std::string& output);
 /// UsageError unless there is either a name or a program.
 void require_one(const std::string& name, const ProgramOption& program);
 
+/// What has to be sound in a program.
+enum class Soundness : std::uint8_t {
+  All,     ///< Orders and messages.
+  Orders,  ///< Whether its messages are is seen when it runs.
+};
+
 /// What `load_program`, `check_shape` and `with_comm` make of a file.
 Program load_program(const ProgramOption& option, const ShapeOptions& shape, const CommChoice& comm,
-                     const GlobalOptions& global);
+                     const GlobalOptions& global, Soundness soundness = Soundness::All);
 
 /// Reads a file and says what was assumed. Throws Error where it cannot be read or has a fault.
-Program load_program(const std::string& path, Dialect dialect, const GlobalOptions& global);
+Program load_program(const std::string& path, Dialect dialect, const GlobalOptions& global,
+                     Soundness soundness = Soundness::All);
 
 /// p, m and v.
 Shape shape_of(const Program& program);

@@ -1,6 +1,5 @@
 // bubblescope simulate: one schedule, in figures rank by rank and as a trace.
 #include <memory>
-#include <optional>
 #include <utility>
 
 #include "analysis/chrome_trace.h"
@@ -8,55 +7,41 @@
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/output.h"
-#include "tools/predict.h"
-#include "tools/program_input.h"
+#include "tools/subject.h"
+#include "tools/trace_option.h"
 
 namespace bubblescope {
 namespace {
 
 struct SimulateOptions {
   std::string name;
-  ProgramOption program;
-  ShapeOptions shape;
-  CostCommandOptions costs;
-  LimitOptions limits;
+  SubjectOptions subject;
   OutputOptions output;
-  std::string trace;
+  TraceOption trace;
 };
 
 std::string run(const SimulateOptions& options, const GlobalOptions& global) {
   const Format format = options.output.parsed_format();
   const Color color = options.output.color(global);
-  require_one(options.name, options.program);
-  const CatalogueEntry* entry =
-      options.program.is_given() ? nullptr : &require_schedule(options.name);
-  if (options.trace == "-" || (!options.trace.empty() && options.trace == options.output.path))
-    throw UsageError("--trace needs a file of its own");
-  refuse_overwrite(options.program.path, options.output.path);
-  refuse_overwrite(options.program.path, options.trace);
-  std::optional<Program> program;
-  if (entry == nullptr)
-    program = load_program(options.program, options.shape, options.costs.comm.choice(), global);
-  const Shape shape = program ? shape_of(*program) : options.shape.shape();
-  const Scenario scenario = make_scenario(shape, options.costs, options.limits);
+  options.trace.check(options.output);
+  options.subject.refuse_overwrite(options.output.path);
+  options.subject.refuse_overwrite(options.trace.path);
+  Subject subject = make_subject(options.name, options.subject, global);
   Report figures;
   {
     Progress progress(global.quiet);
-    const Prediction prediction = program ? predict({std::move(*program)}, scenario, progress)
-                                          : predict(*entry, scenario, progress);
-    if (!options.trace.empty()) {
+    const Prediction prediction =
+        predict(subject.take_program(progress), subject.scenario, progress);
+    if (options.trace.is_given()) {
       progress.now("writing the trace");
-      OutputFile file(options.trace);
-      write_chrome_trace(prediction.graph, prediction.timeline,
-                         [&](std::string_view piece) { file.write(piece); });
-      file.commit();
+      options.trace.write([&](const Sink& sink) {
+        write_chrome_trace(prediction.graph, prediction.timeline, sink);
+      });
     }
     figures = prediction.report();
   }
-  note_costs(scenario, global);
-  if ((entry == nullptr || entry->automatic == nullptr) && options.limits.is_search_given())
-    global.note("--objective and --effort are for automatic schedules");
-  return simulate_view(figures, scenario.automatic.memory, format, color);
+  subject.note(options.subject, global);
+  return simulate_view(figures, subject.scenario.automatic.memory, format, color);
 }
 
 }  // namespace
@@ -66,14 +51,9 @@ Command add_simulate(CLI::App& root, const GlobalOptions& global) {
   auto options = std::make_shared<SimulateOptions>();
   app->add_option("NAME", options->name, "a schedule; 'bubblescope schedules' lists them")
       ->type_name("");
-  options->program.add_to(*app);
-  options->shape.add_to(*app);
-  options->costs.add_to(*app);
-  options->limits.add_to(*app);
+  options->subject.add_to(*app);
   options->output.add_to(*app);
-  add_option(*app,
-             {"--trace", "FILE[.gz]", "a Chrome trace, which ui.perfetto.dev opens", "Output"},
-             options->trace);
+  options->trace.add_to(*app);
   app->footer(
       "Examples:\n"
       "  bubblescope simulate 1f1b -p 4 -m 8 --forward 10us --input-grad 10us --weight-grad 10us\n"

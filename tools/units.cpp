@@ -66,6 +66,11 @@ Time parse_time(Quantity quantity) {
   }
 }
 
+double parse_percent(Quantity quantity) {
+  constexpr Unit kPercents[] = {{"", 0.01}, {"%", 0.01}};
+  return parse(quantity, kPercents, "a percentage, such as 2 or 0.5%");
+}
+
 Bytes parse_size(Quantity quantity) {
   constexpr double kLargest = 9e18;
   const double bytes = parse(quantity, kSizes, "a size with its unit, such as 64MiB or 80GB");

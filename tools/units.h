@@ -23,6 +23,8 @@ struct Range {
 std::int64_t parse_count(Quantity quantity, Range range);
 /// "601us", "1.5ms", "2s", "10ns", "10µs"; "0" needs no unit.
 Time parse_time(Quantity quantity);
+/// "2", "0.5", "2%", as a fraction.
+double parse_percent(Quantity quantity);
 /// "64MiB", "80GB", "512B"
 Bytes parse_size(Quantity quantity);
 /// "50GB/s"; bytes per second.

@@ -1,0 +1,15 @@
+// Which machine replays.
+#pragma once
+
+#include <memory>
+
+#include "backend_cuda/replay/executor.h"
+#include "tools/machine_options.h"
+
+namespace bubblescope {
+
+/// The plan has to outlive it. Throws DeviceError, in one line, where there is no such machine.
+std::unique_ptr<Executor> make_executor(Backend backend, const Plan& plan,
+                                        const ExecutorOptions& options);
+
+}  // namespace bubblescope

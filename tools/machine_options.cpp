@@ -1,0 +1,157 @@
+#include "tools/machine_options.h"
+
+#include <chrono>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "tools/errors.h"
+#include "tools/units.h"
+
+namespace bubblescope {
+namespace {
+
+const std::vector<std::string> kBackends = {"host", "cuda", "nccl"};
+const std::vector<std::string> kWorkloads = {"timed", "tensors"};
+const std::vector<std::string> kLaunches = {"graph", "streams"};
+constexpr Range kCount = {1, 1 << 24};
+
+/// `otherwise` where nothing is given.
+int count(const char* option, const std::string& given, int otherwise, std::int64_t least = 1) {
+  return given.empty() ? otherwise
+                       : static_cast<int>(parse_count({option, given}, {least, kCount.most}));
+}
+
+void add_flag(CLI::App& app, const OptionText& text, bool& value) {
+  CLI::Option* option = app.add_flag(text.names, value, text.help);
+  option->envname(environment_name(option->get_lnames().front()))->group(text.group);
+}
+
+}  // namespace
+
+std::string_view to_string(Backend backend) {
+  return kBackends[static_cast<std::size_t>(backend)];
+}
+
+void MachineOptions::add_to(CLI::App& app) {
+  const auto add = [&](const char* name, const char* word, const char* help, std::string& value) {
+    add_option(app, {name, word, help, "Machine"}, value);
+  };
+  add("--backend", "WHICH",
+      "host: a thread for each stream of each rank (default); cuda: one GPU, in streams; nccl: a "
+      "GPU a rank, not built in yet",
+      backend);
+  add_flag(app,
+           {"--real-time", "",
+            "host: actions last in real time; else on a virtual clock that follows the costs: it "
+            "proves order and messages, and measures nothing",
+            "Machine"},
+           real_time);
+  add("--workload", "WHAT",
+      "timed: an action lasts as long as its costs say (default); tensors: a small model is "
+      "trained, and checked against an unpipelined run",
+      workload);
+  add("--tokens", "N", "tensors: rows of a micro-batch (default: 8)", tokens);
+  add("--hidden", "N", "tensors: columns of an activation (default: 16)", hidden);
+  add("--inner", "N", "tensors: columns inside a block (default: 32)", inner);
+  add("--blocks", "N", "tensors: blocks of a stage (default: 1)", blocks);
+  add("--seed", "N", "tensors: of weights and data (default: 1)", seed);
+  add("--launch", "HOW", "cuda: graph, a step at once (default); streams, kernel by kernel",
+      launch);
+  add_flag(app, {"--no-partitions", "", "cuda, tensors: all ranks share all of the GPU", "Machine"},
+           no_partitions);
+  add("--repeats", "N", "steps that are measured (default: 5, on a virtual clock 1)", repeats);
+  add("--warm-ups", "N", "steps before them (default: 1, on a virtual clock 0)", warm_ups);
+  add("--timeout", "TIME", "a step in which nothing ends for so long is aborted (default: 30s)",
+      timeout);
+  add_flag(
+      app,
+      {"--no-check", "",
+       "replay a --program though it deadlocks or crosses messages, until that shows", "Machine"},
+      no_check);
+  add("--inject", "FAULT",
+      "to test the watchdog: hang:RANK:ACTION (it never ends) or fail:RANK:ACTION, such as "
+      "hang:1:1F2",
+      inject);
+}
+
+TensorShape MachineOptions::tensor_shape() const {
+  TensorShape shape;
+  shape.tokens = count("--tokens", tokens, shape.tokens);
+  shape.hidden = count("--hidden", hidden, shape.hidden);
+  shape.inner = count("--inner", inner, shape.inner);
+  shape.blocks = count("--blocks", blocks, shape.blocks);
+  if (!seed.empty())
+    shape.seed = static_cast<std::uint64_t>(
+        parse_count({"--seed", seed}, {0, std::numeric_limits<std::int64_t>::max()}));
+  return shape;
+}
+
+void MachineOptions::refuse_what_means_nothing(const MachineChoice& choice) const {
+  const auto refuse = [](bool is_given, const char* option, const char* needs) {
+    if (is_given)
+      throw UsageError(fmt::format("{} is for {}", option, needs));
+  };
+  const bool is_cuda = choice.backend == Backend::Cuda;
+  const bool has_tensors = choice.executor.workload == Workload::Tensors;
+  refuse(real_time && choice.backend != Backend::Host, "--real-time", "--backend host");
+  refuse(!launch.empty() && !is_cuda, "--launch", "--backend cuda");
+  refuse(no_partitions && !(is_cuda && has_tensors), "--no-partitions",
+         "--backend cuda --workload tensors");
+  for (const auto& [option, value] : {std::pair("--tokens", &tokens),
+                                      {"--hidden", &hidden},
+                                      {"--inner", &inner},
+                                      {"--blocks", &blocks},
+                                      {"--seed", &seed}})
+    refuse(!value->empty() && !has_tensors, option, "--workload tensors");
+}
+
+MachineChoice MachineOptions::choice() const {
+  using std::chrono::milliseconds;
+  MachineChoice choice = {.backend = static_cast<Backend>(choose("--backend", backend, kBackends)),
+                          .injection = inject,
+                          .is_checked = !no_check};
+  ExecutorOptions& executor = choice.executor;
+  executor.workload = static_cast<Workload>(choose("--workload", workload, kWorkloads));
+  executor.real_time = real_time;
+  executor.partitions = !no_partitions;
+  if (!launch.empty())
+    executor.launch = static_cast<Launch>(choose("--launch", launch, kLaunches));
+  refuse_what_means_nothing(choice);
+  executor.shape = tensor_shape();
+  const bool repeatable = choice.has_virtual_clock();
+  choice.replay.repeats = count("--repeats", repeats, repeatable ? 1 : 5);
+  choice.replay.warm_ups = count("--warm-ups", warm_ups, repeatable ? 0 : 1, 0);
+  choice.replay.timeout =
+      std::chrono::duration_cast<milliseconds>(parse_time({"--timeout", timeout}));
+  if (choice.replay.timeout < milliseconds(1))
+    throw UsageError("--timeout: expected 1ms or more");
+  return choice;
+}
+
+Injection parse_injection(const std::string& text, const Schedule& schedule) {
+  const auto fail = [&](const std::string& what) {
+    throw UsageError(fmt::format("--inject {}: {}", text.substr(0, 40), what));
+  };
+  const std::size_t first = text.find(':');
+  const std::size_t second = text.find(':', first + 1);
+  if (first == text.npos || second == text.npos)
+    fail("expected hang:RANK:ACTION or fail:RANK:ACTION, such as hang:1:1F2");
+  const auto kind = static_cast<Injection::Kind>(
+      choose("--inject", std::string_view(text).substr(0, first), {"hang", "fail"}));
+  const std::string rank_text = text.substr(first + 1, second - first - 1);
+  const std::string wanted = text.substr(second + 1);
+  const auto rank = static_cast<std::size_t>(
+      parse_count({"--inject", rank_text}, {0, schedule.placement.ranks - 1}));
+  for (std::size_t i = schedule.first_action[rank]; i < schedule.first_action[rank + 1]; ++i) {
+    const Action& action = schedule.actions[i];
+    if (wanted == to_string(action) || wanted == to_string(action.op()) ||
+        wanted == to_string(action.overlapped()))
+      return {kind, i};
+  }
+  fail(fmt::format("rank {} has no action '{}'; its first is {}", rank, wanted,
+                   to_string(schedule.order(static_cast<Rank>(rank)).front())));
+  return {};
+}
+
+}  // namespace bubblescope

@@ -1,0 +1,52 @@
+// The options of a machine that replays: which, what it computes, how often, how long it may hang.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "backend_cuda/replay/executor.h"
+#include "backend_cuda/replay/replay.h"
+#include "tools/options.h"
+
+namespace bubblescope {
+
+enum class Backend : std::uint8_t { Host, Cuda, Nccl };
+std::string_view to_string(Backend backend);
+
+struct MachineChoice {
+  Backend backend = Backend::Host;
+  ExecutorOptions executor = {};
+  ReplayOptions replay = {};
+  std::string injection = {};  ///< "hang:1:1F2", for `parse_injection`.
+  bool is_checked = true;      ///< A program that deadlocks is refused.
+
+  /// Nothing is measured: the clock follows the costs.
+  bool has_virtual_clock() const { return backend == Backend::Host && !executor.real_time; }
+};
+
+struct MachineOptions {
+  std::string backend = "host";
+  std::string workload = "timed";
+  std::string tokens, hidden, inner, blocks, seed;
+  bool real_time = false;
+  std::string launch;
+  bool no_partitions = false;
+  std::string repeats, warm_ups;
+  std::string timeout = "30s";
+  std::string inject;
+  bool no_check = false;
+
+  void add_to(CLI::App& app);
+  /// Throws UsageError for words that are wrong or do not go together.
+  MachineChoice choice() const;
+
+ private:
+  void refuse_what_means_nothing(const MachineChoice& choice) const;
+  TensorShape tensor_shape() const;
+};
+
+/// Of "hang:RANK:ACTION" or "fail:RANK:ACTION"; of a pair each of its ops may be named. Throws
+/// UsageError where the schedule has no such action.
+Injection parse_injection(const std::string& text, const Schedule& schedule);
+
+}  // namespace bubblescope

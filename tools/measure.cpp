@@ -1,0 +1,143 @@
+#include "tools/measure.h"
+
+#include <algorithm>
+#include <ctime>
+#include <utility>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include "backend_cuda/replay/plan.h"
+#include "sim/deadlock.h"
+#include "sim/error.h"
+#include "sim/program_check.h"
+#include "tools/executors.h"
+#include "tools/interrupt.h"
+
+namespace bubblescope {
+namespace {
+
+/// The first moment of all that began.
+Time origin_of(const RunTimes& times) {
+  Time origin = Time::max();
+  for (const auto& spans : {times.instructions, times.messages})
+    for (const Span& span : spans)
+      if (span.start != kNever)
+        origin = std::min(origin, span.start);
+  return origin;
+}
+
+RunRecord make_record(const Plan& plan, const RunTimes& times, std::string source) {
+  const Schedule& schedule = plan.schedule();
+  const Time origin = origin_of(times);
+  const auto moment = [&](Time time) {
+    return time == kNever ? std::nullopt : std::optional(time - origin);
+  };
+  const auto record = [&](const Span& span) -> RecordedSpan {
+    return {moment(span.start), moment(span.end)};
+  };
+  RunRecord out{.schedule = schedule.name,
+                .ranks = plan.ranks(),
+                .microbatches = schedule.microbatches,
+                .source = std::move(source)};
+  for (std::size_t i = 0; i < schedule.actions.size(); ++i) {
+    const InstructionId id = plan.instruction_of_action[i];
+    out.actions.push_back(
+        {plan.instructions[id].rank, schedule.actions[i], record(times.instructions[id])});
+  }
+  for (MessageId id = 0; id < plan.messages.size(); ++id) {
+    const PlanMessage& message = plan.messages[id];
+    out.messages.push_back({message.sent, message.from, message.to, record(times.messages[id])});
+  }
+  return out;
+}
+
+std::string now_in_utc() {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+}
+
+Measurement describe(const MachineChoice& machine, const Replay& replayed,
+                     const GlobalOptions& global) {
+  const bool has_tensors = machine.executor.workload == Workload::Tensors;
+  Measurement out{.backend = std::string(to_string(machine.backend)),
+                  .workload = has_tensors ? "tensors" : "timed",
+                  .virtual_clock = machine.has_virtual_clock(),
+                  .machine = replayed.machine,
+                  .step_times = replayed.step_times,
+                  .noise = replayed.noise()};
+  if (const auto& parity = replayed.parity)
+    out.parity = {.loss_error = parity->loss_error,
+                  .gradient_error = parity->gradient_error,
+                  .worst_tensor = parity->worst_tensor,
+                  .tolerance = parity->tolerance,
+                  .holds = parity->holds()};
+  if (!out.virtual_clock) {
+    out.command = global.command;
+    out.date = now_in_utc();
+  }
+  return out;
+}
+
+/// Where the trace of a fault went, as a line of its message.
+std::string save(const RunRecord& record, const TraceOption& trace) {
+  try {
+    trace.write([&](const Sink& sink) { write_partial_trace(record, sink); });
+  } catch (const Error& error) {
+    return fmt::format("\n  its trace is lost: {}", error.what());
+  }
+  return fmt::format("\n  how far it came stands in {}", trace.path);
+}
+
+Replay run(const Plan& plan, const MeasureOptions& options, Progress& progress) {
+  ExecutorOptions executor_options = options.machine.executor;
+  if (!options.machine.injection.empty())
+    executor_options.injection = parse_injection(options.machine.injection, plan.schedule());
+  const auto executor = make_executor(options.machine.backend, plan, executor_options);
+  progress.now(fmt::format("{}: replaying", plan.schedule().name));
+  const InterruptGuard guard;
+  ReplayOptions replay_options = options.machine.replay;
+  replay_options.interrupted = &guard.seen();
+  try {
+    return replay(plan, *executor, replay_options);
+  } catch (const ReplayFault& fault) {
+    const std::string what = fmt::format("{}: {}", plan.schedule().name, fault.what());
+    if (!options.trace.is_given())
+      throw ReplayFault(what, fault.times());
+    RunRecord record =
+        make_record(plan, fault.times(), executor->machine().front().second + ", cut short");
+    record.fault = fault.what();
+    throw ReplayFault(what + save(record, options.trace), fault.times());
+  }
+}
+
+/// Runs what would be refused, to see the fault.
+[[noreturn]] void run_unsound(const Program& program, const Scenario& scenario,
+                              const MeasureOptions& options, Progress& progress) {
+  const CostModel costs = costs_for(program, scenario);
+  const Plan plan = make_plan(program, costs);
+  run(plan, options, progress);
+  throw Error(
+      fmt::format("{}: it came to its end, though it is unsound: without --no-check it is "
+                  "told why",
+                  program.schedule.name));
+}
+
+}  // namespace
+
+Measured measure(Subject subject, const MeasureOptions& options, const GlobalOptions& global,
+                 Progress& progress) {
+  ScheduledProgram scheduled = subject.take_program(progress);
+  if (!options.machine.is_checked && (find_fault(scheduled.program) || !can_run(scheduled.program)))
+    run_unsound(scheduled.program, subject.scenario, options, progress);
+  Measured out{predict(std::move(scheduled), subject.scenario, progress), {}, {}, {}};
+  const DependencyGraph& graph = out.prediction.graph;
+  const Plan plan = make_plan(graph.program(), graph.costs());
+  const Replay replayed = run(plan, options, progress);
+  out.measurement = describe(options.machine, replayed, global);
+  const std::string source = out.measurement.device();
+  out.timeline = to_timeline(graph, plan, replayed.times, source);
+  out.record = make_record(plan, replayed.times, source);
+  return out;
+}
+
+}  // namespace bubblescope

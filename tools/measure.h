@@ -1,0 +1,34 @@
+// From a subject and a machine to a predicted and a measured Timeline: the way of `replay` and
+// `validate`.
+#pragma once
+
+#include "analysis/measurement.h"
+#include "analysis/replay_view.h"
+#include "tools/machine_options.h"
+#include "tools/predict.h"
+#include "tools/subject.h"
+#include "tools/trace_option.h"
+
+namespace bubblescope {
+
+/// How a step is measured, and where a trace goes of one that does not come to its end.
+struct MeasureOptions {
+  MachineChoice machine = {};
+  TraceOption trace = {};
+};
+
+struct Measured {
+  Prediction prediction;
+  Timeline timeline;  ///< Of the step whose length is the median.
+  RunRecord record;
+  Measurement measurement;
+};
+
+/// Throws ReplayFault where a step does not come to its end, once its trace is written, and
+/// DeviceError where there is no such machine. Throws Error for a program that deadlocks or is
+/// unsound, before anything starts; where it is not checked, it runs until that shows, and Error
+/// tells that it did not.
+Measured measure(Subject subject, const MeasureOptions& options, const GlobalOptions& global,
+                 Progress& progress);
+
+}  // namespace bubblescope

@@ -1,0 +1,79 @@
+// bubblescope replay: runs a schedule on a machine, and tells when everything ran.
+#include <memory>
+#include <utility>
+
+#include "analysis/replay_view.h"
+#include "tools/command.h"
+#include "tools/errors.h"
+#include "tools/measure.h"
+#include "tools/output.h"
+
+namespace bubblescope {
+namespace {
+
+struct ReplayCommandOptions {
+  std::string name;
+  SubjectOptions subject;
+  MachineOptions machine;
+  OutputOptions output = {.format = "", .path = ""};
+  TraceOption trace;
+
+  /// A file named .json is the run itself, unless a format is asked for.
+  Format format() const {
+    if (!output.format.empty())
+      return output.parsed_format();
+    const bool is_json = output.path.ends_with(".json") || output.path.ends_with(".json.gz");
+    return is_json ? Format::Json : Format::Table;
+  }
+};
+
+std::string run(const ReplayCommandOptions& options, const GlobalOptions& global) {
+  const Format format = options.format();
+  const Color color = options.output.color(global);
+  options.trace.check(options.output);
+  options.subject.refuse_overwrite(options.output.path);
+  options.subject.refuse_overwrite(options.trace.path);
+  const MeasureOptions measure_options = {options.machine.choice(), options.trace};
+  const bool is_checked = measure_options.machine.is_checked;
+  Subject subject = make_subject(options.name, options.subject, global,
+                                 is_checked ? Soundness::All : Soundness::Orders);
+  subject.note(options.subject, global);
+  ReplayResult result;
+  {
+    Progress progress(global.quiet);
+    Measured measured = measure(std::move(subject), measure_options, global, progress);
+    const DependencyGraph& graph = measured.prediction.graph;
+    if (options.trace.is_given())
+      options.trace.write(
+          [&](const Sink& sink) { write_chrome_trace(graph, measured.timeline, sink); });
+    result = {report(graph, measured.timeline), std::move(measured.record),
+              std::move(measured.measurement)};
+  }
+  return replay_view(result, format, color);
+}
+
+}  // namespace
+
+Command add_replay(CLI::App& root, const GlobalOptions& global) {
+  auto* app = root.add_subcommand("replay", "run a schedule on a machine: when everything ran");
+  auto options = std::make_shared<ReplayCommandOptions>();
+  app->add_option("NAME", options->name, "a schedule; 'bubblescope schedules' lists them")
+      ->type_name("");
+  options->subject.add_to(*app);
+  options->machine.add_to(*app);
+  options->output.add_to(*app);
+  options->trace.add_to(*app, "a Chrome trace of what was measured, also of a run cut short");
+  app->footer(
+      "With -o FILE.json the run itself is written, action by action.\n"
+      "Exit code 4 where a device is missing or fails, or the run hangs.\n"
+      "Examples:\n"
+      "  bubblescope replay 1f1b -p 4 -m 8 --forward 1ms --input-grad 1ms --weight-grad 1ms \\\n"
+      "      --comm stream --real-time -o measured.json\n"
+      "  bubblescope replay --program mine.csv --costs deepseek-v3-h800 --trace out.json.gz");
+  return {app, [options, &global] {
+            write_output(options->output.path, run(*options, global));
+            return kDone;
+          }};
+}
+
+}  // namespace bubblescope

@@ -1,0 +1,44 @@
+#include "tools/subject.h"
+
+#include <utility>
+
+namespace bubblescope {
+
+void SubjectOptions::add_to(CLI::App& app) {
+  program.add_to(app);
+  shape.add_to(app);
+  costs.add_to(app);
+  limits.add_to(app);
+}
+
+void SubjectOptions::refuse_overwrite(const std::string& output) const {
+  bubblescope::refuse_overwrite(program.path, output);
+}
+
+Subject make_subject(const std::string& name, const SubjectOptions& options,
+                     const GlobalOptions& global, Soundness soundness) {
+  require_one(name, options.program);
+  Subject subject;
+  if (!options.program.is_given())
+    subject.entry = &require_schedule(name);
+  else
+    subject.program = load_program(options.program, options.shape, options.costs.comm.choice(),
+                                   global, soundness);
+  const Shape shape = subject.program ? shape_of(*subject.program) : options.shape.shape();
+  subject.scenario = make_scenario(shape, options.costs, options.limits);
+  return subject;
+}
+
+ScheduledProgram Subject::take_program(Progress& progress) {
+  if (program)
+    return {std::move(*program)};
+  return schedule_for(*entry, scenario, progress);
+}
+
+void Subject::note(const SubjectOptions& options, const GlobalOptions& global) const {
+  note_costs(scenario, global);
+  if ((entry == nullptr || entry->automatic == nullptr) && options.limits.is_search_given())
+    global.note("--objective and --effort are for automatic schedules");
+}
+
+}  // namespace bubblescope

@@ -1,0 +1,90 @@
+// bubblescope validate: predicts schedules, replays them, and compares.
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "analysis/validate_view.h"
+#include "tools/command.h"
+#include "tools/errors.h"
+#include "tools/measure.h"
+#include "tools/output.h"
+#include "tools/units.h"
+
+namespace bubblescope {
+namespace {
+
+struct ValidateOptions {
+  std::vector<std::string> names;
+  SubjectOptions subject;
+  MachineOptions machine;
+  OutputOptions output;
+  TraceOption trace;
+  std::string tolerance = "2";
+};
+
+Validation validate(Subject subject, const MeasureOptions& options, double tolerance,
+                    const GlobalOptions& global) {
+  Progress progress(global.quiet);
+  Measured measured = measure(std::move(subject), options, global, progress);
+  const DependencyGraph& graph = measured.prediction.graph;
+  const Timeline& predicted = measured.prediction.timeline;
+  if (options.trace.is_given())
+    options.trace.write([&](const Sink& sink) {
+      write_chrome_trace(graph, {predicted, measured.timeline}, sink);
+    });
+  return {compare_timelines(graph, predicted, measured.timeline), std::move(measured.measurement),
+          tolerance};
+}
+
+int run(const ValidateOptions& options, const GlobalOptions& global) {
+  const Format format = options.output.parsed_format();
+  const Color color = options.output.color(global);
+  options.trace.check(options.output);
+  if (options.trace.is_given() && options.names.size() > 1)
+    throw UsageError("--trace is for one schedule");
+  options.subject.refuse_overwrite(options.output.path);
+  options.subject.refuse_overwrite(options.trace.path);
+  const double tolerance = parse_percent({"--tolerance", options.tolerance});
+  const MeasureOptions measure_options = {options.machine.choice(), options.trace};
+  if (!measure_options.machine.is_checked)
+    throw UsageError("--no-check is for replay: what cannot run cannot be predicted");
+  const auto names = options.names.empty() ? std::vector<std::string>{""} : options.names;
+  std::vector<Subject> subjects;  // all are read before the first runs
+  for (const std::string& name : names)
+    subjects.push_back(make_subject(name, options.subject, global));
+  subjects.front().note(options.subject, global);
+  std::vector<Validation> results;
+  for (Subject& subject : subjects)
+    results.push_back(validate(std::move(subject), measure_options, tolerance, global));
+  write_output(options.output.path, validate_view(results, format, color));
+  const bool all_hold =
+      std::all_of(results.begin(), results.end(), [](const Validation& v) { return v.holds(); });
+  return all_hold ? kDone : kCheckFailed;
+}
+
+}  // namespace
+
+Command add_validate(CLI::App& root, const GlobalOptions& global) {
+  auto* app = root.add_subcommand("validate", "predicted beside measured: is the prediction true?");
+  auto options = std::make_shared<ValidateOptions>();
+  app->add_option("NAME", options->names, "schedules; of several, the order is compared too")
+      ->type_name("...");
+  options->subject.add_to(*app);
+  options->machine.add_to(*app);
+  add_option(*app,
+             {"--tolerance", "PERCENT", "for the error of the step time (default: 2)", "Output"},
+             options->tolerance);
+  options->output.add_to(*app);
+  options->trace.add_to(*app, "a Chrome trace with both, predicted above measured");
+  app->footer(
+      "Exit code 1 where a step lies past the tolerance, or tensors differ from an unpipelined "
+      "run's.\n"
+      "Examples:\n"
+      "  bubblescope validate 1f1b zb-h1 dualpipe -p 4 -m 8 --comm stream \\\n"
+      "      --forward 1ms --input-grad 1ms --weight-grad 1ms\n"
+      "  bubblescope validate dualpipe -p 4 -m 8 --costs costs.json --backend cuda --trace "
+      "both.json.gz");
+  return {app, [options, &global] { return run(*options, global); }};
+}
+
+}  // namespace bubblescope
