@@ -35,8 +35,9 @@ void write_chrome_trace(const DependencyGraph& graph, const TimelinePair& timeli
                         const Sink& sink);
 
 /// A run that did not come to its end, with the fault among "otherData". One process a rank, whose
-/// thread 1 has the actions and those behind it the messages that arrived, each as far as it came:
-/// what had begun and not ended lasts until the last moment known, is red, and says so.
+/// thread 1 has the actions and those behind it the messages that it receives, each as far as it
+/// came: what had begun and not ended, or was waited for, lasts until a little after the last
+/// moment known, is red, and says so.
 void write_partial_trace(const RunRecord& run, const Sink& sink);
 
 }  // namespace bubblescope

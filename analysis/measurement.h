@@ -55,6 +55,8 @@ struct RecordedMessage {
   Rank from;
   Rank to;
   RecordedSpan span;  ///< From when both ends were there to arrival.
+  std::optional<Time> awaited_since =
+      {};  ///< When the receiver was there; none if messages are eager.
 };
 
 struct RunRecord {

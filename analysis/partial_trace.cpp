@@ -19,18 +19,18 @@ class PartialTraceWriter {
   PartialTraceWriter(const RunRecord& run, const Sink& sink) : run_(run), events_(sink) {
     links_.resize(static_cast<std::size_t>(run.ranks));
     for (const RecordedMessage& message : run.messages)
-      if (message.span.start)
+      if (begin_of(message))
         links_[static_cast<std::size_t>(message.to)][{message.from, message.output.kind()}]
             .push_back(&message);
     for (auto& links : links_)
       for (auto& [link, messages] : links)
-        std::stable_sort(messages.begin(), messages.end(), [](const auto* a, const auto* b) {
-          return a->span.start < b->span.start;
-        });
+        std::stable_sort(messages.begin(), messages.end(),
+                         [](const auto* a, const auto* b) { return begin_of(*a) < begin_of(*b); });
     for (const RecordedAction& action : run.actions)
       note_last(action.span);
     for (const RecordedMessage& message : run.messages)
       note_last(message.span);
+    last_ += std::max(last_ / 20, Time(1));
   }
 
   void write() {
@@ -62,6 +62,11 @@ class PartialTraceWriter {
     std::string args;
   };
 
+  /// What nobody has sent yet begins when the receiver is there.
+  static std::optional<Time> begin_of(const RecordedMessage& message) {
+    return message.span.start ? message.span.start : message.awaited_since;
+  }
+
   void note_last(const RecordedSpan& span) {
     last_ = std::max({last_, span.start.value_or(last_), span.end.value_or(last_)});
   }
@@ -74,7 +79,7 @@ class PartialTraceWriter {
           fmt::format("{} from rank {}",
                       link.second == OpKind::Forward ? "activations" : "gradients", link.first));
       for (const RecordedMessage* message : messages)
-        write_slice({rank, thread}, message->span,
+        write_slice({rank, thread}, {begin_of(*message), message->span.end},
                     {TraceEvents::label(message->output), "olive",
                      fmt::format(R"("output":"{}","from":{},"to":{})", to_string(message->output),
                                  message->from, message->to)});
@@ -95,7 +100,7 @@ class PartialTraceWriter {
 
   const RunRecord& run_;
   TraceEvents events_;
-  Time last_{};
+  Time last_{};  // a little behind the last moment known, so that what hangs there is seen
   // [rank] the messages that began to move to it, of a kind from a rank, in time order
   std::vector<std::map<std::pair<Rank, OpKind>, std::vector<const RecordedMessage*>>> links_;
 };

@@ -109,13 +109,13 @@ std::string parity_words(const Measurement& measurement) {
   if (!measurement.parity)
     return "";
   const ParityFigures& parity = *measurement.parity;
-  const std::string worst =
-      parity.worst_tensor.empty() ? "" : fmt::format(" (most: {})", parity.worst_tensor);
+  if (parity.loss_error == 0 && parity.gradient_error == 0)
+    return "parity: the loss and all gradients equal those of an unpipelined run\n";
   return fmt::format(
-      "parity: beside an unpipelined run the loss is off by {}, gradients by up to {}{}: {} the "
-      "tolerance, {}\n",
-      small(parity.loss_error), small(parity.gradient_error), worst,
-      parity.holds ? "within" : "past", small(parity.tolerance));
+      "parity: the loss is {} off that of an unpipelined run, gradients up to {} ({}); the "
+      "tolerance is {}\n",
+      small(parity.loss_error), small(parity.gradient_error), parity.worst_tensor,
+      small(parity.tolerance));
 }
 
 std::string replay_view(const ReplayResult& result, Format format, Color color) {

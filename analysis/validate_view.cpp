@@ -30,6 +30,11 @@ std::string signed_points(double points) {
   return with_sign(points) + " points";
 }
 
+bool is_exact(const Validation& validation) {
+  const TimelineComparison& both = validation.comparison;
+  return both.step_error == 0 && both.start_errors.max == Time::zero();
+}
+
 /// "± …", or why there is none.
 std::string noise_cell(const Measurement& measurement, const std::string& noise) {
   if (measurement.virtual_clock)
@@ -279,9 +284,10 @@ std::string several(const std::vector<Validation>& validations, Format format, C
   const auto held = std::count_if(validations.begin(), validations.end(),
                                   [](const Validation& each) { return each.holds(); });
   const Validation& furthest = worst(validations);
-  text +=
-      fmt::format("verdict: {} of {} hold; the furthest off is {}, {}\n", held, validations.size(),
-                  furthest.comparison.predicted.schedule, verdict(furthest));
+  text += fmt::format("verdict: {} of {} hold; ", held, validations.size());
+  if (!std::all_of(validations.begin(), validations.end(), is_exact))
+    text += fmt::format("the furthest off is {}, ", furthest.comparison.predicted.schedule);
+  text += verdict(furthest) + "\n";
   page.lines(text);
   return page.text();
 }
@@ -341,7 +347,7 @@ std::string verdict(const Validation& validation) {
   const double error = both.step_error;
   std::string text = fmt::format("{} {:g} %: ", validation.is_within() ? "within" : "past",
                                  validation.tolerance * kPoints);
-  if (error == 0 && both.start_errors.max == Time::zero())
+  if (is_exact(validation))
     text += "all is as predicted, to the nanosecond";
   else
     text += fmt::format("the step is {} off its prediction", signed_percent(error));
@@ -355,7 +361,7 @@ std::string verdict(const Validation& validation) {
   else if (std::abs(error) <= measurement.noise)
     text += fmt::format(", which is within the noise, ± {}", format_percent(measurement.noise));
   else
-    text += fmt::format(", and the noise ± {}", format_percent(measurement.noise));
+    text += fmt::format("; the noise is ± {}", format_percent(measurement.noise));
   if (measurement.parity && !measurement.parity->holds)
     text += "; parity fails";
   return text;

@@ -48,6 +48,8 @@ RunRecord make_record(const Plan& plan, const RunTimes& times, std::string sourc
   for (MessageId id = 0; id < plan.messages.size(); ++id) {
     const PlanMessage& message = plan.messages[id];
     out.messages.push_back({message.sent, message.from, message.to, record(times.messages[id])});
+    if (!plan.is_eager)
+      out.messages.back().awaited_since = moment(times.instructions[message.receive].start);
   }
   return out;
 }
