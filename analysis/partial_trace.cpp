@@ -1,3 +1,5 @@
+#include "analysis/partial_trace.h"
+
 #include <algorithm>
 #include <map>
 #include <utility>
@@ -5,7 +7,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "analysis/chrome_trace.h"
 #include "analysis/trace_events.h"
 
 namespace bubblescope {

@@ -8,7 +8,7 @@
 
 #include <fmt/format.h>
 
-#include "analysis/chrome_trace.h"
+#include "analysis/sink.h"
 #include "sim/op.h"
 #include "sim/timeline.h"
 

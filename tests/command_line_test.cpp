@@ -16,6 +16,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/schedules/catalogue.h"
+#include "tests/support/command.h"
 #include "tests/support/process.h"
 #include "tests/support/reference.h"
 #include "tests/support/trace_checker.h"
@@ -25,9 +26,6 @@ namespace {
 
 using nlohmann::json;
 using nlohmann::ordered_json;
-
-constexpr int kUsage = 2;
-constexpr int kBadInput = 3;
 
 const std::string kCosts = " --forward 10us --input-grad 10us --weight-grad 10us";
 const std::string kSimulate = "simulate 1f1b -p 4 -m 8";
@@ -53,41 +51,12 @@ std::size_t count(const std::string& text, const std::string& part) {
   return found;
 }
 
-std::vector<std::string> words(const std::string& line) {
-  std::istringstream stream(line);
-  return {std::istream_iterator<std::string>(stream), {}};
-}
-
-std::vector<std::string> lines(const std::string& text) {
-  std::istringstream stream(text);
-  std::vector<std::string> result;
-  for (std::string line; std::getline(stream, line);)
-    result.push_back(line);
-  return result;
-}
-
 /// The line of a table whose first cell is `name`.
 std::string line_of(const std::string& table, const std::string& name) {
   for (const std::string& line : lines(table))
     if (line.starts_with(name + " "))
       return line;
   return "";
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-ProcessResult run(const std::string& line, const ProcessOptions& options = {}) {
-  return run_program(words(line), options);
-}
-
-/// What a command prints that must succeed.
-std::string output(const std::string& line, const ProcessOptions& options = {}) {
-  const ProcessResult result = run(line, options);
-  CHECK_MESSAGE(result.exit_code == 0, line << "\n" << result.err);
-  CHECK_MESSAGE(result.out.ends_with('\n'), line);
-  return result.out;
 }
 
 json output_json(const std::string& line) {

@@ -1,8 +1,6 @@
 // The views: tables as they are printed, and the verdict of a comparison.
 #include "analysis/compare_view.h"
 
-#include <cstdlib>
-#include <fstream>
 #include <string>
 #include <vector>
 
@@ -10,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/simulate_view.h"
-#include "tests/support/reference.h"
+#include "tests/support/golden.h"
 
 namespace bubblescope {
 namespace {
@@ -71,14 +69,6 @@ std::string names(const Comparison& comparison) {
   for (const Report& report : comparison.results)
     text += report.schedule + " ";
   return text;
-}
-
-/// Compares with tests/golden/`name`, or writes it where BUBBLESCOPE_UPDATE_GOLDEN is set.
-void check_golden(const std::string& name, const std::string& text) {
-  const auto path = source_file("tests/golden/" + name);
-  if (std::getenv("BUBBLESCOPE_UPDATE_GOLDEN") != nullptr)
-    std::ofstream(path, std::ios::binary) << text;
-  CHECK(text == contents(path));
 }
 
 Comparison sample() {

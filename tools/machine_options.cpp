@@ -54,29 +54,42 @@ void MachineOptions::add_to(CLI::App& app) {
   add("--tokens", "N", "tensors: rows of a micro-batch (default: 8)", tokens);
   add("--hidden", "N", "tensors: columns of an activation (default: 16)", hidden);
   add("--inner", "N", "tensors: columns inside a block (default: 32)", inner);
-  add("--blocks", "N", "tensors: blocks of a stage (default: 1)", blocks);
+  add("--blocks", "N", "tensors: blocks of a rank, shared by its stages (default: 2)", blocks);
   add("--seed", "N", "tensors: of weights and data (default: 1)", seed);
   add("--launch", "HOW", "cuda: graph, a step at once (default); streams, kernel by kernel",
       launch);
   add_flag(app, {"--no-partitions", "", "cuda, tensors: all ranks share all of the GPU", "Machine"},
            no_partitions);
   add("--repeats", "N", "steps that are measured (default: 5, on a virtual clock 1)", repeats);
-  add("--warm-ups", "N", "steps before them (default: 1, on a virtual clock 0)", warm_ups);
   add("--timeout", "TIME", "a step in which nothing ends for so long is aborted (default: 30s)",
       timeout);
+}
+
+void MachineOptions::add_replay_options_to(CLI::App& app) {
+  add_option(app,
+             {"--warm-ups", "N", "steps before them (default: 1, on a virtual clock 0)", "Machine"},
+             warm_ups);
+  add_option(app,
+             {"--profile", "FILE",
+              "what 'bubblescope calibrate' measured: the prediction takes the machine's gaps from "
+              "it and, with tensors, its costs; it tells backend and workload, too",
+              "Machine"},
+             profile);
   add_flag(
       app,
       {"--no-check", "",
        "replay a --program though it deadlocks or crosses messages, until that shows", "Machine"},
       no_check);
-  add("--inject", "FAULT",
-      "to test the watchdog: hang:RANK:ACTION (it never ends) or fail:RANK:ACTION, such as "
-      "hang:1:1F2",
-      inject);
+  add_option(app,
+             {"--inject", "FAULT",
+              "to test the watchdog: hang:RANK:ACTION (it never ends) or fail:RANK:ACTION, such as "
+              "hang:1:1F2",
+              "Machine"},
+             inject);
 }
 
 TensorShape MachineOptions::tensor_shape() const {
-  TensorShape shape;
+  TensorShape shape{.blocks = 2};  // enough for two stages a rank
   shape.tokens = count("--tokens", tokens, shape.tokens);
   shape.hidden = count("--hidden", hidden, shape.hidden);
   shape.inner = count("--inner", inner, shape.inner);
@@ -106,27 +119,66 @@ void MachineOptions::refuse_what_means_nothing(const MachineChoice& choice) cons
     refuse(!value->empty() && !has_tensors, option, "--workload tensors");
 }
 
-MachineChoice MachineOptions::choice() const {
-  using std::chrono::milliseconds;
-  MachineChoice choice = {.backend = static_cast<Backend>(choose("--backend", backend, kBackends)),
-                          .injection = inject,
-                          .is_checked = !no_check};
+void MachineOptions::choose_machine(MachineChoice& choice) const {
   ExecutorOptions& executor = choice.executor;
-  executor.workload = static_cast<Workload>(choose("--workload", workload, kWorkloads));
+  if (!backend.empty())
+    choice.backend = static_cast<Backend>(choose("--backend", backend, kBackends));
+  if (!workload.empty())
+    executor.workload = static_cast<Workload>(choose("--workload", workload, kWorkloads));
   executor.real_time = real_time;
   executor.partitions = !no_partitions;
   if (!launch.empty())
     executor.launch = static_cast<Launch>(choose("--launch", launch, kLaunches));
   refuse_what_means_nothing(choice);
   executor.shape = tensor_shape();
-  const bool repeatable = choice.has_virtual_clock();
-  choice.replay.repeats = count("--repeats", repeats, repeatable ? 1 : 5);
-  choice.replay.warm_ups = count("--warm-ups", warm_ups, repeatable ? 0 : 1, 0);
+}
+
+void MachineOptions::take_profile(MachineChoice& choice) const {
+  for (const auto& [option, is_given] : {std::pair("--workload", !workload.empty()),
+                                         {"--tokens", !tokens.empty()},
+                                         {"--hidden", !hidden.empty()},
+                                         {"--inner", !inner.empty()},
+                                         {"--blocks", !blocks.empty()},
+                                         {"--seed", !seed.empty()},
+                                         {"--real-time", real_time},
+                                         {"--launch", !launch.empty()},
+                                         {"--no-partitions", no_partitions}})
+    if (is_given)
+      throw UsageError(fmt::format("{} does not go with --profile, which tells it", option));
+  choice.profile = read_profile(profile);
+  if (!backend.empty() && backend != choice.profile->backend)
+    throw UsageError(fmt::format("--backend {}: the profile is of {}", backend.substr(0, 40),
+                                 choice.profile->backend));
+  choice.backend = static_cast<Backend>(choose("--backend", choice.profile->backend, kBackends));
+  choice.executor = choice.profile->options;
+}
+
+MachineChoice MachineOptions::choice() const {
+  using std::chrono::milliseconds;
+  MachineChoice choice{.injection = inject, .is_checked = !no_check};
+  if (profile.empty())
+    choose_machine(choice);
+  else
+    take_profile(choice);
+  const bool is_exact = choice.has_virtual_clock();
+  choice.replay.repeats = count("--repeats", repeats, is_exact ? 1 : 5);
+  choice.replay.warm_ups = count("--warm-ups", warm_ups, is_exact ? 0 : 1, 0);
   choice.replay.timeout =
       std::chrono::duration_cast<milliseconds>(parse_time({"--timeout", timeout}));
   if (choice.replay.timeout < milliseconds(1))
     throw UsageError("--timeout: expected 1ms or more");
   return choice;
+}
+
+ExecutorOptions MachineChoice::executor_for(int chunks) const {
+  ExecutorOptions options = executor;
+  if (!has_tensors())
+    return options;
+  if (options.shape.blocks % chunks != 0)
+    throw UsageError(fmt::format("--blocks {}: a rank's {} stages cannot share them evenly",
+                                 options.shape.blocks, chunks));
+  options.shape.blocks /= chunks;
+  return options;
 }
 
 Injection parse_injection(const std::string& text, const Schedule& schedule) {

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "backend_cuda/replay/executor.h"
+#include "backend_cuda/replay/profile.h"
 #include "backend_cuda/replay/replay.h"
 #include "tools/options.h"
 
@@ -15,18 +17,23 @@ std::string_view to_string(Backend backend);
 
 struct MachineChoice {
   Backend backend = Backend::Host;
+  /// Its `shape.blocks` is a rank's share of the model; `executor_for` tells that of a stage.
   ExecutorOptions executor = {};
   ReplayOptions replay = {};
-  std::string injection = {};  ///< "hang:1:1F2", for `parse_injection`.
-  bool is_checked = true;      ///< A program that deadlocks is refused.
+  std::string injection = {};           ///< "hang:1:1F2", for `parse_injection`.
+  bool is_checked = true;               ///< A program that deadlocks is refused.
+  std::optional<Profile> profile = {};  ///< What was measured of this very machine.
 
   /// Nothing is measured: the clock follows the costs.
   bool has_virtual_clock() const { return backend == Backend::Host && !executor.real_time; }
+  bool has_tensors() const { return executor.workload == Workload::Tensors; }
+  /// The options where a rank holds so many stages of a pipe. Throws UsageError where they cannot
+  /// share its blocks.
+  ExecutorOptions executor_for(int chunks) const;
 };
 
 struct MachineOptions {
-  std::string backend = "host";
-  std::string workload = "timed";
+  std::string backend, workload;
   std::string tokens, hidden, inner, blocks, seed;
   bool real_time = false;
   std::string launch;
@@ -35,12 +42,17 @@ struct MachineOptions {
   std::string timeout = "30s";
   std::string inject;
   bool no_check = false;
+  std::string profile;
 
   void add_to(CLI::App& app);
+  /// What only a replay of a schedule has.
+  void add_replay_options_to(CLI::App& app);
   /// Throws UsageError for words that are wrong or do not go together.
   MachineChoice choice() const;
 
  private:
+  void choose_machine(MachineChoice& choice) const;
+  void take_profile(MachineChoice& choice) const;
   void refuse_what_means_nothing(const MachineChoice& choice) const;
   TensorShape tensor_shape() const;
 };

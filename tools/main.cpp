@@ -117,7 +117,7 @@ int run(int argc, char** argv) {
   const std::vector<Command> commands = {add_schedules(root, global), add_order(root, global),
                                          add_check(root, global),     add_simulate(root, global),
                                          add_compare(root, global),   add_replay(root, global),
-                                         add_validate(root, global)};
+                                         add_validate(root, global),  add_calibrate(root, global)};
   for (const Command& command : commands)
     command.app->fallthrough();
   root.footer(

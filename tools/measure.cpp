@@ -7,6 +7,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include "analysis/partial_trace.h"
 #include "backend_cuda/replay/plan.h"
 #include "sim/deadlock.h"
 #include "sim/error.h"
@@ -54,15 +55,10 @@ RunRecord make_record(const Plan& plan, const RunTimes& times, std::string sourc
   return out;
 }
 
-std::string now_in_utc() {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
-}
-
 Measurement describe(const MachineChoice& machine, const Replay& replayed,
                      const GlobalOptions& global) {
-  const bool has_tensors = machine.executor.workload == Workload::Tensors;
   Measurement out{.backend = std::string(to_string(machine.backend)),
-                  .workload = has_tensors ? "tensors" : "timed",
+                  .workload = machine.has_tensors() ? "tensors" : "timed",
                   .virtual_clock = machine.has_virtual_clock(),
                   .machine = replayed.machine,
                   .step_times = replayed.step_times,
@@ -91,7 +87,8 @@ std::string save(const RunRecord& record, const TraceOption& trace) {
 }
 
 Replay run(const Plan& plan, const MeasureOptions& options, Progress& progress) {
-  ExecutorOptions executor_options = options.machine.executor;
+  ExecutorOptions executor_options =
+      options.machine.executor_for(plan.schedule().placement.chunks());
   if (!options.machine.injection.empty())
     executor_options.injection = parse_injection(options.machine.injection, plan.schedule());
   const auto executor = make_executor(options.machine.backend, plan, executor_options);
@@ -126,13 +123,32 @@ Replay run(const Plan& plan, const MeasureOptions& options, Progress& progress) 
 
 }  // namespace
 
+std::string now_in_utc() {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+}
+
+SubjectRules subject_rules(const MachineChoice& machine, const CostCommandOptions& costs) {
+  SubjectRules rules{.soundness = machine.is_checked ? Soundness::All : Soundness::Orders};
+  if (machine.profile && machine.has_tensors())
+    rules.costs = [&machine, link = costs.latency_alone()](const Placement& placement) {
+      const int blocks = machine.executor_for(placement.chunks()).shape.blocks;
+      return costs_of(*machine.profile, placement, blocks, link);
+    };
+  return rules;
+}
+
 Measured measure(Subject subject, const MeasureOptions& options, const GlobalOptions& global,
                  Progress& progress) {
   ScheduledProgram scheduled = subject.take_program(progress);
   if (!options.machine.is_checked && (find_fault(scheduled.program) || !can_run(scheduled.program)))
     run_unsound(scheduled.program, subject.scenario, options, progress);
   Measured out{predict(std::move(scheduled), subject.scenario, progress), {}, {}, {}};
-  const DependencyGraph& graph = out.prediction.graph;
+  DependencyGraph& graph = out.prediction.graph;
+  if (const auto& profile = options.machine.profile) {
+    const int chunks = graph.schedule().placement.chunks();
+    const int blocks = options.machine.executor_for(chunks).shape.blocks;
+    out.prediction.timeline = simulate_on(*profile, graph, blocks);
+  }
   const Plan plan = make_plan(graph.program(), graph.costs());
   const Replay replayed = run(plan, options, progress);
   out.measurement = describe(options.machine, replayed, global);

@@ -24,6 +24,12 @@ struct Measured {
   Measurement measurement;
 };
 
+/// A subject as the machine's options want it read; they have to outlive it.
+SubjectRules subject_rules(const MachineChoice& machine, const CostCommandOptions& costs);
+
+/// UTC, ISO 8601.
+std::string now_in_utc();
+
 /// Throws ReplayFault where a step does not come to its end, once its trace is written, and
 /// DeviceError where there is no such machine. Throws Error for a program that deadlocks or is
 /// unsound, before anything starts; where it is not checked, it runs until that shows, and Error

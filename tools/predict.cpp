@@ -41,10 +41,11 @@ void check_size(const CatalogueEntry& entry, const Shape& shape, Comm comm) {
 }
 
 Scenario make_scenario(const Shape& shape, const CostCommandOptions& costs,
-                       const LimitOptions& limits) {
+                       const LimitOptions& limits, std::optional<CostSource> measured) {
+  const bool by_hand = !measured && costs.are_by_hand();
   Scenario scenario = {.shape = shape,
-                       .costs = costs.source(),
-                       .costs_by_hand = costs.are_by_hand(),
+                       .costs = measured ? std::move(*measured) : costs.source(),
+                       .costs_by_hand = by_hand,
                        .cost_options = costs.options(),
                        .comm = costs.comm.choice(),
                        .automatic = limits.options()};

@@ -31,9 +31,10 @@ struct Scenario {
   AutomaticOptions automatic;  ///< Its memory is what fits, too.
 };
 
-/// Reads and checks the words of the command line.
+/// Reads and checks the words of the command line. `measured` costs stand for those of the command
+/// line where they are given.
 Scenario make_scenario(const Shape& shape, const CostCommandOptions& costs,
-                       const LimitOptions& limits);
+                       const LimitOptions& limits, std::optional<CostSource> measured = {});
 
 /// Why the schedule cannot be had: a misfit of the shape, costs for another number of stages, or
 /// too low a memory limit; none where it can.

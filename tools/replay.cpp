@@ -2,6 +2,7 @@
 #include <memory>
 #include <utility>
 
+#include "analysis/chrome_trace.h"
 #include "analysis/replay_view.h"
 #include "tools/command.h"
 #include "tools/errors.h"
@@ -34,9 +35,8 @@ std::string run(const ReplayCommandOptions& options, const GlobalOptions& global
   options.subject.refuse_overwrite(options.output.path);
   options.subject.refuse_overwrite(options.trace.path);
   const MeasureOptions measure_options = {options.machine.choice(), options.trace};
-  const bool is_checked = measure_options.machine.is_checked;
   Subject subject = make_subject(options.name, options.subject, global,
-                                 is_checked ? Soundness::All : Soundness::Orders);
+                                 subject_rules(measure_options.machine, options.subject.costs));
   subject.note(options.subject, global);
   ReplayResult result;
   {
@@ -61,6 +61,7 @@ Command add_replay(CLI::App& root, const GlobalOptions& global) {
       ->type_name("");
   options->subject.add_to(*app);
   options->machine.add_to(*app);
+  options->machine.add_replay_options_to(*app);
   options->output.add_to(*app);
   options->trace.add_to(*app, "a Chrome trace of what was measured, also of a run cut short");
   app->footer(

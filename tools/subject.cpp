@@ -16,16 +16,22 @@ void SubjectOptions::refuse_overwrite(const std::string& output) const {
 }
 
 Subject make_subject(const std::string& name, const SubjectOptions& options,
-                     const GlobalOptions& global, Soundness soundness) {
+                     const GlobalOptions& global, const SubjectRules& rules) {
   require_one(name, options.program);
   Subject subject;
   if (!options.program.is_given())
     subject.entry = &require_schedule(name);
   else
     subject.program = load_program(options.program, options.shape, options.costs.comm.choice(),
-                                   global, soundness);
+                                   global, rules.soundness);
   const Shape shape = subject.program ? shape_of(*subject.program) : options.shape.shape();
-  subject.scenario = make_scenario(shape, options.costs, options.limits);
+  std::optional<CostSource> measured;
+  if (rules.costs)
+    measured = rules.costs(
+        subject.program ? subject.program->schedule.placement
+                        : loop_placement({.ranks = shape.ranks,
+                                          .chunks = shape.chunks.value_or(subject.entry->chunks)}));
+  subject.scenario = make_scenario(shape, options.costs, options.limits, std::move(measured));
   return subject;
 }
 

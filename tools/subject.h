@@ -1,6 +1,7 @@
 // What `simulate` and the replays are about: a schedule of the catalogue or a program, with costs.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -32,8 +33,15 @@ struct Subject {
   void note(const SubjectOptions& options, const GlobalOptions& global) const;
 };
 
+/// How a subject is read.
+struct SubjectRules {
+  Soundness soundness = Soundness::All;
+  /// Costs that were measured, instead of those of the command line, for ranks and depth.
+  std::function<CostSource(const Placement&)> costs = nullptr;
+};
+
 /// Reads and checks the words of the command line; the name is empty where there is a program.
 Subject make_subject(const std::string& name, const SubjectOptions& options,
-                     const GlobalOptions& global, Soundness soundness = Soundness::All);
+                     const GlobalOptions& global, const SubjectRules& rules = {});
 
 }  // namespace bubblescope

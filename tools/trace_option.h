@@ -4,7 +4,7 @@
 #include <functional>
 #include <string>
 
-#include "analysis/chrome_trace.h"
+#include "analysis/sink.h"
 #include "tools/options.h"
 
 namespace bubblescope {

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "analysis/chrome_trace.h"
 #include "analysis/validate_view.h"
 #include "tools/command.h"
 #include "tools/errors.h"
@@ -49,9 +50,10 @@ int run(const ValidateOptions& options, const GlobalOptions& global) {
   if (!measure_options.machine.is_checked)
     throw UsageError("--no-check is for replay: what cannot run cannot be predicted");
   const auto names = options.names.empty() ? std::vector<std::string>{""} : options.names;
+  const SubjectRules rules = subject_rules(measure_options.machine, options.subject.costs);
   std::vector<Subject> subjects;  // all are read before the first runs
   for (const std::string& name : names)
-    subjects.push_back(make_subject(name, options.subject, global));
+    subjects.push_back(make_subject(name, options.subject, global, rules));
   subjects.front().note(options.subject, global);
   std::vector<Validation> results;
   for (Subject& subject : subjects)
@@ -71,6 +73,7 @@ Command add_validate(CLI::App& root, const GlobalOptions& global) {
       ->type_name("...");
   options->subject.add_to(*app);
   options->machine.add_to(*app);
+  options->machine.add_replay_options_to(*app);
   add_option(*app,
              {"--tolerance", "PERCENT", "for the error of the step time (default: 2)", "Output"},
              options->tolerance);

@@ -169,7 +169,7 @@ class TraceChecker {
     const Thread thread = {event.at("pid").get<int>(), event.value("tid", 0)};
     if (name.ends_with("_sort_index"))
       event.at("args").at("sort_index").get<int>();
-    else if (event.at("args").at("name").get<std::string>() == "bubbles")
+    else if (event.at("args").at("name").get<std::string>().starts_with("bubbles"))
       bubbles_.insert(thread);
     else
       actions_.insert(thread);

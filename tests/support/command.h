@@ -1,0 +1,24 @@
+// The built program, run by the line that a user types, and what it says.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tests/support/process.h"
+
+namespace bubblescope {
+
+constexpr int kCheckFailed = 1;
+constexpr int kUsage = 2;
+constexpr int kBadInput = 3;
+constexpr int kDevice = 4;
+
+std::vector<std::string> words(const std::string& line);
+std::vector<std::string> lines(const std::string& text);
+bool has(const std::string& text, const std::string& part);
+
+ProcessResult run(const std::string& line, const ProcessOptions& options = {});
+/// What a command prints that must succeed.
+std::string output(const std::string& line, const ProcessOptions& options = {});
+
+}  // namespace bubblescope
