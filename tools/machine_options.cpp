@@ -60,12 +60,15 @@ void MachineOptions::add_to(CLI::App& app) {
       launch);
   add_flag(app, {"--no-partitions", "", "cuda, tensors: all ranks share all of the GPU", "Machine"},
            no_partitions);
-  add("--repeats", "N", "steps that are measured (default: 5, on a virtual clock 1)", repeats);
   add("--timeout", "TIME", "a step in which nothing ends for so long is aborted (default: 30s)",
       timeout);
 }
 
 void MachineOptions::add_replay_options_to(CLI::App& app) {
+  add_option(
+      app,
+      {"--repeats", "N", "steps that are measured (default: 5, on a virtual clock 1)", "Machine"},
+      repeats);
   add_option(app,
              {"--warm-ups", "N", "steps before them (default: 1, on a virtual clock 0)", "Machine"},
              warm_ups);

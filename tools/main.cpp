@@ -123,7 +123,7 @@ int run(int argc, char** argv) {
   root.footer(
       "Options also come from the environment (BUBBLESCOPE_RANKS=16) and from --config.\n"
       "Exit codes: 0 done, 1 a check failed, 2 usage, 3 bad input, a deadlock, or an output that "
-      "cannot be written, 4 a device or a peer failed or is missing.\n\n"
+      "cannot\nbe written, 4 a device or a peer failed or is missing.\n\n"
       "Example:\n  bubblescope compare -p 16 -m 120 --costs deepseek-v3-h800");
   try {
     root.parse(argc, argv);
