@@ -83,6 +83,7 @@ void Machine::prepare() {
 Layout Machine::make_layout() const {
   Layout layout{.gpu_of_rank = {},
                 .sms_of_rank = {},
+                .partitions = {},
                 .tick_ns = 1,
                 .stop = flags_.on_device() + kStop,
                 .clock_ahead = clock_ahead_.on_device()};
@@ -91,6 +92,8 @@ Layout Machine::make_layout() const {
     layout.gpu_of_rank.push_back(gpu.ordinal);
     layout.sms_of_rank.push_back(
         partitions_.of_rank.empty() ? gpu.sm_count : partitions_.of_rank[rank].sm_count());
+    if (!partitions_.of_rank.empty())
+      layout.partitions.push_back(partitions_.of_rank[rank].stream());
     layout.tick_ns = std::max(layout.tick_ns, gpu.timer.tick_ns);
   }
   return layout;

@@ -205,8 +205,8 @@ void TensorWork::fill(Rank rank) const {
   BUBBLESCOPE_CHECK(cudaStreamSynchronize(stream.get()));
 }
 
-/// Runs every kernel once, since libraries load them, and allocate, when they are first used, which
-/// is not allowed while streams are captured.
+/// Runs every kernel once where the rank's actions run, since libraries load them, and allocate,
+/// when they are first used, which is not allowed while streams are captured.
 void TensorWork::warm_up(Rank rank) const {
   const Mlp& mlp = mlp_of(rank);
   const RankMemory& memory = memory_of(rank);
@@ -221,11 +221,13 @@ void TensorWork::warm_up(Rank rank) const {
                              .dx = activations.data() + 2 * mlp.activation(),
                              .loss_parts = loss_parts.data(),
                              .workspace = memory.workspace.data()};
-  const Stream stream = make_stream();
-  mlp.forward(tensors, stream.get());
-  mlp.backward_input(tensors, stream.get());
-  mlp.backward_weight(tensors, stream.get());
-  BUBBLESCOPE_CHECK(cudaStreamSynchronize(stream.get()));
+  const Stream own = make_stream();
+  const cudaStream_t stream =
+      layout_.partitions.empty() ? own.get() : layout_.partitions[static_cast<std::size_t>(rank)];
+  mlp.forward(tensors, stream);
+  mlp.backward_input(tensors, stream);
+  mlp.backward_weight(tensors, stream);
+  BUBBLESCOPE_CHECK(cudaStreamSynchronize(stream));
 }
 
 Bf16* TensorWork::made(const Op& output) const {

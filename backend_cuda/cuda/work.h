@@ -15,6 +15,7 @@ namespace bubblescope::gpu {
 struct Layout {
   std::vector<int> gpu_of_rank;           ///< [rank] CUDA's number of its GPU.
   std::vector<unsigned int> sms_of_rank;  ///< [rank] On how many SMs its actions run.
+  std::vector<cudaStream_t> partitions;   ///< [rank] A stream of its SMs; none if all are shared.
   unsigned int tick_ns;                   ///< %globaltimer of every GPU counts in multiples of it.
   const unsigned int* stop;               ///< For kernels: not 0 once they have to end.
   /// For kernels, [rank] how many ns the clock of its GPU is ahead of that of the first GPU.
