@@ -239,9 +239,9 @@ Time action_overrun(const Benchmark& waves) {
 
 /// The benchmarks of stages of one size.
 struct StageBenchmarks {
-  Benchmark* full_chain;   // F and B of one micro-batch after another
-  Benchmark* split_chain;  // F and I likewise, and the W of all
-  Benchmark* waves;        // all F, all I, all W
+  const Benchmark& full_chain;   // F and B of one micro-batch after another
+  const Benchmark& split_chain;  // F and I likewise, and the W of all
+  const Benchmark& waves;        // all F, all I, all W
 };
 
 StageTimes stage_times(const StageBenchmarks& benchmarks, int blocks) {
@@ -250,9 +250,9 @@ StageTimes stage_times(const StageBenchmarks& benchmarks, int blocks) {
     StageCost& cost = position == Position::First    ? times.first
                       : position == Position::Middle ? times.middle
                                                      : times.last;
-    cost.forward = benchmarks.full_chain->op_time(OpKind::Forward, position);
-    cost.backward = benchmarks.full_chain->op_time(OpKind::Backward, position);
-    cost.input_grad = benchmarks.split_chain->op_time(OpKind::BackwardInput, position);
+    cost.forward = benchmarks.full_chain.op_time(OpKind::Forward, position);
+    cost.backward = benchmarks.full_chain.op_time(OpKind::Backward, position);
+    cost.input_grad = benchmarks.split_chain.op_time(OpKind::BackwardInput, position);
     // No chain has a W that runs alone: it is what B takes beside I.
     cost.weight_grad = std::max(*cost.backward - cost.input_grad, Time::zero());
   }
@@ -262,7 +262,7 @@ StageTimes stage_times(const StageBenchmarks& benchmarks, int blocks) {
                                 : 1.0;
   };
   const auto crowded = [&](OpKind kind) {
-    return benchmarks.waves->op_time(kind, Position::Middle);
+    return benchmarks.waves.op_time(kind, Position::Middle);
   };
   const StageCost& alone = times.middle;
   const Time input_grad = crowded(OpKind::BackwardInput);
@@ -288,27 +288,25 @@ Link copy_cost(const Benchmark& small, const Benchmark& large) {
           .bytes_per_second = 1e9 / ns_per_byte};
 }
 
-/// All benchmarks, run in turn so that a machine that drifts does so under all alike.
-class Bench {
+/// Benchmarks that are run in turn, so that a machine that drifts does so under all alike. Their
+/// data may fill a device, so each group goes before the next comes.
+class Group {
  public:
-  Bench(const ExecutorMaker& make_executor, const Calibration& calibration)
-      : make_executor_(make_executor), calibration_(calibration) {
-    const BenchmarkShape once{calibration.ranks, 1};
-    for (const CommName& each : comm_names())
-      chains_.push_back(add(chain(once, OpKind::Backward), each.comm, stage_blocks(1)));
-    if (calibration.options.workload == Workload::Tensors && calibration.ranks > 1)
-      for (const int times : {1, 4}) {
-        ExecutorOptions options = calibration.options;
-        options.shape.blocks = 1;
-        options.shape.tokens *= times;
-        copies_.push_back(add(chain(once, OpKind::Backward), Comm::Stream, options, Link{}));
-      }
-    for (const int chunks : calibration.chunks)
-      if (calibration.options.shape.blocks % chunks == 0)
-        add_stage(stage_blocks(chunks));
+  Group(const ExecutorMaker& make_executor, const Calibration& calibration)
+      : make_executor_(make_executor), calibration_(calibration) {}
+
+  const Benchmark& add(Schedule schedule, Comm comm, const ExecutorOptions& options,
+                       const Link& link) {
+    const Time action = calibration_.action;
+    const CostSource costs{
+        .name = "calibration",
+        .stages = {{.forward = action, .input_grad = action, .weight_grad = action}},
+        .link = link};
+    benchmarks_.emplace_back(make_executor_, lower(std::move(schedule), comm), costs, options);
+    return benchmarks_.back();
   }
 
-  Profile run() {
+  void run() {
     ReplayOptions options = calibration_.replay;
     options.check_parity = false;
     for (int round = 0; round <= calibration_.repeats; ++round)
@@ -317,68 +315,77 @@ class Bench {
         if (round == 0)
           benchmark.forget();  // a warm-up
       }
-    Profile profile{.machine = benchmarks_.front().machine(),
-                    .ranks = calibration_.ranks,
-                    .options = calibration_.options};
-    const Benchmark& waves = *stages_.front().second.waves;
-    for (const CommName& each : comm_names()) {
-      LaunchGaps& gaps = profile.gaps[static_cast<std::size_t>(each.comm)];
-      gaps = chain_gaps(*chains_[static_cast<std::size_t>(each.comm)]);
-      gaps.action_to_action = action_gap(waves);
-    }
-    profile.noise = waves.noise();
-    if (!copies_.empty())
-      profile.copy = copy_cost(*copies_.front(), *copies_.back());
-    if (calibration_.options.workload == Workload::Timed)
-      profile.action_overrun = action_overrun(waves);
-    else
-      for (const auto& [blocks, benchmarks] : stages_)
-        profile.stages.push_back(stage_times(benchmarks, blocks));
-    return profile;
   }
 
  private:
-  int stage_blocks(int chunks) const { return calibration_.options.shape.blocks / chunks; }
-
-  Benchmark* add(Schedule schedule, Comm comm, int blocks) {
-    ExecutorOptions options = calibration_.options;
-    options.shape.blocks = blocks;
-    return add(std::move(schedule), comm, options, calibration_.link);
-  }
-
-  Benchmark* add(Schedule schedule, Comm comm, const ExecutorOptions& options, const Link& link) {
-    const Time action = calibration_.action;
-    CostSource costs{.name = "calibration",
-                     .stages = {{.forward = action, .input_grad = action, .weight_grad = action}},
-                     .link = link};
-    benchmarks_.emplace_back(make_executor_, lower(std::move(schedule), comm), costs, options);
-    return &benchmarks_.back();
-  }
-
-  void add_stage(int blocks) {
-    constexpr int kChain = 3;  // micro-batches
-    constexpr int kWaves = 8;
-    const BenchmarkShape few{calibration_.ranks, kChain};
-    const BenchmarkShape many{calibration_.ranks, kWaves};
-    stages_.emplace_back(
-        blocks,
-        StageBenchmarks{.full_chain = add(chain(few, OpKind::Backward), Comm::Ideal, blocks),
-                        .split_chain = add(chain(few, OpKind::BackwardInput), Comm::Ideal, blocks),
-                        .waves = add(waves(many), Comm::Ideal, blocks)});
-  }
-
   const ExecutorMaker& make_executor_;
   const Calibration& calibration_;
   std::deque<Benchmark> benchmarks_ = {};
-  std::vector<Benchmark*> chains_ = {};  // [Comm]
-  std::vector<Benchmark*> copies_ = {};  // messages of the model's size, and of four times that
-  std::vector<std::pair<int, StageBenchmarks>> stages_ = {};  // by blocks
 };
+
+ExecutorOptions with_blocks(ExecutorOptions options, int blocks) {
+  options.shape.blocks = blocks;
+  return options;
+}
+
+/// What goes with messages. A block a stage is enough for that.
+void measure_messages(const ExecutorMaker& make_executor, const Calibration& calibration,
+                      Profile& profile) {
+  const BenchmarkShape once{calibration.ranks, 1};
+  const ExecutorOptions one_block = with_blocks(calibration.options, 1);
+  Group group(make_executor, calibration);
+  std::vector<const Benchmark*> chains;  // [Comm]
+  for (const CommName& each : comm_names())
+    chains.push_back(
+        &group.add(chain(once, OpKind::Backward), each.comm, one_block, calibration.link));
+  std::vector<const Benchmark*> copies;  // of messages, and of some four times as large
+  if (calibration.options.workload == Workload::Tensors && calibration.ranks > 1)
+    for (const int times : {1, 4}) {
+      ExecutorOptions options = one_block;
+      options.shape.tokens *= times;
+      copies.push_back(&group.add(chain(once, OpKind::Backward), Comm::Stream, options, Link{}));
+    }
+  group.run();
+  profile.machine = chains.front()->machine();
+  for (std::size_t comm = 0; comm < chains.size(); ++comm)
+    profile.gaps[comm] = chain_gaps(*chains[comm]);
+  if (!copies.empty())
+    profile.copy = copy_cost(*copies.front(), *copies.back());
+}
+
+/// What goes with actions, of stages of so many blocks.
+void measure_actions(const ExecutorMaker& make_executor, const Calibration& calibration, int blocks,
+                     Profile& profile) {
+  const BenchmarkShape few{calibration.ranks, 3};  // micro-batches
+  const BenchmarkShape many{calibration.ranks, 8};
+  Group group(make_executor, calibration);
+  const auto add = [&](Schedule schedule) -> const Benchmark& {
+    return group.add(std::move(schedule), Comm::Ideal, with_blocks(calibration.options, blocks),
+                     calibration.link);
+  };
+  const StageBenchmarks benchmarks{.full_chain = add(chain(few, OpKind::Backward)),
+                                   .split_chain = add(chain(few, OpKind::BackwardInput)),
+                                   .waves = add(waves(many))};
+  group.run();
+  for (LaunchGaps& gaps : profile.gaps)
+    gaps.action_to_action = action_gap(benchmarks.waves);
+  profile.noise = std::max(profile.noise, benchmarks.waves.noise());
+  if (calibration.options.workload == Workload::Timed)
+    profile.action_overrun = action_overrun(benchmarks.waves);
+  else
+    profile.stages.push_back(stage_times(benchmarks, blocks));
+}
 
 }  // namespace
 
 Profile calibrate(const ExecutorMaker& make_executor, const Calibration& calibration) {
-  return Bench(make_executor, calibration).run();
+  Profile profile{.ranks = calibration.ranks, .options = calibration.options};
+  measure_messages(make_executor, calibration, profile);
+  for (const int chunks : calibration.chunks)
+    if (calibration.options.shape.blocks % chunks == 0)
+      measure_actions(make_executor, calibration, calibration.options.shape.blocks / chunks,
+                      profile);
+  return profile;
 }
 
 }  // namespace bubblescope

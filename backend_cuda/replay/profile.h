@@ -43,7 +43,7 @@ struct Profile {
   Time action_overrun{};                ///< How much longer a timed action takes than it should.
   std::vector<StageTimes> stages = {};  ///< With Workload::Tensors, as the next.
   std::optional<Link> copy = {};        ///< What copying a message takes, by its size.
-  double noise = 0;  ///< Half the range of a benchmark's length over repeats, by its median.
+  double noise = 0;  ///< Half the range of a wave's length over repeats, by its median.
 };
 
 /// Throws Error where the profile has no stage of so many blocks, or is for other ranks. Messages
