@@ -295,11 +295,13 @@ std::string several(const std::vector<Validation>& validations, Format format, C
 std::vector<std::string> in_order(const std::vector<Validation>& validations,
                                   Report TimelineComparison::*which) {
   std::vector<const Report*> reports;
+  reports.reserve(validations.size());
   for (const Validation& each : validations)
     reports.push_back(&(each.comparison.*which));
   std::stable_sort(reports.begin(), reports.end(),
                    [](const Report* a, const Report* b) { return a->step_time < b->step_time; });
   std::vector<std::string> order;
+  order.reserve(reports.size());
   for (const Report* each : reports)
     order.push_back(each->schedule);
   return order;

@@ -151,9 +151,11 @@ TEST_CASE("a rank that hangs or fails is named, and the trace tells how far it c
 TEST_CASE("an interrupted replay saves its trace, exit code 4") {
   const TemporaryFolder folder;
   for (const std::string signal : {"INT", "TERM"}) {
+    // The signal comes when the step's threads are there, so its handler is.
     const ProcessResult result = run_shell(
         "bubblescope replay 1f1b -p 2 -m 4 --forward 60s --input-grad 1s --weight-grad 1s "
-        "--real-time --timeout 100s --trace cut.json & sleep 0.5; kill -" +
+        "--real-time --timeout 100s --trace cut.json & "
+        "until [ $(ls /proc/$!/task | wc -l) -gt 1 ]; do sleep 0.01; done; kill -" +
             signal + " $!; wait $!",
         {.folder = folder.path()});
     CAPTURE(result.err);

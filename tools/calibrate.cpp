@@ -76,10 +76,10 @@ Command add_calibrate(CLI::App& root, const GlobalOptions& global) {
   auto options = std::make_shared<CalibrateOptions>();
   add_option(*app, {"-p,--ranks", "N", "pipeline ranks", "Shape"}, options->ranks);
   options->machine.add_to(*app);
-  add_option(*app,
-             {"--repeats", "N", "of each benchmark, of which the median counts (default: 9)",
-              "Machine"},
-             options->machine.repeats);
+  add_option(
+      *app,
+      {"--repeats", "N", "of each benchmark, of which the median counts (default: 9)", "Machine"},
+      options->machine.repeats);
   add_option(*app, {"--action", "TIME", "timed: of an action (default: 200us)", "Machine"},
              options->action);
   add_option(*app, {"--p2p", "TIME", "latency of a message between ranks (default: 0)", "Machine"},

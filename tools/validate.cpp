@@ -1,4 +1,5 @@
 // bubblescope validate: predicts schedules, replays them, and compares.
+#include <algorithm>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -52,10 +53,12 @@ int run(const ValidateOptions& options, const GlobalOptions& global) {
   const auto names = options.names.empty() ? std::vector<std::string>{""} : options.names;
   const SubjectRules rules = subject_rules(measure_options.machine, options.subject.costs);
   std::vector<Subject> subjects;  // all are read before the first runs
+  subjects.reserve(names.size());
   for (const std::string& name : names)
     subjects.push_back(make_subject(name, options.subject, global, rules));
   subjects.front().note(options.subject, global);
   std::vector<Validation> results;
+  results.reserve(subjects.size());
   for (Subject& subject : subjects)
     results.push_back(validate(std::move(subject), measure_options, tolerance, global));
   write_output(options.output.path, validate_view(results, format, color));
