@@ -1,5 +1,7 @@
 // Replays as scripts see them: no error where there is none, and faults that are told.
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -109,6 +111,24 @@ TEST_CASE("in real time a step takes at least as long as predicted, and its nois
   CHECK(one["machine"].contains("device"));
   CHECK(one["command"].get<std::string>().starts_with("bubblescope validate 1f1b -p 2"));
   CHECK(one["date"].get<std::string>().ends_with("Z"));
+}
+
+TEST_CASE("moments count from the first action, though receives are posted before it") {
+  const TemporaryFolder folder;
+  const ProcessResult written =
+      run("replay 1f1b -p 3 -m 4 --forward 1ms --input-grad 1ms --weight-grad 1ms --comm torch "
+          "--real-time --repeats 1 -o run.json",
+          {.folder = folder.path()});
+  CHECK(written.exit_code == 0);
+  const json replayed = json::parse(contents(folder / "run.json"));
+  std::int64_t first = replayed["step_time_ns"];
+  std::int64_t last = 0;
+  for (const json& action : replayed["actions"]) {
+    first = std::min(first, action["start_ns"].get<std::int64_t>());
+    last = std::max(last, action["end_ns"].get<std::int64_t>());
+  }
+  CHECK(first == 0);
+  CHECK(last == replayed["step_time_ns"]);
 }
 
 TEST_CASE("a step past the tolerance is exit code 1, with its figures") {

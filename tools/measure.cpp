@@ -18,21 +18,20 @@
 namespace bubblescope {
 namespace {
 
-/// The first moment of all that began.
-Time origin_of(const RunTimes& times) {
+/// When the first action began. Receives may be posted before it.
+Time origin_of(const Plan& plan, const RunTimes& times) {
   Time origin = Time::max();
-  for (const auto& spans : {times.instructions, times.messages})
-    for (const Span& span : spans)
-      if (span.start != kNever)
-        origin = std::min(origin, span.start);
+  for (const InstructionId id : plan.instruction_of_action)
+    if (const Time start = times.instructions[id].start; start != kNever)
+      origin = std::min(origin, start);
   return origin;
 }
 
 RunRecord make_record(const Plan& plan, const RunTimes& times, std::string source) {
   const Schedule& schedule = plan.schedule();
-  const Time origin = origin_of(times);
+  const Time origin = origin_of(plan, times);
   const auto moment = [&](Time time) {
-    return time == kNever ? std::nullopt : std::optional(time - origin);
+    return time == kNever ? std::nullopt : std::optional(std::max(time - origin, Time::zero()));
   };
   const auto record = [&](const Span& span) -> RecordedSpan {
     return {moment(span.start), moment(span.end)};
