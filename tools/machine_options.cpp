@@ -83,6 +83,12 @@ void MachineOptions::add_replay_options_to(CLI::App& app) {
       {"--no-check", "",
        "replay a --program though it deadlocks or crosses messages, until that shows", "Machine"},
       no_check);
+  add_flag(app,
+           {"--cross-check", "",
+            "cuda: hold the times that kernels note against those of NVIDIA's CUPTI, which slows "
+            "launches; what differs stands beside the machine",
+            "Machine"},
+           cross_check);
   add_option(app,
              {"--inject", "FAULT",
               "to test the watchdog: hang:RANK:ACTION (it never ends) or fail:RANK:ACTION, such as "
@@ -166,6 +172,9 @@ MachineChoice MachineOptions::choice() const {
   const bool is_exact = choice.has_virtual_clock();
   choice.replay.repeats = count("--repeats", repeats, is_exact ? 1 : 5);
   choice.replay.warm_ups = count("--warm-ups", warm_ups, is_exact ? 0 : 1, 0);
+  if (cross_check && choice.backend != Backend::Cuda)
+    throw UsageError("--cross-check is for --backend cuda");
+  choice.executor.cross_check = cross_check;
   choice.replay.timeout =
       std::chrono::duration_cast<milliseconds>(parse_time({"--timeout", timeout}));
   if (choice.replay.timeout < milliseconds(1))

@@ -42,6 +42,7 @@ struct MachineOptions {
   std::string timeout = "30s";
   std::string inject;
   bool no_check = false;
+  bool cross_check = false;
   std::string profile;
 
   void add_to(CLI::App& app);

@@ -1,52 +1,24 @@
 #include "backend_cuda/cuda/cublas_lt.h"
 
-#include <cstdlib>
 #include <cublasLt.h>
-#include <dlfcn.h>
 #include <string>
 #include <type_traits>
 
+#include "backend_cuda/cuda/library.h"
 #include "backend_cuda/replay/executor.h"
 
 namespace bubblescope::gpu {
 namespace {
 
-constexpr const char* kVariable = "BUBBLESCOPE_CUBLASLT";
 constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;  // as NVIDIA advises for Hopper
-
-struct LibraryCloser {
-  void operator()(void* library) const noexcept { dlclose(library); }
-};
-using OpenLibrary = std::unique_ptr<void, LibraryCloser>;
-
-OpenLibrary open_cublas() {
-  constexpr int kMode = RTLD_NOW | RTLD_LOCAL;
-  if (const char* name = std::getenv(kVariable); name != nullptr && *name != '\0') {
-    OpenLibrary library(dlopen(name, kMode));
-    if (!library)
-      throw DeviceError(std::string("cannot load the library that ") + kVariable +
-                        " names: " + dlerror());
-    return library;
-  }
-  for (const char* name : {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"})
-    if (OpenLibrary library(dlopen(name, kMode)); library)
-      return library;
-  throw DeviceError(std::string("tensors need cublasLt, and the loader finds no libcublasLt.so.13 "
-                                "or .so.12: install it, or name its file in ") +
-                    kVariable);
-}
-
-template <class Function>
-void find(void* library, Function& function, const char* name) {
-  function = reinterpret_cast<Function>(dlsym(library, name));
-  if (function == nullptr)
-    throw DeviceError(std::string("the cublasLt that is here has no ") + name);
-}
 
 }  // namespace
 
 struct CublasLt::Library {
-  OpenLibrary library;
+  OpenLibrary library =
+      open_library({.what = "tensors need cublasLt",
+                    .variable = "BUBBLESCOPE_CUBLASLT",
+                    .names = {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"}});
   cublasLtHandle_t handle = nullptr;
   decltype(&cublasLtCreate) create = nullptr;
   decltype(&cublasLtDestroy) destroy = nullptr;
@@ -82,21 +54,20 @@ struct CublasLt::Library {
 
 CublasLt::CublasLt() : library_(std::make_unique<Library>()) {
   Library& lt = *library_;
-  lt.library = open_cublas();
   void* const file = lt.library.get();
-  find(file, lt.create, "cublasLtCreate");
-  find(file, lt.destroy, "cublasLtDestroy");
-  find(file, lt.status_text, "cublasLtGetStatusString");
-  find(file, lt.create_product, "cublasLtMatmulDescCreate");
-  find(file, lt.destroy_product, "cublasLtMatmulDescDestroy");
-  find(file, lt.set_product, "cublasLtMatmulDescSetAttribute");
-  find(file, lt.create_layout, "cublasLtMatrixLayoutCreate");
-  find(file, lt.destroy_layout, "cublasLtMatrixLayoutDestroy");
-  find(file, lt.create_preference, "cublasLtMatmulPreferenceCreate");
-  find(file, lt.destroy_preference, "cublasLtMatmulPreferenceDestroy");
-  find(file, lt.set_preference, "cublasLtMatmulPreferenceSetAttribute");
-  find(file, lt.choose, "cublasLtMatmulAlgoGetHeuristic");
-  find(file, lt.multiply, "cublasLtMatmul");
+  find_function(file, lt.create, "cublasLtCreate");
+  find_function(file, lt.destroy, "cublasLtDestroy");
+  find_function(file, lt.status_text, "cublasLtGetStatusString");
+  find_function(file, lt.create_product, "cublasLtMatmulDescCreate");
+  find_function(file, lt.destroy_product, "cublasLtMatmulDescDestroy");
+  find_function(file, lt.set_product, "cublasLtMatmulDescSetAttribute");
+  find_function(file, lt.create_layout, "cublasLtMatrixLayoutCreate");
+  find_function(file, lt.destroy_layout, "cublasLtMatrixLayoutDestroy");
+  find_function(file, lt.create_preference, "cublasLtMatmulPreferenceCreate");
+  find_function(file, lt.destroy_preference, "cublasLtMatmulPreferenceDestroy");
+  find_function(file, lt.set_preference, "cublasLtMatmulPreferenceSetAttribute");
+  find_function(file, lt.choose, "cublasLtMatmulAlgoGetHeuristic");
+  find_function(file, lt.multiply, "cublasLtMatmul");
   lt.check(lt.create(&lt.handle), "cublasLtCreate");
 }
 

@@ -87,6 +87,10 @@ bool CudaExecutor::wait(milliseconds patience) {
     }
     runs_ = false;
     machine_->work().check();
+    std::vector<Span> actions;
+    for (const InstructionId id : plan_.instruction_of_action)
+      actions.push_back(span_of(id, plan_.instructions[id].rank));
+    machine_->cross_check(actions);
     return true;
   });
 }

@@ -39,6 +39,7 @@ std::string version_text(int version) {
 Machine::Machine(const Plan& plan, const ExecutorOptions& options)
     : plan_(plan),
       options_(options),
+      cupti_(options.cross_check ? std::make_unique<Cupti>() : nullptr),
       gpus_(find_gpus()),
       place_(spread(plan.ranks(), gpus_.size())),
       clocks_(gpus_),
@@ -130,13 +131,22 @@ MachineFacts Machine::facts() const {
   if (gpus_.size() > 1)
     facts.emplace_back("clocks", fmt::format("aligned by exchanges within {:.1f} µs",
                                              static_cast<double>(clocks_.bracket().count()) / 1e3));
+  if (cupti_)
+    facts.emplace_back("CUPTI", cross_check_);
   return facts;
+}
+
+void Machine::cross_check(const std::vector<Span>& actions) {
+  if (cupti_)
+    cross_check_ = compare_actions(actions, actions_seen(cupti_->take()));
 }
 
 void Machine::launch() {
   for (std::size_t i = 0; i < stamps_.size(); ++i)
     stamps_[i] = {};
   clocks_.align();
+  if (cupti_)
+    cupti_->take();  // of what is no step
   for (std::size_t rank = 0; rank < place_.size(); ++rank)
     clock_ahead_[rank] = clocks_.ahead(place_[rank]);
   set(kStop, 0);

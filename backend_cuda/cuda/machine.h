@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "backend_cuda/cuda/cupti.h"
 #include "backend_cuda/cuda/gpus.h"
 #include "backend_cuda/cuda/step.h"
 #include "backend_cuda/cuda/work.h"
@@ -24,6 +25,9 @@ class Machine {
   void stop() noexcept;
   /// Whether all that was launched has ended.
   bool is_idle() const;
+
+  /// After a step, where it is asked for: `actions` are the stamps of its actions.
+  void cross_check(const std::vector<Span>& actions);
 
   Work& work() { return *work_; }
   const Step& step() const { return *step_; }
@@ -49,6 +53,8 @@ class Machine {
 
   const Plan& plan_;
   const ExecutorOptions options_;
+  const std::unique_ptr<Cupti> cupti_;  // from before the first context on; or none
+  std::string cross_check_ = {};        // what the last one found
   const std::vector<Gpu> gpus_;
   const std::vector<std::size_t> place_;  // [rank] in gpus_
   Clocks clocks_;

@@ -63,7 +63,8 @@ struct ExecutorOptions {
   TensorShape shape = {};
   bool real_time = false;  ///< Host: sleep or compute in real time; else on a virtual clock.
   Launch launch = Launch::Graph;
-  bool partitions = true;  ///< CUDA, tensors: each rank on SMs of its own.
+  bool partitions = true;    ///< CUDA, tensors: each rank on SMs of its own.
+  bool cross_check = false;  ///< CUDA: hold the stamps against CUPTI's times.
   std::optional<Injection> injection = {};
 };
 

@@ -84,7 +84,7 @@ double Replay::noise() const {
 }
 
 Replay replay(const Plan& plan, Executor& executor, const ReplayOptions& options) {
-  Replay replay{.machine = executor.machine()};
+  Replay replay;
   for (int i = 0; i < options.warm_ups; ++i)
     run_step(plan, executor, options);
   std::vector<RunTimes> runs;
@@ -96,6 +96,7 @@ Replay replay(const Plan& plan, Executor& executor, const ReplayOptions& options
   const auto median =
       std::find(replay.step_times.begin(), replay.step_times.end(), replay.step_time());
   replay.times = std::move(runs[static_cast<std::size_t>(median - replay.step_times.begin())]);
+  replay.machine = executor.machine();
   if (options.check_parity)
     replay.parity = executor.parity();
   return replay;

@@ -110,6 +110,37 @@ class Proof:
     def timed(self):
         for p in RANKS:
             self.validate("timed", p, [], COSTS)
+        self.launches()
+
+    def launches(self):
+        """What launching kernel by kernel costs beside one graph."""
+        steps = {}
+        for launch in ["graph", "streams"]:
+            report = self.path(f"launch-{launch}-p4")
+            result = self.run(["-q", "validate", *SCHEDULES, "-p", "4", "-m", "8", *COSTS,
+                               "--backend", "cuda", "--launch", launch, "--repeats", "20",
+                               "--tolerance", "100", "--format", "json", "-o", str(report)], 120)
+            if result.code != 0:
+                self.judge("launch overhead p=4", result.complaint(), "exit code 0", False)
+                return
+            steps[launch] = [each["measured_step_ns"]
+                             for each in json.loads(report.read_text())["results"]]
+        over = [s / g - 1 for g, s in zip(steps["graph"], steps["streams"])]
+        self.judge("launch overhead p=4, streams over a graph",
+                   f"median {statistics.median(over):+.3%}, largest {max(over):+.3%}",
+                   "both are measured", True)
+
+    def crosscheck(self):
+        """The stamps beside CUPTI's times of the same kernels."""
+        for workload, launch, more in [("timed", "graph", []), ("timed", "streams", []),
+                                       ("tensors", "streams", SMALL_TENSORS)]:
+            result = self.run(["-q", "replay", "1f1b", "-p", "4", "-m", "8", *COSTS, *more,
+                               "--workload", workload, "--backend", "cuda", "--launch", launch,
+                               "--cross-check", "--format", "json"], 60)
+            found = (json.loads(result.out)["machine"]["CUPTI"] if result.code == 0
+                     else result.complaint())
+            self.judge(f"CUPTI, {workload}, {launch}", found, "all actions are compared",
+                       "lengths differ" in found)
 
     def tensors(self):
         for p in RANKS:
@@ -241,7 +272,7 @@ def write(path, text):
 
 
 def main():
-    parts = ["replays", "timed", "tensors", "faults", "sanitizers"]
+    parts = ["replays", "timed", "tensors", "crosscheck", "faults", "sanitizers"]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("program")
     parser.add_argument("--measured", type=pathlib.Path, required=True)
