@@ -181,12 +181,15 @@ void replay(CUgraphExec_st& graph, CUstream_st& stream) {
   add(stream, {});
 }
 
+/// As aligned as what cudaMalloc gives.
+constexpr std::size_t kAlignment = 256;
+
 cudaError_t allocate(void** memory, std::size_t bytes) {
   Context& all = context();
   const std::lock_guard lock(all.mutex);
   if (all.used + bytes > all.machine.memory)
     return cudaErrorMemoryAllocation;
-  *memory = std::malloc(std::max<std::size_t>(bytes, 1));
+  *memory = std::aligned_alloc(kAlignment, (bytes / kAlignment + 1) * kAlignment);
   all.allocations[*memory] = bytes;
   all.used += bytes;
   ++all.things;
