@@ -64,7 +64,8 @@ TEST_CASE("tensors on a GPU have the gradients of an unpipelined run, by any sch
           on_double(folder));
   CAPTURE(result.err);
   REQUIRE(result.exit_code == 0);
-  for (const json& each : json::parse(result.out)["results"])
+  const json report = json::parse(result.out);
+  for (const json& each : report["results"])
     CHECK(each["parity"]["holds"] == true);
 }
 
