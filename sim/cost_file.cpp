@@ -1,5 +1,6 @@
 #include "sim/cost_file.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -7,6 +8,7 @@
 
 #include "sim/error.h"
 #include "sim/json_input.h"
+#include "sim/phases_json.h"
 
 namespace bubblescope {
 namespace {
@@ -35,9 +37,18 @@ Time time(ObjectReader& object, const std::string& key) {
 
 StageCost read_stage(ObjectReader& object) {
   StageCost stage;
-  stage.forward = time(object, "forward_us");
-  stage.input_grad = time(object, "input_grad_us");
-  stage.weight_grad = time(object, "weight_grad_us");
+  stage.phases = read_phases(object);
+  stage.timed_by_phases = !stage.phases.empty() && !object.has("forward_us");
+  if (stage.timed_by_phases) {
+    for (const char* key :
+         {"input_grad_us", "weight_grad_us", "backward_us", "exposed_communication_us"})
+      if (object.has(key))
+        object.fail(key, "needs forward_us beside it, or all ops last as their phases do");
+  } else {
+    stage.forward = time(object, "forward_us");
+    stage.input_grad = time(object, "input_grad_us");
+    stage.weight_grad = time(object, "weight_grad_us");
+  }
   stage.backward = optional_time(object, "backward_us");
   stage.overlapped = optional_time(object, "overlapped_us");
   if (auto exposed = object.optional_object("exposed_communication_us")) {
@@ -69,6 +80,14 @@ Link read_link(ObjectReader& object) {
   return link;
 }
 
+/// Whether pairs can be made of both: the same phases, launched in the same order.
+bool are_alike(const LayerPhases& a, const LayerPhases& b) {
+  return std::equal(a.phases.begin(), a.phases.end(), b.phases.begin(), b.phases.end(),
+                    [](const Phase& x, const Phase& y) {
+                      return x.name == y.name && x.of == y.of && x.stream == y.stream;
+                    });
+}
+
 void read_stages(ObjectReader& file, CostSource& source) {
   auto stage = file.optional_object("stage");
   auto stages = file.optional_objects("stages");
@@ -82,6 +101,9 @@ void read_stages(ObjectReader& file, CostSource& source) {
   else
     for (ObjectReader& each : *stages)
       source.stages.push_back(read_stage(each));
+  for (std::size_t i = 1; i < source.stages.size(); ++i)
+    if (!are_alike(source.stages[i].phases, source.stages[0].phases))
+      (*stages)[i].fail("phases", "expected those of stage 0, in the same order");
 }
 
 }  // namespace

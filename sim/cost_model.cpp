@@ -1,7 +1,10 @@
 #include "sim/cost_model.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <map>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -23,8 +26,17 @@ std::optional<T> divide_rounded(std::optional<T> value, int divisor) {
   return value ? std::optional<T>(divide_rounded(*value, divisor)) : std::nullopt;
 }
 
-/// One of `chunks` equal parts of a p-th of the model. What a message carries does not shrink.
-StageCost divide(const StageCost& whole, int chunks) {
+/// The layers of one of `chunks` equal parts.
+LayerPhases divide(const LayerPhases& whole, int chunks, int part) {
+  LayerPhases result = whole;
+  const auto size = static_cast<std::ptrdiff_t>(whole.times.size()) / chunks;
+  const auto first = whole.times.begin() + size * part;
+  result.times.assign(first, first + size);
+  return result;
+}
+
+/// A p-th of the model in equal parts. What a message carries does not shrink.
+std::vector<StageCost> divide(const StageCost& whole, int chunks) {
   StageCost part = whole;
   part.forward = divide_rounded(whole.forward, chunks);
   part.input_grad = divide_rounded(whole.input_grad, chunks);
@@ -36,7 +48,43 @@ StageCost divide(const StageCost& whole, int chunks) {
   part.activation = divide_rounded(whole.activation, chunks);
   part.activation_after_input_grad = divide_rounded(whole.activation_after_input_grad, chunks);
   part.weights = divide_rounded(whole.weights, chunks);
-  return part;
+  std::vector<StageCost> parts(static_cast<std::size_t>(chunks), part);
+  for (int i = 0; i < chunks; ++i)
+    parts[static_cast<std::size_t>(i)].phases = divide(whole.phases, chunks, i);
+  return parts;
+}
+
+bool is_divided(const CostSource& source, CostOptions options) {
+  return !source.stage_by_stage && options.per == CostPer::WholeRank;
+}
+
+/// Whether the times of a stage's ops, or of pairs of it, are those of its phases.
+bool needs_phases(const StageCost& stage, Overlap overlap) {
+  return stage.timed_by_phases || overlap == Overlap::Phases ||
+         (overlap == Overlap::Auto && !stage.overlapped && !stage.phases.empty());
+}
+
+/// The times of a stage's ops outside a pair, by kind.
+struct OpTimes {
+  std::array<Time, kOpKinds> compute;
+  std::array<Time, kOpKinds> whole;  // with the communication that is exposed then
+};
+
+OpTimes op_times(const StageCost& cost) {
+  OpTimes times;
+  if (cost.timed_by_phases) {
+    for (std::uint32_t kind = 0; kind < kOpKinds; ++kind) {
+      const PhaseRun run = run_phases(cost.phases, static_cast<OpKind>(kind));
+      times.compute[kind] = run.length - run.exposed();
+      times.whole[kind] = run.length;
+    }
+    return times;
+  }
+  const Time backward = cost.backward.value_or(cost.input_grad + cost.weight_grad);
+  times.compute = {cost.forward, cost.input_grad, cost.weight_grad, backward};
+  times.whole = {cost.forward + cost.exposed_forward, cost.input_grad + cost.exposed_input_grad,
+                 cost.weight_grad, backward + cost.exposed_input_grad};
+  return times;
 }
 
 }  // namespace
@@ -48,45 +96,111 @@ Time time_from_us(double microseconds) {
   return Time(std::llround(microseconds * 1e3));
 }
 
+std::optional<std::string> find_obstacle(const CostSource& source, PipeShape pipe,
+                                         CostOptions options) {
+  const auto told = static_cast<int>(source.stages.size());
+  if (source.stage_by_stage && told != pipe.depth)
+    return fmt::format("the costs are for {} stages, and its pipe has {}", told, pipe.depth);
+  const int chunks = is_divided(source, options) ? pipe.depth / pipe.ranks : 1;
+  for (const StageCost& stage : source.stages) {
+    const std::size_t layers = stage.phases.layers();
+    if (needs_phases(stage, options.overlap) && layers % static_cast<std::size_t>(chunks) != 0)
+      return fmt::format("the {} layers of a rank cannot be divided over {} chunks", layers,
+                         chunks);
+  }
+  return std::nullopt;
+}
+
 CostModel::CostModel(const CostSource& source, const Placement& placement, CostOptions options)
     : link_(source.link), overlap_(options.overlap) {
   const std::string& place = source.file.empty() ? source.name : source.file;
-  if (source.stage_by_stage && source.stages.size() != static_cast<std::size_t>(placement.depth))
-    throw Error(fmt::format("{}: costs are given for {} stages, but a pipe of this schedule has {}",
-                            place, source.stages.size(), placement.depth));
-  const bool divided = !source.stage_by_stage && options.per == CostPer::WholeRank;
-  for (Stage stage = 0; stage < placement.stages(); ++stage) {
-    const auto position = static_cast<std::size_t>(stage % placement.depth);
-    const StageCost& given = source.stages[source.stage_by_stage ? position : 0];
-    if (options.overlap == Overlap::Given && !given.overlapped)
+  if (const auto obstacle = find_obstacle(source, {placement.ranks, placement.depth}, options))
+    throw Error(fmt::format("{}: {}", place, *obstacle));
+  for (const StageCost& stage : source.stages) {
+    if (overlap_ == Overlap::Given && !stage.overlapped)
       throw Error(fmt::format("{}: the costs give no time for an overlapped F&B pair", place));
-    try {
-      bubblescope::message_time(link_, given.message);
-    } catch (const Error& error) {
-      throw Error(fmt::format("{}: stage {}: message_bytes at bandwidth_GBps: {}", place, stage,
-                              error.what()));
-    }
-    const StageCost cost = divided ? divide(given, placement.chunks()) : given;
-    const Time backward = cost.backward.value_or(cost.input_grad + cost.weight_grad);
-    costs_.push_back(cost);
-    compute_.insert(compute_.end(), {cost.forward, cost.input_grad, cost.weight_grad, backward});
-    outside_pair_.insert(
-        outside_pair_.end(),
-        {cost.forward + cost.exposed_forward, cost.input_grad + cost.exposed_input_grad,
-         cost.weight_grad, backward + cost.exposed_input_grad});
+    if (overlap_ == Overlap::Phases && stage.phases.empty())
+      throw Error(fmt::format("{}: the costs give no phases to make an F&B pair of", place));
   }
+  costs_ = is_divided(source, options) ? divide(source.stages.front(), placement.chunks())
+                                       : source.stages;
+  std::vector<OpTimes> times;
+  for (std::size_t i = 0; i < costs_.size(); ++i) {
+    try {
+      bubblescope::message_time(link_, costs_[i].message);
+    } catch (const Error& error) {
+      throw Error(
+          fmt::format("{}: stage {}: message_bytes at bandwidth_GBps: {}", place, i, error.what()));
+    }
+    times.push_back(op_times(costs_[i]));
+  }
+  const auto count = static_cast<std::uint32_t>(costs_.size());
+  std::vector<std::uint32_t> stages_on(static_cast<std::size_t>(placement.ranks));
+  for (Stage stage = 0; stage < placement.stages(); ++stage) {
+    const std::uint32_t number = stages_on[static_cast<std::size_t>(placement.rank(stage))]++;
+    const auto position = static_cast<std::uint32_t>(stage % placement.depth);
+    const std::uint32_t which = (source.stage_by_stage ? position : number) % count;
+    const OpTimes& each = times[which];
+    number_on_rank_.push_back(number);
+    cost_of_stage_.push_back(which);
+    compute_.insert(compute_.end(), each.compute.begin(), each.compute.end());
+    outside_pair_.insert(outside_pair_.end(), each.whole.begin(), each.whole.end());
+  }
+  if (std::any_of(costs_.begin(), costs_.end(),
+                  [&](const StageCost& cost) { return needs_phases(cost, overlap_); }))
+    run_pairs(placement);
+}
+
+void CostModel::run_pairs(const Placement& placement) {
+  stages_of_rank_ = static_cast<std::size_t>(placement.pipes * placement.chunks());
+  pairs_.resize(cost_of_stage_.size() * stages_of_rank_);
+  std::vector<std::vector<Stage>> stages_on(static_cast<std::size_t>(placement.ranks));
+  for (Stage stage = 0; stage < placement.stages(); ++stage)
+    stages_on[static_cast<std::size_t>(placement.rank(stage))].push_back(stage);
+  std::map<std::pair<std::uint32_t, std::uint32_t>, PhasePair> known;
+  for (const std::vector<Stage>& stages : stages_on)
+    for (const Stage forward : stages)
+      for (const Stage backward : stages) {
+        if (cost(forward).phases.empty() || cost(backward).phases.empty())
+          continue;
+        const std::pair key(cost_of_stage_[static_cast<std::size_t>(forward)],
+                            cost_of_stage_[static_cast<std::size_t>(backward)]);
+        auto found = known.find(key);
+        if (found == known.end()) {
+          const PhaseRun run = run_pair(cost(forward).phases, cost(backward).phases);
+          found = known.emplace(key, PhasePair{run.length, run.exposed()}).first;
+        }
+        pairs_[pair_index(forward, backward)] = found->second;
+      }
+}
+
+CostModel::PairTimes CostModel::times_of(const Action& pair) const {
+  const StageCost& forward = cost(pair.op().stage());
+  const StageCost& backward = cost(pair.overlapped().stage());
+  if (overlap_ == Overlap::Sum)
+    return PairTimes::Sum;
+  if (overlap_ != Overlap::Phases && forward.overlapped && backward.overlapped)
+    return PairTimes::Given;
+  return forward.phases.empty() || backward.phases.empty() ? PairTimes::Sum : PairTimes::Phases;
 }
 
 Time CostModel::pair_duration(const Action& pair) const {
-  const auto& forward_stage = cost(pair.op().stage()).overlapped;
-  const auto& backward_stage = cost(pair.overlapped().stage()).overlapped;
-  if (overlap_ == Overlap::Sum || !forward_stage || !backward_stage)
-    return duration(pair.op()) + duration(pair.overlapped());
-  // Costs tell one time a stage; a pair of two stages is taken to last their mean.
-  return divide_rounded(*forward_stage + *backward_stage, 2);
+  switch (times_of(pair)) {
+    case PairTimes::Given:
+      // Costs tell one time a stage; a pair of two stages is taken to last their mean.
+      return divide_rounded(
+          *cost(pair.op().stage()).overlapped + *cost(pair.overlapped().stage()).overlapped, 2);
+    case PairTimes::Phases:
+      return phase_pair(pair).duration;
+    case PairTimes::Sum:
+      break;
+  }
+  return duration(pair.op()) + duration(pair.overlapped());
 }
 
 Time CostModel::pair_exposed(const Action& pair) const {
+  if (times_of(pair) == PairTimes::Phases)
+    return phase_pair(pair).exposed;
   const Time computing =
       compute_[pair.op().stage_and_kind()] + compute_[pair.overlapped().stage_and_kind()];
   return std::clamp(pair_duration(pair) - computing, Time::zero(),
@@ -107,7 +221,7 @@ bool CostModel::can_add_up(std::size_t actions) const {
   double longest = 0;             // of what one stage takes, once each
   double largest = 0;             // of what one stage holds
   double weights = 0;
-  for (Stage stage = 0; stage < static_cast<Stage>(costs_.size()); ++stage) {
+  for (Stage stage = 0; stage < static_cast<Stage>(cost_of_stage_.size()); ++stage) {
     const StageCost& each = cost(stage);
     Time sum = each.overlapped.value_or(Time::zero()) + message_time(Op(OpKind::Forward, stage, 0));
     for (std::uint32_t kind = 0; kind < kOpKinds; ++kind)
@@ -116,6 +230,8 @@ bool CostModel::can_add_up(std::size_t actions) const {
     largest = std::max(largest, static_cast<double>(each.activation.value_or(0)));
     weights += static_cast<double>(each.weights.value_or(0));
   }
+  for (const PhasePair& pair : pairs_)
+    longest = std::max(longest, static_cast<double>(pair.duration.count()));
   const auto count = 2 * static_cast<double>(actions);  // a pair is of two stages
   return longest * count <= kMost && largest * count + weights <= kMost;
 }

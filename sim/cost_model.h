@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sim/op.h"
+#include "sim/phases.h"
 #include "sim/placement.h"
 #include "sim/types.h"
 
@@ -27,6 +28,9 @@ struct StageCost {
       {};                             ///< Left between I and W. Default: all of it.
   std::optional<Bytes> weights = {};  ///< Parameters, gradients, optimizer state, buffers.
   Bytes message = 0;                  ///< What a stage sends: an activation, or its gradient.
+  LayerPhases phases = {};            ///< What its actions do inside; may be empty.
+  /// F, I, W and B last as their phases do; of the times above only `overlapped` is told.
+  bool timed_by_phases = false;
 };
 
 /// A message takes latency + bytes / bandwidth.
@@ -54,9 +58,10 @@ enum class CostPer : std::uint8_t { WholeRank, OneStage };
 
 /// Where the duration of an F&B pair comes from.
 enum class Overlap : std::uint8_t {
-  Auto,   ///< `StageCost::overlapped` where it is given, else F, then B.
-  Given,  ///< `StageCost::overlapped`; costs without it are an error.
-  Sum,    ///< F, then B: nothing overlaps.
+  Auto,    ///< `StageCost::overlapped` where it is given, else from phases, else F, then B.
+  Given,   ///< `StageCost::overlapped`; costs without it are an error.
+  Phases,  ///< As the phases of both run beside one another; costs without them are an error.
+  Sum,     ///< F, then B: nothing overlaps.
 };
 
 struct CostOptions {
@@ -64,11 +69,22 @@ struct CostOptions {
   Overlap overlap = Overlap::Auto;
 };
 
+/// The ranks of a schedule, and the stages of one of its pipes.
+struct PipeShape {
+  int ranks;
+  int depth;
+};
+
+/// Why the costs cannot be laid over such a pipe: they are for another number of stages, or their
+/// layers cannot be divided over a rank's chunks; none where they can.
+std::optional<std::string> find_obstacle(const CostSource& source, PipeShape pipe,
+                                         CostOptions options);
+
 /// Costs laid over the stages of a placement.
 class CostModel {
  public:
-  /// Throws Error where `source` has another number of stages than one pipe of `placement`, or
-  /// lacks an overlapped time that `options` ask for.
+  /// Throws Error where `find_obstacle` finds one, the costs lack an overlapped time or phases that
+  /// `options` ask for, or a message takes too long.
   CostModel(const CostSource& source, const Placement& placement, CostOptions options);
 
   Time duration(const Op& op) const { return outside_pair_[op.stage_and_kind()]; }
@@ -96,16 +112,39 @@ class CostModel {
   Bytes weight_bytes(Stage stage) const { return *cost(stage).weights; }
 
  private:
-  const StageCost& cost(Stage stage) const { return costs_[static_cast<std::size_t>(stage)]; }
+  const StageCost& cost(Stage stage) const {
+    return costs_[cost_of_stage_[static_cast<std::size_t>(stage)]];
+  }
   Time exposed(const Op& op) const { return duration(op) - compute_[op.stage_and_kind()]; }
   Time pair_duration(const Action& pair) const;
   Time pair_exposed(const Action& pair) const;
 
+  /// An F&B pair as its phases tell it.
+  struct PhasePair {
+    Time duration;
+    Time exposed;
+  };
+  /// Which of the times of a pair are used.
+  enum class PairTimes : std::uint8_t { Given, Phases, Sum };
+  PairTimes times_of(const Action& pair) const;
+  void run_pairs(const Placement& placement);
+  const PhasePair& phase_pair(const Action& pair) const {
+    return pairs_[pair_index(pair.op().stage(), pair.overlapped().stage())];
+  }
+  std::size_t pair_index(Stage forward, Stage backward) const {
+    return static_cast<std::size_t>(forward) * stages_of_rank_ +
+           number_on_rank_[static_cast<std::size_t>(backward)];
+  }
+
   Link link_;
   Overlap overlap_;
-  std::vector<StageCost> costs_;    // [stage]
-  std::vector<Time> compute_;       // [stage_and_kind] computation alone
-  std::vector<Time> outside_pair_;  // [stage_and_kind] with the communication that is exposed then
+  std::vector<StageCost> costs_;                    // those that differ
+  std::vector<std::uint32_t> cost_of_stage_ = {};   // [stage]
+  std::vector<std::uint32_t> number_on_rank_ = {};  // [stage] among the stages of its rank
+  std::size_t stages_of_rank_ = 0;
+  std::vector<Time> compute_ = {};       // [stage_and_kind] computation alone
+  std::vector<Time> outside_pair_ = {};  // [stage_and_kind] with communication that is exposed then
+  std::vector<PhasePair> pairs_ = {};  // [F's stage][B's number on its rank] where phases tell them
 };
 
 /// Costs of zero for every stage.

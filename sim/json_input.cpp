@@ -156,6 +156,21 @@ std::vector<std::int64_t> ObjectReader::integers(const std::string& key) {
   return numbers;
 }
 
+std::optional<std::vector<double>> ObjectReader::optional_numbers(const std::string& key,
+                                                                  std::size_t count) {
+  const json* value = find(key);
+  if (value == nullptr)
+    return std::nullopt;
+  if (!value->is_array())
+    return std::vector<double>(count, checked_number(key, *value));
+  if (value->size() != count)
+    fail(key, fmt::format("expected one number, or {}, got {}", count, value->size()));
+  std::vector<double> numbers;
+  for (std::size_t i = 0; i < count; ++i)
+    numbers.push_back(checked_number(fmt::format("{}/{}", key, i), (*value)[i]));
+  return numbers;
+}
+
 bool ObjectReader::flag(const std::string& key) {
   const json& value = require(key);
   if (!value.is_boolean())

@@ -77,7 +77,8 @@ std::optional<std::string> find_obstacle(const Program& program, const Scenario&
   const Shape shape = shape_of(program);
   if (shape.ranks != scenario.shape.ranks || shape.microbatches != scenario.shape.microbatches)
     return fmt::format("it has p={}, m={}", shape.ranks, shape.microbatches);
-  if (auto obstacle = find_obstacle(scenario.costs, program.schedule.placement.depth))
+  const PipeShape pipe = {shape.ranks, program.schedule.placement.depth};
+  if (auto obstacle = find_obstacle(scenario.costs, pipe, scenario.cost_options))
     return obstacle;
   if (!can_run(program))
     return "it deadlocks ('bubblescope check' tells why)";

@@ -44,7 +44,7 @@ constexpr std::string_view kFormats = "table|json|csv|md";
 constexpr std::string_view kColors = "auto|always|never";
 constexpr std::string_view kPer = "rank|stage";
 constexpr std::string_view kObjectives = "step|span";
-constexpr std::string_view kOverlaps = "auto|given|sum";
+constexpr std::string_view kOverlaps = "auto|given|phases|sum";
 
 CostSource named_costs(const std::string& name) {
   std::vector<std::string> names;
@@ -167,8 +167,8 @@ void CostCommandOptions::add_to(CLI::App& app) {
       "rank: durations and sizes are for one p-th of the model (default); stage: as they stand",
       per);
   add("--overlap", "FROM",
-      "an F&B pair lasts: given, as the costs say; sum, F + B; auto, as given where it is "
-      "(default)",
+      "an F&B pair lasts: given, as the costs say; phases, as its phases run side by side; sum, "
+      "F + B; auto, the first of these that the costs tell (default)",
       overlap);
   comm.add_to(app);
 }

@@ -63,20 +63,14 @@ Scenario make_scenario(const Shape& shape, const CostCommandOptions& costs,
 std::optional<std::string> find_obstacle(const CatalogueEntry& entry, const Scenario& scenario) {
   if (const auto misfit = find_misfit(entry, scenario.shape))
     return misfit->reason;
-  const int stages = scenario.shape.ranks * scenario.shape.chunks.value_or(entry.chunks);
-  if (auto obstacle = find_obstacle(scenario.costs, stages))
+  const int ranks = scenario.shape.ranks;
+  const PipeShape pipe = {ranks, ranks * scenario.shape.chunks.value_or(entry.chunks)};
+  if (auto obstacle = find_obstacle(scenario.costs, pipe, scenario.cost_options))
     return obstacle;
   if (entry.automatic == nullptr)
     return std::nullopt;
   return memory_obstacle(entry, scenario.shape.ranks, costs_of(entry, scenario),
                          scenario.automatic.memory);
-}
-
-std::optional<std::string> find_obstacle(const CostSource& costs, int stages) {
-  const auto told = static_cast<int>(costs.stages.size());
-  if (costs.stage_by_stage && told != stages)
-    return fmt::format("the costs are for {} stages, and its pipe has {}", told, stages);
-  return std::nullopt;
 }
 
 ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scenario) {

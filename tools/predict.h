@@ -40,9 +40,6 @@ Scenario make_scenario(const Shape& shape, const CostCommandOptions& costs,
 /// too low a memory limit; none where it can.
 std::optional<std::string> find_obstacle(const CatalogueEntry& entry, const Scenario& scenario);
 
-/// Why the costs cannot be laid over a pipe of `stages`; none where they can.
-std::optional<std::string> find_obstacle(const CostSource& costs, int stages);
-
 /// Throws UsageError for more ops than can be numbered, Error for a schedule that cannot fit into
 /// memory, before the machine begins to swap.
 void check_size(const CatalogueEntry& entry, const Shape& shape, Comm comm);

@@ -15,6 +15,7 @@ bool has_type(const json& value, const std::string& type) {
   static const std::map<std::string, bool (*)(const json&)> kTypes = {
       {"object", [](const json& v) { return v.is_object(); }},
       {"array", [](const json& v) { return v.is_array(); }},
+      {"boolean", [](const json& v) { return v.is_boolean(); }},
       {"string", [](const json& v) { return v.is_string(); }},
       {"number", [](const json& v) { return v.is_number(); }},
       {"integer", [](const json& v) {
@@ -74,6 +75,12 @@ class Validator {
              "lacks " + key.dump() + " of");
   }
 
+  void dependent_required(const Case& at) {
+    for (const auto& [key, needed] : at.rule.items())
+      if (at.value.is_object() && at.value.contains(key))
+        required({at.schema, needed, at.value, at.path});
+  }
+
   void properties(const Case& at) {
     for (const auto& [key, schema] : at.rule.items())
       if (at.value.is_object() && at.value.contains(key))
@@ -102,13 +109,19 @@ class Validator {
              at, "has \"" + key + "\" in spite of additionalProperties");
   }
 
-  void one_of(const Case& at) {
-    const auto matches = std::count_if(at.rule.begin(), at.rule.end(), [&](const json& schema) {
+  std::ptrdiff_t matches(const Case& at) const {
+    return std::count_if(at.rule.begin(), at.rule.end(), [&](const json& schema) {
       Validator attempt(root_);
       attempt.check(schema, at.value, at.path);
       return attempt.faults.empty();
     });
-    expect(matches == 1, at, std::to_string(matches) + " match oneOf");
+  }
+  void one_of(const Case& at) {
+    expect(matches(at) == 1, at, std::to_string(matches(at)) + " match oneOf");
+  }
+  void any_of(const Case& at) { expect(matches(at) > 0, at, "none match anyOf"); }
+  void one_word(const Case& at) {
+    expect(std::find(at.rule.begin(), at.rule.end(), at.value) != at.rule.end(), at, "enum");
   }
 
   void reference(const Case& at) {
@@ -142,6 +155,9 @@ const std::map<std::string, Validator::Keyword> Validator::kKeywords = {
     {"additionalProperties", &Validator::additional_properties},
     {"items", &Validator::items},
     {"minItems", &Validator::min_items},
+    {"dependentRequired", &Validator::dependent_required},
+    {"enum", &Validator::one_word},
+    {"anyOf", &Validator::any_of},
     {"oneOf", &Validator::one_of}};
 
 }  // namespace

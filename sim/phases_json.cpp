@@ -1,0 +1,178 @@
+#include "sim/phases_json.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "sim/cost_model.h"
+#include "sim/error.h"
+#include "sim/nearest.h"
+
+namespace bubblescope {
+namespace {
+
+/// The index of a word; Error, with the nearest one, where it is none of `words`.
+std::size_t choose(ObjectReader& object, const std::string& key,
+                   std::span<const std::string_view> words) {
+  const std::string word = object.text(key);
+  const auto found = std::find(words.begin(), words.end(), word);
+  if (found == words.end())
+    object.fail(
+        key, fmt::format("expected {}, got \"{}\"{}", fmt::join(words, ", "), word,
+                         did_you_mean(word, std::vector<std::string>(words.begin(), words.end()))));
+  return static_cast<std::size_t>(found - words.begin());
+}
+
+/// A number of SMs or blocks, up to `most`.
+int count(ObjectReader& object, const std::string& key, int most) {
+  const std::int64_t value = object.integer(key);
+  if (value < 1 || value > most)
+    object.fail(key, fmt::format("expected 1 to {}, got {}", most, value));
+  return static_cast<int>(value);
+}
+
+double factor(ObjectReader& object) {
+  const double value = object.number("factor");
+  if (!(value >= 1 && value <= 1000))
+    object.fail("factor",
+                fmt::format("expected how much longer it takes, 1 to 1000, got {}", value));
+  return value;
+}
+
+std::vector<Time> times(ObjectReader& object, const std::string& key,
+                        const std::vector<double>& microseconds) {
+  std::vector<Time> result;
+  try {
+    std::transform(microseconds.begin(), microseconds.end(), std::back_inserter(result),
+                   time_from_us);
+  } catch (const Error& error) {
+    object.fail(key, error.what());
+  }
+  return result;
+}
+
+std::vector<std::pair<int, double>> read_table(ObjectReader& object, int sms) {
+  auto rows = object.optional_objects("table");
+  if (!rows)
+    object.fail("table", "is missing");
+  std::vector<std::pair<int, double>> table;
+  for (ObjectReader& row : *rows) {
+    const int held = count(row, "sms", sms - 1);
+    if (!table.empty() && held <= table.back().first)
+      row.fail("sms", "expected more than in the row before");
+    table.emplace_back(held, factor(row));
+    row.finish();
+  }
+  return table;
+}
+
+Slowdown read_slowdown(ObjectReader object, int sms) {
+  using Kind = Slowdown::Kind;
+  static constexpr std::string_view kKinds[] = {"none", "shared", "waves", "factor", "table"};
+  const auto kind = static_cast<Kind>(choose(object, "kind", kKinds));
+  for (const auto& [key, its] :
+       {std::pair("blocks", Kind::Waves), {"factor", Kind::Factor}, {"table", Kind::Table}})
+    if (object.has(key) && kind != its)
+      object.fail(key, fmt::format("is for kind \"{}\"", kKinds[static_cast<int>(its)]));
+  Slowdown slowdown{.kind = kind};
+  if (kind == Kind::Waves)
+    slowdown.blocks = count(object, "blocks", std::numeric_limits<int>::max());
+  if (kind == Kind::Factor)
+    slowdown.factor = factor(object);
+  if (kind == Kind::Table)
+    slowdown.table = read_table(object, sms);
+  object.finish();
+  return slowdown;
+}
+
+/// The phase of I that makes the input of a W.
+int find_input(ObjectReader& object, const std::vector<Phase>& phases, const std::string& name) {
+  for (std::size_t i = 0; i < phases.size(); ++i)
+    if (phases[i].name == name && phases[i].of == OpKind::BackwardInput)
+      return static_cast<int>(i);
+  object.fail("after", fmt::format("there is no phase \"{}\" of I before this one", name));
+}
+
+Phase read_phase(ObjectReader& object, const LayerPhases& stage) {
+  static constexpr std::string_view kOps[] = {"F", "I", "W"};
+  Phase phase{.name = object.text("name"),
+              .of = static_cast<OpKind>(choose(object, "of", kOps)),
+              .stream = static_cast<PhaseStream>(choose(object, "stream", phase_stream_names()))};
+  if (std::any_of(stage.phases.begin(), stage.phases.end(),
+                  [&](const Phase& other) { return other.name == phase.name; }))
+    object.fail("name", fmt::format("there is a phase \"{}\" already", phase.name));
+  if (object.has("after")) {
+    if (phase.of != OpKind::BackwardWeight)
+      object.fail("after", "is for a phase of W: those of F and of I follow one another");
+    phase.after = find_input(object, stage.phases, object.text("after"));
+  }
+  const bool computes = phase.stream == PhaseStream::Compute;
+  if (object.has(computes ? "sms" : "slowdown"))
+    object.fail(computes ? "sms" : "slowdown",
+                computes ? "is for a phase that communicates" : "is for a phase that computes");
+  const char* contention = computes ? "slowdown" : "sms";
+  if (!object.has(contention))
+    return phase;
+  if (stage.sms == 0)
+    object.fail(contention, "needs the machine's \"sms\" in the stage");
+  if (computes)
+    phase.slowdown = read_slowdown(object.object("slowdown"), stage.sms);
+  else
+    phase.sms = count(object, "sms", stage.sms - 1);
+  return phase;
+}
+
+/// [layer] of one phase.
+std::vector<PhaseTime> read_times(ObjectReader& object, std::size_t layers) {
+  const auto told = object.optional_numbers("elapsed_us", layers);
+  if (!told)
+    object.fail("elapsed_us", "is missing");
+  const std::vector<Time> elapsed = times(object, "elapsed_us", *told);
+  const std::vector<Time> busy =
+      times(object, "busy_us", object.optional_numbers("busy_us", layers).value_or(*told));
+  std::vector<PhaseTime> result;
+  for (std::size_t layer = 0; layer < layers; ++layer) {
+    if (busy[layer] > elapsed[layer])
+      object.fail("busy_us", fmt::format("is more than elapsed_us in layer {}", layer));
+    result.push_back({elapsed[layer], busy[layer]});
+  }
+  return result;
+}
+
+}  // namespace
+
+LayerPhases read_phases(ObjectReader& stage) {
+  constexpr int kMostLayers = 100'000;
+  LayerPhases result;
+  auto objects = stage.optional_objects("phases");
+  for (const char* key : {"layers", "sms", "measured_under_overlap"})
+    if (!objects && stage.has(key))
+      stage.fail(key, "needs \"phases\" beside it");
+  if (!objects)
+    return result;
+  const auto layers = static_cast<std::size_t>(count(stage, "layers", kMostLayers));
+  result.measured_under_overlap =
+      stage.has("measured_under_overlap") && stage.flag("measured_under_overlap");
+  if (stage.has("sms")) {
+    if (result.measured_under_overlap)
+      stage.fail("sms", "what was measured under overlap is not slowed once more");
+    result.sms = count(stage, "sms", std::numeric_limits<int>::max());
+  }
+  std::vector<std::vector<PhaseTime>> times;
+  for (ObjectReader& object : *objects) {
+    times.push_back(read_times(object, layers));
+    result.phases.push_back(read_phase(object, result));
+    object.finish();
+  }
+  for (std::size_t layer = 0; layer < layers; ++layer)
+    for (const std::vector<PhaseTime>& phase : times)
+      result.times.push_back(phase[layer]);
+  return result;
+}
+
+}  // namespace bubblescope
