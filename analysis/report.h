@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "analysis/bubbles.h"
+#include "analysis/noise_report.h"
 #include "sim/dependency_graph.h"
 #include "sim/search/search.h"
 #include "sim/timeline.h"
@@ -60,6 +61,7 @@ struct Report {
   int weight_copies = 0;                     ///< Copies of the model's weights over all ranks.
   std::vector<RankReport> per_rank = {};     ///< [rank]
   std::optional<SearchFigures> search = {};  ///< Of an automatic schedule.
+  std::optional<NoiseReport> noise = {};     ///< Where durations differ from step to step.
 };
 
 /// "torch communication, one channel a pair"

@@ -6,6 +6,23 @@ namespace bubblescope {
 
 using nlohmann::ordered_json;
 
+namespace {
+
+ordered_json percentiles_json(const Percentiles& values) {
+  return {{"mean", values.mean}, {"p5", values.p5},   {"p50", values.p50},
+          {"p95", values.p95},   {"p99", values.p99}, {"max", values.max}};
+}
+
+ordered_json noise_json(const NoiseReport& noise) {
+  return {{"samples", noise.options.samples},
+          {"seed", noise.options.seed},
+          {"step_time_ns", percentiles_json(noise.step_time)},
+          {"bubble_fraction", percentiles_json(noise.bubble_fraction)},
+          {"critical_share", noise.critical_share}};
+}
+
+}  // namespace
+
 ordered_json summary_json(const Report& report) {
   const auto of_search = [&](auto&& figure) {
     return report.search ? ordered_json(figure(*report.search)) : ordered_json(nullptr);
@@ -61,6 +78,8 @@ ordered_json report_json(const Report& report) {
   json["per_rank"] = ordered_json::array();
   for (const RankReport& rank : report.per_rank)
     json["per_rank"].push_back(rank_json(rank));
+  if (report.noise)
+    json["noise"] = noise_json(*report.noise);
   return json;
 }
 

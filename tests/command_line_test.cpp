@@ -508,6 +508,13 @@ TEST_CASE("each way to give costs changes what it should") {
   CHECK(step(pairs + "given") == step(pairs + "auto"));
   CHECK(step(pairs + "given") < step(pairs + "sum"));
   CHECK(step(pairs + "sum") == step("simulate dualpipe -p 4 -m 8"));
+  const auto traced = [](const std::string& overlap) {
+    return output_json("simulate dualpipe -p 4 -m 8 --costs deepseek-v3-h800 --overlap " +
+                       overlap)["step_time_ns"]
+        .get<std::int64_t>();
+  };
+  CHECK(traced("phases") < traced("given"));
+  CHECK(traced("phases") > traced("given") * 99 / 100);
 }
 
 TEST_CASE("results of compare are those of simulate, best first") {

@@ -98,6 +98,7 @@ ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scena
 Report Prediction::report() const {
   Report report = bubblescope::report(graph, timeline);
   report.search = search;
+  report.noise = noise;
   return report;
 }
 
@@ -132,7 +133,12 @@ Prediction predict(ScheduledProgram scheduled, const Scenario& scenario, Progres
   DependencyGraph graph = build_graph(std::move(program), std::move(costs));
   progress.now(fmt::format("{}: simulating", name));
   Timeline timeline = simulate(graph);
-  return {std::move(graph), std::move(timeline), scheduled.search};
+  std::optional<NoiseReport> noise;
+  if (scenario.noise) {
+    progress.now(fmt::format("{}: simulating {} steps with noise", name, scenario.noise->samples));
+    noise = study_noise(graph, *scenario.noise);
+  }
+  return {std::move(graph), std::move(timeline), scheduled.search, std::move(noise)};
 }
 
 void note_costs(const Scenario& scenario, const GlobalOptions& global) {

@@ -17,6 +17,7 @@ struct Prediction {
   DependencyGraph graph;
   Timeline timeline;
   std::optional<SearchFigures> search;  ///< Of an automatic schedule.
+  std::optional<NoiseReport> noise;     ///< Where the scenario has noise.
 
   Report report() const;
 };
@@ -29,6 +30,7 @@ struct Scenario {
   CostOptions cost_options;
   CommChoice comm;
   AutomaticOptions automatic;  ///< Its memory is what fits, too.
+  std::optional<NoiseOptions> noise = {};
 };
 
 /// Reads and checks the words of the command line. `measured` costs stand for those of the command

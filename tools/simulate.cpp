@@ -6,6 +6,7 @@
 #include "analysis/simulate_view.h"
 #include "tools/command.h"
 #include "tools/errors.h"
+#include "tools/noise_options.h"
 #include "tools/output.h"
 #include "tools/subject.h"
 #include "tools/trace_option.h"
@@ -18,6 +19,7 @@ struct SimulateOptions {
   SubjectOptions subject;
   OutputOptions output;
   TraceOption trace;
+  NoiseCommandOptions noise;
 };
 
 std::string run(const SimulateOptions& options, const GlobalOptions& global) {
@@ -27,6 +29,7 @@ std::string run(const SimulateOptions& options, const GlobalOptions& global) {
   options.subject.refuse_overwrite(options.output.path);
   options.subject.refuse_overwrite(options.trace.path);
   Subject subject = make_subject(options.name, options.subject, global);
+  subject.scenario.noise = options.noise.parsed(subject.scenario.shape.ranks);
   Report figures;
   {
     Progress progress(global.quiet);
@@ -54,6 +57,7 @@ Command add_simulate(CLI::App& root, const GlobalOptions& global) {
   options->subject.add_to(*app);
   options->output.add_to(*app);
   options->trace.add_to(*app);
+  options->noise.add_to(*app);
   app->footer(
       "Examples:\n"
       "  bubblescope simulate 1f1b -p 4 -m 8 --forward 10us --input-grad 10us --weight-grad 10us\n"
