@@ -21,9 +21,9 @@ Time mean(const Report& report, Time RankReport::*figure) {
 }
 
 double times_as_long(const Report& report, const Report& best) {
-  return best.step_time > Time::zero() ? static_cast<double>(report.step_time.count()) /
-                                             static_cast<double>(best.step_time.count())
-                                       : 1.0;
+  return best.whole_time() > Time::zero() ? static_cast<double>(report.whole_time().count()) /
+                                                static_cast<double>(best.whole_time().count())
+                                          : 1.0;
 }
 
 /// Why `best` takes less time than `next`: the larger of what its ranks save in work and in
@@ -34,7 +34,7 @@ std::string reason(const Report& best, const Report& next, TimeUnit unit) {
   };
   const Time busy = saved(&RankReport::busy);
   const Time idle = saved(&RankReport::idle);
-  if (best.step_time == next.step_time)
+  if (best.whole_time() == next.whole_time())
     return fmt::format("as fast as {}", next.schedule);
   const auto why = idle >= busy ? fmt::format("a rank idles {} less", unit.format(idle))
                    : 2 * saved(&RankReport::exposed_comm) > busy
@@ -57,7 +57,7 @@ std::string memory_words(const Report& report) {
 
 /// One unit for all times of a comparison, whose last result takes longest.
 TimeUnit unit_of(const Comparison& comparison) {
-  return TimeUnit::fit(comparison.results.back().step_time);
+  return TimeUnit::fit(comparison.results.back().whole_time());
 }
 
 /// What "× best" refers to; where nothing fits, the fastest.
@@ -92,6 +92,10 @@ Table table(const Comparison& comparison) {
   const bool limited = comparison.limit.is_given();
   const bool sized = std::any_of(results.begin(), results.end(),
                                  [](const Report& r) { return r.peak_memory.has_value(); });
+  const bool whole = std::any_of(results.begin(), results.end(),
+                                 [](const Report& r) { return r.iteration.has_value(); });
+  if (whole)
+    out.columns.push_back({"iteration"});
   if (sized)
     out.columns.push_back({"peak\nmemory"});
   if (limited)
@@ -116,6 +120,8 @@ Table table(const Comparison& comparison) {
         !fit            ? Emphasis::Faint
         : best_is_ahead ? Emphasis::Strong
                         : Emphasis::None};
+    if (whole)
+      row.cells.push_back(unit.format(report.whole_time()));
     if (sized)
       row.cells.push_back(report.peak_memory ? format_bytes(*report.peak_memory) : "unknown");
     if (limited)
@@ -180,7 +186,7 @@ std::string title(const Comparison& comparison) {
 
 void sort_best_first(std::vector<Report>& results) {
   const auto key = [](const Report& report) {
-    return std::tuple(report.step_time, report.peak_activation_share, report.weight_copies);
+    return std::tuple(report.whole_time(), report.peak_activation_share, report.weight_copies);
   };
   std::stable_sort(results.begin(), results.end(),
                    [&](const Report& a, const Report& b) { return key(a) < key(b); });
@@ -196,7 +202,8 @@ std::string verdict(const Comparison& comparison) {
                                       : "none: no schedule stays within the memory limit";
   const Report& best = *fitting.front();
   const TimeUnit unit = unit_of(comparison);
-  std::string text = fmt::format("{}, {} a step", best.schedule, unit.format(best.step_time));
+  std::string text = fmt::format("{}, {} {}", best.schedule, unit.format(best.whole_time()),
+                                 best.iteration ? "an iteration" : "a step");
   if (fitting.size() > 1)
     text += ": " + reason(best, *fitting[1], unit);
   text += fmt::format("; it holds {}", memory_words(best));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "analysis/bubbles.h"
+#include "analysis/iteration.h"
 #include "analysis/noise_report.h"
 #include "sim/dependency_graph.h"
 #include "sim/search/search.h"
@@ -62,6 +63,10 @@ struct Report {
   std::vector<RankReport> per_rank = {};     ///< [rank]
   std::optional<SearchFigures> search = {};  ///< Of an automatic schedule.
   std::optional<NoiseReport> noise = {};     ///< Where durations differ from step to step.
+  std::optional<IterationReport> iteration = {};  ///< Where costs tell what comes after the step.
+
+  /// Of the whole iteration where that is known, else of the step.
+  Time whole_time() const { return iteration ? iteration->time : step_time; }
 };
 
 /// "torch communication, one channel a pair"

@@ -34,6 +34,15 @@ Table summary_table(const Report& report, const MemoryLimit& limit) {
        {{"weight copies", std::to_string(report.weight_copies), "of the model, over all ranks"}},
        {{"peak memory", memory(report.peak_memory),
          report.peak_memory ? "most on one rank" : "the costs do not tell all sizes"}}}};
+  if (report.iteration) {
+    const IterationReport& iteration = *report.iteration;
+    table.rows.push_back({{"iteration", unit.format(iteration.time),
+                           iteration.options.sync == OptimizerSync::Global
+                               ? "the step, gradients reduced, weights updated"
+                               : "the longest of a rank, from its start to its weights' update"}});
+    table.rows.push_back({{"exposed reduction", unit.format(iteration.exposed_reduce),
+                           "most on one rank, of gradients, after its last action"}});
+  }
   if (limit.is_given())
     table.rows.push_back({{"fits", fits(report, limit) ? "yes" : "no", "within the memory limit"}});
   if (report.search) {

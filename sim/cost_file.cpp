@@ -64,6 +64,8 @@ StageCost read_stage(ObjectReader& object) {
     object.fail("activation_bytes_after_input_grad", "is more than activation_bytes");
   stage.weights = object.optional_integer("weight_bytes");
   stage.message = object.optional_integer("message_bytes").value_or(0);
+  stage.grad_reduce = optional_time(object, "grad_reduce_us").value_or(Time::zero());
+  stage.optimizer = optional_time(object, "optimizer_us").value_or(Time::zero());
   object.finish();
   return stage;
 }

@@ -48,6 +48,8 @@ std::vector<StageCost> divide(const StageCost& whole, int chunks) {
   part.activation = divide_rounded(whole.activation, chunks);
   part.activation_after_input_grad = divide_rounded(whole.activation_after_input_grad, chunks);
   part.weights = divide_rounded(whole.weights, chunks);
+  part.grad_reduce = divide_rounded(whole.grad_reduce, chunks);
+  part.optimizer = divide_rounded(whole.optimizer, chunks);
   std::vector<StageCost> parts(static_cast<std::size_t>(chunks), part);
   for (int i = 0; i < chunks; ++i)
     parts[static_cast<std::size_t>(i)].phases = divide(whole.phases, chunks, i);
@@ -229,6 +231,7 @@ bool CostModel::can_add_up(std::size_t actions) const {
     longest = std::max(longest, static_cast<double>(sum.count()));
     largest = std::max(largest, static_cast<double>(each.activation.value_or(0)));
     weights += static_cast<double>(each.weights.value_or(0));
+    longest = std::max(longest, static_cast<double>((each.grad_reduce + each.optimizer).count()));
   }
   for (const PhasePair& pair : pairs_)
     longest = std::max(longest, static_cast<double>(pair.duration.count()));

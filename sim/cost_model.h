@@ -28,7 +28,9 @@ struct StageCost {
       {};                             ///< Left between I and W. Default: all of it.
   std::optional<Bytes> weights = {};  ///< Parameters, gradients, optimizer state, buffers.
   Bytes message = 0;                  ///< What a stage sends: an activation, or its gradient.
-  LayerPhases phases = {};            ///< What its actions do inside; may be empty.
+  Time grad_reduce{};       ///< Of the stage's gradients over data-parallel ranks, once a step.
+  Time optimizer{};         ///< The update of the stage's weights, once a step.
+  LayerPhases phases = {};  ///< What its actions do inside; may be empty.
   /// F, I, W and B last as their phases do; of the times above only `overlapped` is told.
   bool timed_by_phases = false;
 };
@@ -110,6 +112,10 @@ class CostModel {
   /// Live bytes that `op` adds (F) or gives back (I, W, B: negative).
   Bytes activation_change(const Op& op) const;
   Bytes weight_bytes(Stage stage) const { return *cost(stage).weights; }
+
+  /// Once a step, after a stage's last backward.
+  Time grad_reduce(Stage stage) const { return cost(stage).grad_reduce; }
+  Time optimizer(Stage stage) const { return cost(stage).optimizer; }
 
  private:
   const StageCost& cost(Stage stage) const {

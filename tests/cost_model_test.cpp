@@ -95,8 +95,7 @@ TEST_CASE("Costs stage by stage stand as they are and repeat in the second pipe"
   const CostSource source{.name = "mine", .stage_by_stage = true, .stages = {{}, {}, {}, {}}};
   CHECK_NOTHROW(CostModel(source, loop_placement({.ranks = 2, .chunks = 2}), {}));
   CHECK_THROWS_WITH_AS(CostModel(source, loop_placement({.ranks = 2, .chunks = 1}), {}),
-                       "mine: the costs are for 4 stages, and its pipe has 2",
-                       Error);
+                       "mine: the costs are for 4 stages, and its pipe has 2", Error);
 }
 
 TEST_CASE("A pair takes the mean of its stages' overlapped times") {

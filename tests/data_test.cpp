@@ -54,6 +54,8 @@ json full_costs() {
   costs["stage"]["activation_bytes_after_input_grad"] = 1;
   costs["stage"]["weight_bytes"] = 3;
   costs["stage"]["message_bytes"] = 4;
+  costs["stage"]["grad_reduce_us"] = 5;
+  costs["stage"]["optimizer_us"] = 6;
   costs["stage"]["measured_under_overlap"] = false;
   costs["stage"]["sms"] = 132;
   costs["stage"]["phases"] = json::parse(R"json([

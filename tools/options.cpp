@@ -44,6 +44,8 @@ constexpr std::string_view kFormats = "table|json|csv|md";
 constexpr std::string_view kColors = "auto|always|never";
 constexpr std::string_view kPer = "rank|stage";
 constexpr std::string_view kObjectives = "step|span";
+constexpr std::string_view kReductions = "after|overlapped";
+constexpr std::string_view kSyncs = "global|none";
 constexpr std::string_view kOverlaps = "auto|given|phases|sum";
 
 CostSource named_costs(const std::string& name) {
@@ -163,6 +165,17 @@ void CostCommandOptions::add_to(CLI::App& app) {
   add("--message", "SIZE", "of a message (default: 0)", message);
   add("--activation", "SIZE", "of a micro-batch's activations on a rank", activation);
   add("--weights", "SIZE", "of a rank's weights, gradients and optimizer state", weights);
+  add("--grad-reduce", "TIME", "of a rank's gradients over data-parallel ranks, once a step",
+      grad_reduce);
+  add("--optimizer", "TIME", "the update of a rank's weights, once a step", optimizer);
+  add("--reduce", "WHEN",
+      "gradients are reduced: after a rank's last action (default); overlapped, after each stage's "
+      "last backward, beside the actions",
+      reduce_when);
+  add("--optimizer-sync", "WHAT",
+      "the optimizer waits for: global, all ranks' gradients (default); none, its own, as Zero "
+      "Bubble's does",
+      optimizer_sync);
   add("--cost-per", "WHAT",
       "rank: durations and sizes are for one p-th of the model (default); stage: as they stand",
       per);
@@ -197,6 +210,10 @@ CostSource CostCommandOptions::by_hand() const {
     stage.activation = parse_size({"--activation", activation});
   if (!weights.empty())
     stage.weights = parse_size({"--weights", weights});
+  if (!grad_reduce.empty())
+    stage.grad_reduce = parse_time({"--grad-reduce", grad_reduce});
+  if (!optimizer.empty())
+    stage.optimizer = parse_time({"--optimizer", optimizer});
   source.stages.push_back(stage);
   if (!p2p.empty())
     source.link.latency = parse_time({"--p2p", p2p});
@@ -226,7 +243,9 @@ CostSource CostCommandOptions::source() const {
                                       {"--bandwidth", &bandwidth},
                                       {"--message", &message},
                                       {"--activation", &activation},
-                                      {"--weights", &weights}})
+                                      {"--weights", &weights},
+                                      {"--grad-reduce", &grad_reduce},
+                                      {"--optimizer", &optimizer}})
     if (!value->empty())
       throw UsageError(fmt::format("{} does not go with --costs: one source of costs", option));
   const bool is_path = costs.find('/') != std::string::npos || costs.ends_with(".json") ||
@@ -243,11 +262,18 @@ Link CostCommandOptions::latency_alone() const {
 }
 
 bool CostCommandOptions::are_given() const {
-  for (const std::string* value : {&costs, &forward, &input_grad, &weight_grad, &backward,
-                                   &overlapped, &p2p, &bandwidth, &message, &activation, &weights})
+  for (const std::string* value :
+       {&costs, &forward, &input_grad, &weight_grad, &backward, &overlapped, &p2p, &bandwidth,
+        &message, &activation, &weights, &grad_reduce, &optimizer})
     if (!value->empty())
       return true;
   return false;
+}
+
+IterationOptions CostCommandOptions::iteration_options() const {
+  return {.reduce = static_cast<GradReduce>(choose("--reduce", reduce_when, words(kReductions))),
+          .sync = static_cast<OptimizerSync>(
+              choose("--optimizer-sync", optimizer_sync, words(kSyncs)))};
 }
 
 CostOptions CostCommandOptions::options() const {

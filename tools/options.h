@@ -10,6 +10,7 @@
 
 #include "analysis/compare_view.h"
 #include "analysis/format.h"
+#include "analysis/iteration.h"
 #include "sim/cost_model.h"
 #include "sim/program.h"
 #include "sim/schedules/automatic.h"
@@ -95,6 +96,9 @@ struct CostCommandOptions {
   std::string costs;
   std::string forward, input_grad, weight_grad, backward, overlapped;
   std::string p2p, bandwidth, message, activation, weights;
+  std::string grad_reduce, optimizer;
+  std::string reduce_when = "after";
+  std::string optimizer_sync = "global";
   std::string per = "rank";
   std::string overlap = "auto";
   CommOptions comm = {};
@@ -108,6 +112,7 @@ struct CostCommandOptions {
   /// Any of what a cost is told by.
   bool are_given() const;
   CostOptions options() const;
+  IterationOptions iteration_options() const;
 
  private:
   CostSource by_hand() const;

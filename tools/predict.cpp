@@ -49,6 +49,7 @@ Scenario make_scenario(const Shape& shape, const CostCommandOptions& costs,
                        .cost_options = costs.options(),
                        .comm = costs.comm.choice(),
                        .automatic = limits.options()};
+  scenario.iteration = costs.iteration_options();
   const auto& stages = scenario.costs.stages;
   const bool sized = std::all_of(stages.begin(), stages.end(), [](const StageCost& stage) {
     return stage.activation && stage.weights;
@@ -99,6 +100,7 @@ Report Prediction::report() const {
   Report report = bubblescope::report(graph, timeline);
   report.search = search;
   report.noise = noise;
+  report.iteration = end_iteration(graph, timeline, iteration);
   return report;
 }
 
@@ -138,7 +140,8 @@ Prediction predict(ScheduledProgram scheduled, const Scenario& scenario, Progres
     progress.now(fmt::format("{}: simulating {} steps with noise", name, scenario.noise->samples));
     noise = study_noise(graph, *scenario.noise);
   }
-  return {std::move(graph), std::move(timeline), scheduled.search, std::move(noise)};
+  return {std::move(graph), std::move(timeline), scheduled.search, std::move(noise),
+          scenario.iteration};
 }
 
 void note_costs(const Scenario& scenario, const GlobalOptions& global) {

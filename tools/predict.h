@@ -18,6 +18,7 @@ struct Prediction {
   Timeline timeline;
   std::optional<SearchFigures> search;  ///< Of an automatic schedule.
   std::optional<NoiseReport> noise;     ///< Where the scenario has noise.
+  IterationOptions iteration = {};
 
   Report report() const;
 };
@@ -31,6 +32,7 @@ struct Scenario {
   CommChoice comm;
   AutomaticOptions automatic;  ///< Its memory is what fits, too.
   std::optional<NoiseOptions> noise = {};
+  IterationOptions iteration = {};
 };
 
 /// Reads and checks the words of the command line. `measured` costs stand for those of the command
