@@ -108,6 +108,33 @@ void read_stages(ObjectReader& file, CostSource& source) {
       (*stages)[i].fail("phases", "expected those of stage 0, in the same order");
 }
 
+double microseconds(Time time) {
+  constexpr double kNanoseconds = 1e3;
+  return static_cast<double>(time.count()) / kNanoseconds;
+}
+
+nlohmann::ordered_json stage_json(const StageCost& stage) {
+  nlohmann::ordered_json json = {{"forward_us", microseconds(stage.forward)},
+                                 {"input_grad_us", microseconds(stage.input_grad)},
+                                 {"weight_grad_us", microseconds(stage.weight_grad)}};
+  if (stage.backward)
+    json["backward_us"] = microseconds(*stage.backward);
+  if (stage.overlapped)
+    json["overlapped_us"] = microseconds(*stage.overlapped);
+  if (stage.exposed_forward > Time::zero() || stage.exposed_input_grad > Time::zero())
+    json["exposed_communication_us"] = {{"forward", microseconds(stage.exposed_forward)},
+                                        {"input_grad", microseconds(stage.exposed_input_grad)}};
+  if (stage.activation)
+    json["activation_bytes"] = *stage.activation;
+  if (stage.activation_after_input_grad)
+    json["activation_bytes_after_input_grad"] = *stage.activation_after_input_grad;
+  if (stage.weights)
+    json["weight_bytes"] = *stage.weights;
+  if (stage.message > 0)
+    json["message_bytes"] = stage.message;
+  return json;
+}
+
 }  // namespace
 
 CostSource parse_costs(std::string_view text, const std::string& file) {
@@ -134,6 +161,27 @@ CostSource parse_costs(std::string_view text, const std::string& file) {
 
 CostSource read_costs(const std::string& path) {
   return parse_costs(read_file(path, kMaxFileBytes), path);
+}
+
+std::string costs_text(const CostSource& source, const nlohmann::ordered_json& comments) {
+  nlohmann::ordered_json json = {
+      {"format", kFormat}, {"name", source.name}, {"source", source.description}};
+  json.update(comments);
+  if (source.ranks)
+    json["ranks"] = *source.ranks;
+  if (source.layers_per_stage)
+    json["layers_per_stage"] = *source.layers_per_stage;
+  if (source.stage_by_stage)
+    for (const StageCost& stage : source.stages)
+      json["stages"].push_back(stage_json(stage));
+  else
+    json["stage"] = stage_json(source.stages.front());
+  json["link"] = {{"latency_us", microseconds(source.link.latency)}};
+  if (source.link.bytes_per_second > 0) {
+    constexpr double kGiga = 1e9;
+    json["link"]["bandwidth_GBps"] = source.link.bytes_per_second / kGiga;
+  }
+  return json.dump(2) + "\n";
 }
 
 }  // namespace bubblescope

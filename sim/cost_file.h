@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "sim/cost_model.h"
 
 namespace bubblescope {
@@ -13,5 +15,9 @@ CostSource parse_costs(std::string_view text, const std::string& file);
 
 /// Reads a cost file. Throws Error.
 CostSource read_costs(const std::string& path);
+
+/// The text of a cost file that reads as `source` does, to the nanosecond. `comments` is an object
+/// whose keys start with "_", for people: where the numbers come from.
+std::string costs_text(const CostSource& source, const nlohmann::ordered_json& comments);
 
 }  // namespace bubblescope

@@ -1,17 +1,24 @@
-// bubblescope calibrate: measures a machine by micro-benchmarks, for `validate --profile`.
+// bubblescope calibrate: costs from steps that were measured, or, without any, what
+// micro-benchmarks tell of a machine, for `validate --profile`.
 #include "backend_cuda/replay/calibrate.h"
 
+#include <cstdlib>
 #include <memory>
+#include <set>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
-#include "analysis/format.h"
+#include "analysis/calibration_view.h"
+#include "sim/cost_file.h"
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/executors.h"
 #include "tools/interrupt.h"
 #include "tools/measure.h"
+#include "tools/measured_input.h"
 #include "tools/output.h"
+#include "tools/program_input.h"
 #include "tools/units.h"
 
 namespace bubblescope {
@@ -22,7 +29,9 @@ struct CalibrateOptions {
   std::string action = "200us";
   std::string p2p;
   MachineOptions machine;
-  std::string output;
+  MeasuredInputOptions input;
+  std::string warm_ups;
+  OutputOptions output;  ///< Its path is that of the profile or of the costs.
 };
 
 Calibration read(const CalibrateOptions& options, const MachineChoice& machine,
@@ -47,7 +56,43 @@ Calibration read(const CalibrateOptions& options, const MachineChoice& machine,
   return out;
 }
 
-int run(const CalibrateOptions& options, const GlobalOptions& global) {
+/// Throws UsageError for options of the other of the two things that calibrate does; what the
+/// environment sets is for all subcommands.
+void refuse_others(const CLI::App& app, bool has_input) {
+  static const std::set<std::string> kOfInput = {"schedule", "group-size", "comm",
+                                                 "channels", "warm-ups",   "format"};
+  static const std::set<std::string> kOfBoth = {"help", "output"};
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->count() == 0 || option->get_lnames().empty())
+      continue;
+    const std::string& name = option->get_lnames().front();
+    if (std::getenv(environment_name(name).c_str()) != nullptr || kOfBoth.contains(name))
+      continue;
+    if (kOfInput.contains(name) != has_input)
+      throw UsageError(
+          has_input ? fmt::format("--{} does not go with INPUT, which tells it", name)
+                    : fmt::format("--{} goes with INPUT, the steps that were measured", name));
+  }
+}
+
+int run_on_input(const CalibrateOptions& options, const GlobalOptions& global) {
+  const Format format = options.output.parsed_format();
+  constexpr Range kWarmUps = {0, 1 << 30};
+  const auto warm_ups = options.warm_ups.empty()
+                            ? std::nullopt
+                            : std::optional(static_cast<int>(
+                                  parse_count({"--warm-ups", options.warm_ups}, kWarmUps)));
+  for (const std::string& path : options.input.paths)
+    refuse_overwrite(path, options.output.path);
+  const MeasuredCosts costs = measure_costs(read_measured_run(options.input, global), warm_ups);
+  if (!options.output.path.empty())
+    write_output(options.output.path, costs_text(costs.costs, derivation_json(costs)));
+  if (options.output.path != "-")
+    write_output("", calibration_view(costs, format, color_for_stdout(global.color)));
+  return kDone;
+}
+
+int run_on_machine(const CalibrateOptions& options, const GlobalOptions& global) {
   const MachineChoice machine = options.machine.choice();
   const InterruptGuard guard;
   const Calibration calibration = read(options, machine, guard);
@@ -63,17 +108,43 @@ int run(const CalibrateOptions& options, const GlobalOptions& global) {
   profile.backend = to_string(machine.backend);
   profile.created = now_in_utc();
   profile.command = global.command;
-  write_output(options.output, profile_json(profile));
+  write_output(options.output.path, profile_json(profile));
   global.note(fmt::format("measured on {}, ± {}", profile.machine.front().second,
                           format_percent(profile.noise)));
   return kDone;
 }
 
+void add_input_options(CLI::App& app, CalibrateOptions& options) {
+  add_option(app,
+             {"--schedule", "NAME",
+              "of the measured steps (default: as the input tells; of Primus, 1f1b, or with "
+              "vp_size > 1 interleaved-1f1b)",
+              "Measured steps"},
+             options.input.schedule);
+  add_option(app,
+             {"--group-size", "N", "of an interleaved schedule (default: p)", "Measured steps"},
+             options.input.group_size);
+  add_option(app,
+             {"--warm-ups", "N",
+              "steps at the beginning to leave out (default: iteration 1 of a Primus dump)",
+              "Measured steps"},
+             options.warm_ups);
+  options.input.comm.add_to(app);
+  add_option(app, {"--format", "F", "table, json, csv or md (default: table)", "Output"},
+             options.output.format);
+}
+
 }  // namespace
 
 Command add_calibrate(CLI::App& root, const GlobalOptions& global) {
-  auto* app = root.add_subcommand("calibrate", "measure a machine, for validate --profile");
+  auto* app =
+      root.add_subcommand("calibrate", "costs from measured steps, or a machine's own profile");
   auto options = std::make_shared<CalibrateOptions>();
+  app->add_option("INPUT", options->input.paths,
+                  "measured steps: a folder or files of Primus dumps (pp_rank_N.json), of traces "
+                  "of PyTorch's profiler, or of replay -o; without any, a machine is measured")
+      ->type_name("...");
+  add_input_options(*app, *options);
   add_option(*app, {"-p,--ranks", "N", "pipeline ranks", "Shape"}, options->ranks);
   options->machine.add_to(*app);
   add_option(
@@ -84,16 +155,26 @@ Command add_calibrate(CLI::App& root, const GlobalOptions& global) {
              options->action);
   add_option(*app, {"--p2p", "TIME", "latency of a message between ranks (default: 0)", "Machine"},
              options->p2p);
-  add_option(*app, {"-o,--output", "FILE", "the profile, in JSON (default: stdout)", "Output"},
-             options->output);
+  add_option(*app,
+             {"-o,--output", "FILE",
+              "with INPUT: the costs, for --costs; else the profile (default: stdout)", "Output"},
+             options->output.path);
   app->footer(
-      "Gaps between actions and messages and, with tensors, what ops take, alone and while other\n"
-      "ranks work; measured by chains and waves of ops, none of which is a schedule.\n"
+      "With INPUT: medians and spreads of what each stage takes, and the latency of a hop with\n"
+      "which a simulation comes to the measured step. Without: gaps between actions and messages\n"
+      "and, with tensors, what ops take, alone and while other ranks work; measured by chains and\n"
+      "waves of ops, none of which is a schedule.\n"
       "Examples:\n"
+      "  bubblescope calibrate runs/42/pp_data -o costs.json\n"
+      "  bubblescope compare -p 8 -m 16 --costs costs.json\n"
       "  bubblescope calibrate -p 4 --backend cuda --workload tensors --tokens 2048 \\\n"
       "      --hidden 4096 --inner 16384 --blocks 4 -o profile.json\n"
       "  bubblescope validate 1f1b zb-h1 dualpipe -p 4 -m 8 --profile profile.json");
-  return {app, [options, &global] { return run(*options, global); }};
+  return {app, [app, options, &global] {
+            const bool has_input = !options->input.paths.empty();
+            refuse_others(*app, has_input);
+            return has_input ? run_on_input(*options, global) : run_on_machine(*options, global);
+          }};
 }
 
 }  // namespace bubblescope

@@ -1,0 +1,98 @@
+#include "analysis/recorded_timeline.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "analysis/unpacked_file.h"
+#include "sim/error.h"
+#include "sim/json_input.h"
+#include "sim/tokens.h"
+
+namespace bubblescope {
+namespace {
+
+constexpr std::string_view kFormat = "bubblescope-timeline/1";
+constexpr std::size_t kMostBytes = std::size_t{1} << 30;
+
+Action read_action(ObjectReader& object) {
+  try {
+    const Word word = parse_word(object.text("action"));
+    if (!is_compute(word.token.kind))
+      throw Error("is no action");
+    return word.overlapped ? Action(op_of(word.token), op_of(*word.overlapped))
+                           : Action(op_of(word.token));
+  } catch (const Error& error) {
+    object.fail("action", error.what());
+  }
+}
+
+ProfiledAction read_row(ObjectReader& object) {
+  const std::int64_t rank = object.integer("rank");
+  constexpr std::int64_t kMostRanks = 1 << 20;
+  if (rank >= kMostRanks)
+    object.fail("rank", fmt::format("expected a rank below {}", kMostRanks));
+  const ProfiledAction row{
+      .rank = static_cast<Rank>(rank),
+      .action = read_action(object),
+      .span = {Time(object.integer("start_ns")), Time(object.integer("end_ns"))}};
+  if (row.span.end < row.span.start)
+    object.fail("end_ns", "comes before start_ns");
+  object.finish();
+  return row;
+}
+
+struct RecordedShape {
+  std::string schedule;
+  std::int64_t ranks, microbatches;
+  std::string comm;
+  friend bool operator==(const RecordedShape&, const RecordedShape&) = default;
+
+  std::string words() const {
+    return fmt::format("{}, {} ranks, {} micro-batches, {}", schedule, ranks, microbatches, comm);
+  }
+};
+
+Comm comm_of(const ObjectReader& file, const std::string& word) {
+  for (const CommName& each : comm_names())
+    if (each.name == word)
+      return each.comm;
+  std::vector<std::string_view> names;
+  for (const CommName& each : comm_names())
+    names.push_back(each.name);
+  file.fail("comm", fmt::format("expected {}, got '{}'", fmt::join(names, "|"), word));
+}
+
+}  // namespace
+
+RunProfile read_recorded_timelines(const std::vector<std::string>& paths) {
+  RunProfile profile{.source = fmt::format("timelines, {}", fmt::join(paths, ", ")),
+                     .has_common_clock = true};
+  std::optional<RecordedShape> first;
+  for (const std::string& path : paths) {
+    const nlohmann::json json = parse_json(read_unpacked(path, kMostBytes), path);
+    ObjectReader file(json, {path, ""});
+    if (const std::string format = file.text("format"); format != kFormat)
+      file.fail("format", fmt::format("expected \"{}\", got \"{}\"", kFormat, format));
+    const RecordedShape shape{file.text("schedule"), file.integer("ranks"),
+                              file.integer("microbatches"), file.text("comm")};
+    if (first && shape != *first)
+      throw Error(fmt::format("{}: is of {}, and {} of {}", path, shape.words(), paths.front(),
+                              first->words()));
+    first = shape;
+    profile.comm = comm_of(file, shape.comm);
+    ProfiledStep step{.name = path};
+    auto rows = file.optional_objects("actions");
+    if (!rows)
+      file.fail("actions", "is missing");
+    for (ObjectReader& row : *rows)
+      step.actions.push_back(read_row(row));
+    profile.steps.push_back(std::move(step));
+  }
+  profile.schedule = first->schedule;
+  return profile;
+}
+
+}  // namespace bubblescope
