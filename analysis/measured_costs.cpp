@@ -211,6 +211,7 @@ StepReplay replay_of(Replayer& replayer, const MeasuredStep& step, Time& hop) {
 
 void mark_outliers(Time middle, std::vector<StepReplay>& steps) {
   std::vector<Time> distances;
+  distances.reserve(steps.size());
   for (const StepReplay& step : steps)
     distances.push_back(std::chrono::abs(step.measured - middle));
   constexpr int kFiftieth = 50;

@@ -60,7 +60,7 @@ struct MeasuredRun {
 /// Lays every step of `profile` over `program`. Throws Error, with step, rank and action, where a
 /// step lacks an action of the program or has another one, has it twice or on another rank, or
 /// where actions start in another order than the program's.
-MeasuredRun lay_over(RunProfile profile, Program program);
+MeasuredRun lay_over(const RunProfile& profile, Program program);
 
 /// As `MeasuredStep::length` has it; `spans` of actions, as in `schedule`.
 Time step_length(const Schedule& schedule, const std::vector<Span>& spans, bool has_common_clock);

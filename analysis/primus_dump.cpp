@@ -200,6 +200,7 @@ std::vector<std::string> files_of(const std::vector<std::string>& paths, int ran
     throw Error(fmt::format("{}: /pp_size: tells {} ranks, and there is {}", config, ranks,
                             found.rbegin()->second));
   std::vector<std::string> files;
+  files.reserve(found.size());
   for (auto& [rank, path] : found)
     files.push_back(std::move(path));
   return files;
@@ -207,6 +208,7 @@ std::vector<std::string> files_of(const std::vector<std::string>& paths, int ran
 
 std::vector<std::int64_t> numbers_of(const std::map<std::int64_t, PrimusIteration>& iterations) {
   std::vector<std::int64_t> numbers;
+  numbers.reserve(iterations.size());
   for (const auto& [number, ignored] : iterations)
     numbers.push_back(number);
   return numbers;

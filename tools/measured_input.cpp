@@ -26,9 +26,12 @@ constexpr const char* kKindNames[] = {"a dump of Primus", "a timeline of replay"
 InputKind kind_of(const std::string& path) {
   if (is_primus_file(path))
     return InputKind::Primus;
-  constexpr std::size_t kHead = 256;
+  constexpr std::size_t kHead = 4096;
   const std::string head = first_bytes(path, kHead);
-  return head.find("bubblescope-timeline/") != head.npos ? InputKind::Timeline : InputKind::Trace;
+  for (const char* mark : {"bubblescope-timeline/", "\"start_ns\""})
+    if (head.find(mark) != head.npos)
+      return InputKind::Timeline;
+  return InputKind::Trace;
 }
 
 /// The files of a folder that can be read, by name; those of Primus alone where there are some.
