@@ -79,7 +79,7 @@ FileRanges read_ranges(const std::string& path) {
 }
 
 /// Of each process, the thread that has most ranges: on a GPU, the stream that computes.
-std::map<std::string, std::vector<Range>> busiest_threads(FileRanges::ByThread ranges) {
+std::map<std::string, std::vector<Range>> busiest_threads(FileRanges::ByThread& ranges) {
   std::map<std::string, std::vector<Range>> busiest;
   for (auto& [place, of_thread] : ranges)
     if (auto& best = busiest[place.first]; of_thread.size() > best.size())
@@ -98,7 +98,7 @@ std::vector<RankTrace> read_ranks(const std::string& path, std::vector<std::stri
                     ": has ranges of the host alone (no gpu_user_annotation): they tell when "
                     "actions were launched");
   std::vector<RankTrace> ranks;
-  for (auto& [process, ranges] : busiest_threads(std::move(has_gpu ? file.of_gpu : file.of_host))) {
+  for (auto& [process, ranges] : busiest_threads(has_gpu ? file.of_gpu : file.of_host)) {
     RankTrace rank{.place = fmt::format("{}, process {}", path, process),
                    .ranges = std::move(ranges)};
     std::stable_sort(rank.ranges.begin(), rank.ranges.end(),

@@ -112,8 +112,8 @@ std::vector<std::string> write(const TemporaryFolder& folder, const Dump& dump,
 }
 
 MeasuredRun run_of(const std::vector<std::string>& paths, Program program) {
-  RunProfile profile = profile_of(read_primus(paths), program.schedule);
-  return lay_over(std::move(profile), std::move(program));
+  const RunProfile profile = profile_of(read_primus(paths), program.schedule);
+  return lay_over(profile, std::move(program));
 }
 
 MeasuredCosts costs_of(const Dump& dump) {

@@ -59,16 +59,16 @@ Calibration read(const CalibrateOptions& options, const MachineChoice& machine,
 /// Throws UsageError for options of the other of the two things that calibrate does; what the
 /// environment sets is for all subcommands.
 void refuse_others(const CLI::App& app, bool has_input) {
-  static const std::set<std::string> kOfInput = {"schedule", "group-size", "comm",
+  static const std::set<std::string> of_input = {"schedule", "group-size", "comm",
                                                  "channels", "warm-ups",   "format"};
-  static const std::set<std::string> kOfBoth = {"help", "output"};
+  static const std::set<std::string> of_both = {"help", "output"};
   for (const CLI::Option* option : app.get_options()) {
     if (option->count() == 0 || option->get_lnames().empty())
       continue;
     const std::string& name = option->get_lnames().front();
-    if (std::getenv(environment_name(name).c_str()) != nullptr || kOfBoth.contains(name))
+    if (std::getenv(environment_name(name).c_str()) != nullptr || of_both.contains(name))
       continue;
-    if (kOfInput.contains(name) != has_input)
+    if (of_input.contains(name) != has_input)
       throw UsageError(
           has_input ? fmt::format("--{} does not go with INPUT, which tells it", name)
                     : fmt::format("--{} goes with INPUT, the steps that were measured", name));

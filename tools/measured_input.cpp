@@ -90,8 +90,8 @@ MeasuredRun read_primus_run(const std::vector<std::string>& files, MeasuredInput
   Program program = named_program(
       options, {.ranks = dump.ranks, .microbatches = dump.microbatches, .chunks = dump.chunks},
       options.comm.choice().comm_or_ideal());
-  RunProfile profile = profile_of(dump, program.schedule);
-  return lay_over(std::move(profile), std::move(program));
+  const RunProfile profile = profile_of(dump, program.schedule);
+  return lay_over(profile, std::move(program));
 }
 
 /// The order that was recorded, or the one asked for by name.
@@ -125,12 +125,12 @@ MeasuredRun read_measured_run(const MeasuredInputOptions& options, const GlobalO
   if (kind == InputKind::Primus) {
     run = read_primus_run(files, options);
   } else {
-    RunProfile profile =
+    const RunProfile profile =
         kind == InputKind::Timeline ? read_recorded_timelines(files) : read_annotated_traces(files);
     for (const std::string& note : profile.notes)
       global.note(note);
     Program program = program_of(profile, options);
-    run = lay_over(std::move(profile), std::move(program));
+    run = lay_over(profile, std::move(program));
   }
   options.comm.choice().set_channels(run.program);
   return run;
