@@ -1,6 +1,7 @@
 #include "analysis/recorded_timeline.h"
 
-#include <algorithm>
+#include <optional>
+#include <set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -89,6 +90,13 @@ RunProfile read_recorded_timelines(const std::vector<std::string>& paths) {
       file.fail("actions", "is missing");
     for (ObjectReader& row : *rows)
       step.actions.push_back(read_row(row));
+    std::set<std::int64_t> ranks;
+    for (const ProfiledAction& each : step.actions)
+      ranks.insert(each.rank);
+    for (std::int64_t rank = 0; rank < shape.ranks; ++rank)
+      if (!ranks.contains(rank))
+        file.fail("actions",
+                  fmt::format("has none of rank {}, and /ranks tells {}", rank, shape.ranks));
     profile.steps.push_back(std::move(step));
   }
   profile.schedule = first->schedule;

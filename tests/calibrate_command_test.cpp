@@ -152,6 +152,11 @@ TEST_CASE("what does not go together is refused, and faults are named") {
   folder.write("other.json", other.dump());
   check_failure("calibrate other.json", kBadInput, "/actions/0/end_ns: comes before start_ns",
                 folder);
+  other["actions"][0]["start_ns"] = 0;
+  other["ranks"] = 3;
+  folder.write("other.json", other.dump());
+  check_failure("calibrate other.json", kBadInput, "has none of rank 2, and /ranks tells 3",
+                folder);
   other["schedule"] = "gpipe";
   folder.write("other.json", other.dump());
   check_failure("calibrate measured.json other.json", kBadInput, "other.json: is of gpipe", folder);
