@@ -36,7 +36,6 @@ struct PrimusDump {
   std::vector<std::int64_t> iterations = {};               ///< Their numbers, ascending.
   std::vector<std::vector<PrimusIteration>> of_rank = {};  ///< [rank][iteration]
   std::vector<std::string> files = {};                     ///< [rank]
-  std::vector<std::string> notes = {};
 
   bool has_weight_grads() const;
 };
