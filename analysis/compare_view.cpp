@@ -94,8 +94,9 @@ Table table(const Comparison& comparison) {
                                  [](const Report& r) { return r.peak_memory.has_value(); });
   const bool whole = std::any_of(results.begin(), results.end(),
                                  [](const Report& r) { return r.iteration.has_value(); });
+  constexpr std::ptrdiff_t kAfterStep = 2;  // sorted by it, so it stands before "× best"
   if (whole)
-    out.columns.push_back({"iteration"});
+    out.columns.insert(out.columns.begin() + kAfterStep, {"iteration"});
   if (sized)
     out.columns.push_back({"peak\nmemory"});
   if (limited)
@@ -121,7 +122,7 @@ Table table(const Comparison& comparison) {
         : best_is_ahead ? Emphasis::Strong
                         : Emphasis::None};
     if (whole)
-      row.cells.push_back(unit.format(report.whole_time()));
+      row.cells.insert(row.cells.begin() + kAfterStep, unit.format(report.whole_time()));
     if (sized)
       row.cells.push_back(report.peak_memory ? format_bytes(*report.peak_memory) : "unknown");
     if (limited)

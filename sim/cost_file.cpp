@@ -108,22 +108,19 @@ void read_stages(ObjectReader& file, CostSource& source) {
       (*stages)[i].fail("phases", "expected those of stage 0, in the same order");
 }
 
-double microseconds(Time time) {
-  constexpr double kNanoseconds = 1e3;
-  return static_cast<double>(time.count()) / kNanoseconds;
-}
-
 nlohmann::ordered_json stage_json(const StageCost& stage) {
-  nlohmann::ordered_json json = {{"forward_us", microseconds(stage.forward)},
-                                 {"input_grad_us", microseconds(stage.input_grad)},
-                                 {"weight_grad_us", microseconds(stage.weight_grad)}};
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  if (!stage.timed_by_phases)
+    json = {{"forward_us", to_us(stage.forward)},
+            {"input_grad_us", to_us(stage.input_grad)},
+            {"weight_grad_us", to_us(stage.weight_grad)}};
   if (stage.backward)
-    json["backward_us"] = microseconds(*stage.backward);
+    json["backward_us"] = to_us(*stage.backward);
   if (stage.overlapped)
-    json["overlapped_us"] = microseconds(*stage.overlapped);
+    json["overlapped_us"] = to_us(*stage.overlapped);
   if (stage.exposed_forward > Time::zero() || stage.exposed_input_grad > Time::zero())
-    json["exposed_communication_us"] = {{"forward", microseconds(stage.exposed_forward)},
-                                        {"input_grad", microseconds(stage.exposed_input_grad)}};
+    json["exposed_communication_us"] = {{"forward", to_us(stage.exposed_forward)},
+                                        {"input_grad", to_us(stage.exposed_input_grad)}};
   if (stage.activation)
     json["activation_bytes"] = *stage.activation;
   if (stage.activation_after_input_grad)
@@ -132,6 +129,11 @@ nlohmann::ordered_json stage_json(const StageCost& stage) {
     json["weight_bytes"] = *stage.weights;
   if (stage.message > 0)
     json["message_bytes"] = stage.message;
+  if (stage.grad_reduce > Time::zero())
+    json["grad_reduce_us"] = to_us(stage.grad_reduce);
+  if (stage.optimizer > Time::zero())
+    json["optimizer_us"] = to_us(stage.optimizer);
+  write_phases(stage.phases, json);
   return json;
 }
 
@@ -176,7 +178,7 @@ std::string costs_text(const CostSource& source, const nlohmann::ordered_json& c
       json["stages"].push_back(stage_json(stage));
   else
     json["stage"] = stage_json(source.stages.front());
-  json["link"] = {{"latency_us", microseconds(source.link.latency)}};
+  json["link"] = {{"latency_us", to_us(source.link.latency)}};
   if (source.link.bytes_per_second > 0) {
     constexpr double kGiga = 1e9;
     json["link"]["bandwidth_GBps"] = source.link.bytes_per_second / kGiga;

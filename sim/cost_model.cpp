@@ -259,6 +259,11 @@ Time message_time(const Link& link, Bytes bytes) {
   return link.latency + time_from_us(static_cast<double>(bytes) / link.bytes_per_second * 1e6);
 }
 
+double to_us(Time time) {
+  constexpr double kNanoseconds = 1e3;
+  return static_cast<double>(time.count()) / kNanoseconds;
+}
+
 CostModel free_costs(const Placement& placement) {
   const CostSource nothing{.name = "free", .stages = {StageCost{}}};
   return CostModel(nothing, placement, {});

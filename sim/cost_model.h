@@ -161,5 +161,6 @@ Time message_time(const Link& link, Bytes bytes);
 
 /// `microseconds` in whole nanoseconds. Throws Error unless it is a number ≥ 0 that fits.
 Time time_from_us(double microseconds);
+double to_us(Time time);
 
 }  // namespace bubblescope

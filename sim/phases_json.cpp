@@ -1,6 +1,8 @@
 #include "sim/phases_json.h"
 
 #include <algorithm>
+#include <functional>
+#include <iterator>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -15,6 +17,9 @@
 
 namespace bubblescope {
 namespace {
+
+/// In the order of Slowdown::Kind.
+constexpr std::string_view kSlowdowns[] = {"none", "shared", "waves", "factor", "table"};
 
 /// The index of a word; Error, with the nearest one, where it is none of `words`.
 std::size_t choose(ObjectReader& object, const std::string& key,
@@ -73,12 +78,11 @@ std::vector<std::pair<int, double>> read_table(ObjectReader& object, int sms) {
 
 Slowdown read_slowdown(ObjectReader object, int sms) {
   using Kind = Slowdown::Kind;
-  static constexpr std::string_view kKinds[] = {"none", "shared", "waves", "factor", "table"};
-  const auto kind = static_cast<Kind>(choose(object, "kind", kKinds));
+  const auto kind = static_cast<Kind>(choose(object, "kind", kSlowdowns));
   for (const auto& [key, its] :
        {std::pair("blocks", Kind::Waves), {"factor", Kind::Factor}, {"table", Kind::Table}})
     if (object.has(key) && kind != its)
-      object.fail(key, fmt::format("is for kind \"{}\"", kKinds[static_cast<int>(its)]));
+      object.fail(key, fmt::format("is for kind \"{}\"", kSlowdowns[static_cast<int>(its)]));
   Slowdown slowdown{.kind = kind};
   if (kind == Kind::Waves)
     slowdown.blocks = count(object, "blocks", std::numeric_limits<int>::max());
@@ -144,7 +148,58 @@ std::vector<PhaseTime> read_times(ObjectReader& object, std::size_t layers) {
   return result;
 }
 
+/// One number where all layers have it.
+nlohmann::ordered_json times_json(const LayerPhases& stage, std::size_t phase,
+                                  Time PhaseTime::*which) {
+  std::vector<double> times;
+  for (std::size_t layer = 0; layer < stage.layers(); ++layer)
+    times.push_back(to_us(stage.time(layer, phase).*which));
+  if (std::adjacent_find(times.begin(), times.end(), std::not_equal_to<>()) == times.end())
+    return times.front();
+  return times;
+}
+
+nlohmann::ordered_json slowdown_json(const Slowdown& slowdown) {
+  using Kind = Slowdown::Kind;
+  nlohmann::ordered_json json = {{"kind", kSlowdowns[static_cast<std::size_t>(slowdown.kind)]}};
+  if (slowdown.kind == Kind::Waves)
+    json["blocks"] = slowdown.blocks;
+  if (slowdown.kind == Kind::Factor)
+    json["factor"] = slowdown.factor;
+  for (const auto& [sms, factor] : slowdown.table)
+    json["table"].push_back({{"sms", sms}, {"factor", factor}});
+  return json;
+}
+
+nlohmann::ordered_json phase_json(const LayerPhases& stage, std::size_t index) {
+  const Phase& phase = stage.phases[index];
+  nlohmann::ordered_json json = {{"name", phase.name}, {"of", std::string(1, letter(phase.of))}};
+  if (phase.after != Phase::kNone)
+    json["after"] = stage.phases[static_cast<std::size_t>(phase.after)].name;
+  json["stream"] = phase_stream_names()[static_cast<std::size_t>(phase.stream)];
+  json["elapsed_us"] = times_json(stage, index, &PhaseTime::elapsed);
+  if (auto busy = times_json(stage, index, &PhaseTime::busy); busy != json["elapsed_us"])
+    json["busy_us"] = std::move(busy);
+  if (phase.sms > 0)
+    json["sms"] = phase.sms;
+  if (phase.slowdown.kind != Slowdown::Kind::None)
+    json["slowdown"] = slowdown_json(phase.slowdown);
+  return json;
+}
+
 }  // namespace
+
+void write_phases(const LayerPhases& phases, nlohmann::ordered_json& stage) {
+  if (phases.empty())
+    return;
+  stage["layers"] = phases.layers();
+  if (phases.sms > 0)
+    stage["sms"] = phases.sms;
+  if (phases.measured_under_overlap)
+    stage["measured_under_overlap"] = true;
+  for (std::size_t i = 0; i < phases.phases.size(); ++i)
+    stage["phases"].push_back(phase_json(phases, i));
+}
 
 LayerPhases read_phases(ObjectReader& stage) {
   constexpr int kMostLayers = 100'000;

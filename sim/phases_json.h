@@ -10,4 +10,7 @@ namespace bubblescope {
 /// "phases". Throws Error, with the place, for what is wrong.
 LayerPhases read_phases(ObjectReader& stage);
 
+/// Adds to a stage what `read_phases` reads; nothing where there are no phases.
+void write_phases(const LayerPhases& phases, nlohmann::ordered_json& stage);
+
 }  // namespace bubblescope
