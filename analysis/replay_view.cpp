@@ -112,10 +112,10 @@ std::string parity_words(const Measurement& measurement) {
   if (parity.loss_error == 0 && parity.gradient_error == 0)
     return "parity: the loss and all gradients equal those of an unpipelined run\n";
   return fmt::format(
-      "parity: the loss is {} off that of an unpipelined run, gradients up to {} ({}); the "
+      "parity{}: the loss is {} off that of an unpipelined run, gradients up to {} ({}); the "
       "tolerance is {}\n",
-      small(parity.loss_error), small(parity.gradient_error), parity.worst_tensor,
-      small(parity.tolerance));
+      parity.holds ? "" : " FAILS", small(parity.loss_error), small(parity.gradient_error),
+      parity.worst_tensor, small(parity.tolerance));
 }
 
 std::string replay_view(const ReplayResult& result, Format format, Color color) {

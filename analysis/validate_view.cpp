@@ -351,6 +351,8 @@ std::string verdict(const Validation& validation) {
                                  validation.tolerance * kPoints);
   if (is_exact(validation))
     text += "all is as predicted, to the nanosecond";
+  else if (!std::isfinite(error))
+    text += "the step was predicted to take no time";
   else
     text += fmt::format("the step is {} off its prediction", signed_percent(error));
   if (measurement.virtual_clock)

@@ -264,7 +264,8 @@ TEST_CASE("Costs that are written are those that were read") {
   for (const auto& path : cost_files())
     all.push_back(json::parse(contents(path)));
   for (json costs : all) {
-    const json written = json::parse(costs_text(parse_costs(costs.dump(), "mine.json"), {}));
+    const json written = json::parse(
+        costs_text(parse_costs(costs.dump(), "mine.json"), nlohmann::ordered_json::object()));
     for (auto each = costs.begin(); each != costs.end();)
       each = each.key().starts_with("_") ? costs.erase(each) : std::next(each);
     if (!costs.contains("link"))

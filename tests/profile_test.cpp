@@ -6,10 +6,12 @@
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "analysis/report.h"
 #include "backend_cuda/host/host_executor.h"
 #include "backend_cuda/replay/calibrate.h"
+#include "sim/error.h"
 #include "sim/lowering.h"
 #include "sim/schedules/catalogue.h"
 #include "sim/simulate.h"
@@ -28,7 +30,7 @@ Profile some_profile() {
                   .machine = {{"device", "a GPU"}, {"clock", "1980 MHz"}},
                   .ranks = 4,
                   .options = {.workload = Workload::Tensors, .shape = {.blocks = 2}},
-                  .copy = Link{.latency = Time(900), .bytes_per_second = 1.5e9},
+                  .p2p = Time(900),
                   .noise = 0.001};
   int next = 1;
   for (LaunchGaps& gaps : profile.gaps) {
@@ -81,14 +83,14 @@ TEST_CASE("a profile that is not one is refused with the place") {
 
 TEST_CASE("costs come out of a profile by blocks, for its number of ranks alone") {
   const Profile profile = some_profile();
-  const CostSource costs = costs_of(profile, loop_placement({4, 1}), 2, {});
+  const CostSource costs = costs_of(profile, loop_placement({4, 1}), 2);
   CHECK(costs.stages.size() == 4);
   CHECK(costs.stages[1].backward == Time(1650));
   CHECK(error_of([&] {
-          costs_of(profile, loop_placement({4, 1}), 3, {});
+          costs_of(profile, loop_placement({4, 1}), 3);
         }) == "the profile has no times for stages of 3 blocks: calibrate for them");
   CHECK(error_of([&] {
-          costs_of(profile, loop_placement({8, 1}), 2, {});
+          costs_of(profile, loop_placement({8, 1}), 2);
         }) == "the profile was measured with 4 ranks, and the schedule has 8");
 }
 
@@ -143,8 +145,6 @@ TEST_CASE("the host is calibrated in real time, with gaps and op times of its ow
   CHECK(ops.stages[0].blocks == 2);
   CHECK(ops.stages[1].blocks == 1);
   CHECK(ops.stages[0].middle.forward > Time::zero());
-  REQUIRE(ops.copy);
-  CHECK(ops.copy->latency >= Time::zero());
   for (const double slowdown : ops.stages[0].slowdown)
     CHECK(slowdown >= 1);
   CHECK(profile_json(parse_profile(profile_json(ops), "p")) == profile_json(ops));
@@ -166,4 +166,25 @@ TEST_CASE("on the virtual clock there is nothing to calibrate") {
 }
 
 }  // namespace
+TEST_CASE("A profile whose numbers cannot be is refused, with the place") {
+  const nlohmann::json sound = nlohmann::json::parse(profile_json(some_profile()));
+  const std::pair<const char*, double> wrong[] = {{"/options/inner", 0},
+                                                  {"/options/tokens", 0},
+                                                  {"/ranks", 0},
+                                                  {"/stages/0/slowdown/forward", 1e300},
+                                                  {"/stages/0/slowdown/forward", 0},
+                                                  {"/noise", 1e300}};
+  for (const auto& [place, value] : wrong) {
+    nlohmann::json profile = sound;
+    profile[nlohmann::json::json_pointer(place)] = value;
+    CAPTURE(place);
+    try {
+      parse_profile(profile.dump(), "p.json");
+      FAIL("it was accepted");
+    } catch (const Error& error) {
+      CHECK(std::string(error.what()).starts_with(std::string("p.json: ") + place + ": expected"));
+    }
+  }
+}
+
 }  // namespace bubblescope

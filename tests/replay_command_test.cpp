@@ -216,7 +216,7 @@ TEST_CASE("a machine is calibrated, and its profile tells validate what to repla
   const std::string line = "validate 1f1b -m 4 --profile p.json -p ";
   check_failure(line + "4", kBadInput, {"2 ranks"}, there);
   check_failure(line + "2 --forward 1us", kUsage, {"--p2p"}, there);
-  check_failure(line + "2 --seed 3", kUsage, {"--seed", "--profile"}, there);
+  check_failure(line + "2 --p2p 5us", kUsage, {"--p2p", "calibrate with yours"}, there);
   check_failure(line + "2 --backend cuda", kUsage, {"profile is of host"}, there);
   check_failure("calibrate -p 2", kUsage, {"--real-time"});
   check_failure("calibrate --real-time", kUsage, {"-p/--ranks"});

@@ -307,7 +307,7 @@ TEST_CASE("a step that is interrupted ends at once") {
   const std::atomic<bool> interrupted = true;
   const Failure failure = failure_of(own.plan, {.injection = Injection{Injection::Kind::Hang, 0}},
                                      {.interrupted = &interrupted});
-  CHECK(failure.what == "the replay was interrupted");
+  CHECK(failure.what == "interrupted");
 }
 
 TEST_CASE("in real time an action lasts at least as long as its costs say, and order holds") {

@@ -83,7 +83,7 @@ int run_on_input(const CalibrateOptions& options, const GlobalOptions& global) {
                             : std::optional(static_cast<int>(
                                   parse_count({"--warm-ups", options.warm_ups}, kWarmUps)));
   for (const std::string& path : options.input.paths)
-    refuse_overwrite(path, options.output.path);
+    refuse_overwrite({"run", path}, options.output.path);
   const MeasuredCosts costs = measure_costs(read_measured_run(options.input, global), warm_ups);
   if (!options.output.path.empty())
     write_output(options.output.path, costs_text(costs.costs, derivation_json(costs)));

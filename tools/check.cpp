@@ -63,7 +63,7 @@ CheckReport check(const CheckOptions& options, const GlobalOptions& global) {
 int run(const CheckOptions& options, const GlobalOptions& global) {
   const Format format = options.output.parsed_format();
   const Color color = options.output.color(global);
-  refuse_overwrite(options.path, options.output.path);
+  refuse_overwrite({"program", options.path}, options.output.path);
   const CheckReport report = check(options, global);
   write_output(options.output.path, check_view(report, format, color));
   return report.verdict == Verdict::Runs ? kDone : kBadInput;

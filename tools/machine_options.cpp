@@ -38,7 +38,7 @@ void MachineOptions::add_to(CLI::App& app) {
     add_option(app, {name, word, help, "Machine"}, value);
   };
   add("--backend", "WHICH",
-      "host: a thread for each stream of each rank (default); cuda: one GPU, in streams; nccl: a "
+      "host: a thread for each stream of each rank (default); cuda: GPUs of this machine; nccl: a "
       "GPU a rank, not built in yet",
       backend);
   add_flag(app,
@@ -148,7 +148,6 @@ void MachineOptions::take_profile(MachineChoice& choice) const {
                                          {"--hidden", !hidden.empty()},
                                          {"--inner", !inner.empty()},
                                          {"--blocks", !blocks.empty()},
-                                         {"--seed", !seed.empty()},
                                          {"--real-time", real_time},
                                          {"--launch", !launch.empty()},
                                          {"--no-partitions", no_partitions}})
@@ -160,6 +159,9 @@ void MachineOptions::take_profile(MachineChoice& choice) const {
                                  choice.profile->backend));
   choice.backend = static_cast<Backend>(choose("--backend", choice.profile->backend, kBackends));
   choice.executor = choice.profile->options;
+  if (!seed.empty() && !choice.has_tensors())
+    throw UsageError("--seed is for --workload tensors, and the profile is of timed work");
+  choice.executor.shape.seed = tensor_shape().seed;
 }
 
 MachineChoice MachineOptions::choice() const {

@@ -12,6 +12,7 @@
 #include "sim/deadlock.h"
 #include "sim/error.h"
 #include "sim/program_check.h"
+#include "tools/errors.h"
 #include "tools/executors.h"
 #include "tools/interrupt.h"
 
@@ -128,11 +129,17 @@ std::string now_in_utc() {
 
 SubjectRules subject_rules(const MachineChoice& machine, const CostCommandOptions& costs) {
   SubjectRules rules{.soundness = machine.is_checked ? Soundness::All : Soundness::Orders};
-  if (machine.profile && machine.has_tensors())
-    rules.costs = [&machine, link = costs.latency_alone()](const Placement& placement) {
-      const int blocks = machine.executor_for(placement.chunks()).shape.blocks;
-      return costs_of(*machine.profile, placement, blocks, link);
-    };
+  if (!machine.profile || !machine.has_tensors())
+    return rules;
+  // What a message takes beside its copy is measured at one latency.
+  if (const auto p2p = costs.latency_alone(); p2p && *p2p != machine.profile->p2p)
+    throw UsageError(
+        fmt::format("--p2p: the profile was measured with {:g}us: calibrate with yours",
+                    to_us(machine.profile->p2p)));
+  rules.costs = [&machine](const Placement& placement) {
+    const int blocks = machine.executor_for(placement.chunks()).shape.blocks;
+    return costs_of(*machine.profile, placement, blocks);
+  };
   return rules;
 }
 

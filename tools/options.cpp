@@ -253,12 +253,12 @@ CostSource CostCommandOptions::source() const {
   return is_path ? read_costs(costs) : named_costs(costs);
 }
 
-Link CostCommandOptions::latency_alone() const {
+std::optional<Time> CostCommandOptions::latency_alone() const {
   CostCommandOptions others = *this;
   others.p2p.clear();
   if (others.are_given())
     throw UsageError("the costs are those of the profile: beside it only --p2p can be given");
-  return {.latency = p2p.empty() ? Time{} : parse_time({"--p2p", p2p})};
+  return p2p.empty() ? std::nullopt : std::optional(parse_time({"--p2p", p2p}));
 }
 
 bool CostCommandOptions::are_given() const {

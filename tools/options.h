@@ -107,8 +107,8 @@ struct CostCommandOptions {
   /// Throws UsageError for what is wrong on the command line, Error for what is wrong in a file.
   CostSource source() const;
   bool are_by_hand() const { return costs.empty(); }
-  /// The link alone, for costs that are measured. Throws UsageError where more is given.
-  Link latency_alone() const;
+  /// --p2p alone, for costs that are measured. Throws UsageError where more is given.
+  std::optional<Time> latency_alone() const;
   /// Any of what a cost is told by.
   bool are_given() const;
   CostOptions options() const;

@@ -31,8 +31,11 @@ OutputFile::OutputFile() = default;
 
 // Delegates, so that the destructor cleans up if something below throws.
 OutputFile::OutputFile(std::string path) : OutputFile() {
-  path_ = std::filesystem::is_symlink(path) ? std::filesystem::weakly_canonical(path).string()
-                                            : std::move(path);
+  path_ = std::move(path);
+  std::error_code error;  // a link to a pipe, such as /dev/stdout, leads to no path: it stays
+  if (std::filesystem::is_symlink(path_, error))
+    if (const auto target = std::filesystem::weakly_canonical(path_, error); !error)
+      path_ = target.string();
   struct stat status {};
   const bool in_place = stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode);
   if (in_place) {

@@ -41,11 +41,11 @@ void ProgramOption::add_to(CLI::App& app) {
   dialect.add_to(app);
 }
 
-void refuse_overwrite(const std::string& program, const std::string& output) {
+void refuse_overwrite(const Input& input, const std::string& output) {
   std::error_code error;  // what does not exist is no input
-  if (!output.empty() && std::filesystem::equivalent(program, output, error))
-    throw UsageError(
-        fmt::format("{} is the program that is read: take another file for the output", output));
+  if (!output.empty() && std::filesystem::equivalent(input.path, output, error))
+    throw UsageError(fmt::format("{} is the {} that is read: take another file for the output",
+                                 output, input.what));
 }
 
 void require_one(const std::string& name, const ProgramOption& program) {

@@ -28,8 +28,14 @@ struct ProgramOption {
   bool is_given() const { return !path.empty(); }
 };
 
-/// UsageError where an output would be written over the program that is read.
-void refuse_overwrite(const std::string& program, const std::string& output);
+/// A file that is read: "program", where it is.
+struct Input {
+  const char* what;
+  const std::string& path;
+};
+
+/// UsageError where an output would be written over what is read.
+void refuse_overwrite(const Input& input, const std::string& output);
 
 /// UsageError unless there is either a name or a program.
 void require_one(const std::string& name, const ProgramOption& program);

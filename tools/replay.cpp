@@ -28,7 +28,7 @@ struct ReplayCommandOptions {
   }
 };
 
-std::string run(const ReplayCommandOptions& options, const GlobalOptions& global) {
+int run(const ReplayCommandOptions& options, const GlobalOptions& global) {
   const Format format = options.format();
   const Color color = options.output.color(global);
   options.trace.check(options.output);
@@ -49,7 +49,9 @@ std::string run(const ReplayCommandOptions& options, const GlobalOptions& global
     result = {report(graph, measured.timeline), std::move(measured.record),
               std::move(measured.measurement)};
   }
-  return replay_view(result, format, color);
+  write_output(options.output.path, replay_view(result, format, color));
+  const auto& parity = result.measurement.parity;
+  return parity && !parity->holds ? kCheckFailed : kDone;
 }
 
 }  // namespace
@@ -66,15 +68,13 @@ Command add_replay(CLI::App& root, const GlobalOptions& global) {
   options->trace.add_to(*app, "a Chrome trace of what was measured, also of a run cut short");
   app->footer(
       "With -o FILE.json the run itself is written, action by action.\n"
-      "Exit code 4 where a device is missing or fails, or the run hangs.\n"
+      "Exit code 1 where gradients are not those of an unpipelined run, 4 where a device is "
+      "missing or fails, or the run hangs.\n"
       "Examples:\n"
       "  bubblescope replay 1f1b -p 4 -m 8 --forward 1ms --input-grad 1ms --weight-grad 1ms \\\n"
       "      --comm stream --real-time -o measured.json\n"
       "  bubblescope replay --program mine.csv --costs deepseek-v3-h800 --trace out.json.gz");
-  return {app, [options, &global] {
-            write_output(options->output.path, run(*options, global));
-            return kDone;
-          }};
+  return {app, [options, &global] { return run(*options, global); }};
 }
 
 }  // namespace bubblescope

@@ -12,7 +12,7 @@ void SubjectOptions::add_to(CLI::App& app) {
 }
 
 void SubjectOptions::refuse_overwrite(const std::string& output) const {
-  bubblescope::refuse_overwrite(program.path, output);
+  bubblescope::refuse_overwrite({"program", program.path}, output);
 }
 
 Subject make_subject(const std::string& name, const SubjectOptions& options,

@@ -46,6 +46,8 @@ int run(const ValidateOptions& options, const GlobalOptions& global) {
     throw UsageError("--trace is for one schedule");
   options.subject.refuse_overwrite(options.output.path);
   options.subject.refuse_overwrite(options.trace.path);
+  for (const std::string* path : {&options.output.path, &options.trace.path})
+    refuse_overwrite({"profile", options.machine.profile}, *path);
   const double tolerance = parse_percent({"--tolerance", options.tolerance});
   const MeasureOptions measure_options = {options.machine.choice(), options.trace};
   if (!measure_options.machine.is_checked)

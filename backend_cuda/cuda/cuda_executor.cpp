@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <future>
 #include <string>
 #include <thread>
 
@@ -31,6 +32,8 @@ class CudaExecutor : public Executor {
   std::optional<Parity> parity() override;
 
  private:
+  /// Waits for the launch. Throws what it threw.
+  bool is_launched(milliseconds patience);
   template <class Call>
   auto guard(Call&& call) const;
   std::string what_runs() const;
@@ -50,12 +53,16 @@ class CudaExecutor : public Executor {
   std::unique_ptr<Machine> machine_;
   std::vector<Stamp> at_abort_;  // as they were then, or none
   bool runs_ = false;
+  std::future<void> launch_ = {};  // of streams: it waits where one of them is full
 };
 
 CudaExecutor::~CudaExecutor() {
   abort();
-  if (runs_)  // to destroy it would wait for what runs; the end of the process does not
-    static_cast<void>(machine_.release());
+  if (!runs_)
+    return;
+  // To destroy them would wait for what runs; the end of the process does not.
+  static_cast<void>(machine_.release());
+  static_cast<void>(std::make_unique<std::future<void>>(std::move(launch_)).release());
 }
 
 /// Makes DeviceErrors, which tell what ran, of what CUDA says.
@@ -73,13 +80,29 @@ auto CudaExecutor::guard(Call&& call) const {
 void CudaExecutor::start() {
   at_abort_.clear();
   runs_ = true;
-  guard([&] { machine_->launch(); });
+  guard([&] {
+    machine_->reset();
+    if (machine_->launches_at_once())
+      machine_->launch();
+    else
+      launch_ = std::async(std::launch::async, [machine = machine_.get()] { machine->launch(); });
+  });
+}
+
+bool CudaExecutor::is_launched(milliseconds patience) {
+  if (launch_.valid() && launch_.wait_for(patience) != std::future_status::ready)
+    return false;
+  if (launch_.valid())
+    launch_.get();
+  return true;
 }
 
 bool CudaExecutor::wait(milliseconds patience) {
   constexpr microseconds kNap{50};
   const auto give_up = steady_clock::now() + patience;
   return guard([&] {
+    if (!is_launched(patience))
+      return false;
     while (!machine_->is_idle() || !plan_.can_run()) {
       if (steady_clock::now() >= give_up)
         return false;
@@ -115,9 +138,10 @@ void CudaExecutor::abort() noexcept {
   machine_->stop();
   const auto give_up = steady_clock::now() + kPatience;
   try {
-    while (!machine_->is_idle() && steady_clock::now() < give_up)
+    while (runs_ && steady_clock::now() < give_up) {
+      runs_ = !is_launched(kNap) || !machine_->is_idle();
       std::this_thread::sleep_for(kNap);
-    runs_ = !machine_->is_idle();
+    }
   } catch (const std::runtime_error&) {
     runs_ = false;  // nothing runs in a context that has failed
   }

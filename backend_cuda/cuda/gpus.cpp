@@ -112,7 +112,7 @@ Partitions make_partitions(const std::vector<Gpu>& gpus, const std::vector<std::
         sizes.insert(partitions.of_rank.back().sm_count());
       }
     }
-  } catch (const NotSupported& error) {
+  } catch (const std::runtime_error& error) {  // not supported, or no more of them to be had
     return {.driver = {},
             .of_rank = {},
             .notice = std::string("none, ranks share all SMs: ") + error.what()};

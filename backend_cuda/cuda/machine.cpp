@@ -49,9 +49,7 @@ Machine::Machine(const Plan& plan, const ExecutorOptions& options)
       partitions_(partitions_for(options, gpus_, place_)) {
   try {
     prepare();
-  } catch (const DeviceError&) {
-    throw;
-  } catch (const std::runtime_error& error) {  // not every driver captures green contexts
+  } catch (const std::runtime_error& error) {  // not every driver runs all in green contexts
     if (partitions_.of_rank.empty())
       throw;
     step_.reset();
@@ -141,7 +139,7 @@ void Machine::cross_check(const std::vector<Span>& actions) {
     cross_check_ = compare_actions(actions, actions_seen(cupti_->take()));
 }
 
-void Machine::launch() {
+void Machine::reset() {
   for (std::size_t i = 0; i < stamps_.size(); ++i)
     stamps_[i] = {};
   clocks_.align();
@@ -151,6 +149,9 @@ void Machine::launch() {
     clock_ahead_[rank] = clocks_.ahead(place_[rank]);
   set(kStop, 0);
   set(kOpen, 0);
+}
+
+void Machine::launch() {
   BUBBLESCOPE_CHECK(cudaSetDevice(layout_.gpu_of_rank.front()));
   BUBBLESCOPE_CHECK(launch_gate({.open = flags_.on_device() + kOpen,
                                  .expired = flags_.on_device() + kExpired,

@@ -19,8 +19,12 @@ class Machine {
   Machine(const Plan& plan, const ExecutorOptions& options);
 
   MachineFacts facts() const;
+  /// Before a step is launched, once the one before has ended.
+  void reset();
   /// Enqueues a step, and lets it begin.
   void launch();
+  /// Whether that takes one call; else it waits where a stream has no room for more.
+  bool launches_at_once() const { return options_.launch == Launch::Graph; }
   /// Ends the kernels that wait.
   void stop() noexcept;
   /// Whether all that was launched has ended.

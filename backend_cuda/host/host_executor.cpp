@@ -118,12 +118,6 @@ class HostExecutor final : public Executor {
   }
 
   RunTimes times() const override { return times_; }
-  Bytes message_bytes() const override {
-    const TensorShape& shape = options_.shape;
-    return options_.workload == Workload::Tensors
-               ? Bytes{shape.tokens} * shape.hidden * static_cast<Bytes>(sizeof(double))
-               : 0;
-  }
   std::optional<Parity> parity() override { return work_->parity(); }
 
  private:

@@ -151,15 +151,6 @@ class Benchmark {
     return sample.median();
   }
   const std::vector<Replay>& runs() const { return runs_; }
-  /// The size of a message, and how long one is on the way.
-  std::pair<Bytes, Time> message() const {
-    Sample sample;
-    for (const Replay& run : runs_)
-      for (const Span& span : run.times.messages)
-        sample.add(span.length());
-    return {executor_->message_bytes(), sample.median()};
-  }
-
   /// Half the range of the step's length, by its median.
   double noise() const {
     Replay all;
@@ -273,21 +264,6 @@ StageTimes stage_times(const StageBenchmarks& benchmarks, int blocks) {
   return times;
 }
 
-/// What a message takes, of two sizes: a line through both.
-Link copy_cost(const Benchmark& small, const Benchmark& large) {
-  const auto [small_bytes, small_time] = small.message();
-  const auto [large_bytes, large_time] = large.message();
-  const auto more_bytes = static_cast<double>(large_bytes - small_bytes);
-  const auto more_time = static_cast<double>((large_time - small_time).count());
-  if (more_time <= 0)
-    return {.latency = small_time};
-  const double ns_per_byte = more_time / more_bytes;
-  const double latency =
-      static_cast<double>(small_time.count()) - ns_per_byte * static_cast<double>(small_bytes);
-  return {.latency = Time(std::max<std::int64_t>(std::llround(latency), 0)),
-          .bytes_per_second = 1e9 / ns_per_byte};
-}
-
 /// Benchmarks that are run in turn, so that a machine that drifts does so under all alike. Their
 /// data may fill a device, so each group goes before the next comes.
 class Group {
@@ -338,19 +314,10 @@ void measure_messages(const ExecutorMaker& make_executor, const Calibration& cal
   for (const CommName& each : comm_names())
     chains.push_back(
         &group.add(chain(once, OpKind::Backward), each.comm, one_block, calibration.link));
-  std::vector<const Benchmark*> copies;  // of messages, and of some four times as large
-  if (calibration.options.workload == Workload::Tensors && calibration.ranks > 1)
-    for (const int times : {1, 4}) {
-      ExecutorOptions options = one_block;
-      options.shape.tokens *= times;
-      copies.push_back(&group.add(chain(once, OpKind::Backward), Comm::Stream, options, Link{}));
-    }
   group.run();
   profile.machine = chains.front()->machine();
   for (std::size_t comm = 0; comm < chains.size(); ++comm)
     profile.gaps[comm] = chain_gaps(*chains[comm]);
-  if (!copies.empty())
-    profile.copy = copy_cost(*copies.front(), *copies.back());
 }
 
 /// What goes with actions, of stages of so many blocks.
@@ -379,7 +346,8 @@ void measure_actions(const ExecutorMaker& make_executor, const Calibration& cali
 }  // namespace
 
 Profile calibrate(const ExecutorMaker& make_executor, const Calibration& calibration) {
-  Profile profile{.ranks = calibration.ranks, .options = calibration.options};
+  Profile profile{
+      .ranks = calibration.ranks, .options = calibration.options, .p2p = calibration.link.latency};
   measure_messages(make_executor, calibration, profile);
   for (const int chunks : calibration.chunks)
     if (calibration.options.shape.blocks % chunks == 0)

@@ -104,8 +104,6 @@ class Executor {
   virtual void abort() noexcept = 0;
   /// Of the last step, once it has ended or was aborted.
   virtual RunTimes times() const = 0;
-  /// What a message moves with Workload::Tensors.
-  virtual Bytes message_bytes() const { return 0; }
   /// With Workload::Tensors, once a step has ended.
   virtual std::optional<Parity> parity() = 0;
 };

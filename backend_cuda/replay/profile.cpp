@@ -100,8 +100,7 @@ double slowdown_of(const DependencyGraph& graph, const StageTimes& times, const 
 
 }  // namespace
 
-CostSource costs_of(const Profile& profile, const Placement& placement, int blocks,
-                    const Link& link) {
+CostSource costs_of(const Profile& profile, const Placement& placement, int blocks) {
   if (placement.ranks != profile.ranks)
     throw Error(fmt::format("the profile was measured with {} ranks, and the schedule has {}",
                             profile.ranks, placement.ranks));
@@ -113,7 +112,7 @@ CostSource costs_of(const Profile& profile, const Placement& placement, int bloc
                    .description = profile.command,
                    .stage_by_stage = true,
                    .stages = std::vector(static_cast<std::size_t>(placement.depth), times->middle),
-                   .link = link};
+                   .link = {.latency = profile.p2p}};
   costs.stages.back() = times->last;
   costs.stages.front() = times->first;
   return costs;

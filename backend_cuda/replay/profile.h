@@ -39,17 +39,15 @@ struct Profile {
   MachineFacts machine = {};
   int ranks = 0;
   ExecutorOptions options = {};  ///< What was measured with; `shape.blocks` is a rank's share.
+  Time p2p{};  ///< Latency of the messages that were measured: gaps are those beside it.
   std::array<LaunchGaps, 4> gaps = {};  ///< [Comm]
   Time action_overrun{};                ///< How much longer a timed action takes than it should.
   std::vector<StageTimes> stages = {};  ///< With Workload::Tensors, as the next.
-  std::optional<Link> copy = {};        ///< What copying a message takes, by its size.
   double noise = 0;  ///< Half the range of a wave's length over repeats, by its median.
 };
 
-/// Throws Error where the profile has no stage of so many blocks, or is for other ranks. Messages
-/// take what `link` says.
-CostSource costs_of(const Profile& profile, const Placement& placement, int blocks,
-                    const Link& link);
+/// Throws Error where the profile has no stage of so many blocks, or is for other ranks.
+CostSource costs_of(const Profile& profile, const Placement& placement, int blocks);
 
 /// Runs the graph with the gaps added to it, and each action as much slower as other ranks work
 /// beside it. Changes the graph's times. `blocks`: of a stage.

@@ -69,9 +69,17 @@ Time time(ObjectReader& object, const std::string& key) {
 
 int small(ObjectReader& object, const std::string& key) {
   const std::int64_t value = object.integer(key);
-  if (value > std::numeric_limits<int>::max())
-    object.fail(key, "is too large");
+  if (value < 1 || value > std::numeric_limits<int>::max())
+    object.fail(key, fmt::format("expected 1 or more, and no more than fits, got {}", value));
   return static_cast<int>(value);
+}
+
+double ratio(ObjectReader& object, const std::string& key, double least) {
+  constexpr double kMost = 1000;
+  const double value = object.number(key);
+  if (!(value >= least && value <= kMost))
+    object.fail(key, fmt::format("expected {:g} to {:g}, got {:g}", least, kMost, value));
+  return value;
 }
 
 /// Which of two words stands there.
@@ -108,7 +116,7 @@ StageTimes read_stage_times(ObjectReader& parent) {
                    .last = read_stage(parent.object("last"))};
   ObjectReader slowdown = parent.object("slowdown");
   for (std::size_t kind = 0; kind < kKinds.size(); ++kind)
-    times.slowdown[kind] = slowdown.number(kKinds[kind]);
+    times.slowdown[kind] = ratio(slowdown, kKinds[kind], 1);
   slowdown.finish();
   parent.finish();
   return times;
@@ -141,13 +149,11 @@ std::string profile_json(const Profile& profile) {
                {"ranks", profile.ranks},
                {"options", options_json(profile.options)},
                {"gaps", Json::object()},
+               {"p2p_ns", profile.p2p.count()},
                {"action_overrun_ns", profile.action_overrun.count()},
                {"noise", profile.noise}};
   if (!profile.stages.empty())
     json["stages"] = stages_json(profile.stages);
-  if (profile.copy)
-    json["copy"] = {{"latency_ns", profile.copy->latency.count()},
-                    {"bytes_per_second", profile.copy->bytes_per_second}};
   for (const auto& [name, value] : profile.machine)
     json["machine"][name] = value;
   for (const CommName& each : comm_names())
@@ -180,12 +186,8 @@ Profile parse_profile(std::string_view text, const std::string& file) {
   if (auto stages = reader.optional_objects("stages"))
     for (ObjectReader& each : *stages)
       profile.stages.push_back(read_stage_times(each));
-  if (auto copy = reader.optional_object("copy")) {
-    profile.copy = Link{.latency = time(*copy, "latency_ns"),
-                        .bytes_per_second = copy->number("bytes_per_second")};
-    copy->finish();
-  }
-  profile.noise = reader.number("noise");
+  profile.p2p = time(reader, "p2p_ns");
+  profile.noise = ratio(reader, "noise", 0);
   reader.finish();
   return profile;
 }

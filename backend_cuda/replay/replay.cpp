@@ -34,6 +34,11 @@ Span step_of(const Plan& plan, const RunTimes& times) {
   throw ReplayFault(what, std::move(times));
 }
 
+void stop_if_interrupted(const Plan& plan, Executor& executor, const ReplayOptions& options) {
+  if (options.interrupted != nullptr && *options.interrupted)
+    abort_step(plan, executor, "interrupted", false);
+}
+
 /// Waits for the step that the executor has begun, as long as it goes on.
 void watch(const Plan& plan, Executor& executor, const ReplayOptions& options) {
   constexpr milliseconds kPatience{20};
@@ -45,8 +50,7 @@ void watch(const Plan& plan, Executor& executor, const ReplayOptions& options) {
       ended = ended_now;
       last_progress = now;
     }
-    if (options.interrupted != nullptr && *options.interrupted)
-      abort_step(plan, executor, "the replay was interrupted", false);
+    stop_if_interrupted(plan, executor, options);
     if (now - last_progress >= options.timeout)
       abort_step(plan, executor,
                  fmt::format("for {:g} s nothing went on, after {} of {} instructions:",
@@ -60,6 +64,7 @@ void run_step(const Plan& plan, Executor& executor, const ReplayOptions& options
   try {
     executor.start();
     watch(plan, executor, options);
+    stop_if_interrupted(plan, executor, options);  // also where steps are short
   } catch (const ReplayFault&) {
     throw;
   } catch (const DeviceError& error) {
@@ -99,6 +104,7 @@ Replay replay(const Plan& plan, Executor& executor, const ReplayOptions& options
   replay.machine = executor.machine();
   if (options.check_parity)
     replay.parity = executor.parity();
+  stop_if_interrupted(plan, executor, options);
   return replay;
 }
 
