@@ -13,5 +13,8 @@ struct EmbeddedFile {
 
 /// data/costs, by name.
 std::span<const EmbeddedFile> embedded_costs();
+/// data/models and data/hardware, by name.
+std::span<const EmbeddedFile> embedded_models();
+std::span<const EmbeddedFile> embedded_hardware();
 
 }  // namespace bubblescope

@@ -1,0 +1,260 @@
+#include "sim/analytic_costs.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <map>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "sim/error.h"
+
+namespace bubblescope {
+namespace {
+
+/// What a phase is called and where it belongs; [PhaseId].
+struct PhaseText {
+  const char* name;
+  OpKind of;
+  PhaseStream stream;
+  std::optional<PhaseId> after = {};
+};
+
+constexpr OpKind kF = OpKind::Forward;
+constexpr OpKind kI = OpKind::BackwardInput;
+constexpr OpKind kW = OpKind::BackwardWeight;
+constexpr PhaseStream kCompute = PhaseStream::Compute;
+constexpr PhaseStream kTensor = PhaseStream::Tensor;
+constexpr PhaseStream kExpert = PhaseStream::Expert;
+
+const PhaseText& text_of(PhaseId id) {
+  static constexpr std::array<PhaseText, kPhaseIds> kTexts = {{
+      {"head(B)", kI, kCompute},
+      {"head(W)", kW, kCompute, PhaseId::HeadB},
+      {"embedding(F)", kF, kCompute},
+      {"recompute_attn(B)", kI, kCompute},
+      {"recompute_tp_attn(B)", kI, kTensor},
+      {"recompute_dispatch(B)", kI, kExpert},
+      {"recompute_mlp(B)", kI, kCompute},
+      {"recompute_tp_mlp(B)", kI, kTensor},
+      {"recompute_combine(B)", kI, kExpert},
+      {"combine(B)", kI, kExpert},
+      {"attn(F)", kF, kCompute},
+      {"tp_attn(F)", kF, kTensor},
+      {"mlp(B)", kI, kCompute},
+      {"tp_mlp(B)", kI, kTensor},
+      {"dispatch(F)", kF, kExpert},
+      {"dispatch(B)", kI, kExpert},
+      {"mlp(W)", kW, kCompute, PhaseId::MlpB},
+      {"mlp(F)", kF, kCompute},
+      {"tp_mlp(F)", kF, kTensor},
+      {"attn(B)", kI, kCompute},
+      {"tp_attn(B)", kI, kTensor},
+      {"combine(F)", kF, kExpert},
+      {"attn(W)", kW, kCompute, PhaseId::AttentionB},
+      {"embedding(W)", kW, kCompute, PhaseId::AttentionB},
+      {"head(F)", kF, kCompute},
+  }};
+  return kTexts[static_cast<std::size_t>(id)];
+}
+
+/// In launch order.
+std::vector<PhaseId> launch_order(PairOrder order) {
+  std::vector<PhaseId> ids;
+  for (std::size_t i = 0; i < kPhaseIds; ++i)
+    ids.push_back(static_cast<PhaseId>(i));
+  if (order == PairOrder::DeepSeek)
+    return ids;
+  // TransformerLayerSchedulePlan.run: the MLP's weights before the gradients' dispatch, the
+  // forward's combine before attention's backward.
+  const auto put_before = [&](PhaseId what, PhaseId other) {
+    std::erase(ids, what);
+    ids.insert(std::find(ids.begin(), ids.end(), other), what);
+  };
+  put_before(PhaseId::MlpW, PhaseId::DispatchB);
+  put_before(PhaseId::CombineF, PhaseId::AttentionB);
+  return ids;
+}
+
+/// Whether any layer of the job has it.
+bool is_possible(PhaseId id, const ModelJob& job) {
+  const PhaseText& text = text_of(id);
+  const bool is_again = std::string_view(text.name).starts_with("recompute_");
+  if (is_again && job.training.recompute != Recompute::Full)
+    return false;
+  if (text.stream == kExpert)
+    return job.model.experts && job.parallel.expert > 1;
+  if (text.stream == kTensor)
+    return job.parallel.tensor > 1 || job.parallel.context > 1;
+  return true;
+}
+
+std::vector<PhaseId> phase_ids(const ModelJob& job) {
+  std::vector<PhaseId> ids = launch_order(job.training.pair_order);
+  std::erase_if(ids, [&](PhaseId id) { return !is_possible(id, job); });
+  return ids;
+}
+
+Time to_time(double seconds) {
+  return time_from_us(seconds * 1e6);
+}
+
+void add(LayerCost& sum, const LayerCost& part) {
+  for (std::size_t i = 0; i < sum.size(); ++i)
+    sum[i] += part[i];
+}
+
+/// What all stages are made of, computed once.
+class Parts {
+ public:
+  explicit Parts(const LayerSetting& setting)
+      : setting_(setting),
+        dense_(layer_cost(setting, LayerKind::Dense)),
+        experts_(setting.model.experts ? layer_cost(setting, LayerKind::Experts) : LayerCost{}),
+        embedding_(embedding_cost(setting)),
+        head_(head_cost(setting)),
+        prediction_(prediction_cost(setting)) {}
+
+  /// One for each layer of a stage. The embedding goes with the first and the head with the last;
+  /// a stage without layers has one that has nothing else.
+  std::vector<LayerCost> layers(const StageLayers& stage) const {
+    std::vector<LayerCost> result;
+    for (std::int64_t i = 0; i < stage.layers; ++i)
+      result.push_back(layer(stage.first + i));
+    for (std::int64_t i = 0; i < stage.predictions; ++i) {
+      result.push_back(layer(setting_.model.layers));
+      add(result.back(), prediction_);
+      add(result.back(), head_);
+    }
+    if (result.empty())
+      result.emplace_back();
+    if (stage.embedding)
+      add(result.front(), embedding_);
+    if (stage.head)
+      add(result.back(), head_);
+    return result;
+  }
+
+ private:
+  const LayerCost& layer(std::int64_t index) const {
+    return setting_.model.has_experts(index) ? experts_ : dense_;
+  }
+
+  const LayerSetting& setting_;
+  LayerCost dense_;
+  LayerCost experts_;
+  LayerCost embedding_;
+  LayerCost head_;
+  LayerCost prediction_;
+};
+
+LayerPhases to_phases(const ModelJob& job, const std::vector<PhaseId>& ids,
+                      const std::vector<LayerCost>& layers) {
+  LayerPhases result{.phases = analytic_phases(job), .sms = job.hardware.sms};
+  for (const LayerCost& layer : layers)
+    for (const PhaseId id : ids) {
+      const PhaseCost& cost = layer[static_cast<std::size_t>(id)];
+      const Time elapsed = to_time(cost.seconds());
+      result.times.push_back({elapsed, std::min(elapsed, to_time(cost.seconds() - cost.gaps))});
+    }
+  return result;
+}
+
+StageCost to_stage_cost(LayerPhases phases, const StageMemory& memory, Bytes message) {
+  StageCost stage;
+  stage.phases = std::move(phases);
+  stage.timed_by_phases = true;
+  stage.activation = memory.activation;
+  stage.activation_after_input_grad = memory.activation_after_input_grad;
+  stage.weights = memory.weights();
+  stage.message = message;
+  return stage;
+}
+
+std::string describe(const ModelJob& job, const StageLayout& layout) {
+  const Parallel& parallel = job.parallel;
+  const Training& training = job.training;
+  return fmt::format(
+      "computed from {} on {}: tp={}, ep={}, dp={}, cp={}, {} × {} tokens, {}; layout {} (layers: "
+      "{}). Model: {}. Hardware: {}",
+      job.model.name, job.hardware.name, parallel.tensor, parallel.expert, parallel.data,
+      parallel.context, training.microbatch, training.sequence,
+      training.precision == Precision::Fp8 ? "fp8" : "bf16", to_text(layout), layer_counts(layout),
+      job.model.description, job.hardware.description);
+}
+
+/// Throws Error unless the job makes sense by itself.
+void check(const ModelJob& job) {
+  check(job.parallel, job.model);
+  if (job.training.precision == Precision::Fp8 && job.hardware.fp8_flops <= 0)
+    throw Error(fmt::format("{} has no fp8", job.hardware.name));
+  const Training& training = job.training;
+  if (training.sequence % (job.parallel.context * job.parallel.tensor) != 0)
+    throw Error(fmt::format("cp × tp = {} does not divide the sequence of {} tokens",
+                            job.parallel.context * job.parallel.tensor, training.sequence));
+}
+
+}  // namespace
+
+std::vector<Phase> analytic_phases(const ModelJob& job) {
+  const std::vector<PhaseId> ids = phase_ids(job);
+  std::vector<Phase> phases;
+  for (const PhaseId id : ids) {
+    const PhaseText& text = text_of(id);
+    Phase phase{.name = text.name, .of = text.of, .stream = text.stream};
+    if (text.after)
+      phase.after = static_cast<int>(std::find(ids.begin(), ids.end(), *text.after) - ids.begin());
+    if (text.stream == kExpert)
+      phase.sms = job.hardware.communication_sms;
+    if (text.stream == kCompute)
+      phase.slowdown.kind = Slowdown::Kind::Shared;
+    phases.push_back(std::move(phase));
+  }
+  return phases;
+}
+
+AnalyticCosts analytic_costs(const ModelJob& job, int stages) {
+  check(job);
+  AnalyticCosts result;
+  result.layout = job.layout ? *job.layout : even_layout(job.model, stages);
+  if (result.layout.size() != static_cast<std::size_t>(stages))
+    throw Error(fmt::format("the layout is for {} stages, and the pipe has {}",
+                            result.layout.size(), stages));
+  const LayerSetting setting = {job.model, job.hardware, job.parallel, job.training};
+  const std::vector<PhaseId> ids = phase_ids(job);
+  const Parts parts(setting);
+  CostSource& source = result.source;
+  source.name = fmt::format("{}-{}", job.model.name, job.hardware.name);
+  source.description = describe(job, result.layout);
+  source.stage_by_stage = true;
+  source.layers_per_stage = static_cast<double>(job.model.layers) / stages;
+  for (std::size_t i = 0; i < result.layout.size(); ++i) {
+    const std::vector<LayerCost> layers = parts.layers(result.layout[i]);
+    AnalyticStage stage{.layers = result.layout[i],
+                        .memory = stage_memory(setting, result.layout, i)};
+    LayerCost sum;
+    for (const LayerCost& layer : layers)
+      add(sum, layer);
+    for (const PhaseId id : ids)
+      stage.phases.push_back(sum[static_cast<std::size_t>(id)]);
+    source.stages.push_back(
+        to_stage_cost(to_phases(job, ids, layers), stage.memory, message_bytes(setting)));
+    result.stages.push_back(std::move(stage));
+  }
+  // Neighbouring stages are taken to be on different nodes.
+  source.link = {.latency = job.hardware.nic_latency,
+                 .bytes_per_second = job.hardware.nic_bandwidth * job.hardware.efficiency.network};
+  return result;
+}
+
+std::optional<std::string> find_obstacle(const ModelJob& job, int stages) {
+  try {
+    analytic_costs(job, stages);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return std::nullopt;
+}
+
+}  // namespace bubblescope

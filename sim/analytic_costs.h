@@ -1,0 +1,47 @@
+// The costs of a model's stages from what the model and the hardware are, with nothing measured.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/cost_model.h"
+#include "sim/layer_costs.h"
+#include "sim/stage_layout.h"
+#include "sim/stage_memory.h"
+
+namespace bubblescope {
+
+/// A model to be trained on hardware, for pipes of any depth.
+struct ModelJob {
+  Model model;
+  Hardware hardware;
+  Parallel parallel = {};
+  Training training = {};
+  std::optional<StageLayout> layout = {};  ///< Default: `even_layout`.
+};
+
+/// One stage in detail.
+struct AnalyticStage {
+  StageLayers layers;
+  std::vector<PhaseCost> phases = {};  ///< [of the StageCost's phases] over all layers
+  StageMemory memory = {};
+};
+
+struct AnalyticCosts {
+  StageLayout layout;
+  std::vector<AnalyticStage> stages;
+  CostSource source;  ///< Stage by stage; timed by phases.
+};
+
+/// Throws Error where the model cannot be divided as the job says, has no such precision, or the
+/// layout is for another number of stages.
+AnalyticCosts analytic_costs(const ModelJob& job, int stages);
+
+/// Why the job cannot be laid over so many stages; none where it can.
+std::optional<std::string> find_obstacle(const ModelJob& job, int stages);
+
+/// The phases that layers of the job can have, in the order in which a pair launches them.
+std::vector<Phase> analytic_phases(const ModelJob& job);
+
+}  // namespace bubblescope

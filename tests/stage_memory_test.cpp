@@ -1,0 +1,176 @@
+// What stages hold in memory: closed forms, and the Zero Bubble paper's table of peaks.
+#include <algorithm>
+#include <functional>
+#include <string>
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+#include "sim/analytic_costs.h"
+#include "sim/model_file.h"
+#include "tests/support/reference.h"
+
+namespace bubblescope {
+namespace {
+
+using nlohmann::json;
+
+/// A GPT as Korthikanti et al. and Zero Bubble count it: without biases in these sums.
+Model gpt(std::int64_t hidden, std::int64_t heads, std::int64_t layers) {
+  return {.name = "gpt",
+          .hidden = hidden,
+          .layers = layers,
+          .heads = heads,
+          .key_value_heads = heads,
+          .key_dim = hidden / heads,
+          .value_dim = hidden / heads,
+          .mlp_width = 4 * hidden,
+          .gated = false,
+          .dropout = true,
+          .vocabulary = 50304,
+          .tied_embeddings = true};
+}
+
+ModelJob job_of(Model model) {
+  return {.model = std::move(model),
+          .hardware = read_hardware(source_file("data/hardware/a100-80g.json").string()),
+          .parallel = {},
+          .training = {}};
+}
+
+double real(std::int64_t value) {
+  return static_cast<double>(value);
+}
+
+LayerActivation activation(const ModelJob& job, LayerKind kind = LayerKind::Dense) {
+  return layer_activation({job.model, job.hardware, job.parallel, job.training}, kind);
+}
+
+}  // namespace
+
+TEST_CASE("A GPT layer keeps s·b·h·(34 + 5·a·s/h) bytes, and W needs 32·s·b·h") {
+  ModelJob job = job_of(gpt(4096, 32, 30));
+  job.training = {.microbatch = 3, .sequence = 1024, .fused_attention = false};
+  const double sbh = 1024.0 * 3 * 4096;
+  CHECK(activation(job).kept == doctest::Approx(sbh * (34 + 5.0 * 32 * 1024 / 4096)));
+  CHECK(activation(job).for_weights == doctest::Approx(32 * sbh));
+  job.parallel.tensor = 8;  // with sequence parallelism all of it is divided
+  CHECK(activation(job).kept == doctest::Approx(sbh / 8 * (34 + 5.0 * 32 * 1024 / 4096)));
+  job.training.fused_attention = true;
+  const double sums = 4.0 * 1024 * 3 * 32;  // of the softmax
+  CHECK(activation(job).kept == doctest::Approx((34 * sbh + sums) / 8));
+  job.training.recompute = Recompute::Full;
+  CHECK(activation(job).kept == doctest::Approx(2 * sbh / 8));
+}
+
+TEST_CASE("Experts keep the tokens that they got, as they were quantized") {
+  ModelJob job = job_of(gpt(64, 4, 2));
+  job.model.gated = true;
+  job.model.dropout = false;
+  job.model.experts = Experts{.count = 8, .per_token = 2, .width = 32};
+  job.parallel = {.expert = 4, .data = 4};
+  job.training = {.microbatch = 1, .sequence = 16};
+  const double dense_part = activation(job).kept - 16 * (2 * 2 * 256 + 2 * 256) * 1.0;
+  const double rows = 16 * 2;
+  const double experts = rows * (2 * 64 + 2 * 2 * 32 + 2 * 32) + 4.0 * 16 * 8;
+  CHECK(activation(job, LayerKind::Experts).kept == doctest::Approx(dense_part + experts));
+  const double bf16 = activation(job, LayerKind::Experts).kept;
+  job.training.precision = Precision::Fp8;  // two norms' outputs, the experts' two inputs
+  CHECK(bf16 - activation(job, LayerKind::Experts).kept ==
+        doctest::Approx(2.0 * 16 * 64 + rows * (64 + 32)));
+}
+
+TEST_CASE("Parameters, gradients and optimizer state are divided as ZeRO's stage says") {
+  ModelJob job = job_of(gpt(64, 4, 4));
+  job.model.experts = Experts{.count = 8, .per_token = 2, .width = 32, .first_dense = 1};
+  job.parallel = {.expert = 4, .data = 8};
+  job.training = {.microbatch = 1, .sequence = 16};
+  const double plain = 4 * 64 * 64 + 2 * 64 + 64 * 8;  // attention, norms, router
+  const double expert = 2.0 * (2 * 64 * 32);           // two of the eight are here
+  const auto memory = [&](int zero) {
+    job.training.zero = zero;
+    return analytic_costs(job, 4).stages[1].memory;
+  };
+  CHECK(real(memory(0).parameters) == doctest::Approx(2 * (plain + expert)));
+  CHECK(real(memory(0).gradients) == doctest::Approx(4 * (plain + expert)));
+  CHECK(real(memory(0).optimizer) == doctest::Approx(12 * (plain + expert)));
+  CHECK(real(memory(1).optimizer) == doctest::Approx(12 * (plain / 8 + expert / 2)));
+  CHECK(memory(1).gradients == memory(0).gradients);
+  CHECK(real(memory(2).gradients) == doctest::Approx(4 * (plain / 8 + expert / 2)));
+  CHECK(memory(2).parameters == memory(0).parameters);
+  CHECK(real(memory(3).parameters) == doctest::Approx(2 * (plain / 8 + expert / 2)));
+  job.training.moment_bytes = 2;
+  CHECK(real(memory(0).optimizer) == doctest::Approx(8 * (plain + expert)));
+}
+
+TEST_CASE("The first and the last stage hold the vocabulary; the last also logits") {
+  ModelJob job = job_of(gpt(64, 4, 4));
+  job.training = {.microbatch = 1, .sequence = 16, .zero = 0};
+  const auto stages = analytic_costs(job, 4).stages;
+  const double matrix = 50304.0 * 64;
+  const auto parameters = [&](std::size_t stage) { return real(stages[stage].memory.parameters); };
+  CHECK(parameters(0) - parameters(1) == doctest::Approx(2 * matrix));
+  CHECK(parameters(3) - parameters(1) == doctest::Approx(2 * matrix));
+  const double logits = 4.0 * 16 * 50304 + 4.0 * 16 * 64;
+  CHECK(real(stages[3].memory.activation - stages[1].memory.activation) == doctest::Approx(logits));
+  const Bytes message = 2 * 16 * 64;
+  CHECK(stages[1].memory.buffers == 2 * message);
+  CHECK(stages[0].memory.buffers == message);
+  const auto whole = analytic_costs(job, 1).stages[0].memory;  // tied: one matrix for both
+  CHECK(real(whole.parameters) == doctest::Approx(2 * (matrix + 4 * (12 * 64 * 64 + 2 * 64))));
+  CHECK(whole.buffers == 0);
+}
+
+// Zero Bubble's models with its own formulas: attention not fused, fp16 gradients, Adam in fp32
+// with nothing divided, since each of its pipelines is alone; one layer less on the first and the
+// last stage. 1F1B: rank r holds p − r micro-batches. ZB-1p and ZB-2p: up to p and 2p. The paper's
+// GB are 10⁹ bytes; its figures have no decimals.
+TEST_CASE("Peaks of Zero Bubble's table 4 come out within 10 %") {
+  const auto file = reference("published/zb_paper_2401.10241.json");
+  if (file.empty())
+    return;
+  const json paper = json::parse(contents(file));
+  std::size_t column = 0;
+  for (const char* name : {"1.5B", "6.2B", "14.6B", "28.3B"}) {
+    const json& given = paper["models"][name];
+    const auto get = [&](const char* key) { return given[key].get<std::int64_t>(); };
+    ModelJob job = job_of(gpt(get("hidden"), get("heads"), get("layers")));
+    job.training = {.microbatch = get("mbs"),
+                    .sequence = get("seq"),
+                    .fused_attention = false,
+                    .gradient_bytes = 2};
+    const int p = static_cast<int>(get("p"));
+    const std::int64_t each = (get("layers") + 2) / p;
+    StageLayout layout(static_cast<std::size_t>(p));
+    for (StageLayers& stage : layout)
+      stage.layers = each;
+    layout.front() = {.embedding = true, .layers = each - 1};
+    layout.back() = {.layers = each - 1, .head = true};
+    job.layout = layout;
+    const auto stages = analytic_costs(job, p).stages;
+    const auto peak = [&](const std::function<int(int)>& held) {
+      double most = 0;
+      for (int rank = 0; rank < p; ++rank) {
+        const StageMemory& memory = stages[static_cast<std::size_t>(rank)].memory;
+        most = std::max(most, real(memory.weights()) + held(rank) * real(memory.activation));
+      }
+      return most / 1e9;
+    };
+    // The last stage of ZB keeps no logits of micro-batches whose I has run; all but one have.
+    const auto middle = [&](int microbatches) {
+      const StageMemory& memory = stages[1].memory;
+      return (real(memory.weights()) + microbatches * real(memory.activation)) / 1e9;
+    };
+    const json& table = paper["table4_memory_GB"];
+    for (std::size_t i = column; i < column + 3; ++i) {
+      CAPTURE(name);
+      CHECK(peak([&](int rank) { return p - rank; }) ==
+            doctest::Approx(table["1F1B"][i].get<double>()).epsilon(0.1));
+      CHECK(middle(p) == doctest::Approx(table["ZB-1p"][i].get<double>()).epsilon(0.1));
+      CHECK(middle(2 * p) == doctest::Approx(table["ZB-2p"][i].get<double>()).epsilon(0.1));
+    }
+    column += 3;
+  }
+}
+
+}  // namespace bubblescope
