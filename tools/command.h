@@ -18,6 +18,7 @@ Command add_check(CLI::App& root, const GlobalOptions& global);
 Command add_schedules(CLI::App& root, const GlobalOptions& global);
 Command add_order(CLI::App& root, const GlobalOptions& global);
 Command add_simulate(CLI::App& root, const GlobalOptions& global);
+Command add_costs(CLI::App& root, const GlobalOptions& global);
 Command add_compare(CLI::App& root, const GlobalOptions& global);
 Command add_calibrate(CLI::App& root, const GlobalOptions& global);
 Command add_replay(CLI::App& root, const GlobalOptions& global);

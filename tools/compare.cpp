@@ -78,7 +78,7 @@ std::optional<std::string> find_obstacle(const Program& program, const Scenario&
   if (shape.ranks != scenario.shape.ranks || shape.microbatches != scenario.shape.microbatches)
     return fmt::format("it has p={}, m={}", shape.ranks, shape.microbatches);
   const PipeShape pipe = {shape.ranks, program.schedule.placement.depth};
-  if (auto obstacle = find_obstacle(scenario.costs, pipe, scenario.cost_options))
+  if (auto obstacle = find_obstacle(scenario, pipe))
     return obstacle;
   if (!can_run(program))
     return "it deadlocks ('bubblescope check' tells why)";

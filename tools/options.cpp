@@ -61,29 +61,6 @@ CostSource named_costs(const std::string& name) {
 
 }  // namespace
 
-std::string environment_name(std::string_view option) {
-  std::string name = "BUBBLESCOPE_";
-  for (const char c : option)
-    name += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  return name;
-}
-
-void add_option(CLI::App& app, const OptionText& text, std::string& value) {
-  CLI::Option* option = app.add_option(text.names, value, text.help);
-  option->envname(environment_name(option->get_lnames().front()));
-  option->type_name(text.value);
-  option->group(text.group);
-}
-
-std::size_t choose(std::string_view option, std::string_view word,
-                   const std::vector<std::string>& words) {
-  const auto found = std::find(words.begin(), words.end(), word);
-  if (found == words.end())
-    throw UsageError(fmt::format("{}: expected {}, got '{}'{}", option, joined(words, "|"),
-                                 word.substr(0, 40), did_you_mean(word, words)));
-  return static_cast<std::size_t>(found - words.begin());
-}
-
 void GlobalOptions::add_to(CLI::App& app) {
   add_option(app, {"--color", "WHEN", "auto, always or never (default: auto)", "General"}, color);
   app.add_flag("-q,--quiet", quiet, "no notes and no progress on stderr")
@@ -183,6 +160,7 @@ void CostCommandOptions::add_to(CLI::App& app) {
       "an F&B pair lasts: given, as the costs say; phases, as its phases run side by side; sum, "
       "F + B; auto, the first of these that the costs tell (default)",
       overlap);
+  model.add_to(app);
   comm.add_to(app);
 }
 
@@ -193,7 +171,7 @@ CostSource CostCommandOptions::by_hand() const {
     if (value->empty())
       throw UsageError(
           fmt::format("{} is required where costs are given by hand; or take a table "
-                      "with --costs",
+                      "with --costs, or a --model",
                       option));
   CostSource source{.name = "by hand", .description = "the command line"};
   StageCost stage;
@@ -231,9 +209,7 @@ CostSource CostCommandOptions::by_hand() const {
   return source;
 }
 
-CostSource CostCommandOptions::source() const {
-  if (costs.empty())
-    return by_hand();
+void CostCommandOptions::refuse_by_hand(const std::string& source) const {
   for (const auto& [option, value] : {std::pair("--forward", &forward),
                                       {"--input-grad", &input_grad},
                                       {"--weight-grad", &weight_grad},
@@ -247,7 +223,23 @@ CostSource CostCommandOptions::source() const {
                                       {"--grad-reduce", &grad_reduce},
                                       {"--optimizer", &optimizer}})
     if (!value->empty())
-      throw UsageError(fmt::format("{} does not go with --costs: one source of costs", option));
+      throw UsageError(fmt::format("{} does not go with {}: one source of costs", option, source));
+}
+
+std::optional<ModelJob> CostCommandOptions::job() const {
+  if (!model.are_given())
+    return std::nullopt;
+  if (!costs.empty())
+    throw UsageError(
+        fmt::format("{} does not go with --costs: one source of costs", model.first_given()));
+  refuse_by_hand("--model");
+  return model.job();
+}
+
+CostSource CostCommandOptions::source() const {
+  if (costs.empty())
+    return by_hand();
+  refuse_by_hand("--costs");
   const bool is_path = costs.find('/') != std::string::npos || costs.ends_with(".json") ||
                        std::filesystem::exists(costs);
   return is_path ? read_costs(costs) : named_costs(costs);
@@ -267,7 +259,7 @@ bool CostCommandOptions::are_given() const {
         &message, &activation, &weights, &grad_reduce, &optimizer})
     if (!value->empty())
       return true;
-  return false;
+  return model.are_given();
 }
 
 IterationOptions CostCommandOptions::iteration_options() const {

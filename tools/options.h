@@ -14,30 +14,13 @@
 #include "sim/cost_model.h"
 #include "sim/program.h"
 #include "sim/schedules/automatic.h"
+#include "tools/model_options.h"
+#include "tools/option_words.h"
 
 namespace bubblescope {
 
 /// Ops that can be numbered.
 constexpr std::int64_t kMostOps = std::int64_t{1} << 31;
-
-/// How an option is shown in the help: "--forward TIME    of F".
-struct OptionText {
-  std::string names;
-  std::string value;
-  std::string help;
-  std::string group;
-};
-
-/// Adds an option whose value may also come from the environment: --cost-per from
-/// BUBBLESCOPE_COST_PER.
-void add_option(CLI::App& app, const OptionText& text, std::string& value);
-
-/// The environment's name for an option: "cost-per" gives BUBBLESCOPE_COST_PER.
-std::string environment_name(std::string_view option);
-
-/// The index of `word` in `words`; UsageError, with the nearest one, if it is none of them.
-std::size_t choose(std::string_view option, std::string_view word,
-                   const std::vector<std::string>& words);
 
 /// What every subcommand takes.
 struct GlobalOptions {
@@ -101,12 +84,16 @@ struct CostCommandOptions {
   std::string optimizer_sync = "global";
   std::string per = "rank";
   std::string overlap = "auto";
+  ModelOptions model = {};
   CommOptions comm = {};
 
   void add_to(CLI::App& app);
-  /// Throws UsageError for what is wrong on the command line, Error for what is wrong in a file.
+  /// What the costs come from where they come from a model. Throws as `source` does.
+  std::optional<ModelJob> job() const;
+  /// Where they do not. Throws UsageError for what is wrong on the command line, Error for what is
+  /// wrong in a file.
   CostSource source() const;
-  bool are_by_hand() const { return costs.empty(); }
+  bool are_by_hand() const { return costs.empty() && !model.are_given(); }
   /// --p2p alone, for costs that are measured. Throws UsageError where more is given.
   std::optional<Time> latency_alone() const;
   /// Any of what a cost is told by.
@@ -116,6 +103,8 @@ struct CostCommandOptions {
 
  private:
   CostSource by_hand() const;
+  /// UsageError where costs are given by hand beside `source`.
+  void refuse_by_hand(const std::string& source) const;
 };
 
 /// What schedules are held to, and automatic ones made for.

@@ -16,7 +16,8 @@ namespace {
 
 /// Of an automatic schedule.
 CostModel costs_of(const CatalogueEntry& entry, const Scenario& scenario) {
-  return {scenario.costs, entry.automatic->placement(scenario.shape.ranks), scenario.cost_options};
+  const Placement placement = entry.automatic->placement(scenario.shape.ranks);
+  return {scenario.costs_over(placement.depth), placement, scenario.cost_options};
 }
 
 }  // namespace
@@ -43,8 +44,13 @@ void check_size(const CatalogueEntry& entry, const Shape& shape, Comm comm) {
 Scenario make_scenario(const Shape& shape, const CostCommandOptions& costs,
                        const LimitOptions& limits, std::optional<CostSource> measured) {
   const bool by_hand = !measured && costs.are_by_hand();
+  std::optional<ModelJob> job = measured ? std::nullopt : costs.job();
+  CostSource source = measured ? std::move(*measured)
+                      : job    ? CostSource{.name = job->model.name}
+                               : costs.source();
   Scenario scenario = {.shape = shape,
-                       .costs = measured ? std::move(*measured) : costs.source(),
+                       .costs = std::move(source),
+                       .job = std::move(job),
                        .costs_by_hand = by_hand,
                        .cost_options = costs.options(),
                        .comm = costs.comm.choice(),
@@ -61,12 +67,22 @@ Scenario make_scenario(const Shape& shape, const CostCommandOptions& costs,
   return scenario;
 }
 
+CostSource Scenario::costs_over(int depth) const {
+  return job ? analytic_costs(*job, depth).source : costs;
+}
+
+std::optional<std::string> find_obstacle(const Scenario& scenario, PipeShape pipe) {
+  if (scenario.job)
+    return find_obstacle(*scenario.job, pipe.depth);
+  return find_obstacle(scenario.costs, pipe, scenario.cost_options);
+}
+
 std::optional<std::string> find_obstacle(const CatalogueEntry& entry, const Scenario& scenario) {
   if (const auto misfit = find_misfit(entry, scenario.shape))
     return misfit->reason;
   const int ranks = scenario.shape.ranks;
   const PipeShape pipe = {ranks, ranks * scenario.shape.chunks.value_or(entry.chunks)};
-  if (auto obstacle = find_obstacle(scenario.costs, pipe, scenario.cost_options))
+  if (auto obstacle = find_obstacle(scenario, pipe))
     return obstacle;
   if (entry.automatic == nullptr)
     return std::nullopt;
@@ -113,7 +129,8 @@ ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scena
 }
 
 CostModel costs_for(const Program& program, const Scenario& scenario) {
-  CostModel costs(scenario.costs, program.schedule.placement, scenario.cost_options);
+  const Placement& placement = program.schedule.placement;
+  CostModel costs(scenario.costs_over(placement.depth), placement, scenario.cost_options);
   const std::size_t actions = program.schedule.actions.size();
   if (scenario.costs_by_hand && !costs.can_add_up(actions))
     throw UsageError(

@@ -26,14 +26,21 @@ struct Prediction {
 /// What is predicted: everything but the schedule.
 struct Scenario {
   Shape shape;
-  CostSource costs;
+  CostSource costs;  ///< Where they come from a model, its name alone.
+  std::optional<ModelJob> job = {};
   bool costs_by_hand = false;
   CostOptions cost_options;
   CommChoice comm;
   AutomaticOptions automatic;  ///< Its memory is what fits, too.
   std::optional<NoiseOptions> noise = {};
   IterationOptions iteration = {};
+
+  /// For a pipe of `depth` stages. Throws Error where a model cannot be laid over so many.
+  CostSource costs_over(int depth) const;
 };
+
+/// Why the costs cannot be laid over such a pipe; none where they can.
+std::optional<std::string> find_obstacle(const Scenario& scenario, PipeShape pipe);
 
 /// Reads and checks the words of the command line. `measured` costs stand for those of the command
 /// line where they are given.

@@ -1,0 +1,172 @@
+// Costs from a model on the command line: `costs`, and every subcommand that takes costs.
+#include <algorithm>
+#include <string>
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+#include "sim/cost_file.h"
+#include "tests/support/command.h"
+#include "tests/support/json_schema.h"
+#include "tests/support/reference.h"
+
+namespace bubblescope {
+namespace {
+
+using nlohmann::json;
+
+const std::string kDeepseek =
+    "--model deepseek-v3 --hardware h800 --parallel tp=1,ep=64,dp=128,cp=1 --precision fp8 "
+    "--recompute selective";
+
+json parsed(const std::string& line) {
+  return json::parse(output(line));
+}
+
+json result_of(const json& comparison, const std::string& schedule) {
+  for (const json& each : comparison["results"])
+    if (each["schedule"] == schedule)
+      return each;
+  return {};
+}
+
+}  // namespace
+
+TEST_CASE("costs tells what a model comes to, stage by stage") {
+  const json costs = parsed("costs -p 16 " + kDeepseek + " --format json");
+  CHECK(costs["ranks"] == 16);
+  CHECK(costs["layers_per_stage"] == 61.0 / 16);
+  CHECK(costs["layout"] == "Et*4|(t*4|)*12(t*3|)*2t*3mL");
+  REQUIRE(costs["stages"].size() == 16);
+  const json& stage = costs["stages"][2];
+  for (const char* key : {"forward_ns", "input_grad_ns", "weight_grad_ns", "backward_ns",
+                          "overlapped_ns", "activation_bytes", "weight_bytes", "message_bytes"})
+    CHECK_MESSAGE(stage[key].get<std::int64_t>() > 0, key);
+  CHECK(stage["message_bytes"] == 4096 * 7168 * 2);
+  std::int64_t forward = 0;
+  for (const json& phase : stage["phases"])
+    if (phase["of"] == "F")
+      forward += phase["duration_ns"].get<std::int64_t>();
+  // Alone, nothing of it runs beside anything.
+  CHECK(stage["forward_ns"] == forward);
+  CHECK(stage["overlapped_ns"] <
+        stage["forward_ns"].get<std::int64_t>() + stage["backward_ns"].get<std::int64_t>());
+  CHECK(std::abs(stage["overlapped_ns"].get<double>() / 129.012e6 - 1) < 0.15);
+}
+
+TEST_CASE("costs shows tables and CSV, and other sources of costs too") {
+  const std::string table = output("costs -p 16 " + kDeepseek);
+  CHECK(has(table, "stages  layers"));
+  CHECK(has(table, "1–12"));
+  CHECK(has(table, "dispatch(F)"));
+  CHECK(has(table, "network"));
+  CHECK(has(output("costs -p 16 " + kDeepseek + " --format md"), "| stages 1–12 |"));
+  const auto csv = lines(output("costs -p 16 " + kDeepseek + " --format csv"));
+  CHECK(csv.size() == 17);
+  CHECK(csv[0].starts_with("stage,forward_ns,"));
+  const json measured = parsed("costs --costs deepseek-v3-h800 --format json");
+  CHECK(measured["ranks"] == 16);
+  CHECK(measured["stages"][0]["overlapped_ns"] == 129'012'000);
+  CHECK(measured["stages"][0]["phases"].size() == 10);
+  const json by_hand =
+      parsed("costs --forward 1us --input-grad 2us --weight-grad 3us -p 2 -v 2 --format json");
+  CHECK(by_hand["stages"].size() == 4);
+  CHECK(by_hand["stages"][0]["backward_ns"] == 1000 + 1500);
+  CHECK(by_hand["stages"][0]["activation_bytes"] == nullptr);
+}
+
+TEST_CASE("Costs that are saved are read back as the same") {
+  const TemporaryFolder folder;
+  const std::string file = (folder / "mine.json").string();
+  output("costs -p 8 " + kDeepseek + " --save " + file);
+  const json schema = json::parse(contents(source_file("data/schema/costs.schema.json")));
+  CHECK(schema_faults(schema, json::parse(contents(file))) == std::vector<std::string>());
+  CHECK(read_costs(file).stages.size() == 8);
+  for (const char* schedule : {"1f1b", "dualpipe", "zb-h1"}) {
+    const std::string shape = std::string("simulate ") + schedule + " -p 8 -m 16 --format json ";
+    CHECK(output(shape + kDeepseek) == output(shape + "--costs " + file));
+  }
+}
+
+TEST_CASE("compare lays the model over each schedule's own number of stages") {
+  const std::string shape = "compare -p 4 -m 8 --format json --schedules 1f1b,zb-v,dualpipe ";
+  const std::string model =
+      "--model mixtral-8x22b --hardware h100-sxm --parallel tp=2,ep=8 --sequence 2048 ";
+  const json comparison = parsed(shape + model);
+  CHECK(comparison["results"].size() == 3);
+  const json one = parsed("simulate 1f1b -p 4 -m 8 --format json " + model);
+  CHECK(result_of(comparison, "1f1b")["step_time_ns"] == one["step_time_ns"]);
+  const json laid = parsed(shape + model + "--layout Et*14|t*14|t*14|t*14L");
+  CHECK(result_of(laid, "1f1b")["step_time_ns"] == one["step_time_ns"]);
+  REQUIRE(laid["skipped"].size() == 1);
+  CHECK(laid["skipped"][0]["schedule"] == "zb-v");
+  CHECK(laid["skipped"][0]["reason"] == "the layout is for 4 stages, and the pipe has 8");
+  // A rank of DualPipe holds two stages.
+  const json costs = parsed("costs -p 4 --format json " + model);
+  const auto weights = [&](std::size_t stage) {
+    return costs["stages"][stage]["weight_bytes"].get<std::int64_t>();
+  };
+  const auto peak = result_of(comparison, "dualpipe")["per_rank"][1]["peak_memory_bytes"];
+  CHECK(peak.get<std::int64_t>() > weights(1) + weights(2));
+}
+
+TEST_CASE("A model's and a hardware's own file is read") {
+  const TemporaryFolder folder;
+  json config = json::parse(contents(source_file("data/models/qwen3-235b-a22b.json")));
+  for (const char* key : {"format", "name", "source", "query_key_norm"})
+    config.erase(key);
+  config["model_type"] = "qwen3_moe";
+  folder.write("config.json", config.dump());
+  const json costs =
+      parsed("costs -p 4 --model " + (folder / "config.json").string() + " --hardware " +
+             source_file("data/hardware/h200.json").string() + " --parallel ep=8 --format json");
+  CHECK(costs["name"] == "qwen3_moe-h200");
+}
+
+TEST_CASE("What is wrong with a model's options is told with its place") {
+  struct Case {
+    const char* line;
+    int code;
+    const char* told;
+  };
+  const Case cases[] = {
+      {"--model deepseek-v2 --hardware h800", kUsage,
+       "--model: there is no file and no such name: 'deepseek-v2'; did you mean 'deepseek-v3'?"},
+      {"--model deepseek-v3 --hardware h900", kUsage, "did you mean 'h200'?"},
+      {"--model deepseek-v3", kUsage, "--hardware is required"},
+      {"--sequence 4096", kUsage, "--model is required"},
+      {"--model deepseek-v3 --hardware h800 --costs deepseek-v3-h800", kUsage,
+       "--model does not go with --costs: one source of costs"},
+      {"--model deepseek-v3 --hardware h800 --forward 1us", kUsage,
+       "--forward does not go with --model: one source of costs"},
+      {"--model deepseek-v3 --hardware h800 --parallel ep=512", kUsage,
+       "--parallel: ep=512 is more than the 256 experts of deepseek-v3"},
+      {"--model deepseek-v3 --hardware h800 --parallel tp=3", kUsage,
+       "--parallel: tp=3 does not divide the 128 attention heads of deepseek-v3"},
+      {"--model deepseek-v3 --hardware h800 --parallel pp=4", kUsage,
+       "--parallel: at 'pp=4' (character 1): expected tp, ep, dp or cp"},
+      {"--model deepseek-v3 --hardware h800 --layout Et*60L", kUsage,
+       "--layout: character 6: has 60 layers (t), and deepseek-v3 has 61"},
+      {"--model deepseek-v3 --hardware a100-80g --precision fp8", kUsage,
+       "--precision: a100-80g has no fp8"},
+      {"--model deepseek-v3 --hardware h800 --precision fp16", kUsage,
+       "--precision: expected bf16|fp8, got 'fp16'"},
+      {"--model deepseek-v3 --hardware h800 --zero 4", kUsage,
+       "--zero: expected a whole number from 0 to 3, got '4'"},
+      {"--model deepseek-v3 --hardware h800 --microbatch-size 0", kUsage, "--microbatch-size"},
+      {"--model deepseek-v3 --hardware h800 --parallel cp=3,dp=1", kUsage,
+       "--sequence: cp × tp = 3 does not divide 4096 tokens"},
+      {"--model nowhere.json --hardware h800", kBadInput, "nowhere.json: No such file"}};
+  for (const Case& each : cases) {
+    CAPTURE(each.line);
+    const ProcessResult result = run(std::string("simulate 1f1b -p 4 -m 8 ") + each.line);
+    CHECK(result.exit_code == each.code);
+    CHECK_MESSAGE(has(result.err, each.told), result.err);
+  }
+  const ProcessResult deep = run("simulate 1f1b -p 64 -m 64 --model deepseek-v3 --hardware h800");
+  CHECK(deep.exit_code == kBadInput);
+  CHECK(has(deep.err, "the 61 layers of deepseek-v3 do not give each of 64 stages one"));
+  CHECK(run("costs --model deepseek-v3 --hardware h800").exit_code == kUsage);
+}
+
+}  // namespace bubblescope

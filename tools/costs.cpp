@@ -1,0 +1,101 @@
+// bubblescope costs: what the cost options come to, per stage and phase.
+#include <limits>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "analysis/costs_view.h"
+#include "sim/cost_file.h"
+#include "sim/error.h"
+#include "tools/command.h"
+#include "tools/errors.h"
+#include "tools/output.h"
+#include "tools/units.h"
+
+namespace bubblescope {
+namespace {
+
+struct CostsCommandOptions {
+  std::string ranks;
+  std::string chunks;
+  std::string save;
+  CostCommandOptions costs;
+  OutputOptions output;
+};
+
+/// The stages that the costs are laid over: as asked for, else as a layout or a cost file tells.
+LoopShape shape_of(const CostsCommandOptions& options, const std::optional<ModelJob>& job,
+                   const CostSource& source) {
+  constexpr Range kCount = {1, 1'000'000};
+  const int v = options.chunks.empty()
+                    ? 1
+                    : static_cast<int>(parse_count({"-v/--chunks", options.chunks}, kCount));
+  if (!options.ranks.empty()) {
+    const auto p = parse_count({"-p/--ranks", options.ranks}, kCount);
+    if (p * v > kCount.most)
+      throw UsageError(fmt::format("p × v = {} stages are more than {}", p * v, kCount.most));
+    return {static_cast<int>(p), v};
+  }
+  std::optional<std::size_t> stages;
+  if (job && job->layout)
+    stages = job->layout->size();
+  else if (source.stage_by_stage)
+    stages = source.stages.size();
+  if (job && !stages)
+    throw UsageError("-p/--ranks is required: it tells over how many stages layers are divided");
+  if (!stages)
+    return {source.ranks.value_or(1), v};
+  if (*stages % static_cast<std::size_t>(v) != 0)
+    throw UsageError(fmt::format("-v/--chunks: {} does not divide the {} stages", v, *stages));
+  return {static_cast<int>(*stages) / v, v};
+}
+
+std::string run(const CostsCommandOptions& options, const GlobalOptions& global) {
+  const Format format = options.output.parsed_format();
+  const Color color = options.output.color(global);
+  const std::optional<ModelJob> job = options.costs.job();
+  CostSource source = job ? CostSource{} : options.costs.source();
+  const LoopShape shape = shape_of(options, job, source);
+  std::optional<AnalyticCosts> analytic;
+  if (job) {
+    analytic = analytic_costs(*job, shape.ranks * shape.chunks);
+    source = analytic->source;
+    source.ranks = shape.ranks;
+  }
+  if (source.ranks && *source.ranks != shape.ranks)
+    global.note(fmt::format("costs '{}' were made for {} ranks and are used as they are for {}",
+                            source.name, *source.ranks, shape.ranks));
+  const CostsReport report =
+      costs_report(source, loop_placement(shape), options.costs.options(), analytic);
+  if (!options.save.empty())
+    write_output(options.save, costs_text(source, nlohmann::ordered_json::object()));
+  return costs_view(report, format, color);
+}
+
+}  // namespace
+
+Command add_costs(CLI::App& root, const GlobalOptions& global) {
+  auto* app = root.add_subcommand("costs", "what cost options come to, per stage and phase");
+  auto options = std::make_shared<CostsCommandOptions>();
+  add_option(*app, {"-p,--ranks", "N", "pipeline ranks", "Shape"}, options->ranks);
+  add_option(*app, {"-v,--chunks", "N", "stages that a rank holds (default: 1)", "Shape"},
+             options->chunks);
+  options->costs.add_to(*app);
+  options->output.add_to(*app);
+  add_option(*app, {"--save", "FILE", "a cost file of them, which --costs reads", "Output"},
+             options->save);
+  app->footer(
+      "Examples:\n"
+      "  bubblescope costs -p 16 --model deepseek-v3 --hardware h800 --parallel ep=64,dp=128 \\\n"
+      "      --precision fp8 --recompute selective --save mine.json\n"
+      "  bubblescope costs --costs deepseek-v3-h800 --format json");
+  return {app, [options, &global] {
+            write_output(options->output.path, run(*options, global));
+            return kDone;
+          }};
+}
+
+}  // namespace bubblescope
