@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include <fmt/format.h>
+
+#include "sim/error.h"
+
 namespace bubblescope {
 namespace {
 
@@ -131,6 +135,9 @@ double mlp_kept(const LayerSetting& setting, LayerKind kind) {
 }
 
 Bytes rounded(double bytes) {
+  constexpr double kMost = 1e18;
+  if (!(bytes <= kMost))
+    throw Error(fmt::format("a stage would hold {:.3g} bytes", bytes));
   return std::llround(bytes);
 }
 

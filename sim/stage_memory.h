@@ -23,7 +23,8 @@ struct StageMemory {
 /// attention's scores where it is not fused, and dropout's masks where there is dropout; for GPT
 /// that is s·b·h·(34 + 5·a·s/h) bytes. W needs the inputs of matrix products and the gradients of
 /// their outputs, 32·s·b·h for GPT (Zero Bubble, arXiv 2401.10241, table 1). Experts keep the
-/// tokens that they got; inputs of matrix products are kept as they are quantized.
+/// tokens that they got; inputs of matrix products are kept as they are quantized. Throws Error for
+/// more than 10¹⁸ bytes.
 StageMemory stage_memory(const LayerSetting& setting, const StageLayout& layout, std::size_t stage);
 
 /// Of one layer.

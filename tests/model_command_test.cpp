@@ -156,6 +156,8 @@ TEST_CASE("What is wrong with a model's options is told with its place") {
       {"--model deepseek-v3 --hardware h800 --microbatch-size 0", kUsage, "--microbatch-size"},
       {"--model deepseek-v3 --hardware h800 --parallel cp=3,dp=1", kUsage,
        "--sequence: cp × tp = 3 does not divide 4096 tokens"},
+      {"--model deepseek-v3 --hardware h800 --microbatch-size 100000000 --sequence 100000000",
+       kUsage, "--microbatch-size × --sequence: "},
       {"--model nowhere.json --hardware h800", kBadInput, "nowhere.json: No such file"}};
   for (const Case& each : cases) {
     CAPTURE(each.line);

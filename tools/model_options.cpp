@@ -149,6 +149,7 @@ ModelJob ModelOptions::job() const {
   if (training.sequence % divisor != 0)
     throw UsageError(fmt::format("--sequence: cp × tp = {} does not divide {} tokens", divisor,
                                  training.sequence));
+  checked("--microbatch-size × --sequence", [&] { return analytic_costs(job, 1).stages.size(); });
   if (!layout.empty())
     job.layout = checked("--layout", [&] { return parse_layout(layout, job.model); });
   return job;
