@@ -154,7 +154,8 @@ CostModel::CostModel(const CostSource& source, const Placement& placement, CostO
 }
 
 void CostModel::run_pairs(const Placement& placement) {
-  stages_of_rank_ = static_cast<std::size_t>(placement.pipes * placement.chunks());
+  stages_of_rank_ =
+      static_cast<std::size_t>(placement.pipes) * static_cast<std::size_t>(placement.chunks());
   pairs_.resize(cost_of_stage_.size() * stages_of_rank_);
   std::vector<std::vector<Stage>> stages_on(static_cast<std::size_t>(placement.ranks));
   for (Stage stage = 0; stage < placement.stages(); ++stage)
