@@ -310,6 +310,15 @@ TEST_CASE("a step that is interrupted ends at once") {
   CHECK(failure.what == "interrupted");
 }
 
+TEST_CASE("a matrix product that outlives the timeout is ended, and its action named") {
+  const OwnPlan own(lower(make_schedule(*find_schedule("1f1b"), {1, 1}), Comm::Ideal));
+  ExecutorOptions options = kTensors;  // two products, of seconds each
+  options.shape = {.tokens = 8192, .hidden = 512, .inner = 4096, .blocks = 1};
+  const Failure failure = failure_of(own.plan, options, {.timeout = milliseconds(100)});
+  CAPTURE(failure.what);
+  CHECK(failure.what.find("rank 0: 0F0 has begun and not ended") != std::string::npos);
+}
+
 TEST_CASE("in real time an action lasts at least as long as its costs say, and order holds") {
   const CostSource costs = simple_costs(
       {.forward = 2'000'000, .input_grad = 2'000'000, .weight_grad = 1'000'000, .hop = 500'000});

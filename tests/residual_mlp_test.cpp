@@ -6,6 +6,8 @@
 namespace bubblescope {
 namespace {
 
+const AbortFlag kGoesOn = false;
+
 TEST_CASE("the gradients of a stage are the slopes of its loss, by finite differences") {
   constexpr double kStep = 1e-5;
   const TensorShape shape{.tokens = 3, .hidden = 4, .inner = 5, .blocks = 2};
@@ -15,13 +17,13 @@ TEST_CASE("the gradients of a stage are the slopes of its loss, by finite differ
   const Matrix target = random_matrix(shape.tokens, shape.hidden, 1, random);
   const auto loss_now = [&] {
     SavedStage saved;
-    return loss(forward(weights, input, saved), target, saved);
+    return loss(forward(weights, input, saved, kGoesOn), target, saved);
   };
   SavedStage saved;
   StageWeights gradients = zero_weights(shape);
-  loss(forward(weights, input, saved), target, saved);
-  const Matrix input_grad = backward_input(weights, saved.loss_grad, saved);
-  backward_weights(saved, gradients);
+  loss(forward(weights, input, saved, kGoesOn), target, saved);
+  const Matrix input_grad = backward_input(weights, saved.loss_grad, saved, kGoesOn);
+  backward_weights(saved, gradients, kGoesOn);
   const auto check = [&](Matrix& tensor, const Matrix& gradient) {
     for (Eigen::Index i = 0; i < tensor.size(); ++i) {
       double& entry = tensor.data()[i];
@@ -40,6 +42,21 @@ TEST_CASE("the gradients of a stage are the slopes of its loss, by finite differ
     check(weights[block].w1, gradients[block].w1);
     check(weights[block].w2, gradients[block].w2);
   }
+}
+
+TEST_CASE("products of an aborted step end") {
+  const TensorShape shape;
+  std::mt19937_64 random(7);
+  const StageWeights weights = random_weights(shape, random);
+  const Matrix input = random_matrix(shape.tokens, shape.hidden, 1, random);
+  SavedStage saved;
+  const Matrix y = forward(weights, input, saved, kGoesOn);
+  backward_input(weights, y, saved, kGoesOn);
+  const AbortFlag aborted = true;
+  StageWeights gradients = zero_weights(shape);
+  CHECK_THROWS_AS(backward_weights(saved, gradients, aborted), Aborted);
+  CHECK_THROWS_AS(backward_input(weights, y, saved, aborted), Aborted);
+  CHECK_THROWS_AS(forward(weights, input, saved, aborted), Aborted);
 }
 
 }  // namespace

@@ -20,9 +20,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-/// Ends a thread whose step is aborted.
-struct Aborted {};
-
 /// Something that other threads wait for.
 class Progress {
  public:
@@ -34,7 +31,7 @@ class Progress {
     state_.notify_all();
   }
   /// Throws Aborted if the step is.
-  void wait_for(State state, const std::atomic<bool>& aborted) const {
+  void wait_for(State state, const AbortFlag& aborted) const {
     for (int now = state_.load(std::memory_order_acquire); now < state || now == kWoken;
          now = state_.load(std::memory_order_acquire)) {
       if (aborted)
@@ -61,8 +58,9 @@ class HostExecutor final : public Executor {
   HostExecutor(const Plan& plan, const ExecutorOptions& options)
       : plan_(plan),
         options_(options),
-        work_(options.workload == Workload::Tensors ? make_tensor_work(plan, options.shape)
-                                                    : make_token_work(plan)),
+        work_(options.workload == Workload::Tensors
+                  ? make_tensor_work(plan, options.shape, aborted_)
+                  : make_token_work(plan)),
         progress_(plan.instructions.size()),
         ends_there_(plan.messages.size()),
         arrived_(plan.messages.size()) {}
@@ -249,13 +247,13 @@ class HostExecutor final : public Executor {
 
   const Plan& plan_;
   ExecutorOptions options_;
+  AbortFlag aborted_ = false;
   std::unique_ptr<HostWork> work_;
   std::vector<Progress> progress_;            // [instruction]
   std::vector<std::atomic<int>> ends_there_;  // [message] how many of its ends have begun
   std::vector<Progress> arrived_;             // [message]
   RunTimes times_ = {};
   steady_clock::time_point epoch_ = {};
-  std::atomic<bool> aborted_ = false;
   std::atomic<std::size_t> ended_ = 0;
   std::mutex mutex_ = {};
   std::condition_variable changed_ = {};

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 
+#include "backend_cuda/host/abort.h"
 #include "backend_cuda/replay/executor.h"
 
 namespace bubblescope {
@@ -19,7 +20,7 @@ class HostWork {
 
   /// Before the first instruction of a step.
   virtual void reset() = 0;
-  /// Throws DeviceError where an input is not what the action needs.
+  /// Throws DeviceError where an input is not what the action needs, and Aborted.
   virtual void execute(const Action& action) = 0;
   /// Copies what the sender made to where the receiver expects it.
   virtual void deliver(const PlanMessage& message) = 0;
@@ -31,7 +32,9 @@ class HostWork {
 /// own.
 std::unique_ptr<HostWork> make_token_work(const Plan& plan);
 
-/// Outputs are activations and gradients of residual MLP blocks, in double precision.
-std::unique_ptr<HostWork> make_tensor_work(const Plan& plan, const TensorShape& shape);
+/// Outputs are activations and gradients of residual MLP blocks, in double precision. `aborted` is
+/// seen within a second or two, and has to outlive the work.
+std::unique_ptr<HostWork> make_tensor_work(const Plan& plan, const TensorShape& shape,
+                                           const AbortFlag& aborted);
 
 }  // namespace bubblescope

@@ -17,9 +17,10 @@ std::mt19937_64 random_for(std::uint64_t seed, std::uint64_t purpose, int index)
 
 class TensorWork final : public HostWork {
  public:
-  TensorWork(const Plan& plan, const TensorShape& shape)
+  TensorWork(const Plan& plan, const TensorShape& shape, const AbortFlag& aborted)
       : plan_(plan),
         shape_(shape),
+        aborted_(aborted),
         number_(plan.schedule().placement, plan.schedule().microbatches),
         made_(number_.size()),
         arrived_(number_.size()),
@@ -96,7 +97,7 @@ class TensorWork final : public HostWork {
     const auto stage = static_cast<std::size_t>(op.stage());
     switch (op.kind()) {
       case OpKind::Forward: {
-        Matrix y = forward(weights(op.stage()), input(op), saved);
+        Matrix y = forward(weights(op.stage()), input(op), saved, aborted_);
         if (placement().after(op.stage()))
           made_[number_[op]] = std::move(y);
         else
@@ -106,15 +107,15 @@ class TensorWork final : public HostWork {
       case OpKind::BackwardInput:
       case OpKind::Backward: {
         Matrix y_grad = placement().after(op.stage()) ? input(op) : std::move(saved.loss_grad);
-        Matrix x_grad = backward_input(weights(op.stage()), std::move(y_grad), saved);
+        Matrix x_grad = backward_input(weights(op.stage()), std::move(y_grad), saved, aborted_);
         if (placement().before(op.stage()))
           made_[number_[op]] = std::move(x_grad);
         if (op.kind() == OpKind::Backward)
-          backward_weights(saved, gradients_[stage]);
+          backward_weights(saved, gradients_[stage], aborted_);
         return;
       }
       case OpKind::BackwardWeight:
-        backward_weights(saved, gradients_[stage]);
+        backward_weights(saved, gradients_[stage], aborted_);
         return;
     }
   }
@@ -142,12 +143,12 @@ class TensorWork final : public HostWork {
     for (MicroBatch each = 0; each < plan_.schedule().microbatches; ++each) {
       Matrix x = data(kInput, each);
       for (std::size_t i = 0; i < saved.size(); ++i)
-        x = forward(weights_[i], std::move(x), saved[i]);
+        x = forward(weights_[i], std::move(x), saved[i], aborted_);
       reference.loss += loss(x, data(kTarget, each), saved.back());
       Matrix gradient = saved.back().loss_grad;
       for (std::size_t i = saved.size(); i-- > 0;) {
-        gradient = backward_input(weights_[i], std::move(gradient), saved[i]);
-        backward_weights(saved[i], reference.gradients[i]);
+        gradient = backward_input(weights_[i], std::move(gradient), saved[i], aborted_);
+        backward_weights(saved[i], reference.gradients[i], aborted_);
       }
     }
     return reference;
@@ -178,6 +179,7 @@ class TensorWork final : public HostWork {
 
   const Plan& plan_;
   TensorShape shape_;
+  const AbortFlag& aborted_;
   OutputNumbers number_;
   std::vector<StageWeights> weights_ = {};      // [depth]
   std::vector<StageWeights> gradients_ = {};    // [stage]
@@ -189,8 +191,9 @@ class TensorWork final : public HostWork {
 
 }  // namespace
 
-std::unique_ptr<HostWork> make_tensor_work(const Plan& plan, const TensorShape& shape) {
-  return std::make_unique<TensorWork>(plan, shape);
+std::unique_ptr<HostWork> make_tensor_work(const Plan& plan, const TensorShape& shape,
+                                           const AbortFlag& aborted) {
+  return std::make_unique<TensorWork>(plan, shape, aborted);
 }
 
 }  // namespace bubblescope

@@ -150,12 +150,13 @@ TEST_CASE("CUDA double: the gradients in bf16 are near those of the same model i
         const auto i = static_cast<std::uint64_t>(row * shape.hidden + column);
         return static_cast<double>(gpu::kUnitScale * gpu::uniform(randoms.target_key(5), i));
       });
+  const AbortFlag goes_on = false;
   SavedStage saved;
-  const Matrix y = forward(weights, matrix_of(x, shape.tokens, shape.hidden), saved);
+  const Matrix y = forward(weights, matrix_of(x, shape.tokens, shape.hidden), saved, goes_on);
   CHECK(found_loss == doctest::Approx(loss(y, target, saved)).epsilon(kBf16));
-  backward_input(weights, saved.loss_grad, saved);
+  backward_input(weights, saved.loss_grad, saved, goes_on);
   StageWeights gradients = zero_weights(shape);
-  backward_weights(saved, gradients);
+  backward_weights(saved, gradients, goes_on);
   for (std::size_t block = 0; block < mlp.blocks(); ++block) {
     const float* found = unpipelined.gradients(0) + 2 * block * mlp.weight();
     CHECK(error_of(found, gradients[block].w1) < kBf16);
