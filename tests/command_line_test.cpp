@@ -600,8 +600,19 @@ TEST_CASE("a bad option in the environment or in the file is told like one on th
   const TemporaryFolder folder;
   folder.write("typo.toml", "[simulate]\nrnks = 2\n");
   folder.write("broken.toml", "[[[\n");
-  check_failure({"simulate 1f1b -m 8" + kCosts, {"-p/--ranks", "'none'"}}, kUsage, folder,
+  const std::string line = "simulate 1f1b -m 8" + kCosts;
+  check_failure({line, {"-p/--ranks", "'none' (from BUBBLESCOPE_RANKS)"}}, kUsage, folder,
                 {.environment = {{"BUBBLESCOPE_RANKS", "none"}}});
+  folder.write("ranks.toml", "[simulate]\nranks = \"none\"\n");
+  check_failure({line + " --config ranks.toml", {"-p/--ranks", "'none' (from ranks.toml)"}}, kUsage,
+                folder);
+  for (const std::string mine : {" -p none", " -pnone", " --ranks none", " --ranks=none"}) {
+    const auto err = run(line + mine, {.environment = {{"BUBBLESCOPE_RANKS", "none"}}}).err;
+    CHECK(err.find("from BUBBLESCOPE_RANKS") == err.npos);
+  }
+  const ProcessResult empty = run_shell("bubblescope " + line + " -p ''");
+  CHECK(empty.exit_code == kUsage);
+  CHECK(has(empty.err, "--ranks: expected a value"));
   for (const std::string file : {"typo.toml", "broken.toml", "none.toml"}) {
     const ProcessResult result = run("--config " + file + " " + kGood, {.folder = folder.path()});
     CHECK((result.exit_code == kUsage || result.exit_code == kBadInput));

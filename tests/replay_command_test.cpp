@@ -194,6 +194,23 @@ TEST_CASE("a machine that is not there is told in one line, exit code 4") {
                 {.environment = {{"BUBBLESCOPE_CUDA_MODULE", BUBBLESCOPE_PROGRAM}}});
 }
 
+TEST_CASE("an output that cannot be written is told before anything is measured") {
+  const std::string line = " --real-time --workload tensors --inject hang:1:1F2 --timeout 100s";
+  for (const std::string output : {" -o /no/such/folder/x", " --trace /no/such/folder/x"})
+    for (const std::string command : {"replay 1f1b", "validate 1f1b"})
+      check_failure(command + kShape + kCosts + line + output, kBadInput,
+                    {"cannot write /no/such/folder/x"});
+  check_failure("calibrate -p 2 --real-time --repeats 1000 --action 1s -o /no/such/folder/x",
+                kBadInput, {"cannot write /no/such/folder/x"});
+}
+
+TEST_CASE("tensors beside costs by hand are told to be two things") {
+  const ProcessResult result =
+      run("validate 1f1b --real-time --workload tensors --tolerance 1e9" + kShape + kCosts);
+  CAPTURE(result.err);
+  CHECK(has(result.err, "validate with --profile"));
+}
+
 TEST_CASE("a machine is calibrated, and its profile tells validate what to replay, and how long") {
   const TemporaryFolder folder;
   const ProcessOptions there = {.folder = folder.path()};
@@ -241,7 +258,8 @@ TEST_CASE("options of a machine that make no sense are refused, exit code 2") {
                         {" --inject hang", {"hang:RANK:ACTION"}},
                         {" --inject stop:1:1F2", {"hang|fail"}},
                         {" --inject hang:9:1F2", {"--inject", "'9'"}},
-                        {" --inject hang:1:2F2", {"no action '2F2'", "1F0"}},
+                        {" --inject hang:1:2F2", {"no action '2F2'; did you mean '1F2'?"}},
+                        {" --no-check", {"--no-check", "--program"}},
                         {" --trace -", {"--trace"}}};
   for (const Case& each : cases)
     check_failure(line + each.options, kUsage, each.says);

@@ -84,6 +84,7 @@ int run_on_input(const CalibrateOptions& options, const GlobalOptions& global) {
                                   parse_count({"--warm-ups", options.warm_ups}, kWarmUps)));
   for (const std::string& path : options.input.paths)
     refuse_overwrite({"run", path}, options.output.path);
+  require_writable(options.output.path);
   const MeasuredCosts costs = measure_costs(read_measured_run(options.input, global), warm_ups);
   if (!options.output.path.empty())
     write_output(options.output.path, costs_text(costs.costs, derivation_json(costs)));
@@ -99,6 +100,7 @@ int run_on_machine(const CalibrateOptions& options, const GlobalOptions& global)
   const ExecutorMaker maker = [&](const Plan& plan, const ExecutorOptions& executor) {
     return make_executor(machine.backend, plan, executor);
   };
+  require_writable(options.output.path);
   Profile profile;
   {
     Progress progress(global.quiet);

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "sim/nearest.h"
 #include "tools/errors.h"
 #include "tools/units.h"
 
@@ -209,14 +210,16 @@ Injection parse_injection(const std::string& text, const Schedule& schedule) {
   const std::string wanted = text.substr(second + 1);
   const auto rank = static_cast<std::size_t>(
       parse_count({"--inject", rank_text}, {0, schedule.placement.ranks - 1}));
+  std::vector<std::string> names;
   for (std::size_t i = schedule.first_action[rank]; i < schedule.first_action[rank + 1]; ++i) {
     const Action& action = schedule.actions[i];
     if (wanted == to_string(action) || wanted == to_string(action.op()) ||
         wanted == to_string(action.overlapped()))
       return {kind, i};
+    names.push_back(to_string(action));
   }
-  fail(fmt::format("rank {} has no action '{}'; its first is {}", rank, wanted,
-                   to_string(schedule.order(static_cast<Rank>(rank)).front())));
+  fail(fmt::format("rank {} has no action '{}'{}", rank, wanted.substr(0, 40),
+                   did_you_mean(wanted, names)));
   return {};
 }
 

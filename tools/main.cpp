@@ -83,6 +83,30 @@ int print_help(const CLI::App& root, const CLI::Success& success) {
   return kDone;
 }
 
+/// " (from BUBBLESCOPE_RANKS)", or from the file of --config: whence an option comes that an error
+/// begins with, unless it was on the command line.
+std::string source_of_option(std::string_view error, const CLI::App& app, const CLI::App& root,
+                             const std::vector<std::string>& words) {
+  const std::string_view told = error.substr(0, error.find_first_of(": '"));  // "-p/--ranks"
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_lnames().empty() || !told.ends_with("--" + option->get_lnames().front()))
+      continue;
+    for (const std::string& word : words) {
+      const std::string name = word.substr(0, word.find('='));
+      const bool is_short =
+          word.size() > 1 && word[1] != '-' && option->check_sname(word.substr(1, 1));
+      if (word.starts_with('-') && (option->check_name(name) || is_short))
+        return "";
+    }
+    const char* set = std::getenv(option->get_envname().c_str());
+    if (set != nullptr && *set != '\0')
+      return fmt::format(" (from {})", option->get_envname());
+    const CLI::Option* config = root.get_config_ptr();
+    return config->count() > 0 ? fmt::format(" (from {})", config->as<std::string>()) : "";
+  }
+  return "";
+}
+
 /// The words as a shell takes them.
 std::string command_line(const std::vector<std::string>& words) {
   std::string line = "bubblescope";
@@ -99,7 +123,8 @@ std::string command_line(const std::vector<std::string>& words) {
 int run(int argc, char** argv) {
   CLI::App root("Simulates and explains pipeline-parallel training schedules.", "bubblescope");
   GlobalOptions global;
-  global.command = command_line({argv, argv + argc});
+  const std::vector<std::string> words(argv, argv + argc);
+  global.command = command_line(words);
   global.add_to(root);
   root.set_version_flag("--version", std::string("bubblescope ") + kVersion, "the version")
       ->group("General");
@@ -143,7 +168,11 @@ int run(int argc, char** argv) {
   global.check();
   for (const Command& command : commands)
     if (command.app->parsed())
-      return command.run();
+      try {
+        return command.run();
+      } catch (const UsageError& error) {
+        throw UsageError(error.what() + source_of_option(error.what(), *command.app, root, words));
+      }
   throw UsageError("a subcommand is expected; 'bubblescope --help' lists them");
 }
 
@@ -176,7 +205,7 @@ int main(int argc, char** argv) {
   } catch (const DeviceError& error) {
     return fail(kDevice, error.what());
   } catch (const std::bad_alloc&) {
-    return fail(kBadInput, "not enough memory for a schedule of this size");
+    return fail(kBadInput, "not enough memory for a job of this size");
   } catch (const std::exception& error) {
     return fail(kBadInput, (std::string("internal error: ") + error.what()).c_str());
   }

@@ -22,6 +22,9 @@ void add_option(CLI::App& app, const OptionText& text, std::string& value) {
   option->envname(environment_name(option->get_lnames().front()));
   option->type_name(text.value);
   option->group(text.group);
+  option->check([](const std::string& given) {
+    return given.empty() ? "expected a value, got an empty one" : "";
+  });
 }
 
 std::size_t choose(std::string_view option, std::string_view word,

@@ -115,6 +115,14 @@ void OutputFile::commit() {
   beside_.clear();
 }
 
+void require_writable(const std::string& path) {
+  struct stat status {};
+  const bool is_pipe = stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) &&
+                       !S_ISDIR(status.st_mode);  // whose reader would take it for the output
+  if (!path.empty() && path != "-" && !is_pipe)
+    OutputFile{path};
+}
+
 void write_output(const std::string& path, std::string_view text) {
   if (path.empty() || path == "-") {
     if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)

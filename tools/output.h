@@ -35,6 +35,9 @@ class OutputFile {
   std::unique_ptr<Gzip> gzip_;
 };
 
+/// Throws Error, before long work, where OutputFile would; leaves no trace. "" and "-" are stdout.
+void require_writable(const std::string& path);
+
 /// Writes a result to stdout, or to the file named, whole.
 void write_output(const std::string& path, std::string_view text);
 

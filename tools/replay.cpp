@@ -32,12 +32,16 @@ int run(const ReplayCommandOptions& options, const GlobalOptions& global) {
   const Format format = options.format();
   const Color color = options.output.color(global);
   options.trace.check(options.output);
+  if (options.machine.no_check && !options.subject.program.is_given())
+    throw UsageError("--no-check is for --program: schedules of the catalogue are sound");
   options.subject.refuse_overwrite(options.output.path);
   options.subject.refuse_overwrite(options.trace.path);
   const MeasureOptions measure_options = {options.machine.choice(), options.trace};
   Subject subject = make_subject(options.name, options.subject, global,
                                  subject_rules(measure_options.machine, options.subject.costs));
   subject.note(options.subject, global);
+  require_writable(options.output.path);
+  require_writable(options.trace.path);
   ReplayResult result;
   {
     Progress progress(global.quiet);

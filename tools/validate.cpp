@@ -59,6 +59,13 @@ int run(const ValidateOptions& options, const GlobalOptions& global) {
   for (const std::string& name : names)
     subjects.push_back(make_subject(name, options.subject, global, rules));
   subjects.front().note(options.subject, global);
+  if (measure_options.machine.has_tensors() && !measure_options.machine.has_virtual_clock() &&
+      !measure_options.machine.profile)
+    global.note(
+        "tensors take as long as the machine takes, whatever the costs say: calibrate, and "
+        "validate with --profile");
+  require_writable(options.output.path);
+  require_writable(options.trace.path);
   std::vector<Validation> results;
   results.reserve(subjects.size());
   for (Subject& subject : subjects)
