@@ -1,6 +1,5 @@
 #include "backend_cuda/cuda/check.h"
 
-#include <string>
 #include <string_view>
 
 namespace bubblescope::gpu {
@@ -59,6 +58,10 @@ bool is_done(cudaError_t queried, const Call& call) {
   }
   check(queried, call);
   return true;
+}
+
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
 }  // namespace bubblescope::gpu

@@ -5,6 +5,7 @@
 #include <cuda.h>
 #include <cuda_runtime_api.h>
 #include <stdexcept>
+#include <string>
 
 namespace bubblescope::gpu {
 
@@ -43,6 +44,9 @@ void check_allocated(cudaError_t result, const Request& request, const Call& cal
 
 /// What a query of a stream or an event says: whether its work is done.
 bool is_done(cudaError_t queried, const Call& call);
+
+/// A version of CUDA, as people write it: 13000 is "13.0".
+std::string version_text(int version);
 
 }  // namespace bubblescope::gpu
 

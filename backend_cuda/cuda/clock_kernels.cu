@@ -1,5 +1,6 @@
 #include "backend_cuda/cuda/clock_kernels.h"
 #include "backend_cuda/cuda/global_timer.cuh"
+#include "backend_cuda/cuda/load_kernels.cuh"
 
 namespace bubblescope::gpu {
 namespace {
@@ -46,9 +47,7 @@ __global__ void answer_kernel(AnswerLaunch launch) {
 }  // namespace
 
 cudaError_t load_clock_kernels() {
-  cudaFuncAttributes attributes;
-  const cudaError_t loaded = cudaFuncGetAttributes(&attributes, read_timer_kernel);
-  return loaded != cudaSuccess ? loaded : cudaFuncGetAttributes(&attributes, answer_kernel);
+  return load_all(read_timer_kernel, answer_kernel);
 }
 
 cudaError_t launch_read_timer(TimerReadings* readings, cudaStream_t stream) {

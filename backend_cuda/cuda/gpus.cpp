@@ -8,11 +8,6 @@
 namespace bubblescope::gpu {
 namespace {
 
-/// 13000 is "13.0".
-std::string version_text(int version) {
-  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
-}
-
 std::string why_none(cudaError_t error) {
   const std::string detail =
       " (" + std::string(cudaGetErrorName(error)) + ": " + cudaGetErrorString(error) + ")";

@@ -30,10 +30,6 @@ Partitions partitions_for(const ExecutorOptions& options, const std::vector<Gpu>
   return partitions;
 }
 
-std::string version_text(int version) {
-  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
-}
-
 }  // namespace
 
 Machine::Machine(const Plan& plan, const ExecutorOptions& options)

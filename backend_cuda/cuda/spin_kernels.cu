@@ -1,4 +1,5 @@
 #include "backend_cuda/cuda/global_timer.cuh"
+#include "backend_cuda/cuda/load_kernels.cuh"
 #include "backend_cuda/cuda/spin_kernels.h"
 
 namespace bubblescope::gpu {
@@ -94,21 +95,11 @@ __global__ void fail_kernel(Stamp* stamp) {
   __trap();
 }
 
-template <class Kernel>
-bool load(Kernel* kernel, cudaError_t& result) {
-  cudaFuncAttributes attributes;
-  result = cudaFuncGetAttributes(&attributes, kernel);
-  return result == cudaSuccess;
-}
-
 }  // namespace
 
 cudaError_t load_spin_kernels() {
-  cudaError_t result = cudaSuccess;
-  static_cast<void>(load(timed_action_kernel, result) && load(timed_message_kernel, result) &&
-                    load(timed_arrival_kernel, result) && load(gate_kernel, result) &&
-                    load(hang_kernel, result) && load(fail_kernel, result));
-  return result;
+  return load_all(timed_action_kernel, timed_message_kernel, timed_arrival_kernel, gate_kernel,
+                  hang_kernel, fail_kernel);
 }
 
 cudaError_t launch_timed_action(const TimedAction& action, cudaStream_t stream) {

@@ -1,4 +1,5 @@
 #include "backend_cuda/cuda/global_timer.cuh"
+#include "backend_cuda/cuda/load_kernels.cuh"
 #include "backend_cuda/cuda/tensor_kernels.h"
 
 namespace bubblescope::gpu {
@@ -135,23 +136,11 @@ unsigned int blocks_for(std::size_t threads) {
   return blocks < kMostBlocks ? static_cast<unsigned int>(blocks) : kMostBlocks;
 }
 
-template <class Kernel>
-cudaError_t load(Kernel* kernel) {
-  cudaFuncAttributes attributes;
-  return cudaFuncGetAttributes(&attributes, kernel);
-}
-
 }  // namespace
 
 cudaError_t load_tensor_kernels() {
-  const cudaError_t results[] = {load(random_kernel),      load(tanh_kernel),
-                                 load(loss_kernel),        load(tanh_backward_kernel),
-                                 load(message_kernel),     load(loss_gradient_kernel),
-                                 load(stamp_start_kernel), load(stamp_end_kernel)};
-  for (const cudaError_t result : results)
-    if (result != cudaSuccess)
-      return result;
-  return cudaSuccess;
+  return load_all(random_kernel, tanh_kernel, loss_kernel, tanh_backward_kernel, message_kernel,
+                  loss_gradient_kernel, stamp_start_kernel, stamp_end_kernel);
 }
 
 cudaError_t launch_random(const RandomLaunch& launch, cudaStream_t stream) {

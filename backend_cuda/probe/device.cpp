@@ -95,11 +95,6 @@ std::int64_t attribute(cudaDeviceAttr name, int ordinal) {
   return value;
 }
 
-/// 13000 is "13.0".
-std::string version_text(int version) {
-  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
-}
-
 std::string host_text() {
   std::ifstream file("/proc/cpuinfo");
   std::string model = "unknown processor";

@@ -1,4 +1,5 @@
 #include "backend_cuda/cuda/global_timer.cuh"
+#include "backend_cuda/cuda/load_kernels.cuh"
 #include "backend_cuda/probe/probe_kernels.h"
 
 namespace bubblescope::gpu {
@@ -108,12 +109,6 @@ __global__ void __launch_bounds__(kCopyThreads)
 }
 
 template <class Kernel>
-cudaError_t load(Kernel* kernel) {
-  cudaFuncAttributes attributes;
-  return cudaFuncGetAttributes(&attributes, kernel);
-}
-
-template <class Kernel>
 cudaError_t allow_shared(Kernel* kernel, std::size_t bytes) {
   return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                               static_cast<int>(bytes));
@@ -122,10 +117,7 @@ cudaError_t allow_shared(Kernel* kernel, std::size_t bytes) {
 }  // namespace
 
 cudaError_t load_kernels(std::size_t max_shared_bytes) {
-  const cudaError_t results[] = {load(spin_kernel),
-                                 load(hold_kernel),
-                                 load(fma_kernel),
-                                 load(copy_kernel),
+  const cudaError_t results[] = {load_all(spin_kernel, hold_kernel, fma_kernel, copy_kernel),
                                  allow_shared(hold_kernel, max_shared_bytes),
                                  allow_shared(fma_kernel, max_shared_bytes)};
   for (const cudaError_t result : results)
