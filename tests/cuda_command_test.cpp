@@ -88,9 +88,12 @@ TEST_CASE("a hang, a failure and a lack of memory on a GPU end with exit code 4,
   CHECK(full.exit_code == 4);
   CHECK(has(full.err, "rank 1: 1F0 has begun and not ended"));
   const ProcessResult fail =
-      run("replay 1f1b -p 2 -m 4 --backend cuda --inject fail:1:1F2" + kTimed, on_double(folder));
+      run("replay 1f1b -p 2 -m 4 --backend cuda --inject fail:1:1F2 --trace failed.json" + kTimed,
+          on_double(folder));
   CHECK(fail.exit_code == 4);
   CHECK(has(fail.err, "1F2"));
+  const json trace = json::parse(contents(folder / "failed.json"));
+  CHECK(has(trace["otherData"]["fault"].get<std::string>(), "1F2"));
   const ProcessResult memory =
       run("replay 1f1b -p 2 -m 64 --backend cuda --workload tensors --tokens 8192 --hidden 65536 "
           "--inner 65536" +

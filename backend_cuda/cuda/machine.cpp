@@ -30,6 +30,15 @@ Partitions partitions_for(const ExecutorOptions& options, const std::vector<Gpu>
   return partitions;
 }
 
+/// "driver 13.0, runtime 13.0"
+std::string versions() {
+  int driver = 0;
+  int runtime = 0;
+  BUBBLESCOPE_CHECK(cudaDriverGetVersion(&driver));
+  BUBBLESCOPE_CHECK(cudaRuntimeGetVersion(&runtime));
+  return fmt::format("driver {}, runtime {}", version_text(driver), version_text(runtime));
+}
+
 }  // namespace
 
 Machine::Machine(const Plan& plan, const ExecutorOptions& options)
@@ -37,6 +46,7 @@ Machine::Machine(const Plan& plan, const ExecutorOptions& options)
       options_(options),
       cupti_(options.cross_check ? std::make_unique<Cupti>() : nullptr),
       gpus_(find_gpus()),
+      versions_(versions()),
       place_(spread(plan.ranks(), gpus_.size())),
       clocks_(gpus_),
       flags_(3),
@@ -102,10 +112,6 @@ std::unique_ptr<Work> Machine::make_work() const {
 
 MachineFacts Machine::facts() const {
   const Gpu& first = gpus_.front();
-  int driver = 0;
-  int runtime = 0;
-  BUBBLESCOPE_CHECK(cudaDriverGetVersion(&driver));
-  BUBBLESCOPE_CHECK(cudaRuntimeGetVersion(&runtime));
   const std::string count = gpus_.size() > 1 ? fmt::format("{} × ", gpus_.size()) : "";
   std::string launch =
       graph_ ? "one CUDA graph"
@@ -115,7 +121,7 @@ MachineFacts Machine::facts() const {
     launch += fmt::format("; launching took too long in {} of the steps", expired);
   MachineFacts facts = {
       {"device", count + first.name},
-      {"CUDA", fmt::format("driver {}, runtime {}", version_text(driver), version_text(runtime))},
+      {"CUDA", versions_},
       {"SMs", fmt::format("{}", first.sm_count)},
       {"SM clock", fmt::format("{:.0f} MHz before the run", first.timer.sm_clock_mhz)},
       {"timer", fmt::format("%globaltimer, {} ns", layout_.tick_ns)},

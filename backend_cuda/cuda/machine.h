@@ -18,6 +18,7 @@ class Machine {
  public:
   Machine(const Plan& plan, const ExecutorOptions& options);
 
+  /// Asks CUDA for nothing, so also of a device that has failed.
   MachineFacts facts() const;
   /// Before a step is launched, once the one before has ended.
   void reset();
@@ -60,6 +61,7 @@ class Machine {
   const std::unique_ptr<Cupti> cupti_;  // from before the first context on; or none
   std::string cross_check_ = {};        // what the last one found
   const std::vector<Gpu> gpus_;
+  const std::string versions_;            // of CUDA
   const std::vector<std::size_t> place_;  // [rank] in gpus_
   Clocks clocks_;
   SharedBuffer<unsigned int> flags_;  // by kStop, kOpen, kExpired

@@ -274,12 +274,12 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int /*device*/) 
 
 cudaError_t cudaDriverGetVersion(int* version) {
   *version = context().machine.driver;
-  return cudaSuccess;
+  return state();
 }
 
 cudaError_t cudaRuntimeGetVersion(int* version) {
   *version = CUDART_VERSION;
-  return cudaSuccess;
+  return state();
 }
 
 cudaError_t cudaDeviceCanAccessPeer(int* can, int /*device*/, int /*peer*/) {

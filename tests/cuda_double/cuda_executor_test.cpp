@@ -305,6 +305,7 @@ TEST_CASE("CUDA double: an action that fails is named, with CUDA's words") {
     CAPTURE(what);
     CHECK(contains(what, "rank 1 ran " + to_string(own.program.schedule.actions[fails])));
     CHECK(contains(what, "cudaErrorLaunchFailure"));
+    CHECK(session->machine().front().second == "test double");
   }
 }
 
