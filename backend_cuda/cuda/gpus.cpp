@@ -65,7 +65,7 @@ std::vector<CUdevResource> largest_groups(const GreenDriver& driver, const Gpu& 
 
 }  // namespace
 
-std::vector<Gpu> find_gpus() {
+std::vector<Gpu> find_gpus(int ranks) {
   int count = 0;
   if (const cudaError_t counted = cudaGetDeviceCount(&count); counted != cudaSuccess) {
     cudaGetLastError();
@@ -74,7 +74,7 @@ std::vector<Gpu> find_gpus() {
   if (count == 0)
     throw DeviceError(why_none(cudaErrorNoDevice));
   std::vector<Gpu> gpus;
-  for (int ordinal = 0; ordinal < count; ++ordinal)
+  for (int ordinal = 0; ordinal < std::min(count, ranks); ++ordinal)
     gpus.push_back(open(ordinal));
   for (const Gpu& gpu : gpus) {
     BUBBLESCOPE_CHECK(cudaSetDevice(gpu.ordinal));

@@ -21,9 +21,9 @@ struct Gpu {
   TimerRate timer;
 };
 
-/// All GPUs that CUDA shows, with kernels loaded. Each can reach the memory of the others. Throws
-/// DeviceError, which says in one line what is missing.
-std::vector<Gpu> find_gpus();
+/// The first GPUs that CUDA shows, one a rank where there are so many, with kernels loaded. Each
+/// can reach the memory of the others. Throws DeviceError, which says in one line what is missing.
+std::vector<Gpu> find_gpus(int ranks);
 
 /// [rank] Its place among `gpus`: neighbours share one.
 std::vector<std::size_t> spread(int ranks, std::size_t gpus);

@@ -45,7 +45,7 @@ Machine::Machine(const Plan& plan, const ExecutorOptions& options)
     : plan_(plan),
       options_(options),
       cupti_(options.cross_check ? std::make_unique<Cupti>() : nullptr),
-      gpus_(find_gpus()),
+      gpus_(find_gpus(plan.ranks())),
       versions_(versions()),
       place_(spread(plan.ranks(), gpus_.size())),
       clocks_(gpus_),

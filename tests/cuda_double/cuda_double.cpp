@@ -282,8 +282,8 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
   return state();
 }
 
-cudaError_t cudaDeviceCanAccessPeer(int* can, int /*device*/, int /*peer*/) {
-  *can = 1;
+cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer) {
+  *can = std::max(device, peer) < context().machine.peers ? 1 : 0;
   return state();
 }
 

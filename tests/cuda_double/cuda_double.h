@@ -13,6 +13,7 @@ namespace bubblescope::cuda_double {
 
 struct Machine {
   int gpus = 1;
+  int peers = 1 << 16;                        ///< The first so many reach each other's memory.
   cudaError_t found = cudaSuccess;            ///< What the search for GPUs says.
   int driver = 13000;                         ///< 0: there is none.
   std::size_t memory = std::size_t{1} << 30;  ///< Bytes of each GPU.

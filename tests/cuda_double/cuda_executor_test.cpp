@@ -237,6 +237,17 @@ TEST_CASE("CUDA double: ranks on two GPUs share one clock") {
     }
 }
 
+TEST_CASE("CUDA double: no more GPUs are used than there are ranks") {
+  const OwnPlan own(program_of("1f1b", Comm::Stream, {2, 4}));
+  Session session(own.plan, {}, {.gpus = 3, .peers = 2});
+  check_step(own.plan, session, milliseconds(5));
+  CHECK(session->machine().front().second == "2 × test double");
+  const OwnPlan larger(program_of("1f1b", Comm::Stream, {3, 4}));
+  cuda_double::install({.gpus = 3, .peers = 2});
+  CHECK(contains(device_error_of([&] { gpu::make_cuda_executor(larger.plan, {}); }),
+                 "GPU 0 cannot reach the memory of GPU 2"));
+}
+
 TEST_CASE("CUDA double: the gate opens before the queues of streams are full") {
   const OwnPlan own(program_of("1f1b", Comm::Batched, {2, 400}));
   Session session(own.plan, {.launch = Launch::Streams});
