@@ -2,6 +2,18 @@
 
 namespace bubblescope::gpu {
 
+void Lane::reserve(std::size_t marks) {
+  if (marks <= events_.size())
+    return;
+  select();
+  make_events(marks - events_.size());
+}
+
+void Lane::make_events(std::size_t count) {
+  for (; count > 0; --count)
+    events_.push_back(partition_ != nullptr ? partition_->make_own_event() : make_event());
+}
+
 void Lane::restart() {
   recorded_ = 0;
   waited_.clear();
@@ -11,7 +23,7 @@ void Lane::restart() {
 Mark Lane::record() {
   select();
   if (recorded_ == events_.size())
-    events_.push_back(partition_ != nullptr ? partition_->make_own_event() : make_event());
+    make_events(1);
   BUBBLESCOPE_CHECK(cudaEventRecord(events_[recorded_].get(), stream_));
   count();
   return {id_, recorded_++};

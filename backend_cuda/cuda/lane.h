@@ -32,6 +32,8 @@ class Lane {
   /// How many operations were put into the stream since `restart`.
   std::size_t depth() const { return depth_; }
 
+  /// Makes events for so many marks a step, since nothing should be made while a step is captured.
+  void reserve(std::size_t marks);
   void restart();
   void select() const { BUBBLESCOPE_CHECK(cudaSetDevice(gpu_)); }
   Mark record();
@@ -40,6 +42,8 @@ class Lane {
   void count() { ++depth_; }
 
  private:
+  void make_events(std::size_t count);
+
   std::uint32_t id_;
   int gpu_;
   const Partition* partition_ = nullptr;

@@ -27,6 +27,7 @@ Step::Step(const Parts& parts)
     (wait.moment == Wait::For::Start ? start_awaited_ : end_awaited_)[wait.instruction] = true;
   make_lanes(parts.partitions);
   find_makers();
+  reserve_events();
 }
 
 void Step::make_lanes(std::span<const Partition> partitions) {
@@ -68,6 +69,26 @@ void Step::find_makers() {
         if (op.kind() != OpKind::BackwardWeight)
           maker_[outputs_[op]] = id;
       });
+}
+
+/// As many as a step may record: one a lane to begin or to join, and what is awaited.
+void Step::reserve_events() {
+  std::vector<std::size_t> marks(lanes_.size(), 1);
+  const auto lane_id = [&](Rank rank) { return lane_of(rank).id(); };
+  for (InstructionId id = 0; id < plan_.instructions.size(); ++id) {
+    if (!is_action(id))
+      continue;
+    const bool is_followed_by_transfers = id + 1 < plan_.instructions.size() && !is_action(id + 1);
+    marks[lane_id(plan_.instructions[id].rank)] +=
+        (start_awaited_[id] ? 1U : 0U) + (end_awaited_[id] || is_followed_by_transfers ? 1U : 0U);
+  }
+  for (MessageId id = 0; id < plan_.messages.size(); ++id) {
+    ++marks[message_lane_[id]];
+    if (plan_.is_eager)
+      ++marks[lane_id(plan_.messages[id].to)];
+  }
+  for (Lane& lane : lanes_)
+    lane.reserve(marks[lane.id()]);
 }
 
 void Step::enqueue(std::size_t depth, const std::function<void()>& on_deep) {

@@ -52,6 +52,7 @@ class Step {
 
   void make_lanes(std::span<const Partition> partitions);
   void find_makers();
+  void reserve_events();
 
   void restart();
   void enqueue_instruction(InstructionId id);

@@ -10,6 +10,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -34,14 +36,16 @@ struct Context {
   std::atomic<bool> broken = false;
   std::atomic<std::size_t> things = 0;
   std::mutex mutex;
-  std::map<void*, std::size_t> allocations;  ///< Bytes; guarded by `mutex`.
-  std::size_t used = 0;                      ///< Bytes; guarded by `mutex`.
+  std::map<void*, std::size_t> allocations;              ///< Bytes; guarded by `mutex`.
+  std::size_t used = 0;                                  ///< Bytes; guarded by `mutex`.
+  std::set<std::pair<CUgreenCtx, std::string>> kernels;  ///< Launched; guarded by `mutex`.
 };
 Context& context() {
   static Context only;
   return only;
 }
 thread_local int current_gpu = 0;
+thread_local int captures = 0;  // that this thread has begun and not ended
 
 /// A thread that works off a queue, in which there is no more room than in a GPU's.
 class Worker {
@@ -112,6 +116,7 @@ struct CUgraph_st {
 
 struct CUevent_st {
   int gpu;
+  CUgreenCtx partition = nullptr;
   cd::Done done = nullptr;            // of its last record; none: nothing to wait for
   CUgraph_st* captured_by = nullptr;  // if that was captured
   std::size_t node = 0;
@@ -119,6 +124,7 @@ struct CUevent_st {
 
 struct CUstream_st {
   int gpu;
+  CUgreenCtx partition = nullptr;
   std::vector<cd::Done> after = {};  // of the next operation
   cd::Done last = nullptr;
   CUgraph_st* capture = nullptr;
@@ -181,10 +187,17 @@ void replay(CUgraphExec_st& graph, CUstream_st& stream) {
   add(stream, {});
 }
 
+/// While a thread captures, it may make nothing: CUDA refuses what it finds unsafe then.
+cudaError_t may_make() {
+  return captures > 0 ? cudaErrorStreamCaptureUnsupported : state();
+}
+
 /// As aligned as what cudaMalloc gives.
 constexpr std::size_t kAlignment = 256;
 
 cudaError_t allocate(void** memory, std::size_t bytes) {
+  if (const cudaError_t refused = may_make(); refused != cudaSuccess)
+    return refused;
   Context& all = context();
   const std::lock_guard lock(all.mutex);
   if (all.used + bytes > all.machine.memory)
@@ -221,11 +234,25 @@ cudaError_t destroy(T* thing) {
 void install(const Machine& machine) {
   context().machine = machine;
   context().broken = false;
+  context().kernels.clear();
   current_gpu = 0;
+}
+
+const Machine& machine() {
+  return context().machine;
 }
 
 std::size_t things_left() {
   return context().things;
+}
+
+void count_things(int change) {
+  context().things += static_cast<std::size_t>(change);
+}
+
+cudaStream_t make_stream(int gpu, CUgreenCtx partition) {
+  count_things(1);
+  return new CUstream_st{.gpu = gpu, .partition = partition};
 }
 
 std::uint64_t timer(cudaStream_t stream) {
@@ -234,11 +261,21 @@ std::uint64_t timer(cudaStream_t stream) {
   return static_cast<std::uint64_t>((now + std::chrono::seconds(stream->gpu)).count());
 }
 
-cudaError_t launch(cudaStream_t stream, std::function<void()> kernel) {
+cudaError_t launch(cudaStream_t stream, std::function<void()> kernel,
+                   const std::source_location& caller) {
   if (stream->gpu != current_gpu)
     return cudaErrorInvalidResourceHandle;
+  if (stream->partition != nullptr) {
+    const std::lock_guard lock(context().mutex);
+    context().kernels.emplace(stream->partition, caller.function_name());
+  }
   add(*stream, std::move(kernel));
   return state();
+}
+
+std::size_t kernels_in_partitions() {
+  const std::lock_guard lock(context().mutex);
+  return context().kernels.size();
 }
 
 void break_context() {
@@ -268,7 +305,7 @@ cudaError_t cudaSetDevice(int device) {
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int /*device*/) {
   *properties = {};
   std::strncpy(properties->name, "test double", sizeof properties->name - 1);
-  properties->multiProcessorCount = 16;
+  properties->multiProcessorCount = static_cast<int>(kSms);
   return state();
 }
 
@@ -291,13 +328,6 @@ cudaError_t cudaDeviceEnablePeerAccess(int /*peer*/, unsigned int /*flags*/) {
   return state();
 }
 
-cudaError_t cudaGetDriverEntryPointByVersion(const char* /*name*/, void** /*function*/,
-                                             unsigned int /*version*/, unsigned long long /*flags*/,
-                                             cudaDriverEntryPointQueryResult* status) {
-  *status = cudaDriverEntryPointSymbolNotFound;
-  return state();
-}
-
 const char* cudaGetErrorName(cudaError_t error) {
   switch (error) {
     case cudaErrorInsufficientDriver:
@@ -308,6 +338,8 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorMemoryAllocation";
     case cudaErrorLaunchFailure:
       return "cudaErrorLaunchFailure";
+    case cudaErrorStreamCaptureUnsupported:
+      return "cudaErrorStreamCaptureUnsupported";
     case cudaErrorStreamCaptureUnjoined:
       return "cudaErrorStreamCaptureUnjoined";
     case cudaErrorStreamCaptureIsolation:
@@ -368,8 +400,9 @@ cudaError_t cudaMemsetAsync(void* memory, int byte, std::size_t bytes, cudaStrea
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned int /*flags*/) {
-  *stream = new CUstream_st{.gpu = current_gpu};
-  ++context().things;
+  if (const cudaError_t refused = may_make(); refused != cudaSuccess)
+    return refused;
+  *stream = make_stream(current_gpu, nullptr);
   return state();
 }
 
@@ -402,6 +435,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode /*mode*/) {
   stream->capture = new CUgraph_st;
   stream->began_capture = true;
+  ++captures;
   ++context().things;
   return state();
 }
@@ -409,6 +443,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode /*
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   if (!stream->began_capture)
     return cudaErrorStreamCaptureUnmatched;
+  --captures;
   const bool joined = are_joined(*stream);
   *graph = stream->capture;
   for (const Node& node : (*graph)->nodes) {
@@ -448,7 +483,9 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned int /*flags*/) {
-  *event = new CUevent_st{.gpu = current_gpu};
+  if (const cudaError_t refused = may_make(); refused != cudaSuccess)
+    return refused;
+  *event = new CUevent_st{.gpu = current_gpu, .partition = current_partition()};
   ++context().things;
   return state();
 }
@@ -458,7 +495,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  if (event->gpu != stream->gpu)
+  if (event->gpu != stream->gpu || event->partition != stream->partition)
     return cudaErrorInvalidResourceHandle;
   add(*stream, {});
   event->captured_by = stream->capture;

@@ -6,8 +6,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cuda.h>
 #include <cuda_runtime_api.h>
 #include <functional>
+#include <source_location>
 
 namespace bubblescope::cuda_double {
 
@@ -16,8 +18,11 @@ struct Machine {
   int peers = 1 << 16;                        ///< The first so many reach each other's memory.
   cudaError_t found = cudaSuccess;            ///< What the search for GPUs says.
   int driver = 13000;                         ///< 0: there is none.
+  int partitions = 0;                         ///< Green contexts at a time; 0: it knows none.
   std::size_t memory = std::size_t{1} << 30;  ///< Bytes of each GPU.
 };
+
+inline constexpr unsigned int kSms = 16;  ///< Of each GPU.
 
 /// A new machine, which has not failed. Nothing of the last one may be left.
 void install(const Machine& machine);
@@ -28,11 +33,25 @@ std::size_t things_left();
 /// The clock of the stream's GPU in ns. GPU n is n seconds ahead of GPU 0.
 std::uint64_t timer(cudaStream_t stream);
 
-/// Launches a kernel, as <<<1, 1, 0, stream>>> does.
-cudaError_t launch(cudaStream_t stream, std::function<void()> kernel);
+/// Launches a kernel, as <<<1, 1, 0, stream>>> does; the calling function names it.
+cudaError_t launch(cudaStream_t stream, std::function<void()> kernel,
+                   const std::source_location& caller = std::source_location::current());
+
+/// How many kernels were launched in green contexts: the same one counts once in each.
+std::size_t kernels_in_partitions();
 
 /// What a kernel that breaks the context of its GPU does; whether one has.
 void break_context();
 bool is_broken();
+
+// For the parts of the double.
+
+const Machine& machine();
+/// Counts what has to be given back.
+void count_things(int change);
+/// A stream of a green context.
+cudaStream_t make_stream(int gpu, CUgreenCtx partition);
+/// The green context that is current in this thread, if one is.
+CUgreenCtx current_partition();
 
 }  // namespace bubblescope::cuda_double

@@ -188,6 +188,19 @@ TEST_CASE("CUDA double: every schedule runs in order, with every way to talk") {
       }
 }
 
+TEST_CASE("CUDA double: a step makes nothing that it might make before") {
+  for (const char* schedule : kSchedules)
+    for (const Comm comm : kComms) {
+      CAPTURE(std::string(schedule));
+      CAPTURE(to_string(comm));
+      const OwnPlan own(program_of(schedule, comm));
+      Session session(own.plan, {.launch = Launch::Streams}, {.gpus = 2});
+      const std::size_t before = cuda_double::things_left();
+      check_step(own.plan, session, milliseconds(5));
+      CHECK(cuda_double::things_left() == before);
+    }
+}
+
 TEST_CASE("CUDA double: channels of a rank, and of a pair, run in order") {
   for (const Comm comm : {Comm::Stream, Comm::Torch})
     for (const Channels channels : {Channels::PerRank, Channels::PerPair, Channels::PerDirection}) {
