@@ -113,6 +113,8 @@ class TensorWork : public Work {
   RankMemory make_memory(Rank rank) const;
   void fill(Rank rank) const;
   void warm_up(Rank rank) const;
+  void warm_up_stamps(cudaStream_t stream) const;
+  void warm_up_messages(int gpu) const;
 
   Bf16* made(const Op& output) const;
   Bf16* received(Rank rank, const Op& output) const;
@@ -155,6 +157,7 @@ TensorWork::TensorWork(const Plan& plan, const TensorShape& shape, const Layout&
       BUBBLESCOPE_CHECK(load_tensor_kernels());
       mlps_.try_emplace(gpu, shape_, sms);
       arrived_.try_emplace(gpu, std::max<std::size_t>(plan.messages.size(), 1), "counters");
+      warm_up_messages(gpu);
     }
     memory_.push_back(make_memory(rank));
     fill(rank);
@@ -228,6 +231,42 @@ void TensorWork::warm_up(Rank rank) const {
   mlp.backward_input(tensors, stream);
   mlp.backward_weight(tensors, stream);
   BUBBLESCOPE_CHECK(cudaStreamSynchronize(stream));
+  warm_up_stamps(stream);
+}
+
+/// The other kernels that run between actions, but for the one that fails.
+void TensorWork::warm_up_stamps(cudaStream_t stream) const {
+  constexpr int kSet = 0xff;
+  const DeviceBuffer<Stamp> stamp(1, "a stamp");
+  const DeviceBuffer<long long> clock_ahead(1, "a clock");
+  DeviceBuffer<unsigned int> stop(1, "a flag");
+  stop.fill(kSet);
+  BUBBLESCOPE_CHECK(launch_timed_arrival({.sent = stamp.data(),
+                                          .nanoseconds = 0,
+                                          .stop = stop.data(),
+                                          .sender_ahead = clock_ahead.data(),
+                                          .receiver_ahead = clock_ahead.data()},
+                                         stream));
+  BUBBLESCOPE_CHECK(launch_stamp_start(stamp.data(), stream));
+  BUBBLESCOPE_CHECK(launch_stamp_end(stamp.data(), 0, stream));
+  BUBBLESCOPE_CHECK(launch_hang(stamp.data(), stop.data(), stream));
+  BUBBLESCOPE_CHECK(cudaStreamSynchronize(stream));
+}
+
+/// Messages move outside of partitions.
+void TensorWork::warm_up_messages(int gpu) const {
+  const DeviceBuffer<Stamp> stamp(1, "a stamp");
+  const DeviceBuffer<Bf16> values(2 * kVector, "a message");
+  const Stream stream = make_stream();
+  BUBBLESCOPE_CHECK(launch_message({.from = values.data(),
+                                    .to = values.data() + kVector,
+                                    .bytes = kCopyUnit,
+                                    .nanoseconds = 0,
+                                    .stamp = stamp.data(),
+                                    .arrived = arrived_.at(gpu).data(),
+                                    .blocks = kMessageBlocks},
+                                   stream.get()));
+  warm_up_stamps(stream.get());
 }
 
 Bf16* TensorWork::made(const Op& output) const {

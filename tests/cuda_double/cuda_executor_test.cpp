@@ -398,6 +398,12 @@ TEST_CASE("CUDA double: the machine is told, the device first") {
   CHECK(fact(facts, "streams") == "11");  // the root, 4 ranks, 6 channels between neighbours
 }
 
+TEST_CASE("CUDA double: ranks have SMs of their own") {
+  const OwnPlan own(program_of("1f1b", Comm::Stream));
+  const Session session(own.plan, {.workload = Workload::Tensors}, {.gpus = 2, .partitions = 4});
+  CHECK(fact(session->machine(), "partitions") == "8 SMs for each rank");
+}
+
 TEST_CASE("CUDA double: where SMs cannot be partitioned, ranks share them, and that is told") {
   const OwnPlan own(program_of("1f1b", Comm::Stream));
   const Session session(own.plan, {.workload = Workload::Tensors});

@@ -61,7 +61,9 @@ TEST_CASE("CUDA double: every schedule computes the gradients of an unpipelined 
         CAPTURE(schedule);
         CAPTURE(to_string(comm));
         const OwnPlan own(schedule, comm);
-        const Parity parity = parity_of(own.plan, {.shape = kSmall, .launch = launch});
+        const int partitions = launch == Launch::Graph ? 4 : 0;
+        const Parity parity = parity_of(own.plan, {.shape = kSmall, .launch = launch}, {},
+                                        {.partitions = partitions});
         CAPTURE(parity.worst_tensor);
         CAPTURE(parity.gradient_error);
         CHECK(parity.holds());
@@ -84,6 +86,28 @@ TEST_CASE("CUDA double: several blocks, repeated steps and two GPUs compute the 
   CHECK(on_two.loss == once.loss);
   shape.seed = 2;
   CHECK(parity_of(own.plan, {.shape = shape}).loss != once.loss);
+}
+
+TEST_CASE("CUDA double: every kernel has run in its partition before a step does") {
+  for (const Comm comm : kComms)
+    for (const bool hangs : {false, true}) {
+      CAPTURE(to_string(comm));
+      const OwnPlan own("zb-v", comm);
+      ExecutorOptions options{
+          .workload = Workload::Tensors, .shape = kSmall, .launch = Launch::Streams};
+      if (hangs)
+        options.injection = Injection{Injection::Kind::Hang, 0};
+      cuda_double::install({.partitions = 4});
+      {
+        const auto executor = gpu::make_cuda_executor(own.plan, options);
+        const std::size_t before = cuda_double::kernels_in_partitions();
+        CHECK(before > 0);
+        executor->start();
+        CHECK(executor->wait(std::chrono::milliseconds(hangs ? 20 : 20'000)) != hangs);
+        CHECK(cuda_double::kernels_in_partitions() == before);
+      }
+      CHECK(cuda_double::things_left() == 0);
+    }
 }
 
 TEST_CASE("CUDA double: what is read too soon, or is another's, spoils the gradients") {
