@@ -39,7 +39,7 @@ class Lane {
   Mark record();
   /// What is enqueued next comes after `mark`, a mark of `other`.
   void wait(const Lane& other, const Mark& mark);
-  void count() { ++depth_; }
+  void count(std::size_t operations = 1) { depth_ += operations; }
 
  private:
   void make_events(std::size_t count);

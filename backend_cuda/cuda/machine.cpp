@@ -15,10 +15,8 @@ namespace {
 /// The gate opens by itself then, should a launch wait for what it holds back.
 constexpr std::chrono::nanoseconds kGateLimit = std::chrono::seconds(1);
 
-/// A launch waits where a stream has about a thousand kernels in its queue.
-std::size_t most_held_back(Workload workload) {
-  return workload == Workload::Timed ? 500 : 20;  // an action of tensors is many kernels
-}
+/// A launch waits where a stream has about a thousand operations in its queue.
+constexpr std::size_t kMostHeldBack = 500;
 
 Partitions partitions_for(const ExecutorOptions& options, const std::vector<Gpu>& gpus,
                           const std::vector<std::size_t>& place) {
@@ -116,7 +114,7 @@ MachineFacts Machine::facts() const {
   std::string launch =
       graph_ ? "one CUDA graph"
              : fmt::format("streams, held back until all is launched, or {} operations in one",
-                           most_held_back(options_.workload));
+                           kMostHeldBack);
   if (const unsigned int expired = std::atomic_ref(flags_[kExpired]).load(); expired > 0)
     launch += fmt::format("; launching took too long in {} of the steps", expired);
   MachineFacts facts = {
@@ -162,7 +160,7 @@ void Machine::launch() {
   if (graph_)
     BUBBLESCOPE_CHECK(cudaGraphLaunch(graph_.get(), step_->root()));
   else
-    step_->enqueue(most_held_back(options_.workload), [this] { set(kOpen, 1); });
+    step_->enqueue(kMostHeldBack, [this] { set(kOpen, 1); });
   BUBBLESCOPE_CHECK(cudaSetDevice(layout_.gpu_of_rank.front()));
   BUBBLESCOPE_CHECK(cudaEventRecord(done_.get(), step_->root()));
   set(kOpen, 1);

@@ -96,6 +96,21 @@ Mlp::Block Mlp::block(const StageTensors& tensors, std::size_t index) const {
           .dx = is_first ? tensors.dx : dy + (index - 1) * activation_};
 }
 
+std::size_t Mlp::kernels(OpKind kind) const {
+  const std::size_t with_loss = 3 * blocks_ + 1;  // also of F and I that do not make it
+  const std::size_t of_weights = 2 * blocks_;
+  switch (kind) {
+    case OpKind::Forward:
+    case OpKind::BackwardInput:
+      return with_loss;
+    case OpKind::BackwardWeight:
+      return of_weights;
+    case OpKind::Backward:
+      break;
+  }
+  return with_loss + of_weights;
+}
+
 void Mlp::forward(const StageTensors& tensors, cudaStream_t stream) const {
   for (std::size_t i = 0; i < blocks_; ++i) {
     const Block b = block(tensors, i);

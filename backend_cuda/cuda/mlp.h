@@ -53,6 +53,8 @@ class Mlp {
   std::size_t activation_count() const { return activation_count_; }  ///< Without padding.
   std::size_t weight_count() const { return weight_count_; }          ///< Without padding.
 
+  /// How many kernels an op takes, at most.
+  std::size_t kernels(OpKind kind) const;
   /// F, and the loss where dy is null.
   void forward(const StageTensors& tensors, cudaStream_t stream) const;
   /// I

@@ -1,6 +1,5 @@
 #include "backend_cuda/cuda/step.h"
 
-#include <algorithm>
 #include <cassert>
 #include <map>
 #include <utility>
@@ -91,19 +90,18 @@ void Step::reserve_events() {
     lane.reserve(marks[lane.id()]);
 }
 
-void Step::enqueue(std::size_t depth, const std::function<void()>& on_deep) {
+void Step::enqueue(std::size_t depth, std::function<void()> on_deep) {
+  depth_ = depth;
+  on_deep_ = std::move(on_deep);
   restart();
-  bool was_deep = false;
-  for (const InstructionId id : plan_.launch_order) {
+  for (const InstructionId id : plan_.launch_order)
     enqueue_instruction(id);
-    if (on_deep && !was_deep && std::any_of(lanes_.begin(), lanes_.end(), [&](const Lane& lane) {
-          return lane.depth() >= depth;
-        })) {
-      was_deep = true;
-      on_deep();
-    }
-  }
   join();
+}
+
+void Step::announce(const Lane& lane, std::size_t operations) {
+  if (on_deep_ && lane.depth() + operations > depth_)
+    std::exchange(on_deep_, {})();
 }
 
 void Step::restart() {
@@ -148,6 +146,8 @@ void Step::run(InstructionId id, const Marks& before) {
   wait_for(lane, before);
   if (start_awaited_[id])
     states_[id].start = {lane.record()};
+  const std::size_t operations = parts_.work.operations(instruction);
+  announce(lane, operations);
   lane.select();
   Stamp* const stamp = parts_.stamps + id;
   if (!parts_.injection || parts_.injection->action != instruction.first)
@@ -156,7 +156,7 @@ void Step::run(InstructionId id, const Marks& before) {
     BUBBLESCOPE_CHECK(launch_hang(stamp, parts_.layout.stop, lane.stream()));
   else
     BUBBLESCOPE_CHECK(launch_fail(stamp, lane.stream()));
-  lane.count();
+  lane.count(operations);
   if (end_awaited_[id])
     end_of(id);
 }
@@ -177,9 +177,11 @@ void Step::move(MessageId id) {
   wait_for(lane, states_[message.send].start);
   if (!plan_.is_eager)
     wait_for(lane, states_[message.receive].start);
+  const std::size_t operations = parts_.work.operations(id);
+  announce(lane, operations);
   lane.select();
   parts_.work.enqueue_message(id, stamp_of_message(id), lane.stream());
-  lane.count();
+  lane.count(operations);
   arrived_[id] = lane.record();
 }
 
@@ -212,6 +214,7 @@ void Step::receive(MessageId id, Lane& lane) {
   wait_for(lane, {arrived_[id]});
   const auto made = maker(id);
   if (made && plan_.messages[id].duration > Time::zero()) {
+    announce(lane, 1);
     lane.select();
     parts_.work.enqueue_arrival(id, parts_.stamps + *made, lane.stream());
     lane.count();
@@ -221,6 +224,7 @@ void Step::receive(MessageId id, Lane& lane) {
 
 void Step::join() {
   Lane& root = lanes_.front();
+  announce(root, lanes_.size());
   for (Lane& lane : lanes_)
     if (lane.id() != root.id())
       root.wait(lane, lane.record());

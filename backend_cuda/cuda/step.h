@@ -36,9 +36,9 @@ class Step {
   /// The action that makes what a message carries.
   std::optional<InstructionId> maker(MessageId id) const;
 
-  /// Puts the whole step behind what is in `root`, and `root` behind it. Calls `on_deep` once the
-  /// deepest lane has `depth` operations, if it comes to that.
-  void enqueue(std::size_t depth = 0, const std::function<void()>& on_deep = {});
+  /// Puts the whole step behind what is in `root`, and `root` behind it. Calls `on_deep` before a
+  /// lane comes to have more than `depth` operations, if it comes to that.
+  void enqueue(std::size_t depth = 0, std::function<void()> on_deep = {});
 
  private:
   using Marks = std::vector<Mark>;  ///< All of them.
@@ -61,6 +61,9 @@ class Step {
   void move(MessageId id);
   void receive(MessageId id, Lane& lane);
   void join();
+
+  /// Before so many operations are put into a lane.
+  void announce(const Lane& lane, std::size_t operations);
 
   Marks conditions_of(InstructionId id);
   const Marks& end_of(InstructionId id);
@@ -86,6 +89,8 @@ class Step {
   // Of the step that is being enqueued.
   std::vector<State> states_;  // [instruction]
   std::vector<Mark> arrived_;  // [message]
+  std::size_t depth_ = 0;
+  std::function<void()> on_deep_ = {};  // none once it was called
 };
 
 }  // namespace bubblescope::gpu

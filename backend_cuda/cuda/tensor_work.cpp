@@ -97,6 +97,8 @@ class TensorWork : public Work {
  public:
   TensorWork(const Plan& plan, const TensorShape& shape, const Layout& layout);
 
+  std::size_t operations(const Instruction& action) const override;
+  std::size_t operations(MessageId id) const override;
   void enqueue_action(const Instruction& instruction, Stamp* stamp, cudaStream_t stream) override;
   void enqueue_message(MessageId id, Stamp* stamp, cudaStream_t stream) override;
   void enqueue_arrival(MessageId id, const Stamp* sent, cudaStream_t stream) override;
@@ -108,6 +110,9 @@ class TensorWork : public Work {
   int gpu_of(Rank rank) const { return layout_.gpu_of_rank[static_cast<std::size_t>(rank)]; }
   const Mlp& mlp_of(Rank rank) const { return mlps_.at(gpu_of(rank)); }
   const RankMemory& memory_of(Rank rank) const { return memory_[static_cast<std::size_t>(rank)]; }
+  bool stays_on_gpu(const PlanMessage& message) const {
+    return gpu_of(message.from) == gpu_of(message.to);
+  }
   bool makes_loss(Stage stage) const { return !placement().after(stage); }
 
   RankMemory make_memory(Rank rank) const;
@@ -327,6 +332,17 @@ void TensorWork::run(const Op& op, cudaStream_t stream) const {
     mlp.backward_weight(tensors, stream);
 }
 
+std::size_t TensorWork::operations(const Instruction& action) const {
+  std::size_t count = 2;  // the stamps
+  plan_.action(action).for_each_op(
+      [&](const Op& op) { count += mlp_of(action.rank).kernels(op.kind()); });
+  return count;
+}
+
+std::size_t TensorWork::operations(MessageId id) const {
+  return stays_on_gpu(plan_.messages[id]) ? 1 : 3;  // the copy, between stamps
+}
+
 void TensorWork::enqueue_action(const Instruction& instruction, Stamp* stamp, cudaStream_t stream) {
   BUBBLESCOPE_CHECK(launch_stamp_start(stamp, stream));
   plan_.action(instruction).for_each_op([&](const Op& op) { run(op, stream); });
@@ -340,7 +356,7 @@ void TensorWork::enqueue_message(MessageId id, Stamp* stamp, cudaStream_t stream
   const std::size_t bytes = mlp_of(message.from).activation() * sizeof(Bf16);
   const Bf16* const from = made(message.sent);
   Bf16* const to = received(message.to, message.expected);
-  if (gpu_of(message.from) == gpu_of(message.to)) {
+  if (stays_on_gpu(message)) {
     BUBBLESCOPE_CHECK(launch_message({.from = from,
                                       .to = to,
                                       .bytes = bytes,

@@ -26,6 +26,9 @@ class TimedWork : public Work {
       }
   }
 
+  std::size_t operations(const Instruction& /*action*/) const override { return 1; }
+  std::size_t operations(MessageId /*message*/) const override { return 1; }
+
   void enqueue_action(const Instruction& instruction, Stamp* stamp, cudaStream_t stream) override {
     TimedAction launch{.stamp = stamp,
                        .nanoseconds = ticks_of(plan_.duration(instruction)),

@@ -1,6 +1,7 @@
 // What actions and messages do on a GPU's streams; in which order, the executor sees to.
 #pragma once
 
+#include <cstddef>
 #include <cuda_runtime_api.h>
 #include <memory>
 #include <optional>
@@ -31,6 +32,9 @@ class Work {
   Work& operator=(const Work&) = delete;
   virtual ~Work() = default;
 
+  /// How many operations an action or a message puts into its stream, at most.
+  virtual std::size_t operations(const Instruction& action) const = 0;
+  virtual std::size_t operations(MessageId message) const = 0;
   virtual void enqueue_action(const Instruction& instruction, Stamp* stamp,
                               cudaStream_t stream) = 0;
   /// Copies what is sent to where the receiver expects it. Lasts no less than the message's

@@ -110,6 +110,21 @@ TEST_CASE("CUDA double: every kernel has run in its partition before a step does
     }
 }
 
+TEST_CASE("CUDA double: the gate opens before the queues of streams are full of tensors' kernels") {
+  for (const int blocks : {32, 256}) {  // of the latter, some actions alone would fill a queue
+    const OwnPlan own("dualpipe", Comm::Batched, {2, 8});
+    ExecutorOptions options{
+        .workload = Workload::Tensors, .shape = kSmall, .launch = Launch::Streams};
+    options.shape.blocks = blocks;
+    cuda_double::install({});
+    const auto executor = gpu::make_cuda_executor(own.plan, options);
+    executor->start();
+    REQUIRE(executor->wait(std::chrono::milliseconds(20'000)));
+    for (const auto& [name, value] : executor->machine())
+      CHECK(value.find("took too long") == std::string::npos);
+  }
+}
+
 TEST_CASE("CUDA double: what is read too soon, or is another's, spoils the gradients") {
   OwnPlan early("1f1b", Comm::Stream);
   for (Wait& wait : early.plan.waits)
