@@ -24,6 +24,7 @@ class CudaExecutor : public Executor {
   ~CudaExecutor() override;
 
   MachineFacts machine() const override { return machine_->facts(); }
+  void end_warm_up() override { machine_->end_warm_up(); }
   void start() override;
   bool wait(milliseconds patience) override;
   std::size_t ended() const override;

@@ -20,6 +20,7 @@ class Machine {
 
   /// Asks CUDA for nothing, so also of a device that has failed.
   MachineFacts facts() const;
+  void end_warm_up() { set(kExpired, 0); }
   /// Before a step is launched, once the one before has ended.
   void reset();
   /// Enqueues a step, and lets it begin.

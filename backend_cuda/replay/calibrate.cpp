@@ -127,7 +127,10 @@ class Benchmark {
         executor_(make_executor(plan_, options)) {}
 
   void run(const ReplayOptions& options) { runs_.push_back(replay(plan_, *executor_, options)); }
-  void forget() { runs_.clear(); }
+  void end_warm_up() {
+    runs_.clear();
+    executor_->end_warm_up();
+  }
 
   const Plan& plan() const { return plan_; }
   const Placement& placement() const { return program_.schedule.placement; }
@@ -289,7 +292,7 @@ class Group {
       for (Benchmark& benchmark : benchmarks_) {
         benchmark.run(options);
         if (round == 0)
-          benchmark.forget();  // a warm-up
+          benchmark.end_warm_up();
       }
   }
 

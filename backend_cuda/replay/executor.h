@@ -94,6 +94,8 @@ class Executor {
   virtual ~Executor() = default;
 
   virtual MachineFacts machine() const = 0;
+  /// What ran so far was a warm-up, of which `machine` tells nothing.
+  virtual void end_warm_up() {}
   /// Begins a step and returns soon.
   virtual void start() = 0;
   /// Waits until the step has ended, but not longer than `patience`; whether it has.

@@ -92,6 +92,8 @@ Replay replay(const Plan& plan, Executor& executor, const ReplayOptions& options
   Replay replay;
   for (int i = 0; i < options.warm_ups; ++i)
     run_step(plan, executor, options);
+  if (options.warm_ups > 0)
+    executor.end_warm_up();
   std::vector<RunTimes> runs;
   for (int i = 0; i < options.repeats; ++i) {
     run_step(plan, executor, options);

@@ -269,6 +269,8 @@ cudaError_t launch(cudaStream_t stream, std::function<void()> kernel,
     const std::lock_guard lock(context().mutex);
     context().kernels.emplace(stream->partition, caller.function_name());
   }
+  if (const auto takes = context().machine.launch_takes; takes.count() > 0)
+    std::this_thread::sleep_for(takes);
   add(*stream, std::move(kernel));
   return state();
 }

@@ -4,6 +4,7 @@
 // says nothing of speed.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cuda.h>
@@ -20,6 +21,7 @@ struct Machine {
   int driver = 13000;                         ///< 0: there is none.
   int partitions = 0;                         ///< Green contexts at a time; 0: it knows none.
   std::size_t memory = std::size_t{1} << 30;  ///< Bytes of each GPU.
+  std::chrono::nanoseconds launch_takes{};    ///< On the host.
 };
 
 inline constexpr unsigned int kSms = 16;  ///< Of each GPU.

@@ -268,6 +268,15 @@ TEST_CASE("CUDA double: the gate opens before the queues of streams are full") {
   CHECK_FALSE(contains(fact(session->machine(), "launch"), "took too long"));
 }
 
+TEST_CASE("CUDA double: steps that took too long to launch are counted, but for warm-ups") {
+  const OwnPlan own(program_of("1f1b", Comm::Batched, {2, 8}));
+  Session session(own.plan, {.launch = Launch::Streams}, {.launch_takes = milliseconds(50)});
+  check_step(own.plan, session);
+  CHECK(contains(fact(session->machine(), "launch"), "took too long in 1 of the steps"));
+  session->end_warm_up();
+  CHECK_FALSE(contains(fact(session->machine(), "launch"), "took too long"));
+}
+
 TEST_CASE("CUDA double: an action that hangs is told, and ended by abort") {
   for (const Comm comm : kComms)
     for (const Launch launch : kLaunches) {
