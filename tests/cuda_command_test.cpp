@@ -66,6 +66,13 @@ TEST_CASE("tensors on a GPU have the gradients of an unpipelined run, by any sch
   const json report = json::parse(result.out);
   for (const json& each : report["results"])
     CHECK(each["parity"]["holds"] == true);
+  json other = profile;
+  other["machine"]["partitions"] = "8 SMs for each rank";
+  folder.write("other.json", other.dump());
+  const ProcessResult refused =
+      run("validate gpipe --profile other.json -p 2 -m 4", on_double(folder));
+  CHECK(refused.exit_code == 3);
+  CHECK(has(refused.err, "8 SMs for each rank then, no partitions of the SMs now"));
 }
 
 TEST_CASE("a hang, a failure and a lack of memory on a GPU end with exit code 4, in time") {

@@ -94,6 +94,18 @@ TEST_CASE("costs come out of a profile by blocks, for its number of ranks alone"
         }) == "the profile was measured with 4 ranks, and the schedule has 8");
 }
 
+TEST_CASE("a machine with other partitions than those measured is told") {
+  const MachineFacts split = {{"device", "GPU"}, {"partitions", "16 SMs for each rank"}};
+  const MachineFacts shared = {{"device", "GPU"}, {"partitions", "none: ranks share all SMs"}};
+  const MachineFacts lost = {{"device", "GPU"}, {"partitions", "none, ranks share all SMs: why"}};
+  CHECK_FALSE(other_partitions(split, split));
+  CHECK_FALSE(other_partitions(shared, lost));
+  CHECK_FALSE(other_partitions(shared, {{"device", "host"}}));
+  CHECK(other_partitions(split, lost) == "16 SMs for each rank then, no partitions of the SMs now");
+  CHECK(other_partitions(split, {{"partitions", "32 SMs for each rank"}}) ==
+        "16 SMs for each rank then, 32 SMs for each rank now");
+}
+
 TEST_CASE("gaps lengthen a step by as many as stand on its critical path") {
   // 1F1B with F = I = W = 1000 and free messages: the critical path has m + p − 1 F and B, and
   // changes ranks 2·(p − 1) times.

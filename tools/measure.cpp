@@ -92,6 +92,10 @@ Replay run(const Plan& plan, const MeasureOptions& options, Progress& progress) 
   if (!options.machine.injection.empty())
     executor_options.injection = parse_injection(options.machine.injection, plan.schedule());
   const auto executor = make_executor(options.machine.backend, plan, executor_options);
+  if (const auto& profile = options.machine.profile)
+    if (const auto what = other_partitions(profile->machine, executor->machine()))
+      throw Error(fmt::format("{}: the profile is of other partitions: {}: calibrate again",
+                              plan.schedule().name, *what));
   progress.now(fmt::format("{}: replaying", plan.schedule().name));
   const InterruptGuard guard;
   ReplayOptions replay_options = options.machine.replay;

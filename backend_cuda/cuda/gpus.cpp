@@ -92,6 +92,8 @@ std::vector<std::size_t> spread(int ranks, std::size_t gpus) {
   return place;
 }
 
+namespace {
+
 Partitions make_partitions(const std::vector<Gpu>& gpus, const std::vector<std::size_t>& place) {
   Partitions partitions;
   std::set<unsigned int> sizes;
@@ -116,6 +118,22 @@ Partitions make_partitions(const std::vector<Gpu>& gpus, const std::vector<std::
     partitions.notice += (partitions.notice.empty() ? "" : " or ") + std::to_string(sms);
   partitions.notice += " SMs for each rank";
   return partitions;
+}
+
+}  // namespace
+
+std::shared_ptr<const Partitions> share_partitions(const std::vector<Gpu>& gpus,
+                                                   const std::vector<std::size_t>& place) {
+  static std::weak_ptr<const Partitions> last;
+  static std::vector<std::size_t> last_place;
+  if (auto found = last.lock(); found && last_place == place)
+    return found;
+  auto made = std::make_shared<const Partitions>(make_partitions(gpus, place));
+  if (!made->of_rank.empty()) {
+    last = made;
+    last_place = place;
+  }
+  return made;
 }
 
 Clocks::Clocks(const std::vector<Gpu>& gpus) : gpus_(gpus), mailbox_(1), ahead_(gpus.size()) {

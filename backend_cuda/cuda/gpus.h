@@ -34,7 +34,10 @@ struct Partitions {
   std::vector<Partition> of_rank = {};  ///< None where the ranks share all SMs.
   std::string notice = {};              ///< What they are, or why there are none.
 };
-Partitions make_partitions(const std::vector<Gpu>& gpus, const std::vector<std::size_t>& place);
+/// Those that another executor has for the same ranks, since a GPU gives only so many green
+/// contexts; else new ones. Executors that share them run in turn.
+std::shared_ptr<const Partitions> share_partitions(const std::vector<Gpu>& gpus,
+                                                   const std::vector<std::size_t>& place);
 
 /// How far the GPUs' clocks are ahead of the first one's, by the host's clock between them.
 class Clocks {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -18,14 +19,16 @@ constexpr std::chrono::nanoseconds kGateLimit = std::chrono::seconds(1);
 /// A launch waits where a stream has about a thousand operations in its queue.
 constexpr std::size_t kMostHeldBack = 500;
 
-Partitions partitions_for(const ExecutorOptions& options, const std::vector<Gpu>& gpus,
-                          const std::vector<std::size_t>& place) {
-  Partitions partitions;
-  if (options.workload == Workload::Tensors && options.partitions)
-    return make_partitions(gpus, place);
-  partitions.notice = options.workload == Workload::Timed ? "none: an action takes one SM"
-                                                          : "none: ranks share all SMs";
-  return partitions;
+std::shared_ptr<const Partitions> none(std::string why) {
+  return std::make_shared<const Partitions>(Partitions{.notice = "none" + std::move(why)});
+}
+
+std::shared_ptr<const Partitions> partitions_for(const ExecutorOptions& options,
+                                                 const std::vector<Gpu>& gpus,
+                                                 const std::vector<std::size_t>& place) {
+  if (options.workload == Workload::Timed)
+    return none(": an action takes one SM");
+  return options.partitions ? share_partitions(gpus, place) : none(": ranks share all SMs");
 }
 
 /// "driver 13.0, runtime 13.0"
@@ -54,12 +57,11 @@ Machine::Machine(const Plan& plan, const ExecutorOptions& options)
   try {
     prepare();
   } catch (const std::runtime_error& error) {  // not every driver runs all in green contexts
-    if (partitions_.of_rank.empty())
+    if (partitions_->of_rank.empty())
       throw;
     step_.reset();
     work_.reset();
-    partitions_ = {};
-    partitions_.notice = std::string("none, ranks share all SMs: ") + error.what();
+    partitions_ = none(std::string(", ranks share all SMs: ") + error.what());
     prepare();
   }
 }
@@ -71,7 +73,7 @@ void Machine::prepare() {
                             .work = *work_,
                             .stamps = stamps_.on_device(),
                             .layout = layout_,
-                            .partitions = partitions_.of_rank,
+                            .partitions = partitions_->of_rank,
                             .injection = options_.injection});
   BUBBLESCOPE_CHECK(cudaSetDevice(layout_.gpu_of_rank.front()));
   done_ = make_event();
@@ -94,9 +96,9 @@ Layout Machine::make_layout() const {
     const Gpu& gpu = gpus_[place_[rank]];
     layout.gpu_of_rank.push_back(gpu.ordinal);
     layout.sms_of_rank.push_back(
-        partitions_.of_rank.empty() ? gpu.sm_count : partitions_.of_rank[rank].sm_count());
-    if (!partitions_.of_rank.empty())
-      layout.partitions.push_back(partitions_.of_rank[rank].stream());
+        partitions_->of_rank.empty() ? gpu.sm_count : partitions_->of_rank[rank].sm_count());
+    if (!partitions_->of_rank.empty())
+      layout.partitions.push_back(partitions_->of_rank[rank].stream());
     layout.tick_ns = std::max(layout.tick_ns, gpu.timer.tick_ns);
   }
   return layout;
@@ -125,7 +127,7 @@ MachineFacts Machine::facts() const {
       {"timer", fmt::format("%globaltimer, {} ns", layout_.tick_ns)},
       {"launch", launch},
       {"streams", fmt::format("{}", step_->lanes())},
-      {"partitions", partitions_.notice}};
+      {"partitions", partitions_->notice}};
   if (gpus_.size() > 1)
     facts.emplace_back("clocks", fmt::format("aligned by exchanges within {:.1f} µs",
                                              static_cast<double>(clocks_.bracket().count()) / 1e3));

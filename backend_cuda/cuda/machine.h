@@ -68,7 +68,7 @@ class Machine {
   SharedBuffer<unsigned int> flags_;  // by kStop, kOpen, kExpired
   SharedBuffer<Stamp> stamps_;
   SharedBuffer<long long> clock_ahead_;  // [rank]
-  Partitions partitions_;
+  std::shared_ptr<const Partitions> partitions_;
   Layout layout_{};
   std::unique_ptr<Work> work_;
   std::optional<Step> step_;

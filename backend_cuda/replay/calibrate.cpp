@@ -285,7 +285,8 @@ class Group {
     return benchmarks_.back();
   }
 
-  void run() {
+  /// Tells the profile the machine, which has to be the same for all benchmarks.
+  void run(Profile& profile) {
     ReplayOptions options = calibration_.replay;
     options.check_parity = false;
     for (int round = 0; round <= calibration_.repeats; ++round)
@@ -294,6 +295,11 @@ class Group {
         if (round == 0)
           benchmark.end_warm_up();
       }
+    if (profile.machine.empty())
+      profile.machine = benchmarks_.front().machine();
+    for (const Benchmark& benchmark : benchmarks_)
+      if (const auto what = other_partitions(profile.machine, benchmark.machine()))
+        throw DeviceError("the benchmarks have not the same partitions: " + *what);
   }
 
  private:
@@ -317,8 +323,7 @@ void measure_messages(const ExecutorMaker& make_executor, const Calibration& cal
   for (const CommName& each : comm_names())
     chains.push_back(
         &group.add(chain(once, OpKind::Backward), each.comm, one_block, calibration.link));
-  group.run();
-  profile.machine = chains.front()->machine();
+  group.run(profile);
   for (std::size_t comm = 0; comm < chains.size(); ++comm)
     profile.gaps[comm] = chain_gaps(*chains[comm]);
 }
@@ -336,7 +341,7 @@ void measure_actions(const ExecutorMaker& make_executor, const Calibration& cali
   const StageBenchmarks benchmarks{.full_chain = add(chain(few, OpKind::Backward)),
                                    .split_chain = add(chain(few, OpKind::BackwardInput)),
                                    .waves = add(waves(many))};
-  group.run();
+  group.run(profile);
   for (LaunchGaps& gaps : profile.gaps)
     gaps.action_to_action = action_gap(benchmarks.waves);
   profile.noise = std::max(profile.noise, benchmarks.waves.noise());

@@ -98,7 +98,27 @@ double slowdown_of(const DependencyGraph& graph, const StageTimes& times, const 
   return alone > 0 ? crowded / alone : 1;
 }
 
+/// Nothing where ranks share all SMs, for whatever reason.
+std::string partitions_of(const MachineFacts& machine) {
+  for (const auto& [name, value] : machine)
+    if (name == "partitions" && !value.starts_with("none"))
+      return value;
+  return "";
+}
+
 }  // namespace
+
+std::optional<std::string> other_partitions(const MachineFacts& measured,
+                                            const MachineFacts& here) {
+  const std::string before = partitions_of(measured);
+  const std::string now = partitions_of(here);
+  if (before == now)
+    return std::nullopt;
+  const auto words = [](const std::string& partitions) {
+    return partitions.empty() ? "no partitions of the SMs" : partitions;
+  };
+  return fmt::format("{} then, {} now", words(before), words(now));
+}
 
 CostSource costs_of(const Profile& profile, const Placement& placement, int blocks) {
   if (placement.ranks != profile.ranks)

@@ -46,6 +46,10 @@ struct Profile {
   double noise = 0;  ///< Half the range of a wave's length over repeats, by its median.
 };
 
+/// "16 SMs for each rank then, no partitions of the SMs now" where a machine that was measured had
+/// other partitions; else nothing.
+std::optional<std::string> other_partitions(const MachineFacts& measured, const MachineFacts& here);
+
 /// Throws Error where the profile has no stage of so many blocks, or is for other ranks.
 CostSource costs_of(const Profile& profile, const Placement& placement, int blocks);
 

@@ -13,6 +13,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include "backend_cuda/replay/calibrate.h"
 #include "backend_cuda/replay/replay.h"
 #include "sim/lowering.h"
 #include "sim/program_file.h"
@@ -411,6 +412,28 @@ TEST_CASE("CUDA double: ranks have SMs of their own") {
   const OwnPlan own(program_of("1f1b", Comm::Stream));
   const Session session(own.plan, {.workload = Workload::Tensors}, {.gpus = 2, .partitions = 4});
   CHECK(fact(session->machine(), "partitions") == "8 SMs for each rank");
+}
+
+TEST_CASE("CUDA double: all benchmarks of a calibration have the same partitions") {
+  Calibration calibration{
+      .ranks = 4,
+      .options = {.workload = Workload::Tensors,
+                  .shape = {.tokens = 3, .hidden = 8, .inner = 16, .blocks = 2}},
+      .chunks = {1, 2},
+      .repeats = 1};
+  cuda_double::install({.partitions = 4});
+  const Profile profile = calibrate(gpu::make_cuda_executor, calibration);
+  CHECK(fact(profile.machine, "partitions") == "4 SMs for each rank");
+  CHECK(cuda_double::things_left() == 0);
+
+  int made = 0;
+  const ExecutorMaker loses = [&](const Plan& plan, ExecutorOptions options) {
+    options.partitions = ++made < 3;
+    return gpu::make_cuda_executor(plan, options);
+  };
+  CHECK(contains(device_error_of([&] { calibrate(loses, calibration); }),
+                 "4 SMs for each rank then, no partitions of the SMs now"));
+  CHECK(cuda_double::things_left() == 0);
 }
 
 TEST_CASE("CUDA double: where SMs cannot be partitioned, ranks share them, and that is told") {
