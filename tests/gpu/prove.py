@@ -88,7 +88,7 @@ class Proof:
 
     def replay_all(self, p, workload, launch):
         shape = ["-p", str(p), "-m", str(2 * p)]
-        failed, worst = [], 0.0
+        failed, worst, machines = [], 0.0, []
         for name in SCHEDULES:
             tensors = SMALL_TENSORS if workload == "tensors" else []
             result = self.run(["-q", "replay", name, *shape, *COSTS, *tensors, "--backend", "cuda",
@@ -97,7 +97,9 @@ class Proof:
             if result.code != 0:
                 failed.append(f"{name}: {result.complaint()}")
                 continue
-            parity = json.loads(result.out)["parity"]
+            report = json.loads(result.out)
+            parity = report["parity"]
+            machines.append(report["machine"])
             if workload == "tensors":
                 worst = max(worst, parity["gradient_error"])
                 if not parity["holds"]:
@@ -105,7 +107,19 @@ class Proof:
         found = "; ".join(failed) or f"{len(SCHEDULES)} schedules"
         if workload == "tensors":
             found += f", worst gradient {worst:.1e}"
-        self.judge(f"replay {workload} {launch} p={p}", found, "all end, parity holds", not failed)
+        label = f"replay {workload} {launch} p={p}"
+        self.judge(label, found, "all end, parity holds", not failed)
+        self.judge_machines(label, workload, machines)
+
+    def judge_machines(self, label, workload, machines):
+        """What spoils a measurement without failing it."""
+        if workload == "tensors":
+            partitions = sorted({each["partitions"] for each in machines})
+            self.judge(f"{label}: partitions", "; ".join(partitions), "SMs of each rank's own",
+                       len(partitions) == 1 and not partitions[0].startswith("none"))
+        late = [each["launch"] for each in machines if "took too long" in each["launch"]]
+        if late:
+            self.judge(f"{label}: launches", late[0], "in time", False)
 
     def timed(self):
         for p in RANKS:
@@ -119,7 +133,8 @@ class Proof:
             report = self.path(f"launch-{launch}-p4")
             result = self.run(["-q", "validate", *SCHEDULES, "-p", "4", "-m", "8", *COSTS,
                                "--backend", "cuda", "--launch", launch, "--repeats", "20",
-                               "--tolerance", "1000000", "--format", "json", "-o", str(report)], 120)
+                               "--tolerance", "1000000", "--format", "json",
+                               "-o", str(report)], 120)
             if result.code != 0:
                 self.judge("launch overhead p=4", result.complaint(), "exit code 0", False)
                 return
@@ -133,6 +148,7 @@ class Proof:
     def crosscheck(self):
         """The stamps beside CUPTI's times of the same kernels."""
         for workload, launch, more in [("timed", "graph", []), ("timed", "streams", []),
+                                       ("tensors", "graph", SMALL_TENSORS),
                                        ("tensors", "streams", SMALL_TENSORS)]:
             result = self.run(["-q", "replay", "1f1b", "-p", "4", "-m", "8", *COSTS, *more,
                                "--workload", workload, "--backend", "cuda", "--launch", launch,
@@ -161,7 +177,9 @@ class Proof:
         if result.code not in (0, 1):
             self.judge(f"{label}: validate", result.complaint(), "exit code 0 or 1", False)
             return
-        self.judge_errors(label, GOALS[workload], json.loads(report.read_text()))
+        measured = json.loads(report.read_text())
+        self.judge_errors(label, GOALS[workload], measured)
+        self.judge_machines(label, workload, [each["machine"] for each in measured["results"]])
 
     def judge_errors(self, label, goals, report):
         results = report["results"]
@@ -191,27 +209,45 @@ class Proof:
                        all(each["holds"] for each in parities))
 
     def faults(self):
-        patience, slack = 5, 10
         before = memory_used()
         shape = ["1f1b", "-p", "4", "-m", "8", *COSTS, "--backend", "cuda"]
         for launch in ["graph", "streams"]:
             for workload in [[], ["--workload", "tensors", *SMALL_TENSORS]]:
-                result = self.run(["-q", "replay", *shape, *workload, "--launch", launch,
-                                   "--timeout", f"{patience}s", "--inject", "hang:1:1F2"])
-                holds = result.code == NO_DEVICE and result.seconds <= patience + slack \
-                    and "1F2" in result.err
-                self.judge(f"hang, {'tensors' if workload else 'timed'}, {launch}",
-                           f"exit code {result.code} after {result.seconds:.1f} s",
-                           f"{NO_DEVICE} within {patience + slack} s, 1F2 named", holds)
-        result = self.run(["-q", "replay", *shape, "--inject", "fail:1:1F2"])
-        self.judge("a kernel that fails", f"exit code {result.code}: {result.complaint()}",
-                   f"{NO_DEVICE}, 1F2 named", result.code == NO_DEVICE and "1F2" in result.err)
+                self.hang(f"hang, {'tensors' if workload else 'timed'}, {launch}",
+                          [*shape, *workload, "--launch", launch], "1F2")
+        # Behind it a stream has no room for all that is launched.
+        self.hang("hang, timed, streams, -m 1000",
+                  ["1f1b", "-p", "2", "-m", "1000", *COSTS, "--backend", "cuda",
+                   "--launch", "streams"], "1F0")
+        for launch in ["graph", "streams"]:
+            self.failure(f"a kernel that fails, {launch}", [*shape, "--launch", launch])
         result = self.run(["-q", "replay", *shape, "--workload", "tensors", "--tokens", "4096",
                            "--hidden", "65536", "--inner", "131072"])
         self.judge("out of memory", f"exit code {result.code}: {result.complaint()}",
                    f"{NO_DEVICE}, in one line",
                    result.code == NO_DEVICE and "no memory for" in result.err)
         self.judge_memory(before)
+
+    def hang(self, label, arguments, action):
+        patience, slack = 5, 10
+        result = self.run(["-q", "replay", *arguments, "--timeout", f"{patience}s",
+                           "--inject", f"hang:1:{action}"])
+        holds = result.code == NO_DEVICE and result.seconds <= patience + slack \
+            and f"rank 1: {action} has begun and not ended" in result.err
+        self.judge(label, f"exit code {result.code} after {result.seconds:.1f} s",
+                   f"{NO_DEVICE} within {patience + slack} s, {action} named", holds)
+
+    def failure(self, label, arguments):
+        """A kernel breaks its context; the trace of the actions before it is kept."""
+        with tempfile.TemporaryDirectory() as folder:
+            trace = pathlib.Path(folder) / "failed.json"
+            result = self.run(["-q", "replay", *arguments, "--inject", "fail:1:1F2",
+                               "--trace", str(trace)])
+            kept = trace.exists() and "1F2" in json.loads(trace.read_text())["otherData"]["fault"]
+        said = result.err.strip().splitlines() or ["nothing"]
+        self.judge(label, f"exit code {result.code}: {said[0][:160]}{'' if kept else '; no trace'}",
+                   f"{NO_DEVICE}, 1F2 named, the trace kept",
+                   result.code == NO_DEVICE and "1F2" in result.err and kept)
 
     def judge_memory(self, before):
         if before is None:
