@@ -73,8 +73,10 @@ std::vector<Gpu> find_gpus(int ranks) {
   }
   if (count == 0)
     throw DeviceError(why_none(cudaErrorNoDevice));
+  count = std::min(count, ranks);
   std::vector<Gpu> gpus;
-  for (int ordinal = 0; ordinal < std::min(count, ranks); ++ordinal)
+  gpus.reserve(static_cast<std::size_t>(count));
+  for (int ordinal = 0; ordinal < count; ++ordinal)
     gpus.push_back(open(ordinal));
   for (const Gpu& gpu : gpus) {
     BUBBLESCOPE_CHECK(cudaSetDevice(gpu.ordinal));

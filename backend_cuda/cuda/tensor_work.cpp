@@ -408,7 +408,7 @@ double TensorWork::loss() const {
     const std::vector<float> parts = memory_of(placement().rank(stage)).losses.download();
     const int share = plan_.schedule().microbatches_per_pipe();
     const auto first =
-        parts.begin() + std::ptrdiff_t{stage / placement().depth * share} * kLossParts;
+        parts.begin() + std::ptrdiff_t{stage / placement().depth} * share * kLossParts;
     sum = std::accumulate(first, first + std::ptrdiff_t{share} * kLossParts, sum);
   }
   return sum;

@@ -261,13 +261,12 @@ std::uint64_t timer(cudaStream_t stream) {
   return static_cast<std::uint64_t>((now + std::chrono::seconds(stream->gpu)).count());
 }
 
-cudaError_t launch(cudaStream_t stream, std::function<void()> kernel,
-                   const std::source_location& caller) {
+cudaError_t launch(cudaStream_t stream, std::function<void()> kernel, const char* caller) {
   if (stream->gpu != current_gpu)
     return cudaErrorInvalidResourceHandle;
   if (stream->partition != nullptr) {
     const std::lock_guard lock(context().mutex);
-    context().kernels.emplace(stream->partition, caller.function_name());
+    context().kernels.emplace(stream->partition, caller);
   }
   if (const auto takes = context().machine.launch_takes; takes.count() > 0)
     std::this_thread::sleep_for(takes);

@@ -10,7 +10,6 @@
 #include <cuda.h>
 #include <cuda_runtime_api.h>
 #include <functional>
-#include <source_location>
 
 namespace bubblescope::cuda_double {
 
@@ -37,7 +36,7 @@ std::uint64_t timer(cudaStream_t stream);
 
 /// Launches a kernel, as <<<1, 1, 0, stream>>> does; the calling function names it.
 cudaError_t launch(cudaStream_t stream, std::function<void()> kernel,
-                   const std::source_location& caller = std::source_location::current());
+                   const char* caller = __builtin_FUNCTION());
 
 /// How many kernels were launched in green contexts: the same one counts once in each.
 std::size_t kernels_in_partitions();
