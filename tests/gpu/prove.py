@@ -113,7 +113,7 @@ class Proof:
 
     def judge_machines(self, label, workload, machines):
         """What spoils a measurement without failing it."""
-        if workload == "tensors":
+        if workload == "tensors" and machines:
             partitions = sorted({each["partitions"] for each in machines})
             self.judge(f"{label}: partitions", "; ".join(partitions), "SMs of each rank's own",
                        len(partitions) == 1 and not partitions[0].startswith("none"))
