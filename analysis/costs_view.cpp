@@ -36,7 +36,9 @@ CostsStage stage_of(const CostModel& model, Stage stage) {
                     .weight_grad = model.duration(Op(OpKind::BackwardWeight, stage, 0)),
                     .backward = model.duration(Op(OpKind::Backward, stage, 0)),
                     .overlapped = model.duration(Action(forward, Op(OpKind::Backward, stage, 1))),
-                    .message = model.message_bytes(forward)};
+                    .message = model.message_bytes(forward),
+                    .grad_reduce = model.grad_reduce(stage),
+                    .optimizer = model.optimizer(stage)};
   if (model.tells_sizes()) {
     result.activation = model.activation_change(forward);
     result.activation_after_input_grad = *result.activation + model.activation_change(input_grad);
@@ -55,7 +57,7 @@ bool are_alike(const CostsStage& a, const CostsStage& b) {
   const auto key = [](const CostsStage& stage) {
     return std::tuple(stage.forward, stage.input_grad, stage.weight_grad, stage.backward,
                       stage.overlapped, stage.activation, stage.weights, stage.message,
-                      stage.layers ? stage.layers->layers : 0);
+                      stage.grad_reduce, stage.optimizer, stage.layers ? stage.layers->layers : 0);
   };
   return key(a) == key(b) && a.phases == b.phases;
 }
@@ -86,10 +88,18 @@ Table stage_table(const CostsReport& report, const std::vector<Run>& all) {
   const TimeUnit unit = TimeUnit::fit(longest);
   const bool has_layers = report.stages.front().layers.has_value();
   const bool has_memory = report.stages.front().memory.has_value();
+  const bool has_update = std::any_of(
+      report.stages.begin(), report.stages.end(),
+      [](const CostsStage& stage) { return stage.grad_reduce + stage.optimizer > Time::zero(); });
   Table table{{{"stages", Align::Left}}};
   if (has_layers)
     table.columns.push_back({"layers"});
-  for (const char* header : {"F", "I", "W", "B", "F&B", "activations", "of them\nafter I"})
+  for (const char* header : {"F", "I", "W", "B", "F&B"})
+    table.columns.push_back({header});
+  if (has_update)
+    for (const char* header : {"gradient\nreduction", "optimizer\nstep"})
+      table.columns.push_back({header});
+  for (const char* header : {"activations", "of them\nafter I"})
     table.columns.push_back({header});
   if (has_memory)
     for (const char* header : {"parameters", "gradients", "optimizer", "buffers"})
@@ -104,6 +114,9 @@ Table stage_table(const CostsReport& report, const std::vector<Run>& all) {
     for (const Time time :
          {stage.forward, stage.input_grad, stage.weight_grad, stage.backward, stage.overlapped})
       row.cells.push_back(unit.format(time));
+    if (has_update)
+      for (const Time time : {stage.grad_reduce, stage.optimizer})
+        row.cells.push_back(unit.format(time));
     row.cells.push_back(size(stage.activation));
     row.cells.push_back(size(stage.activation_after_input_grad));
     if (has_memory)
@@ -180,7 +193,9 @@ Json figures_json(const CostsReport& report, std::size_t index) {
                {"activation_bytes", nullable(stage.activation)},
                {"activation_bytes_after_input_grad", nullable(stage.activation_after_input_grad)},
                {"weight_bytes", nullable(stage.weights)},
-               {"message_bytes", stage.message}};
+               {"message_bytes", stage.message},
+               {"grad_reduce_ns", stage.grad_reduce.count()},
+               {"optimizer_ns", stage.optimizer.count()}};
   if (stage.layers)
     json["layers"] = stage.layers->layers;
   if (stage.memory) {

@@ -40,6 +40,8 @@ struct CostsStage {
   std::optional<Bytes> activation_after_input_grad = {};
   std::optional<Bytes> weights = {};
   Bytes message = 0;
+  Time grad_reduce{};
+  Time optimizer{};
   std::optional<StageLayers> layers = {};
   std::optional<StageMemory> memory = {};
   std::vector<CostsPhase> phases = {};

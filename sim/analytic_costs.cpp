@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "sim/data_parallel.h"
 #include "sim/error.h"
 
 namespace bubblescope {
@@ -33,6 +34,7 @@ const PhaseText& text_of(PhaseId id) {
       {"head(B)", kI, kCompute},
       {"head(W)", kW, kCompute, PhaseId::HeadB},
       {"embedding(F)", kF, kCompute},
+      {"gather(B)", kI, kTensor},
       {"recompute_attn(B)", kI, kCompute},
       {"recompute_tp_attn(B)", kI, kTensor},
       {"recompute_dispatch(B)", kI, kExpert},
@@ -40,6 +42,7 @@ const PhaseText& text_of(PhaseId id) {
       {"recompute_tp_mlp(B)", kI, kTensor},
       {"recompute_combine(B)", kI, kExpert},
       {"combine(B)", kI, kExpert},
+      {"gather(F)", kF, kTensor},
       {"attn(F)", kF, kCompute},
       {"tp_attn(F)", kF, kTensor},
       {"mlp(B)", kI, kCompute},
@@ -53,6 +56,7 @@ const PhaseText& text_of(PhaseId id) {
       {"tp_attn(B)", kI, kTensor},
       {"combine(F)", kF, kExpert},
       {"attn(W)", kW, kCompute, PhaseId::AttentionB},
+      {"reduce(W)", kW, kTensor, PhaseId::AttentionB},
       {"embedding(W)", kW, kCompute, PhaseId::AttentionB},
       {"head(F)", kF, kCompute},
   }};
@@ -83,6 +87,8 @@ bool is_possible(PhaseId id, const ModelJob& job) {
   const bool is_again = std::string_view(text.name).starts_with("recompute_");
   if (is_again && job.training.recompute != Recompute::Full)
     return false;
+  if (id == PhaseId::GatherF || id == PhaseId::GatherB || id == PhaseId::ReduceW)
+    return job.training.zero >= (id == PhaseId::ReduceW ? 2 : 3) && job.parallel.replicas() > 1;
   if (text.stream == kExpert)
     return job.model.experts && job.parallel.expert > 1;
   if (text.stream == kTensor)
@@ -133,10 +139,34 @@ class Parts {
       add(result.front(), embedding_);
     if (stage.head)
       add(result.back(), head_);
+    const std::vector<Parameters> parameters = layer_parameters(setting_, stage);
+    for (std::size_t i = 0; i < result.size(); ++i)
+      add_what_zero_divides(result[i], parameters[i]);
     return result;
   }
 
  private:
+  /// A layer's parameters are gathered while the one before computes, and its gradients reduced
+  /// while the next one does: what takes longer is seen.
+  void add_what_zero_divides(LayerCost& layer, const Parameters& parameters) const {
+    const auto beside = [&](const PhaseCost& cost, OpKind kind) {
+      double computes = 0;
+      for (std::size_t i = 0; i < layer.size(); ++i)
+        if (const PhaseText& text = text_of(static_cast<PhaseId>(i));
+            text.of == kind && text.stream == kCompute)
+          computes += layer[i].seconds();
+      return cost.longer_than(computes);
+    };
+    const auto put = [&](PhaseId id, const PhaseCost& cost) {
+      layer[static_cast<std::size_t>(id)] = beside(cost, text_of(id).of);
+    };
+    if (setting_.training.zero >= 2)
+      put(PhaseId::ReduceW, reduce_gradients(setting_, parameters));
+    if (setting_.training.zero >= 3)
+      for (const PhaseId id : {PhaseId::GatherF, PhaseId::GatherB})
+        put(id, gather_parameters(setting_, parameters));
+  }
+
   const LayerCost& layer(std::int64_t index) const {
     return setting_.model.has_experts(index) ? experts_ : dense_;
   }
@@ -240,6 +270,9 @@ AnalyticCosts analytic_costs(const ModelJob& job, int stages) {
       stage.phases.push_back(sum[static_cast<std::size_t>(id)]);
     source.stages.push_back(
         to_stage_cost(to_phases(job, ids, layers), stage.memory, message_bytes(setting)));
+    const StageUpdate update = stage_update(setting, stage_parameters(setting, result.layout[i]));
+    source.stages.back().grad_reduce = to_time(update.reduce);
+    source.stages.back().optimizer = to_time(update.optimizer);
     result.stages.push_back(std::move(stage));
   }
   // Neighbouring stages are taken to be on different nodes.

@@ -435,16 +435,8 @@ class LayerPhasesOf {
       attention.fused_attention(
           is_backward ? 3 : 1, is_backward ? 2 : 1,
           is_backward ? efficiency.attention_backward : efficiency.attention_forward);
-      cost += left_over(ring.take(), attention.take().seconds());
+      cost += ring.take().longer_than(attention.take().seconds());
     }
-    return cost;
-  }
-
-  static PhaseCost left_over(PhaseCost cost, double hidden) {
-    const double left = std::max(0.0, cost.seconds() - hidden);
-    const double share = cost.seconds() > 0 ? left / cost.seconds() : 0;
-    for (double& part : cost.seconds_by_bound)
-      part *= share;
     return cost;
   }
 
@@ -489,6 +481,16 @@ double PhaseCost::seconds() const {
 Bound PhaseCost::bound() const {
   return static_cast<Bound>(std::max_element(seconds_by_bound.begin(), seconds_by_bound.end()) -
                             seconds_by_bound.begin());
+}
+
+PhaseCost PhaseCost::longer_than(double seconds) const {
+  const double whole = this->seconds();
+  const double share = whole > 0 ? std::max(0.0, whole - seconds) / whole : 0;
+  PhaseCost left = *this;
+  for (double& part : left.seconds_by_bound)
+    part *= share;
+  left.gaps *= share;
+  return left;
 }
 
 PhaseCost& PhaseCost::operator+=(const PhaseCost& other) {

@@ -33,6 +33,9 @@ enum class PairOrder : std::uint8_t {
   Megatron,  ///< TransformerLayerSchedulePlan.run of Megatron-Core.
 };
 
+/// How collectives go over GPUs that are in several nodes.
+enum class Collectives : std::uint8_t { Ring, Hierarchical };
+
 /// What is trained, and how.
 struct Training {
   std::int64_t microbatch = 1;   ///< Sequences.
@@ -45,6 +48,7 @@ struct Training {
                                 ///< gradients too, 3 parameters too.
   int gradient_bytes = 4;       ///< Of one gradient as it is accumulated.
   int moment_bytes = 4;         ///< Of each of Adam's two moments.
+  Collectives collectives = Collectives::Ring;
 };
 
 /// What decides how long work takes.
@@ -64,6 +68,8 @@ struct PhaseCost {
   /// That which takes most of the time.
   Bound bound() const;
   PhaseCost& operator+=(const PhaseCost& other);
+  /// What of it takes longer than something beside it, which takes so many seconds.
+  PhaseCost longer_than(double seconds) const;
 };
 
 /// The phases that layers may have, in DeepSeek's launch order.
@@ -71,6 +77,7 @@ enum class PhaseId : std::uint8_t {
   HeadB,
   HeadW,
   EmbeddingF,
+  GatherB,  ///< ZeRO's, of parameters and gradients: what takes longer than computing beside it.
   RecomputeAttention,
   RecomputeTensorAttention,
   RecomputeDispatch,
@@ -78,6 +85,7 @@ enum class PhaseId : std::uint8_t {
   RecomputeTensorMlp,
   RecomputeCombine,
   CombineB,
+  GatherF,
   AttentionF,
   TensorAttentionF,
   MlpB,
@@ -91,6 +99,7 @@ enum class PhaseId : std::uint8_t {
   TensorAttentionB,
   CombineF,
   AttentionW,
+  ReduceW,
   EmbeddingW,
   HeadF,
 };

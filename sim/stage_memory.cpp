@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "sim/error.h"
+#include "sim/stage_parameters.h"
 
 namespace bubblescope {
 namespace {
@@ -19,57 +20,6 @@ double real(std::int64_t value) {
 
 LayerKind kind_of(const Model& model, std::int64_t layer) {
   return model.has_experts(layer) ? LayerKind::Experts : LayerKind::Dense;
-}
-
-double weights(const std::vector<Linear>& linears) {
-  double sum = 0;
-  for (const Linear& linear : linears)
-    sum += linear.copies * linear.in * linear.out;
-  return sum;
-}
-
-/// Parameters on one GPU; experts are shared by fewer GPUs than the rest.
-struct Parameters {
-  double plain = 0;
-  double expert = 0;
-};
-
-Parameters layer_parameters(const LayerSetting& setting, LayerKind kind) {
-  const Model& model = setting.model;
-  Parameters result{.plain = weights(attention_linears(setting)) + real(norm_parameters(model))};
-  if (kind == LayerKind::Dense) {
-    result.plain += weights(mlp_linears(setting, model.mlp_width));
-    return result;
-  }
-  result.plain += real(model.hidden * model.experts->count);
-  if (model.experts->shared_width > 0)
-    result.plain += weights(mlp_linears(setting, model.experts->shared_width));
-  result.expert = weights(expert_linears(setting));
-  return result;
-}
-
-Parameters stage_parameters(const LayerSetting& setting, const StageLayers& stage) {
-  const Model& model = setting.model;
-  Parameters sum;
-  const auto add = [&](LayerKind kind) {
-    const Parameters layer = layer_parameters(setting, kind);
-    sum.plain += layer.plain;
-    sum.expert += layer.expert;
-  };
-  for (std::int64_t i = 0; i < stage.layers; ++i)
-    add(kind_of(model, stage.first + i));
-  for (std::int64_t i = 0; i < stage.predictions; ++i) {
-    add(kind_of(model, model.layers));
-    sum.plain += real(2 * model.hidden * model.hidden);
-  }
-  const double matrix = real(model.vocabulary * model.hidden) / real(setting.parallel.tensor);
-  // Multi-token prediction has the embedding and the head too, and a tied head the embedding.
-  if (stage.embedding || stage.predictions > 0)
-    sum.plain += matrix + real(model.learned_positions * model.hidden);
-  const bool is_there = model.tied_embeddings && stage.embedding;
-  if ((stage.head || stage.predictions > 0) && !is_there)
-    sum.plain += matrix;
-  return sum;
 }
 
 /// Bytes of the inputs of matrix products and of the gradients of their outputs. Of products that

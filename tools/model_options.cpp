@@ -94,6 +94,9 @@ void ModelOptions::add_to(CLI::App& app) {
   add("--zero", "STAGE", "what data parallelism divides, as ZeRO: 0, 1 (default), 2, 3", zero);
   add("--gradients", "WHAT", "how gradients are accumulated: fp32 (default), bf16", gradients);
   add("--moments", "WHAT", "Adam's moments: fp32 (default), bf16", moments);
+  add("--collectives", "HOW",
+      "of data parallelism over several nodes: ring (default); hierarchical, NVLink first",
+      collectives);
 }
 
 std::string ModelOptions::first_given() const {
@@ -109,7 +112,8 @@ std::string ModelOptions::first_given() const {
                                       {"--attention", &attention},
                                       {"--zero", &zero},
                                       {"--gradients", &gradients},
-                                      {"--moments", &moments}})
+                                      {"--moments", &moments},
+                                      {"--collectives", &collectives}})
     if (!value->empty())
       return option;
   return "";
@@ -145,6 +149,8 @@ ModelJob ModelOptions::job() const {
     training.zero = static_cast<int>(parse_count({"--zero", zero}, kZero));
   training.gradient_bytes = word("--gradients", gradients, {"fp32", "bf16"}) == 0 ? 4 : 2;
   training.moment_bytes = word("--moments", moments, {"fp32", "bf16"}) == 0 ? 4 : 2;
+  training.collectives =
+      static_cast<Collectives>(word("--collectives", collectives, {"ring", "hierarchical"}));
   const std::int64_t divisor = job.parallel.context * job.parallel.tensor;
   if (training.sequence % divisor != 0)
     throw UsageError(fmt::format("--sequence: cp × tp = {} does not divide {} tokens", divisor,

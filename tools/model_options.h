@@ -23,6 +23,7 @@ struct ModelOptions {
   std::string zero;
   std::string gradients;
   std::string moments;
+  std::string collectives;
 
   void add_to(CLI::App& app);
   /// Any of them.
