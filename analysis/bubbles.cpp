@@ -4,6 +4,8 @@
 #include <span>
 #include <utility>
 
+#include "sim/simulate.h"
+
 namespace bubblescope {
 namespace {
 
@@ -17,7 +19,6 @@ class BubbleFinder {
         visit_(visit),
         first_edge_(graph.first_edge()),
         producer_(graph.producer()),
-        lag_(graph.lag()),
         rank_(graph.rank()),
         ranks_(static_cast<std::size_t>(graph.schedule().placement.ranks)) {}
 
@@ -70,7 +71,7 @@ class BubbleFinder {
     Time arrival = Time::min();
     for (EdgeId edge = first_edge_[node]; edge < first_edge_[node + 1]; ++edge) {
       const NodeId producer = producer_[edge];
-      const Time arrived = timeline_.spans[producer].end + lag_[edge];
+      const Time arrived = arrival_time(graph_, timeline_, edge);
       if (arrived > arrival && (rank_[producer] != rank_[node] || graph_.is_message(producer))) {
         last = producer;
         arrival = arrived;
@@ -139,7 +140,6 @@ class BubbleFinder {
   const Visitor& visit_;
   std::span<const EdgeId> first_edge_;
   std::span<const NodeId> producer_;
-  std::span<const Time> lag_;
   std::span<const Rank> rank_;
   std::vector<RankEnd> ranks_;
 };

@@ -207,17 +207,35 @@ Json figures_json(const CostsReport& report, std::size_t index) {
   return json;
 }
 
+Json rate_json(double bytes_per_second) {
+  return bytes_per_second > 0 ? Json(bytes_per_second) : Json(nullptr);
+}
+
+Json network_link_json(const NetworkLink& link) {
+  return {{"latency_ns", link.message.latency.count()},
+          {"bandwidth_bytes_per_s", rate_json(link.message.bytes_per_second)},
+          {"shared_bytes_per_s", rate_json(link.shared_bytes_per_second)}};
+}
+
+Json network_json(const Network& network) {
+  const bool is_even = network.node_of_rank.empty();
+  return {{"ranks_per_node", is_even ? Json(network.ranks_per_node) : Json(nullptr)},
+          {"node_of_rank", is_even ? Json(nullptr) : Json(network.node_of_rank)},
+          {"intra_node", network_link_json(network.intra_node)},
+          {"inter_node", network_link_json(network.inter_node)}};
+}
+
 Json json(const CostsReport& report) {
-  Json json = {
-      {"name", report.name},
-      {"source", report.source},
-      {"ranks", nullable(report.ranks)},
-      {"layers_per_stage", nullable(report.layers_per_stage)},
-      {"layout", report.layout.empty() ? Json(nullptr) : Json(report.layout)},
-      {"latency_ns", report.link.latency.count()},
-      {"bandwidth_bytes_per_s",
-       report.link.bytes_per_second > 0 ? Json(report.link.bytes_per_second) : Json(nullptr)},
-      {"stages", Json::array()}};
+  Json json = {{"name", report.name},
+               {"source", report.source},
+               {"ranks", nullable(report.ranks)},
+               {"layers_per_stage", nullable(report.layers_per_stage)},
+               {"layout", report.layout.empty() ? Json(nullptr) : Json(report.layout)},
+               {"latency_ns", report.network ? Json(nullptr) : Json(report.link.latency.count())},
+               {"bandwidth_bytes_per_s",
+                report.network ? Json(nullptr) : rate_json(report.link.bytes_per_second)},
+               {"network", report.network ? network_json(*report.network) : Json(nullptr)},
+               {"stages", Json::array()}};
   for (std::size_t i = 0; i < report.stages.size(); ++i) {
     json["stages"].push_back(figures_json(report, i));
     json["stages"].back()["phases"] = Json::array();
@@ -238,16 +256,39 @@ std::string csv(const CostsReport& report) {
   return to_csv(rows);
 }
 
+std::string gigabytes(double bytes_per_second) {
+  return fmt::format("{:.3g} GB/s", bytes_per_second / 1e9);
+}
+
+std::string words(const Link& link) {
+  std::string text = TimeUnit::fit(link.latency).format(link.latency);
+  if (link.bytes_per_second > 0)
+    text += " and its bytes at " + gigabytes(link.bytes_per_second);
+  return text;
+}
+
+std::string words(const NetworkLink& link) {
+  std::string text = words(link.message);
+  if (link.shared_bytes_per_second > 0)
+    text += fmt::format(" (all share {})", gigabytes(link.shared_bytes_per_second));
+  return text;
+}
+
 std::string title(const CostsReport& report) {
   std::string text = fmt::format("{}: {} stage{}", report.name, report.stages.size(),
                                  report.stages.size() == 1 ? "" : "s");
   if (!report.layout.empty())
     text += fmt::format(", layout {}", report.layout);
-  text += fmt::format("; a message takes {}",
-                      TimeUnit::fit(report.link.latency).format(report.link.latency));
-  if (report.link.bytes_per_second > 0)
-    text += fmt::format(" and its bytes at {:.3g} GB/s", report.link.bytes_per_second / 1e9);
-  return text;
+  if (!report.network)
+    return text + "; a message takes " + words(report.link);
+  const Network& network = *report.network;
+  const std::string nodes =
+      network.node_of_rank.empty()
+          ? fmt::format("{} rank{} a node", network.ranks_per_node,
+                        network.ranks_per_node == 1 ? "" : "s")
+          : fmt::format("ranks on nodes {}", fmt::join(network.node_of_rank, ", "));
+  return text + fmt::format("; {}: a message takes {} within a node, {} between nodes", nodes,
+                            words(network.intra_node), words(network.inter_node));
 }
 
 }  // namespace
@@ -264,7 +305,8 @@ CostsReport costs_report(const CostSource& source, const Placement& placement, C
                      .ranks = placement.ranks,
                      .layers_per_stage = source.layers_per_stage,
                      .layout = analytic ? to_text(analytic->layout) : "",
-                     .link = source.link};
+                     .link = source.link,
+                     .network = source.network};
   // Of costs for a rank that several stages divide, a stage's phases are not all of them.
   const bool tells_phases =
       source.stage_by_stage || options.per == CostPer::OneStage || placement.chunks() == 1;

@@ -54,6 +54,7 @@ struct CostsReport {
   std::optional<double> layers_per_stage = {};
   std::string layout = {};  ///< In Megatron's language; empty where there is no model.
   Link link = {};
+  std::optional<Network> network = {};  ///< Instead of `link`.
   std::vector<CostsStage> stages = {};
 };
 

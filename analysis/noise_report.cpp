@@ -26,9 +26,8 @@ void follow_critical_path(const DependencyGraph& graph, const Timeline& timeline
           static_cast<double>(spans[node].length().count()) * scale;
     has_more = false;
     for (EdgeId edge = graph.first_edge()[node]; edge < graph.first_edge()[node + 1]; ++edge) {
-      const NodeId producer = graph.producer()[edge];
-      if (spans[producer].end + graph.lag()[edge] == spans[node].start) {
-        node = producer;
+      if (arrival_time(graph, timeline, edge) == spans[node].start) {
+        node = graph.producer()[edge];
         has_more = true;
         break;
       }

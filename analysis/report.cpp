@@ -138,6 +138,7 @@ Report report(const DependencyGraph& graph, const Timeline& timeline) {
   add_times(graph, timeline, out);
   add_waiting(graph, timeline, out);
   add_memory(graph, out);
+  out.links = link_reports(graph, timeline);
   summarize(out);
   return out;
 }

@@ -9,6 +9,7 @@
 
 #include "analysis/bubbles.h"
 #include "analysis/iteration.h"
+#include "analysis/links.h"
 #include "analysis/noise_report.h"
 #include "sim/dependency_graph.h"
 #include "sim/search/search.h"
@@ -61,6 +62,7 @@ struct Report {
   std::optional<Bytes> peak_memory = {};     ///< Largest over ranks.
   int weight_copies = 0;                     ///< Copies of the model's weights over all ranks.
   std::vector<RankReport> per_rank = {};     ///< [rank]
+  std::vector<LinkReport> links = {};        ///< That messages share.
   std::optional<SearchFigures> search = {};  ///< Of an automatic schedule.
   std::optional<NoiseReport> noise = {};     ///< Where durations differ from step to step.
   std::optional<IterationReport> iteration = {};  ///< Where costs tell what comes after the step.

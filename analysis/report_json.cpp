@@ -77,11 +77,20 @@ ordered_json rank_json(const RankReport& rank) {
           {"peak_memory_bytes", rank.peak_memory ? ordered_json(*rank.peak_memory) : nullptr}};
 }
 
+ordered_json link_json(const LinkReport& link) {
+  return {{"link", link_name(link.link)},
+          {"bytes", link.bytes},
+          {"busy_ns", link.busy.count()},
+          {"contention_ns", link.contention.count()}};
+}
+
 ordered_json report_json(const Report& report) {
   ordered_json json = summary_json(report);
   json["per_rank"] = ordered_json::array();
   for (const RankReport& rank : report.per_rank)
     json["per_rank"].push_back(rank_json(rank));
+  for (const LinkReport& link : report.links)
+    json["links"].push_back(link_json(link));
   if (report.noise)
     json["noise"] = noise_json(*report.noise);
   return json;

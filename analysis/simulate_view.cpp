@@ -174,6 +174,8 @@ std::string figures_view(const std::string& title, const Report& report, const M
   add(summary_table(report, limit));
   add(rank_table(report));
   add(waiting_table(report));
+  if (!report.links.empty())
+    add(link_table(report.links, TimeUnit::fit(report.step_time)));
   if (report.noise) {
     add(noise_table(report));
     add(critical_table(*report.noise));

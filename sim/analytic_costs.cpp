@@ -214,6 +214,29 @@ std::string describe(const ModelJob& job, const StageLayout& layout) {
       job.model.description, job.hardware.description);
 }
 
+/// The GPUs of one stage stand beside one another, then come those of the next: Megatron-Core's
+/// order tp-cp-ep-dp-pp. Where a node cannot be filled with whole stages, none share it.
+int ranks_per_node(const ModelJob& job) {
+  const std::int64_t present = job.hardware.gpus_per_node;
+  const std::int64_t needed = job.parallel.gpus_per_stage();
+  return present % needed == 0 ? static_cast<int>(present / needed) : 1;
+}
+
+/// Each GPU sends what it holds to that of its place in the next stage.
+void lay_links(const ModelJob& job, CostSource& source) {
+  const Hardware& hardware = job.hardware;
+  const Link nvlink = {hardware.nvlink_latency,
+                       hardware.nvlink_bandwidth * hardware.efficiency.nvlink};
+  const Link nic = {hardware.nic_latency, hardware.nic_bandwidth * hardware.efficiency.network};
+  const Network network{.ranks_per_node = job.nodes.ranks_per_node.value_or(ranks_per_node(job)),
+                        .intra_node = {nvlink, job.nodes.nvlink},
+                        .inter_node = {nic, job.nodes.nic}};
+  if (network.ranks_per_node > 1 || network.is_shared())
+    source.network = network;
+  else
+    source.link = nic;
+}
+
 /// Throws Error unless the job makes sense by itself.
 void check(const ModelJob& job) {
   check(job.parallel, job.model);
@@ -275,9 +298,7 @@ AnalyticCosts analytic_costs(const ModelJob& job, int stages) {
     source.stages.back().optimizer = to_time(update.optimizer);
     result.stages.push_back(std::move(stage));
   }
-  // Neighbouring stages are taken to be on different nodes.
-  source.link = {.latency = job.hardware.nic_latency,
-                 .bytes_per_second = job.hardware.nic_bandwidth * job.hardware.efficiency.network};
+  lay_links(job, source);
   return result;
 }
 

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::string_view kFormat = "bubblescope-costs/1";
 constexpr std::size_t kMaxFileBytes = std::size_t{4} << 20;
+constexpr double kGiga = 1e9;
 
 /// The value of `key`, in µs, as a Time.
 std::optional<Time> optional_time(ObjectReader& object, const std::string& key) {
@@ -70,16 +71,81 @@ StageCost read_stage(ObjectReader& object) {
   return stage;
 }
 
+/// Bytes per second; 0 where none are told.
+double read_bandwidth(ObjectReader& object, const std::string& key) {
+  const auto bandwidth = object.optional_number(key);
+  if (bandwidth == 0)
+    object.fail(key, "expected a number > 0; leave it out for an unlimited link");
+  return bandwidth.value_or(0) * kGiga;
+}
+
 Link read_link(ObjectReader& object) {
   Link link;
   link.latency = optional_time(object, "latency_us").value_or(Time::zero());
-  if (const auto bandwidth = object.optional_number("bandwidth_GBps")) {
-    if (*bandwidth == 0)
-      object.fail("bandwidth_GBps", "expected a number > 0; leave it out for an unlimited link");
-    link.bytes_per_second = *bandwidth * 1e9;
-  }
+  link.bytes_per_second = read_bandwidth(object, "bandwidth_GBps");
+  return link;
+}
+
+NetworkLink read_network_link(ObjectReader object) {
+  NetworkLink link{.message = read_link(object),
+                   .shared_bytes_per_second = read_bandwidth(object, "shared_GBps")};
   object.finish();
   return link;
+}
+
+/// Node by rank: 0 … n−1, each with a rank.
+std::vector<std::int32_t> read_nodes(ObjectReader& object) {
+  const std::string key = "node_of_rank";
+  const std::vector<std::int64_t> given = object.integers(key);
+  if (given.empty())
+    object.fail(key, "expected the node of each rank, got none");
+  std::vector<bool> is_used(given.size());
+  std::size_t nodes = 0;
+  for (std::size_t rank = 0; rank < given.size(); ++rank) {
+    const auto node = static_cast<std::size_t>(given[rank]);
+    if (node >= given.size())
+      object.fail(
+          fmt::format("{}/{}", key, rank),
+          fmt::format("expected a node below {}, the number of ranks, got {}", given.size(), node));
+    is_used[node] = true;
+    nodes = std::max(nodes, node + 1);
+  }
+  for (std::size_t node = 0; node < nodes; ++node)
+    if (!is_used[node])
+      object.fail(key, fmt::format("has ranks on node {}, but none on node {}", nodes - 1, node));
+  return {given.begin(), given.end()};
+}
+
+Network read_network(ObjectReader object) {
+  Network network;
+  const auto per_node = object.optional_integer("ranks_per_node");
+  if (per_node.has_value() == object.has("node_of_rank"))
+    object.fail("node_of_rank",
+                per_node ? "is given beside \"ranks_per_node\"; one of the two is expected"
+                         : "is missing, or \"ranks_per_node\" for equal nodes");
+  if (per_node && (*per_node < 1 || *per_node > std::numeric_limits<int>::max()))
+    object.fail("ranks_per_node", fmt::format("expected a number of ranks, got {}", *per_node));
+  if (per_node)
+    network.ranks_per_node = static_cast<int>(*per_node);
+  else
+    network.node_of_rank = read_nodes(object);
+  network.intra_node = read_network_link(object.object("intra_node"));
+  network.inter_node = read_network_link(object.object("inter_node"));
+  object.finish();
+  return network;
+}
+
+void read_links(ObjectReader& file, CostSource& source) {
+  auto link = file.optional_object("link");
+  auto network = file.optional_object("network");
+  if (link && network)
+    file.fail("network", "is given beside \"link\"; one of the two is expected");
+  if (link) {
+    source.link = read_link(*link);
+    link->finish();
+  }
+  if (network)
+    source.network = read_network(*network);
 }
 
 /// Whether pairs can be made of both: the same phases, launched in the same order.
@@ -137,6 +203,31 @@ nlohmann::ordered_json stage_json(const StageCost& stage) {
   return json;
 }
 
+nlohmann::ordered_json link_json(const Link& link) {
+  nlohmann::ordered_json json = {{"latency_us", to_us(link.latency)}};
+  if (link.bytes_per_second > 0)
+    json["bandwidth_GBps"] = link.bytes_per_second / kGiga;
+  return json;
+}
+
+nlohmann::ordered_json network_link_json(const NetworkLink& link) {
+  nlohmann::ordered_json json = link_json(link.message);
+  if (link.shared_bytes_per_second > 0)
+    json["shared_GBps"] = link.shared_bytes_per_second / kGiga;
+  return json;
+}
+
+nlohmann::ordered_json network_json(const Network& network) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  if (network.node_of_rank.empty())
+    json["ranks_per_node"] = network.ranks_per_node;
+  else
+    json["node_of_rank"] = network.node_of_rank;
+  json["intra_node"] = network_link_json(network.intra_node);
+  json["inter_node"] = network_link_json(network.inter_node);
+  return json;
+}
+
 }  // namespace
 
 CostSource parse_costs(std::string_view text, const std::string& file) {
@@ -155,8 +246,7 @@ CostSource parse_costs(std::string_view text, const std::string& file) {
   }
   source.layers_per_stage = object.optional_number("layers_per_stage");
   read_stages(object, source);
-  if (auto link = object.optional_object("link"))
-    source.link = read_link(*link);
+  read_links(object, source);
   object.finish();
   return source;
 }
@@ -178,11 +268,10 @@ std::string costs_text(const CostSource& source, const nlohmann::ordered_json& c
       json["stages"].push_back(stage_json(stage));
   else
     json["stage"] = stage_json(source.stages.front());
-  json["link"] = {{"latency_us", to_us(source.link.latency)}};
-  if (source.link.bytes_per_second > 0) {
-    constexpr double kGiga = 1e9;
-    json["link"]["bandwidth_GBps"] = source.link.bytes_per_second / kGiga;
-  }
+  if (source.network)
+    json["network"] = network_json(*source.network);
+  else
+    json["link"] = link_json(source.link);
   return json.dump(2) + "\n";
 }
 

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "sim/error.h"
+#include "sim/outputs.h"
 
 namespace bubblescope {
 namespace {
@@ -114,7 +115,7 @@ std::optional<std::string> find_obstacle(const CostSource& source, PipeShape pip
 }
 
 CostModel::CostModel(const CostSource& source, const Placement& placement, CostOptions options)
-    : link_(source.link), overlap_(options.overlap) {
+    : link_(source.link), network_(source.network), overlap_(options.overlap) {
   const std::string& place = source.file.empty() ? source.name : source.file;
   if (const auto obstacle = find_obstacle(source, {placement.ranks, placement.depth}, options))
     throw Error(fmt::format("{}: {}", place, *obstacle));
@@ -127,15 +128,8 @@ CostModel::CostModel(const CostSource& source, const Placement& placement, CostO
   costs_ = is_divided(source, options) ? divide(source.stages.front(), placement.chunks())
                                        : source.stages;
   std::vector<OpTimes> times;
-  for (std::size_t i = 0; i < costs_.size(); ++i) {
-    try {
-      bubblescope::message_time(link_, costs_[i].message);
-    } catch (const Error& error) {
-      throw Error(
-          fmt::format("{}: stage {}: message_bytes at bandwidth_GBps: {}", place, i, error.what()));
-    }
-    times.push_back(op_times(costs_[i]));
-  }
+  for (const StageCost& cost : costs_)
+    times.push_back(op_times(cost));
   const auto count = static_cast<std::uint32_t>(costs_.size());
   std::vector<std::uint32_t> stages_on(static_cast<std::size_t>(placement.ranks));
   for (Stage stage = 0; stage < placement.stages(); ++stage) {
@@ -148,6 +142,9 @@ CostModel::CostModel(const CostSource& source, const Placement& placement, CostO
     compute_.insert(compute_.end(), each.compute.begin(), each.compute.end());
     outside_pair_.insert(outside_pair_.end(), each.whole.begin(), each.whole.end());
   }
+  if (network_)
+    find_routes(placement, place);
+  check_messages(placement, place);
   if (std::any_of(costs_.begin(), costs_.end(),
                   [&](const StageCost& cost) { return needs_phases(cost, overlap_); }))
     run_pairs(placement);
@@ -187,6 +184,27 @@ CostModel::PairTimes CostModel::times_of(const Action& pair) const {
   return forward.phases.empty() || backward.phases.empty() ? PairTimes::Sum : PairTimes::Phases;
 }
 
+void CostModel::find_routes(const Placement& placement, const std::string& place) {
+  if (const auto fault = find_network_fault(*network_, placement.ranks))
+    throw Error(fmt::format("{}: /network/node_of_rank: {}", place, *fault));
+  for (Stage stage = 0; stage < placement.stages(); ++stage)
+    for (const OpKind kind : {OpKind::Forward, OpKind::BackwardInput}) {
+      const Stage reader = reader_of_output(placement, Op(kind, stage, 0)).value_or(stage);
+      routes_.push_back(network_->route(placement.rank(stage), placement.rank(reader)));
+    }
+}
+
+void CostModel::check_messages(const Placement& placement, const std::string& place) const {
+  for (Stage stage = 0; stage < placement.stages(); ++stage) {
+    try {
+      message_time(Op(OpKind::Forward, stage, 0));
+    } catch (const Error& error) {
+      throw Error(fmt::format("{}: stage {}: message_bytes at bandwidth_GBps: {}", place,
+                              stage % placement.depth, error.what()));
+    }
+  }
+}
+
 Time CostModel::pair_duration(const Action& pair) const {
   switch (times_of(pair)) {
     case PairTimes::Given:
@@ -216,7 +234,8 @@ Bytes CostModel::message_bytes(const Op& producer) const {
 }
 
 Time CostModel::message_time(const Op& producer) const {
-  return bubblescope::message_time(link_, message_bytes(producer));
+  return bubblescope::message_time(network_ ? route(producer).alone : link_,
+                                   message_bytes(producer));
 }
 
 bool CostModel::can_add_up(std::size_t actions) const {
@@ -231,6 +250,8 @@ bool CostModel::can_add_up(std::size_t actions) const {
       sum += duration(Op(static_cast<OpKind>(kind), stage, 0));
     longest = std::max(longest, static_cast<double>(sum.count()));
     largest = std::max(largest, static_cast<double>(each.activation.value_or(0)));
+    if (shares_links())  // the bytes that they carry are added up
+      largest = std::max(largest, static_cast<double>(each.message));
     weights += static_cast<double>(each.weights.value_or(0));
     longest = std::max(longest, static_cast<double>((each.grad_reduce + each.optimizer).count()));
   }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/network.h"
 #include "sim/op.h"
 #include "sim/phases.h"
 #include "sim/placement.h"
@@ -35,12 +36,6 @@ struct StageCost {
   bool timed_by_phases = false;
 };
 
-/// A message takes latency + bytes / bandwidth.
-struct Link {
-  Time latency{};
-  double bytes_per_second = 0;  ///< 0: unlimited.
-};
-
 /// Costs before they are laid over a schedule's stages: one StageCost for all stages, which stands
 /// for one p-th of the model, or one for each stage of a pipe.
 struct CostSource {
@@ -52,6 +47,7 @@ struct CostSource {
   bool stage_by_stage = false;
   std::vector<StageCost> stages = {};  ///< One, or [depth] if `stage_by_stage`.
   Link link = {};
+  std::optional<Network> network = {};  ///< Instead of `link`: ranks on nodes.
 };
 
 /// Whether a CostSource with one StageCost tells it for a p-th of the model, so that a schedule
@@ -99,9 +95,16 @@ class CostModel {
     return action.is_pair() ? pair_exposed(action) : exposed(action.op());
   }
   /// What the output of `producer`, the activation of an F or the gradient of an I or B, takes to
-  /// another rank. The gradient is as large as the activation that the stage before sent.
+  /// another rank where it has the links for itself. The gradient is as large as the activation
+  /// that the stage before sent.
   Time message_time(const Op& producer) const;
   Bytes message_bytes(const Op& producer) const;
+
+  /// Whether messages contend for links, so that they may take longer than `message_time`.
+  bool shares_links() const { return network_ && network_->is_shared(); }
+  /// Only where ranks are on nodes: the network, and the way of what `producer` sends.
+  const Network& network() const { return *network_; }
+  const Route& route(const Op& producer) const { return routes_[output_index(producer)]; }
 
   /// Whether the times of so many actions with their messages, and the sizes of all they hold, can
   /// be added up without overflow.
@@ -122,6 +125,12 @@ class CostModel {
     return costs_[cost_of_stage_[static_cast<std::size_t>(stage)]];
   }
   Time exposed(const Op& op) const { return duration(op) - compute_[op.stage_and_kind()]; }
+  static std::size_t output_index(const Op& producer) {
+    return 2 * static_cast<std::size_t>(producer.stage()) +
+           (producer.kind() == OpKind::Forward ? 0U : 1U);
+  }
+  void find_routes(const Placement& placement, const std::string& place);
+  void check_messages(const Placement& placement, const std::string& place) const;
   Time pair_duration(const Action& pair) const;
   Time pair_exposed(const Action& pair) const;
 
@@ -143,6 +152,8 @@ class CostModel {
   }
 
   Link link_;
+  std::optional<Network> network_;
+  std::vector<Route> routes_;  // [output_index] where there is a network
   Overlap overlap_;
   std::vector<StageCost> costs_;                    // those that differ
   std::vector<std::uint32_t> cost_of_stage_ = {};   // [stage]

@@ -19,6 +19,8 @@ struct Span {
 struct Timeline {
   std::string source;     ///< "simulated", or what measured it.
   FlatArray<Span> spans;  ///< [NodeId]
+  /// [EdgeId] When what an edge stands for had arrived; empty where all edges take their lag.
+  FlatArray<Time> arrivals = {};
 };
 
 }  // namespace bubblescope

@@ -72,6 +72,20 @@ json full_costs() {
   return costs;
 }
 
+/// The same with "network" instead of "link".
+json networked_costs() {
+  json costs = full_costs();
+  costs.erase("link");
+  const json link = {{"latency_us", 1}, {"bandwidth_GBps", 50}, {"shared_GBps", 60}};
+  costs["network"] = {{"ranks_per_node", 8}, {"intra_node", link}, {"inter_node", link}};
+  return costs;
+}
+
+/// A file with all that `path` names.
+json costs_with(const std::string& path) {
+  return path.starts_with("/network") ? networked_costs() : full_costs();
+}
+
 /// An object of the format: where it is in `full_costs`, and where the schema describes it.
 struct Place {
   const char* in_file;
@@ -85,7 +99,10 @@ const Place kPlaces[] = {
     {"/stage/phases/1", "/$defs/phase"},
     {"/stage/phases/0/slowdown", "/$defs/phase/properties/slowdown"},
     {"/stage/phases/0/slowdown/table/0", "/$defs/slowdown_row"},
-    {"/link", "/properties/link"}};
+    {"/link", "/properties/link"},
+    {"/network", "/properties/network"},
+    {"/network/intra_node", "/$defs/network_link"},
+    {"/network/inter_node", "/$defs/network_link"}};
 
 /// What the schema says of each key of an object.
 std::map<std::string, json> properties(const Place& place) {
@@ -141,7 +158,7 @@ TEST_CASE("The schema tells of every key what it is and in which unit") {
 TEST_CASE("The reader knows every key of the schema") {
   for (const Place& place : kPlaces)
     for (const auto& [key, rule] : properties(place)) {
-      json costs = full_costs();
+      json costs = costs_with(place.in_file);
       costs[json::json_pointer(place.in_file)][key] = json::array();  // which no key may be
       const std::string path = std::string(place.in_file) + "/" + key;
       CAPTURE(path);
@@ -215,13 +232,24 @@ TEST_CASE("What the reader refuses the schema refuses too") {
       {"/stage/phases/3/sms", "\"20\""},
       {"/link", "null"},
       {"/link/bandwidth_GBps", "0"},
-      {"/link/bandwidth", "1"}};
+      {"/link/bandwidth", "1"},
+      {"/network", R"({"ranks_per_node": 8, "intra_node": {}, "inter_node": {}})"},
+      {"/network/ranks_per_node", ""},
+      {"/network/ranks_per_node", "0"},
+      {"/network/ranks_per_node", "3000000000"},
+      {"/network/node_of_rank", "[0, 0]"},
+      {"/network/intra_node", ""},
+      {"/network/inter_node", "null"},
+      {"/network/inter_node/shared_GBps", "0"},
+      {"/network/inter_node/bandwidth_GBps", "-1"},
+      {"/network/intra_node/nodes", "1"}};
   CHECK(complaint(full_costs()) == "");
   CHECK(schema_accepts(full_costs()));
   for (const Mutation& each : mutations) {
     CAPTURE(each.place);
     CAPTURE(each.value);
-    json costs = full_costs();
+    // "/network" itself is put beside "/link"
+    json costs = each.place == "/network" ? full_costs() : costs_with(each.place);
     const json::json_pointer place(each.place);
     if (each.value.empty())
       costs[place.parent_pointer()].erase(place.back());
@@ -237,15 +265,20 @@ TEST_CASE("What the reader accepts the schema accepts too") {
   stages["stages"] = {stages["stage"], stages["stage"]};
   stages.erase("stage");
   json comments = full_costs();
+  json networked = networked_costs();
+  networked["network"].erase("ranks_per_node");
+  networked["network"]["node_of_rank"] = {0, 1, 1, 0};
   for (const Place& place : kPlaces)
-    comments[json::json_pointer(place.in_file)]["_comment"] = {{"any", nullptr}};
+    (std::string(place.in_file).starts_with("/network")
+         ? networked
+         : comments)[json::json_pointer(place.in_file)]["_comment"] = {{"any", nullptr}};
   json rounded = full_costs();
   rounded["ranks"] = 8.0;
   json bare = full_costs();
   for (const char* key : {"ranks", "layers_per_stage", "link"})
     bare.erase(key);
   bare["stage"] = {{"forward_us", 0}, {"input_grad_us", 0}, {"weight_grad_us", 1e12}};
-  for (const json& costs : {stages, comments, rounded, bare}) {
+  for (const json& costs : {stages, comments, networked, networked_costs(), rounded, bare}) {
     CHECK(complaint(costs) == "");
     CHECK(schema_faults(schema(), costs) == std::vector<std::string>());
   }

@@ -160,20 +160,20 @@ void CostCommandOptions::add_to(CLI::App& app) {
       "an F&B pair lasts: given, as the costs say; phases, as its phases run side by side; sum, "
       "F + B; auto, the first of these that the costs tell (default)",
       overlap);
+  network.add_to(app);
   model.add_to(app);
   comm.add_to(app);
 }
 
-CostSource CostCommandOptions::by_hand() const {
-  for (const auto& [option, value] : {std::pair("--forward", &forward),
-                                      {"--input-grad", &input_grad},
-                                      {"--weight-grad", &weight_grad}})
-    if (value->empty())
-      throw UsageError(
-          fmt::format("{} is required where costs are given by hand; or take a table "
-                      "with --costs, or a --model",
-                      option));
-  CostSource source{.name = "by hand", .description = "the command line"};
+std::vector<std::pair<const char*, const std::string*>> CostCommandOptions::parts() const {
+  return {
+      {"--forward", &forward},     {"--input-grad", &input_grad},   {"--weight-grad", &weight_grad},
+      {"--backward", &backward},   {"--overlapped", &overlapped},   {"--p2p", &p2p},
+      {"--bandwidth", &bandwidth}, {"--message", &message},         {"--activation", &activation},
+      {"--weights", &weights},     {"--grad-reduce", &grad_reduce}, {"--optimizer", &optimizer}};
+}
+
+StageCost CostCommandOptions::stage_by_hand() const {
   StageCost stage;
   stage.forward = parse_time({"--forward", forward});
   stage.input_grad = parse_time({"--input-grad", input_grad});
@@ -192,36 +192,56 @@ CostSource CostCommandOptions::by_hand() const {
     stage.grad_reduce = parse_time({"--grad-reduce", grad_reduce});
   if (!optimizer.empty())
     stage.optimizer = parse_time({"--optimizer", optimizer});
-  source.stages.push_back(stage);
+  return stage;
+}
+
+Link CostCommandOptions::link_by_hand() const {
+  Link link;
   if (!p2p.empty())
-    source.link.latency = parse_time({"--p2p", p2p});
+    link.latency = parse_time({"--p2p", p2p});
   if (!bandwidth.empty())
-    source.link.bytes_per_second = parse_rate({"--bandwidth", bandwidth});
-  if (bandwidth.empty() != message.empty())
-    throw UsageError("--bandwidth and --message go together: a message takes p2p + size / rate");
+    link.bytes_per_second = parse_rate({"--bandwidth", bandwidth});
+  return link;
+}
+
+CostSource CostCommandOptions::by_hand() const {
+  for (const auto& [option, value] : {std::pair("--forward", &forward),
+                                      {"--input-grad", &input_grad},
+                                      {"--weight-grad", &weight_grad}})
+    if (value->empty())
+      throw UsageError(
+          fmt::format("{} is required where costs are given by hand; or take a table "
+                      "with --costs, or a --model",
+                      option));
+  CostSource source{.name = "by hand", .description = "the command line"};
+  source.stages.push_back(stage_by_hand());
+  source.link = link_by_hand();
+  source.network = network.by_hand(source.link);
+  if ((!bandwidth.empty() || network.has_rate()) == message.empty())
+    throw UsageError(
+        source.network
+            ? "a rate (--bandwidth, --inter-bandwidth, --nic, --nvlink) and --message go together"
+            : "--bandwidth and --message go together: a message takes p2p + size / rate");
   if (overlapped.empty() && overlap == "given")
     throw UsageError("--overlap given needs --overlapped");
-  try {
-    message_time(source.link, stage.message);
-  } catch (const Error& error) {
-    throw UsageError(fmt::format("--message at --bandwidth: {}", error.what()));
+  const auto check = [&](const Link& link, const char* rate) {
+    try {
+      message_time(link, source.stages[0].message);
+    } catch (const Error& error) {
+      throw UsageError(fmt::format("--message at {}: {}", rate, error.what()));
+    }
+  };
+  check(source.link, "--bandwidth");
+  if (source.network) {  // the two ways that a message may go
+    check(source.network->route(0, 0).alone, "--bandwidth or --nvlink");
+    check(source.network->route(0, source.network->ranks_per_node).alone,
+          "--bandwidth, --inter-bandwidth or --nic");
   }
   return source;
 }
 
 void CostCommandOptions::refuse_by_hand(const std::string& source) const {
-  for (const auto& [option, value] : {std::pair("--forward", &forward),
-                                      {"--input-grad", &input_grad},
-                                      {"--weight-grad", &weight_grad},
-                                      {"--backward", &backward},
-                                      {"--overlapped", &overlapped},
-                                      {"--p2p", &p2p},
-                                      {"--bandwidth", &bandwidth},
-                                      {"--message", &message},
-                                      {"--activation", &activation},
-                                      {"--weights", &weights},
-                                      {"--grad-reduce", &grad_reduce},
-                                      {"--optimizer", &optimizer}})
+  for (const auto& [option, value] : parts())
     if (!value->empty())
       throw UsageError(fmt::format("{} does not go with {}: one source of costs", option, source));
 }
@@ -233,13 +253,18 @@ std::optional<ModelJob> CostCommandOptions::job() const {
     throw UsageError(
         fmt::format("{} does not go with --costs: one source of costs", model.first_given()));
   refuse_by_hand("--model");
-  return model.job();
+  ModelJob job = model.job();
+  job.nodes = network.of_model();
+  return job;
 }
 
 CostSource CostCommandOptions::source() const {
   if (costs.empty())
     return by_hand();
   refuse_by_hand("--costs");
+  if (network.are_given())
+    throw UsageError(fmt::format("{} does not go with --costs: a cost file tells its network",
+                                 network.first_given()));
   const bool is_path = costs.find('/') != std::string::npos || costs.ends_with(".json") ||
                        std::filesystem::exists(costs);
   return is_path ? read_costs(costs) : named_costs(costs);
@@ -254,12 +279,10 @@ std::optional<Time> CostCommandOptions::latency_alone() const {
 }
 
 bool CostCommandOptions::are_given() const {
-  for (const std::string* value :
-       {&costs, &forward, &input_grad, &weight_grad, &backward, &overlapped, &p2p, &bandwidth,
-        &message, &activation, &weights, &grad_reduce, &optimizer})
-    if (!value->empty())
-      return true;
-  return model.are_given();
+  const auto by_hand_parts = parts();
+  return !costs.empty() || model.are_given() || network.are_given() ||
+         std::any_of(by_hand_parts.begin(), by_hand_parts.end(),
+                     [](const auto& part) { return !part.second->empty(); });
 }
 
 IterationOptions CostCommandOptions::iteration_options() const {

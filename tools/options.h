@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -15,6 +16,7 @@
 #include "sim/program.h"
 #include "sim/schedules/automatic.h"
 #include "tools/model_options.h"
+#include "tools/network_options.h"
 #include "tools/option_words.h"
 
 namespace bubblescope {
@@ -84,6 +86,7 @@ struct CostCommandOptions {
   std::string optimizer_sync = "global";
   std::string per = "rank";
   std::string overlap = "auto";
+  NetworkOptions network = {};
   ModelOptions model = {};
   CommOptions comm = {};
 
@@ -105,6 +108,10 @@ struct CostCommandOptions {
   CostSource by_hand() const;
   /// UsageError where costs are given by hand beside `source`.
   void refuse_by_hand(const std::string& source) const;
+  StageCost stage_by_hand() const;
+  Link link_by_hand() const;
+  /// What only costs by hand have, by name.
+  std::vector<std::pair<const char*, const std::string*>> parts() const;
 };
 
 /// What schedules are held to, and automatic ones made for.

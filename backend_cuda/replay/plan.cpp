@@ -382,6 +382,11 @@ class LaunchOrder {
 }  // namespace
 
 Plan make_plan(const Program& program, const CostModel& costs) {
+  if (costs.shares_links())
+    throw Error(
+        fmt::format("schedule {}: messages that divide shared links cannot be replayed: leave "
+                    "shared_GBps, --nic and --nvlink out",
+                    program.schedule.name));
   Plan plan{.program = &program, .costs = &costs};
   Streams(plan).cut();
   assign_slots(plan);

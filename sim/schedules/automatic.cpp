@@ -22,10 +22,10 @@ Bytes heaviest_weights(const Placement& placement, const CostModel& costs) {
   return *std::max_element(weights.begin(), weights.end());
 }
 
-/// Step time and widest span with ideal communication.
+/// Step time and widest span with ideal communication, each message having its links for itself.
 Score score_of(const Schedule& schedule, const CostModel& costs) {
   const DependencyGraph graph = build_graph(lower(schedule, Comm::Ideal), costs);
-  const Timeline timeline = simulate(graph);
+  const Timeline timeline = simulate(graph, Engine::Sweep);
   std::vector<Span> extent(static_cast<std::size_t>(schedule.placement.ranks),
                            {Time::max(), Time::min()});
   for (NodeId node = 0; node < graph.size(); ++node) {

@@ -124,6 +124,12 @@ class Validator {
     expect(std::find(at.rule.begin(), at.rule.end(), at.value) != at.rule.end(), at, "enum");
   }
 
+  void negation(const Case& at) {
+    Validator attempt(root_);
+    attempt.check(at.rule, at.value, at.path);
+    expect(!attempt.faults.empty(), at, "is what must not be:");
+  }
+
   void reference(const Case& at) {
     const std::string target = at.rule;
     if (!target.starts_with("#/"))
@@ -158,7 +164,8 @@ const std::map<std::string, Validator::Keyword> Validator::kKeywords = {
     {"dependentRequired", &Validator::dependent_required},
     {"enum", &Validator::one_word},
     {"anyOf", &Validator::any_of},
-    {"oneOf", &Validator::one_of}};
+    {"oneOf", &Validator::one_of},
+    {"not", &Validator::negation}};
 
 }  // namespace
 
