@@ -165,11 +165,12 @@ std::string csv(const Comparison& comparison) {
 /// "searched v-auto: its step is 0.45 % above the lower bound, 1.234 ms"
 std::string search_words(const Report& report, TimeUnit unit) {
   const SearchFigures& search = *report.search;
+  const std::string assumed = search_assumption(report);
   const std::string distance =
       search.is_at_bound() ? "at" : format_percent(search.above_bound()) + " above";
   return fmt::format("searched {}: its {}{} is {} the lower bound, {}", report.schedule,
                      search.objective == Objective::Step ? "step" : "widest span",
-                     report.comm == Comm::Ideal ? "" : " with ideal communication", distance,
+                     assumed.empty() ? "" : " with " + assumed, distance,
                      unit.format(search.bound()));
 }
 

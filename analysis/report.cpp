@@ -112,6 +112,13 @@ std::string comm_words(const Report& report) {
   return text;
 }
 
+std::string search_assumption(const Report& report) {
+  std::string text = report.comm == Comm::Ideal ? "" : "ideal communication";
+  if (!report.links.empty())
+    text += text.empty() ? "no contention" : " and no contention";
+  return text;
+}
+
 std::string setting(const Report& report) {
   return fmt::format("{} rank{}, {} micro-batch{}, {}", report.ranks, report.ranks == 1 ? "" : "s",
                      report.microbatches, report.microbatches == 1 ? "" : "es", comm_words(report));

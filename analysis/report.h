@@ -71,6 +71,9 @@ struct Report {
   Time whole_time() const { return iteration ? iteration->time : step_time; }
 };
 
+/// What a search assumed of messages and this run does not: "ideal communication", "no contention"
+/// or both; empty where it is the same.
+std::string search_assumption(const Report& report);
 /// "torch communication, one channel a pair"
 std::string comm_words(const Report& report);
 /// "4 ranks, 8 micro-batches, torch communication, one channel a pair"

@@ -47,18 +47,18 @@ Table summary_table(const Report& report, const MemoryLimit& limit) {
     table.rows.push_back({{"fits", fits(report, limit) ? "yes" : "no", "within the memory limit"}});
   if (report.search) {
     const SearchFigures& search = *report.search;
+    const std::string assumed = search_assumption(report);
     table.rows.push_back(
         {{"lower bound", unit.format(search.bound()),
           fmt::format("on the {}{}: the most of work {}, drain {}, critical path {}, memory {}",
                       search.objective == Objective::Step ? "step time" : "widest span",
-                      report.comm == Comm::Ideal ? "" : " with ideal communication",
-                      unit.format(search.work_bound), unit.format(search.drain_bound),
-                      unit.format(search.critical_path_bound), unit.format(search.memory_bound))}});
-    table.rows.push_back(
-        {{"above the bound", format_percent(search.above_bound()),
-          !search.is_at_bound()        ? "a better schedule may exist"
-          : report.comm == Comm::Ideal ? "at the bound: nothing is better"
-                                       : "at the bound with ideal communication"}});
+                      assumed.empty() ? "" : " with " + assumed, unit.format(search.work_bound),
+                      unit.format(search.drain_bound), unit.format(search.critical_path_bound),
+                      unit.format(search.memory_bound))}});
+    table.rows.push_back({{"above the bound", format_percent(search.above_bound()),
+                           !search.is_at_bound() ? "a better schedule may exist"
+                           : assumed.empty()     ? "at the bound: nothing is better"
+                                                 : "at the bound with " + assumed}});
   }
   return table;
 }

@@ -26,11 +26,10 @@ void Flows::begin(Time now, const Flow& flow) {
     free_.pop_back();
   }
   State& state = flows_[slot];
-  state = {.message = flow.message,
-           .links = flow.links,
-           .limit = flow.bytes_per_second > 0 ? flow.bytes_per_second : kInfinite,
-           .since = now,
-           .end = Time::max()};
+  state = {.message = flow.message, .links = flow.links, .since = now, .end = Time::max()};
+  state.limit = flow.bytes_per_second;
+  if (state.limit == 0)
+    state.limit = kInfinite;
   state.alone = state.limit;
   for (std::size_t which = 0; which < state.crossed().size(); ++which) {
     SharedLink& link = links_[flow.links[which]];

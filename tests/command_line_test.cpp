@@ -529,6 +529,58 @@ TEST_CASE("results of compare are those of simulate, best first") {
   }
 }
 
+TEST_CASE("Nodes, and links that messages share, by hand and from a file") {
+  const std::string four = "simulate 1f1b -p 4 -m 4" + kCosts + " --message 100KB --p2p 1us ";
+  const auto step = [](const std::string& line) { return output_json(line)["step_time_ns"]; };
+  CHECK(step(four + "--ranks-per-node 2 --bandwidth 10GB/s") == step(four + "--bandwidth 10GB/s"));
+  CHECK(step(four + "--ranks-per-node 2 --nvlink 10GB/s --nic 10GB/s --comm stream") >
+        step(four + "--ranks-per-node 2 --inter-p2p 0.5us --nvlink 100GB/s --nic 50GB/s"));
+  const std::string shared =
+      "simulate interleaved-1f1b -p 4 -m 8" + kCosts +
+      " --message 400KB --ranks-per-node 2 --bandwidth 100GB/s --inter-bandwidth 50GB/s "
+      "--inter-p2p 2us --nic 20GB/s --nvlink 100GB/s";
+  const json by_hand = output_json(shared);
+  REQUIRE(by_hand["links"].size() == 6);
+  const json& nic = by_hand["links"][1];
+  check_shape(nic, {{"link", 's'}, {"bytes", 'i'}, {"busy_ns", 'i'}, {"contention_ns", 'i'}});
+  CHECK(nic["link"] == "node 0 NIC out");
+  CHECK(nic["contention_ns"] > 0);
+  CHECK(nic["bytes"] == by_hand["links"][5]["bytes"]);
+  CHECK(has(output(shared), "\nlink "));
+  CHECK_FALSE(output_json(kGood).contains("links"));
+  const TemporaryFolder folder;
+  const std::string file = (folder / "network.json").string();
+  std::ofstream(file) << R"({"format": "bubblescope-costs/1", "name": "n", "source": "s", "stage":
+    {"forward_us": 10, "input_grad_us": 10, "weight_grad_us": 10, "message_bytes": 400000},
+    "network": {"node_of_rank": [0, 0, 1, 1],
+                "intra_node": {"bandwidth_GBps": 100, "shared_GBps": 100},
+                "inter_node": {"latency_us": 2, "bandwidth_GBps": 50, "shared_GBps": 20}}})";
+  CHECK(output_json("simulate interleaved-1f1b -p 4 -m 8 --costs " + file) == by_hand);
+}
+
+TEST_CASE("Options of a network that make no sense are usage errors") {
+  const TemporaryFolder folder;
+  const std::string nodes = kGood + " --message 1MB --ranks-per-node 2 ";
+  const std::vector<Failure> failures = {
+      {kGood + " --message 1MB --nic 25GB/s", {"--nic needs --ranks-per-node"}},
+      {kGood + " --message 1MB --nvlink 25GB/s", {"--nvlink needs --ranks-per-node"}},
+      {kGood + " --inter-p2p 1us", {"--inter-p2p needs --ranks-per-node"}},
+      {kGood + " --inter-bandwidth 1GB/s", {"--inter-bandwidth needs --ranks-per-node"}},
+      {kGood + " --ranks-per-node 0", {"--ranks-per-node"}},
+      {kGood + " --ranks-per-node 2 --nic 25GB/s", {"--message"}},
+      {nodes, {"--nic"}},
+      {nodes + "--nic 0GB/s", {"--nic", "above zero"}},
+      {nodes + "--nvlink -1GB/s", {"--nvlink", "above zero"}},
+      {nodes + "--inter-bandwidth 0GB/s", {"--inter-bandwidth", "above zero"}},
+      {kGood + " --message 1000TB --ranks-per-node 2 --nic 1B/s", {"--message at", "--nic"}},
+      {kSimulate + " --costs deepseek-v3-h800 --nic 25GB/s", {"--nic does not go with --costs"}}};
+  for (const Failure& failure : failures)
+    check_failure(failure, kUsage, folder);
+  check_failure({"replay 1f1b -p 4 -m 8" + kCosts + " --message 1MB --ranks-per-node 2 --nic 1GB/s",
+                 {"cannot be replayed"}},
+                kBadInput, folder);
+}
+
 TEST_CASE("CSV has a header of the JSON keys and one row a rank or schedule") {
   const auto simulated = csv_lines(output(kGood + " --format csv"));
   const ordered_json one = ordered_json::parse(output(kGood + " --format json"));
