@@ -558,6 +558,43 @@ TEST_CASE("Nodes, and links that messages share, by hand and from a file") {
   CHECK(output_json("simulate interleaved-1f1b -p 4 -m 8 --costs " + file) == by_hand);
 }
 
+TEST_CASE("Shared links go with noise, iterations, phases, searches and comparisons") {
+  const TemporaryFolder folder;
+  const std::string network = " --message 400KB --ranks-per-node 2 --nvlink 40GB/s --nic 10GB/s";
+  const std::string four = " -p 4 -m 8" + kCosts + network;
+  const json calm = output_json("simulate 1f1b" + four);
+  const json noisy = output_json("simulate 1f1b" + four + " --straggler 0=1 --samples 3");
+  CHECK(noisy["noise"]["step_time_ns"]["max"] == calm["step_time_ns"]);
+  CHECK(noisy["links"] == calm["links"]);
+  const json iteration = output_json("simulate 1f1b" + four + " --grad-reduce 3us --optimizer 2us");
+  CHECK(iteration["step_time_ns"] == calm["step_time_ns"]);
+  CHECK(iteration["iteration_time_ns"] == calm["step_time_ns"].get<std::int64_t>() + 5000);
+  CHECK(iteration["links"] == calm["links"]);
+  const json searched = output_json("simulate zb-auto" + four);
+  CHECK(searched["links"].size() == 6);
+  const json compared = output_json("compare --schedules 1f1b,zb-auto" + four);
+  for (const json& each : compared["results"])
+    CHECK(each["step_time_ns"] == (each["schedule"] == "1f1b" ? calm : searched)["step_time_ns"]);
+  const std::string file = (folder / "phases.json").string();
+  std::ofstream(file) << R"({"format": "bubblescope-costs/1", "name": "n", "source": "s", "stage":
+    {"layers": 1, "message_bytes": 400000, "phases": [
+      {"name": "f", "of": "F", "stream": "compute", "elapsed_us": 10},
+      {"name": "i", "of": "I", "stream": "compute", "elapsed_us": 11},
+      {"name": "w", "of": "W", "stream": "compute", "elapsed_us": 8}]},
+    "network": {"ranks_per_node": 2, "intra_node": {"shared_GBps": 40},
+                "inter_node": {"shared_GBps": 10}}})";
+  const json by_phases = output_json("simulate 1f1b -p 4 -m 8 --costs " + file);
+  CHECK(by_phases["step_time_ns"] ==
+        output_json("simulate 1f1b -p 4 -m 8 --forward 10us --input-grad 11us --weight-grad 8us" +
+                    network)["step_time_ns"]);
+  for (const char* command : {"replay 1f1b", "validate 1f1b", "validate 1f1b zb-h1"})
+    check_failure({command + four, {"cannot be replayed"}}, kBadInput, folder);
+  // Nodes alone change what a message takes, which a replay can do.
+  const std::string nodes = " -p 4 -m 4" + kCosts + " --p2p 1us --ranks-per-node 2 --inter-p2p 5us";
+  CHECK(output_json("validate 1f1b" + nodes)["predicted_step_ns"] ==
+        output_json("simulate 1f1b" + nodes + " --comm torch")["step_time_ns"]);
+}
+
 TEST_CASE("Options of a network that make no sense are usage errors") {
   const TemporaryFolder folder;
   const std::string nodes = kGood + " --message 1MB --ranks-per-node 2 ";

@@ -187,65 +187,71 @@ TEST_CASE("The schema has every key that the reader asks for") {
     CHECK_MESSAGE(asked.contains(key), key);
 }
 
+namespace {
+
+/// Something that makes a file wrong.
+struct Mutation {
+  std::string place;
+  std::string value;  // JSON, or "" to take the key away
+};
+const Mutation kMutations[] = {
+    {"/format", ""},
+    {"/format", "\"bubblescope-costs/2\""},
+    {"/name", ""},
+    {"/source", "3"},
+    {"/ranks", "0"},
+    {"/ranks", "1.5"},
+    {"/ranks", "3000000000"},
+    {"/layers_per_stage", "-1"},
+    {"/stage", ""},
+    {"/stage", "[]"},
+    {"/stages", "[]"},
+    {"/stages", "[{\"forward_us\": 1, \"input_grad_us\": 1, \"weight_grad_us\": 1}]"},
+    {"/layer", "1"},
+    {"/stage/forward_us", ""},
+    {"/stage/forward_us", "-1"},
+    {"/stage/forward_us", "\"1\""},
+    {"/stage/forward_us", "null"},
+    {"/stage/forward_us", "1e30"},
+    {"/stage/forward_ms", "1"},
+    {"/stage/weight_bytes", "0.5"},
+    {"/stage/weight_bytes", "9.3e18"},
+    {"/stage/exposed_communication_us", "1"},
+    {"/stage/exposed_communication_us/forward", ""},
+    {"/stage/exposed_communication_us/backward", "1"},
+    {"/stage/layers", ""},
+    {"/stage/layers", "0"},
+    {"/stage/phases", ""},
+    {"/stage/phases", "[]"},
+    {"/stage/phases/0/of", "\"B\""},
+    {"/stage/phases/0/stream", "\"comm\""},
+    {"/stage/phases/0/elapsed_us", ""},
+    {"/stage/phases/0/elapsed_us", "[]"},
+    {"/stage/phases/0/elapsed_us", "[1, 2, 3, -4]"},
+    {"/stage/phases/0/slowdown/kind", "\"wave\""},
+    {"/stage/phases/1/slowdown/blocks", "0"},
+    {"/stage/phases/2/slowdown/factor", "0.9"},
+    {"/stage/phases/3/sms", "\"20\""},
+    {"/link", "null"},
+    {"/link/bandwidth_GBps", "0"},
+    {"/link/bandwidth", "1"},
+    {"/network", R"({"ranks_per_node": 8, "intra_node": {}, "inter_node": {}})"},
+    {"/network/ranks_per_node", ""},
+    {"/network/ranks_per_node", "0"},
+    {"/network/ranks_per_node", "3000000000"},
+    {"/network/node_of_rank", "[0, 0]"},
+    {"/network/intra_node", ""},
+    {"/network/inter_node", "null"},
+    {"/network/inter_node/shared_GBps", "0"},
+    {"/network/inter_node/bandwidth_GBps", "-1"},
+    {"/network/intra_node/nodes", "1"}};
+
+}  // namespace
+
 TEST_CASE("What the reader refuses the schema refuses too") {
-  struct Mutation {
-    std::string place;
-    std::string value;  // JSON, or "" to take the key away
-  };
-  const Mutation mutations[] = {
-      {"/format", ""},
-      {"/format", "\"bubblescope-costs/2\""},
-      {"/name", ""},
-      {"/source", "3"},
-      {"/ranks", "0"},
-      {"/ranks", "1.5"},
-      {"/ranks", "3000000000"},
-      {"/layers_per_stage", "-1"},
-      {"/stage", ""},
-      {"/stage", "[]"},
-      {"/stages", "[]"},
-      {"/stages", "[{\"forward_us\": 1, \"input_grad_us\": 1, \"weight_grad_us\": 1}]"},
-      {"/layer", "1"},
-      {"/stage/forward_us", ""},
-      {"/stage/forward_us", "-1"},
-      {"/stage/forward_us", "\"1\""},
-      {"/stage/forward_us", "null"},
-      {"/stage/forward_us", "1e30"},
-      {"/stage/forward_ms", "1"},
-      {"/stage/weight_bytes", "0.5"},
-      {"/stage/weight_bytes", "9.3e18"},
-      {"/stage/exposed_communication_us", "1"},
-      {"/stage/exposed_communication_us/forward", ""},
-      {"/stage/exposed_communication_us/backward", "1"},
-      {"/stage/layers", ""},
-      {"/stage/layers", "0"},
-      {"/stage/phases", ""},
-      {"/stage/phases", "[]"},
-      {"/stage/phases/0/of", "\"B\""},
-      {"/stage/phases/0/stream", "\"comm\""},
-      {"/stage/phases/0/elapsed_us", ""},
-      {"/stage/phases/0/elapsed_us", "[]"},
-      {"/stage/phases/0/elapsed_us", "[1, 2, 3, -4]"},
-      {"/stage/phases/0/slowdown/kind", "\"wave\""},
-      {"/stage/phases/1/slowdown/blocks", "0"},
-      {"/stage/phases/2/slowdown/factor", "0.9"},
-      {"/stage/phases/3/sms", "\"20\""},
-      {"/link", "null"},
-      {"/link/bandwidth_GBps", "0"},
-      {"/link/bandwidth", "1"},
-      {"/network", R"({"ranks_per_node": 8, "intra_node": {}, "inter_node": {}})"},
-      {"/network/ranks_per_node", ""},
-      {"/network/ranks_per_node", "0"},
-      {"/network/ranks_per_node", "3000000000"},
-      {"/network/node_of_rank", "[0, 0]"},
-      {"/network/intra_node", ""},
-      {"/network/inter_node", "null"},
-      {"/network/inter_node/shared_GBps", "0"},
-      {"/network/inter_node/bandwidth_GBps", "-1"},
-      {"/network/intra_node/nodes", "1"}};
   CHECK(complaint(full_costs()) == "");
   CHECK(schema_accepts(full_costs()));
-  for (const Mutation& each : mutations) {
+  for (const Mutation& each : kMutations) {
     CAPTURE(each.place);
     CAPTURE(each.value);
     // "/network" itself is put beside "/link"
@@ -293,7 +299,10 @@ TEST_CASE("Costs that are written are those that were read") {
   for (const char* key :
        {"forward_us", "input_grad_us", "weight_grad_us", "backward_us", "exposed_communication_us"})
     by_phases["stage"].erase(key);
-  all.insert(all.end(), {stages, by_phases});
+  json on_nodes = networked_costs();
+  on_nodes["network"].erase("ranks_per_node");
+  on_nodes["network"]["node_of_rank"] = {0, 1, 1, 0};
+  all.insert(all.end(), {stages, by_phases, networked_costs(), on_nodes});
   for (const auto& path : cost_files())
     all.push_back(json::parse(contents(path)));
   for (json costs : all) {
@@ -301,7 +310,7 @@ TEST_CASE("Costs that are written are those that were read") {
         costs_text(parse_costs(costs.dump(), "mine.json"), nlohmann::ordered_json::object()));
     for (auto each = costs.begin(); each != costs.end();)
       each = each.key().starts_with("_") ? costs.erase(each) : std::next(each);
-    if (!costs.contains("link"))
+    if (!costs.contains("link") && !costs.contains("network"))
       costs["link"] = {{"latency_us", 0}};
     for (json* stage : {costs.contains("stage") ? &costs["stage"] : &costs["stages"][0],
                         costs.contains("stages") ? &costs["stages"][1] : &costs["stage"]})

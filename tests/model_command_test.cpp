@@ -88,6 +88,53 @@ TEST_CASE("Costs that are saved are read back as the same") {
   }
 }
 
+TEST_CASE("A model's ranks stand on nodes as their GPUs do") {
+  const std::string four = "--model gpt3-175b --hardware h800 --parallel tp=4 ";
+  const json network = parsed("costs -p 4 --format json " + four)["network"];
+  CHECK(network["ranks_per_node"] == 2);
+  CHECK(network["intra_node"]["latency_ns"] == 2000);
+  CHECK(network["intra_node"]["bandwidth_bytes_per_s"] == doctest::Approx(0.78 * 200e9));
+  CHECK(network["inter_node"]["latency_ns"] == 10'000);
+  CHECK(network["inter_node"]["bandwidth_bytes_per_s"] == doctest::Approx(0.8 * 50e9));
+  CHECK(network["inter_node"]["shared_bytes_per_s"] == nullptr);
+  CHECK(has(output("costs -p 4 " + four + "--nic 100GB/s"),
+            "; 2 ranks a node: a message takes 2000 ns and its bytes at 156 GB/s within a node, "
+            "10.000 µs and its bytes at 40 GB/s (all share 100 GB/s) between nodes\n"));
+  // A stage on eight GPUs or more fills its nodes; one on twelve of eight shares none.
+  for (const char* parallel : {"tp=8", "tp=4,dp=2", "tp=4,dp=4", "tp=4,dp=3"}) {
+    const json costs = parsed(
+        std::string("costs -p 4 --format json --model gpt3-175b --hardware h800 --parallel ") +
+        parallel);
+    CHECK(costs["network"] == nullptr);
+    CHECK(costs["latency_ns"] == 10'000);
+  }
+  CHECK(parsed("costs -p 4 --format json --ranks-per-node 1 " + four)["network"] == nullptr);
+}
+
+TEST_CASE("Messages of a model divide links where options say so, under every way to talk") {
+  const std::string line =
+      "simulate interleaved-1f1b -p 4 -m 8 -v 2 --format json --model gpt3-175b --hardware h800 "
+      "--parallel tp=4 ";
+  const auto step = [&](const std::string& options) {
+    return parsed(line + options)["step_time_ns"].get<std::int64_t>();
+  };
+  for (const char* comm : {"", "--comm stream ", "--comm batched ", "--comm torch "}) {
+    CAPTURE(comm);
+    const std::string way = comm;
+    CHECK(step(way) < step(way + "--ranks-per-node 1"));
+    CHECK(step(way) < step(way + "--nic 5GB/s"));
+    CHECK(step(way) <= step(way + "--nvlink 100GB/s"));
+  }
+  CHECK_FALSE(parsed(line).contains("links"));
+  CHECK(parsed(line + "--nic 20GB/s")["links"].size() == 4);
+  const TemporaryFolder folder;
+  const std::string file = (folder / "saved.json").string();
+  output("costs -p 4 -v 2 --model gpt3-175b --hardware h800 --parallel tp=4 --nic 20GB/s --save " +
+         file);
+  CHECK(output("simulate interleaved-1f1b -p 4 -m 8 -v 2 --format json --costs " + file) ==
+        output(line + "--nic 20GB/s"));
+}
+
 TEST_CASE("compare lays the model over each schedule's own number of stages") {
   const std::string shape = "compare -p 4 -m 8 --format json --schedules 1f1b,zb-v,dualpipe ";
   const std::string model =
@@ -139,6 +186,11 @@ TEST_CASE("What is wrong with a model's options is told with its place") {
        "--model does not go with --costs: one source of costs"},
       {"--model deepseek-v3 --hardware h800 --forward 1us", kUsage,
        "--forward does not go with --model: one source of costs"},
+      {"--model deepseek-v3 --hardware h800 --inter-p2p 1us", kUsage,
+       "--inter-p2p does not go with --model: its hardware tells what a message takes"},
+      {"--model deepseek-v3 --hardware h800 --inter-bandwidth 1GB/s", kUsage,
+       "--inter-bandwidth does not go with --model"},
+      {"--model deepseek-v3 --hardware h800 --ranks-per-node 0", kUsage, "--ranks-per-node"},
       {"--model deepseek-v3 --hardware h800 --parallel ep=512", kUsage,
        "--parallel: ep=512 is more than the 256 experts of deepseek-v3"},
       {"--model deepseek-v3 --hardware h800 --parallel tp=3", kUsage,

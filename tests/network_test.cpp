@@ -10,6 +10,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include "analysis/noise_report.h"
 #include "analysis/report.h"
 #include "backend_cuda/replay/plan.h"
 #include "sim/cost_file.h"
@@ -155,6 +156,22 @@ TEST_CASE("Messages of one rank contend where they may overtake: ideal, and not 
   CHECK(stream.figures.step_time == Time(480));
   for (const LinkReport& link : stream.figures.links)
     CHECK(link.contention == Time(0));
+}
+
+TEST_CASE("With noise, messages contend anew, and the critical path goes back along them") {
+  const Network network{
+      .ranks_per_node = 2,
+      .intra_node = {.message = {.latency = Time(5)}, .shared_bytes_per_second = kGB}};
+  Run contended = run(crossing_two(), costs_on(network, 1000), Comm::Ideal);
+  const NoiseReport noise =
+      study_noise(contended.graph, {.noise = {.stragglers = {{1, 3.0}}}, .samples = 2});
+  // Rank 0's message flows from 15, rank 1's from 35: 20 bytes alone, halves until 1995, and the
+  // other's last 20 until 2015. Rank 1 has F and B until 2085, rank 0 until 2045; gradients from
+  // 2050 and 2090: 40 alone, halves until 4010, 40 until 4050; B until 4070 on both.
+  CHECK(noise.step_time.mean == 4070);
+  CHECK(noise.step_time.max == 4070);
+  CHECK(noise.critical_share[0] == doctest::Approx(30.0 / 4070));
+  CHECK(noise.critical_share[1] == doctest::Approx(90.0 / 4070));
 }
 
 TEST_CASE("Without shared links a network is two kinds of link") {
