@@ -5,6 +5,7 @@
 #include "sim/event_run.h"
 
 namespace bubblescope {
+
 void sweep(const DependencyGraph& graph, std::span<Span> spans) {
   const auto first_edge = graph.first_edge();
   const auto producer = graph.producer();

@@ -102,9 +102,9 @@ LaunchGaps read_gaps(ObjectReader object) {
 
 StageCost read_stage(ObjectReader object) {
   StageCost stage{.forward = time(object, "forward_ns"),
-                        .input_grad = time(object, "input_grad_ns"),
-                        .weight_grad = time(object, "weight_grad_ns"),
-                        .backward = time(object, "backward_ns")};
+                  .input_grad = time(object, "input_grad_ns"),
+                  .weight_grad = time(object, "weight_grad_ns"),
+                  .backward = time(object, "backward_ns")};
   object.finish();
   return stage;
 }
