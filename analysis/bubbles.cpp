@@ -4,8 +4,6 @@
 #include <span>
 #include <utility>
 
-#include "sim/simulate.h"
-
 namespace bubblescope {
 namespace {
 
@@ -19,6 +17,8 @@ class BubbleFinder {
         visit_(visit),
         first_edge_(graph.first_edge()),
         producer_(graph.producer()),
+        lag_(graph.lag()),
+        arrivals_(timeline.arrivals),
         rank_(graph.rank()),
         ranks_(static_cast<std::size_t>(graph.schedule().placement.ranks)) {}
 
@@ -71,7 +71,8 @@ class BubbleFinder {
     Time arrival = Time::min();
     for (EdgeId edge = first_edge_[node]; edge < first_edge_[node + 1]; ++edge) {
       const NodeId producer = producer_[edge];
-      const Time arrived = arrival_time(graph_, timeline_, edge);
+      const Time arrived =
+          arrivals_.empty() ? timeline_.spans[producer].end + lag_[edge] : arrivals_[edge];
       if (arrived > arrival && (rank_[producer] != rank_[node] || graph_.is_message(producer))) {
         last = producer;
         arrival = arrived;
@@ -140,6 +141,8 @@ class BubbleFinder {
   const Visitor& visit_;
   std::span<const EdgeId> first_edge_;
   std::span<const NodeId> producer_;
+  std::span<const Time> lag_;
+  std::span<const Time> arrivals_;  // [edge] as in Timeline
   std::span<const Rank> rank_;
   std::vector<RankEnd> ranks_;
 };
