@@ -163,10 +163,6 @@ class OrderCheck {
   std::size_t faults_ = 0;
 };
 
-/// For clocks of two GPUs, which the double sets a second apart: how well they are aligned depends
-/// on what else the machine does.
-constexpr milliseconds kClockSlack{300};
-
 void check_step(const Plan& plan, Session& session, Time slack = {}) {
   session->start();
   REQUIRE(session->wait(kLong));
@@ -201,7 +197,7 @@ TEST_CASE("CUDA double: a step makes nothing that it might make before") {
       const OwnPlan own(program_of(schedule, comm));
       Session session(own.plan, {.launch = Launch::Streams}, {.gpus = 2});
       const std::size_t before = cuda_double::things_left();
-      check_step(own.plan, session, kClockSlack);
+      check_step(own.plan, session, milliseconds(5));
       CHECK(cuda_double::things_left() == before);
     }
 }
@@ -247,7 +243,7 @@ TEST_CASE("CUDA double: ranks on two GPUs share one clock") {
       const OwnPlan own(program_of("dualpipe", comm));
       Session session(own.plan, {.launch = launch}, {.gpus = 2});
       // The clocks are a second apart, and no rank waits so long for another.
-      check_step(own.plan, session, kClockSlack);
+      check_step(own.plan, session, milliseconds(5));
       for (const Span& span : session->times().instructions)
         CHECK(span.end < milliseconds(900));
       const MachineFacts facts = session->machine();
@@ -258,7 +254,7 @@ TEST_CASE("CUDA double: ranks on two GPUs share one clock") {
 TEST_CASE("CUDA double: no more GPUs are used than there are ranks") {
   const OwnPlan own(program_of("1f1b", Comm::Stream, {2, 4}));
   Session session(own.plan, {}, {.gpus = 3, .peers = 2});
-  check_step(own.plan, session, kClockSlack);
+  check_step(own.plan, session, milliseconds(5));
   CHECK(session->machine().front().second == "2 × test double");
   const OwnPlan larger(program_of("1f1b", Comm::Stream, {3, 4}));
   cuda_double::install({.gpus = 3, .peers = 2});
