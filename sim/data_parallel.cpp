@@ -2,19 +2,10 @@
 
 #include <algorithm>
 
+#include "sim/analytic_units.h"
+
 namespace bubblescope {
 namespace {
-
-constexpr double kHalf = 2;  // bytes of bf16
-constexpr double kFull = 4;  // of fp32
-
-double real(std::int64_t value) {
-  return static_cast<double>(value);
-}
-
-double seconds(Time time) {
-  return static_cast<double>(time.count()) / 1e9;
-}
 
 /// `size` GPUs, each so many behind the one before.
 ReplicaGroup group_of(std::int64_t size, std::int64_t stride, const Hardware& hardware) {

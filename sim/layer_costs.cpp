@@ -4,20 +4,10 @@
 #include <cmath>
 #include <numeric>
 
+#include "sim/analytic_units.h"
+
 namespace bubblescope {
 namespace {
-
-/// Of values in bf16, what a message or a kernel other than a quantized product has.
-constexpr double kHalf = 2;
-constexpr double kFull = 4;  // fp32
-
-double real(std::int64_t value) {
-  return static_cast<double>(value);
-}
-
-double seconds(Time time) {
-  return static_cast<double>(time.count()) * 1e-9;
-}
 
 /// fp8 values of DeepSeek-V3 come with a scale in fp32 for each 128 (section 3.3.2).
 double dispatched_bytes(const LayerSetting& setting) {

@@ -5,18 +5,12 @@
 
 #include <fmt/format.h>
 
+#include "sim/analytic_units.h"
 #include "sim/error.h"
 #include "sim/stage_parameters.h"
 
 namespace bubblescope {
 namespace {
-
-constexpr double kHalf = 2;  // bytes of bf16
-constexpr double kFull = 4;  // of fp32
-
-double real(std::int64_t value) {
-  return static_cast<double>(value);
-}
 
 LayerKind kind_of(const Model& model, std::int64_t layer) {
   return model.has_experts(layer) ? LayerKind::Experts : LayerKind::Dense;

@@ -1,11 +1,9 @@
 #include "sim/stage_parameters.h"
 
+#include "sim/analytic_units.h"
+
 namespace bubblescope {
 namespace {
-
-double real(std::int64_t value) {
-  return static_cast<double>(value);
-}
 
 double weights(const std::vector<Linear>& linears) {
   double sum = 0;
