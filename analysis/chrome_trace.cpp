@@ -224,22 +224,23 @@ class TraceWriter {
 
   std::string name(const Bubble& bubble) const {
     switch (bubble.cause) {
-      case BubbleCause::WarmUp:
-        return "warm-up";
-      case BubbleCause::Drain:
-        return "drain";
       case BubbleCause::Peer:
         return fmt::format("waits for rank {} to send or receive", home(bubble.blocking));
       case BubbleCause::Queue:
         return "message queued behind another";
-      case BubbleCause::Message:
-        return "message in flight";
       case BubbleCause::Unknown:
         return "idle";
       case BubbleCause::Dependency:
+        return fmt::format("waits for rank {}", home(bubble.blocking));
+      case BubbleCause::Imbalance:
+        return fmt::format("waits for rank {}, a slower stage", home(bubble.blocking));
+      case BubbleCause::WarmUp:
+      case BubbleCause::Message:
+      case BubbleCause::Contention:
+      case BubbleCause::Drain:
         break;
     }
-    return fmt::format("waits for rank {}", home(bubble.blocking));
+    return cause_name(bubble.cause);
   }
 
   /// An action in PyTorch's token, or the op whose output a message carries.

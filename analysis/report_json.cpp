@@ -1,5 +1,6 @@
 #include "analysis/report_json.h"
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 namespace bubblescope {
@@ -59,22 +60,18 @@ ordered_json summary_json(const Report& report) {
 }
 
 ordered_json rank_json(const RankReport& rank) {
-  const auto idle = [&](BubbleCause cause) {
-    return rank.idle_by_cause[static_cast<std::size_t>(cause)].count();
-  };
-  return {{"rank", rank.rank},
-          {"busy_ns", rank.busy.count()},
-          {"idle_ns", rank.idle.count()},
-          {"span_ns", rank.span.count()},
-          {"exposed_comm_ns", rank.exposed_comm.count()},
-          {"idle_warm_up_ns", idle(BubbleCause::WarmUp)},
-          {"idle_dependency_ns", idle(BubbleCause::Dependency)},
-          {"idle_peer_ns", idle(BubbleCause::Peer)},
-          {"idle_queue_ns", idle(BubbleCause::Queue)},
-          {"idle_message_ns", idle(BubbleCause::Message)},
-          {"idle_drain_ns", idle(BubbleCause::Drain)},
-          {"peak_live_activations", rank.peak_live_activations},
-          {"peak_memory_bytes", rank.peak_memory ? ordered_json(*rank.peak_memory) : nullptr}};
+  ordered_json json = {{"rank", rank.rank},
+                       {"busy_ns", rank.busy.count()},
+                       {"idle_ns", rank.idle.count()},
+                       {"span_ns", rank.span.count()},
+                       {"exposed_comm_ns", rank.exposed_comm.count()}};
+  for (std::size_t cause = 0; cause < kBubbleCauses; ++cause)
+    if (static_cast<BubbleCause>(cause) != BubbleCause::Unknown)
+      json[fmt::format("idle_{}_ns", cause_key(static_cast<BubbleCause>(cause)))] =
+          rank.idle_by_cause[cause].count();
+  json["peak_live_activations"] = rank.peak_live_activations;
+  json["peak_memory_bytes"] = rank.peak_memory ? ordered_json(*rank.peak_memory) : nullptr;
+  return json;
 }
 
 ordered_json link_json(const LinkReport& link) {

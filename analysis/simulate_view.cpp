@@ -79,34 +79,39 @@ Table rank_table(const Report& report) {
   return table;
 }
 
-/// The idle time of each rank, by what it waits for.
+/// Broken at the blank nearest to its middle.
+std::string in_two_lines(std::string text) {
+  const auto off = [&](std::size_t place) {
+    return std::abs(2 * static_cast<std::ptrdiff_t>(place) -
+                    static_cast<std::ptrdiff_t>(text.size()));
+  };
+  std::size_t best = text.find(' ');
+  for (std::size_t place = best; place != std::string::npos; place = text.find(' ', place + 1))
+    if (off(place) < off(best))
+      best = place;
+  if (best != std::string::npos)
+    text[best] = '\n';
+  return text;
+}
+
+/// The idle time of each rank, by what it waits for: what every schedule has, and what occurs.
 Table waiting_table(const Report& report) {
   const TimeUnit unit = TimeUnit::fit(report.step_time);
-  struct Cause {
-    BubbleCause cause;
-    const char* title;
-  };
-  std::vector<Cause> causes = {{BubbleCause::WarmUp, "warm-up"},
-                               {BubbleCause::Dependency, "input not\nmade yet"}};
-  if (report.comm != Comm::Ideal)
-    causes.push_back({BubbleCause::Peer, "peer not\nthere yet"});
-  if (report.comm == Comm::Stream || report.comm == Comm::Torch)
-    causes.push_back({BubbleCause::Queue, "message\nqueued"});
-  causes.push_back({BubbleCause::Message, "message\nin flight"});
-  causes.push_back({BubbleCause::Drain, "drain"});
-  const auto unknown = [](const RankReport& rank) {
-    return rank.idle_by_cause[static_cast<std::size_t>(BubbleCause::Unknown)] != Time::zero();
-  };
-  if (std::any_of(report.per_rank.begin(), report.per_rank.end(), unknown))
-    causes.push_back({BubbleCause::Unknown, "none\nof these"});
   Table table{{{"rank"}, {"idle"}}};
-  for (const Cause& cause : causes)
-    table.columns.push_back({cause.title});
-  for (const RankReport& rank : report.per_rank) {
+  for (const RankReport& rank : report.per_rank)
     table.rows.push_back({{std::to_string(rank.rank), unit.format(rank.idle)}});
-    for (const Cause& cause : causes)
-      table.rows.back().cells.push_back(
-          unit.format(rank.idle_by_cause[static_cast<std::size_t>(cause.cause)]));
+  for (std::size_t number = 0; number < kBubbleCauses; ++number) {
+    const auto cause = static_cast<BubbleCause>(number);
+    const bool is_common = cause == BubbleCause::WarmUp || cause == BubbleCause::Dependency ||
+                           cause == BubbleCause::Message || cause == BubbleCause::Drain;
+    const auto occurs = [&](const RankReport& rank) {
+      return rank.idle_by_cause[number] != Time::zero();
+    };
+    if (!is_common && std::none_of(report.per_rank.begin(), report.per_rank.end(), occurs))
+      continue;
+    table.columns.push_back({in_two_lines(cause_name(cause))});
+    for (std::size_t rank = 0; rank < report.per_rank.size(); ++rank)
+      table.rows[rank].cells.push_back(unit.format(report.per_rank[rank].idle_by_cause[number]));
   }
   return table;
 }

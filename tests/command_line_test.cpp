@@ -146,12 +146,14 @@ void check_report(const json& report, std::size_t ranks) {
                           {"exposed_comm_ns", 'i'},
                           {"idle_warm_up_ns", 'i'},
                           {"idle_dependency_ns", 'i'},
+                          {"idle_imbalance_ns", 'i'},
                           {"idle_peer_ns", 'i'},
                           {"idle_queue_ns", 'i'},
                           {"idle_message_ns", 'i'},
+                          {"idle_contention_ns", 'i'},
                           {"idle_drain_ns", 'i'},
                           {"peak_live_activations", 'i'}});
-    CHECK(keys(figures).size() == 13);
+    CHECK(keys(figures).size() == 15);
     CHECK(figures.contains("peak_memory_bytes"));
     CHECK(figures["rank"] == rank);
   }
@@ -623,7 +625,7 @@ TEST_CASE("CSV has a header of the JSON keys and one row a rank or schedule") {
   const ordered_json one = ordered_json::parse(output(kGood + " --format json"));
   REQUIRE(simulated.size() == 1 + 4);
   CHECK(simulated[0] == joined_keys(one["per_rank"][0]));
-  CHECK(simulated[1] == "0,240000,90000,330000,0,0,90000,0,0,0,0,4,");
+  CHECK(simulated[1] == "0,240000,90000,330000,0,0,90000,0,0,0,0,0,0,4,");
   const auto compared = csv_lines(output(kCompare + kCosts + " --format csv"));
   const ordered_json many = ordered_json::parse(output(kCompare + kCosts + " --format json"));
   REQUIRE(compared.size() == 1 + many["results"].size());

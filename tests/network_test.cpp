@@ -150,7 +150,8 @@ TEST_CASE("Messages of one rank contend where they may overtake: ideal, and not 
                                  "node 1 NIC out: 200 200 160", "node 1 NIC in: 200 200 180"});
   const auto& idle = ideal.figures.per_rank[0].idle_by_cause;
   CHECK(idle[static_cast<std::size_t>(BubbleCause::Dependency)] == Time(225));
-  CHECK(idle[static_cast<std::size_t>(BubbleCause::Message)] == Time(430 - 245));
+  CHECK(idle[static_cast<std::size_t>(BubbleCause::Message)] == Time(105));
+  CHECK(idle[static_cast<std::size_t>(BubbleCause::Contention)] == Time(430 - 245 - 105));
   // A stream: until 115, then from 115 until 220; gradients until 355 and 460.
   const Run stream = run(schedule, costs_on(network, 100), Comm::Stream);
   CHECK(stream.figures.step_time == Time(480));
