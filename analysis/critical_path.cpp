@@ -1,7 +1,6 @@
 #include "analysis/critical_path.h"
 
 #include <algorithm>
-#include <tuple>
 
 #include "sim/simulate.h"
 
@@ -10,18 +9,45 @@ namespace {
 
 using Counts = PerCost<std::uint32_t>;
 
-/// Orders what ends or arrives at one time: the path with less of these is taken.
-auto preference(const Counts& counts) {
-  const auto of = [&](CostKind kind) { return counts[index(kind)]; };
-  return std::tuple(of(CostKind::WeightGrad), of(CostKind::InputGrad), of(CostKind::Backward),
-                    of(CostKind::Pair), of(CostKind::Hop), of(CostKind::Forward));
-}
+/// Orders paths that end at one time.
+class Preference {
+ public:
+  Preference(const DependencyGraph& graph, const Timeline& timeline) {
+    PerCost<bool> costs{};  // something
+    for (NodeId node = 0; node < graph.size(); ++node) {
+      if (timeline.spans[node].length() > Time::zero())
+        costs[index(cost_kind(graph, node))] = true;
+      for (EdgeId edge = graph.first_edge()[node]; edge < graph.first_edge()[node + 1]; ++edge)
+        if (graph.lag()[edge] > Time::zero())
+          costs[index(CostKind::Hop)] = true;
+    }
+    for (std::size_t kind = 0; kind < kCostKinds; ++kind)
+      sign_[kind] = costs[kind] ? 1 : -1;
+  }
+
+  /// Whether a path with the counts `a` is taken rather than one with `b`.
+  bool takes(const Counts& a, const Counts& b) const { return key(a) < key(b); }
+
+ private:
+  std::array<std::int64_t, kCostKinds> key(const Counts& counts) const {
+    const auto of = [&](CostKind kind, CostKind part) {
+      const std::int64_t all = std::int64_t{counts[index(kind)]} + counts[index(part)];
+      return (kind == part ? all / 2 : all) * sign_[index(kind)];
+    };
+    using enum CostKind;
+    return {of(WeightGrad, Backward), of(InputGrad, Backward), of(Pair, Pair), of(Hop, Hop),
+            of(Forward, Forward),     of(Backward, Backward)};
+  }
+
+  PerCost<std::int64_t> sign_;  // −1 for what costs nothing
+};
 
 }  // namespace
 
 CriticalTree critical_tree(const DependencyGraph& graph, const Timeline& timeline) {
   CriticalTree tree{.before = std::vector<NodeId>(graph.size(), kNoNode)};
   FlatArray<Counts> counts(graph.size());  // [node] on the path that ends with it
+  const Preference preference(graph, timeline);
   const auto first_edge = graph.first_edge();
   const auto producer = graph.producer();
   for (NodeId node = 0; node < graph.size(); ++node) {
@@ -33,7 +59,7 @@ CriticalTree critical_tree(const DependencyGraph& graph, const Timeline& timelin
         continue;
       Counts path = counts[producer[edge]];
       path[index(CostKind::Hop)] += is_hop(graph, producer[edge], node) ? 1U : 0U;
-      if (arrival > latest || preference(path) < preference(best)) {
+      if (arrival > latest || preference.takes(path, best)) {
         latest = arrival;
         best = path;
         tree.before[node] = producer[edge];
@@ -43,7 +69,7 @@ CriticalTree critical_tree(const DependencyGraph& graph, const Timeline& timelin
     counts[node] = best;
     const auto end = [&](NodeId of) { return timeline.spans[of].end; };
     if (tree.last == kNoNode || end(node) > end(tree.last) ||
-        (end(node) == end(tree.last) && preference(best) < preference(counts[tree.last])))
+        (end(node) == end(tree.last) && preference.takes(best, counts[tree.last])))
       tree.last = node;
   }
   return tree;

@@ -13,9 +13,9 @@ namespace bubblescope {
 constexpr NodeId kNoNode = std::numeric_limits<NodeId>::max();
 
 /// [node] The one that it started after: of those it waits for the last to arrive; kNoNode where it
-/// waits for none. Of several that arrive at once it is the one with the fewest W behind it, then
-/// the fewest I, B, F&B, hops and F: so a path changes as late as can be when W, then I, get
-/// shorter than they are.
+/// waits for none. Of several that arrive at once it is the one with the fewest W behind it, in a B
+/// or not, then the fewest I, F&B, hops and F: the path that stays the longest if W gets a little
+/// shorter, and I much less so. Of what costs nothing, the most: it cannot get shorter.
 struct CriticalTree {
   std::vector<NodeId> before;
   NodeId last = kNoNode;  ///< The last to end, by the same rule.
