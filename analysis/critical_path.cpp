@@ -76,7 +76,10 @@ CriticalTree critical_tree(const DependencyGraph& graph, const Timeline& timelin
 }
 
 CriticalPath critical_path(const DependencyGraph& graph, const Timeline& timeline) {
-  const CriticalTree tree = critical_tree(graph, timeline);
+  return critical_path(graph, critical_tree(graph, timeline));
+}
+
+CriticalPath critical_path(const DependencyGraph& graph, const CriticalTree& tree) {
   CriticalPath path;
   for (NodeId node = tree.last; node != kNoNode; node = tree.before[node]) {
     path.nodes.push_back(node);

@@ -27,6 +27,7 @@ struct CriticalPath {
   /// How often each cost stands on the path; in a simulated timeline they add up to the step time.
   PerCost<std::int64_t> counts{};
 };
+CriticalPath critical_path(const DependencyGraph& graph, const CriticalTree& tree);
 CriticalPath critical_path(const DependencyGraph& graph, const Timeline& timeline);
 
 }  // namespace bubblescope

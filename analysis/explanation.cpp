@@ -59,21 +59,26 @@ constexpr std::int64_t kWhole = 1000;
 /// How far a cost is moved, in multiples of what it is.
 constexpr std::int64_t kFar = 10;
 
+/// Longer ones are not moved, since their times would not fit into 64 bits.
+constexpr Time kLongestStep = std::chrono::hours(2);
+
 void add_levers(const DependencyGraph& graph, const PerCost<bool>& occurs, Explanation& out) {
   using Unit = StepFunction::Unit;
   const Unit unit = out.costs ? Unit::Once : Unit::Length;
   PerCost<std::int64_t> factors;
   factors.fill(kWhole);
   const StepFunction step(graph, unit);
-  const CostSpace space(step, occurs, out.costs.value_or(factors), unit);
-  out.splits_backward = space.splits_backward();
+  const CostSpace space(step, occurs, out.costs.value_or(factors), out.splits_backward);
   LinearForm form;
   for (std::size_t kind = 0; kind < kCostKinds; ++kind)
     form[kind] = out.costs ? out.path.counts[kind] : out.on_path[kind].count();
   if (out.splits_backward)
     form = with_split_backward(form);
   const double per_ns = out.costs ? 1 : 1.0 / kWhole;
-  for (const CostKind kind : space.kinds()) {
+  std::vector<CostKind> kinds = space.kinds();
+  if (occurs[index(CostKind::Hop)] && kinds.back() != CostKind::Hop)
+    kinds.push_back(CostKind::Hop);  // messages take no time: how much might they?
+  for (const CostKind kind : kinds) {
     const std::int64_t here = space.costs()[index(kind)];
     const std::int64_t limit =
         here > 0 ? kFar * here : std::max<std::int64_t>(out.step_time.count(), 1);
@@ -85,23 +90,44 @@ void add_levers(const DependencyGraph& graph, const PerCost<bool>& occurs, Expla
     out.region = validity_region(space, form);
 }
 
-}  // namespace
+/// What `count_costs` gives, with what occurs at all.
+struct Counted {
+  Explanation why;
+  PerCost<bool> occurs{};
+};
 
-Explanation explain(const DependencyGraph& graph, const Timeline& timeline) {
-  Explanation out{.path = critical_path(graph, timeline)};
-  if (out.path.nodes.empty())
+Counted count_all(const DependencyGraph& graph, const Timeline& timeline) {
+  Counted out{.why = {.tree = critical_tree(graph, timeline)}};
+  Explanation& why = out.why;
+  why.path = critical_path(graph, why.tree);
+  if (why.path.nodes.empty())
     return out;
-  out.step_time =
-      timeline.spans[out.path.nodes.back()].end - timeline.spans[out.path.nodes.front()].start;
-  out.on_path = times_on_path(graph, timeline, out.path);
+  why.step_time =
+      timeline.spans[why.path.nodes.back()].end - timeline.spans[why.path.nodes.front()].start;
+  why.on_path = times_on_path(graph, timeline, why.path);
   const std::vector<LinearForm> own = own_costs(graph);
   for (const LinearForm& rank : own)
-    out.idle.push_back(out.path.counts - rank);
+    why.idle.push_back(why.path.counts - rank);
   if (graph.costs().shares_links())
     return out;
-  out.costs = common_costs(graph);
-  add_levers(graph, occurring(graph, own), out);
+  out.occurs = occurring(graph, own);
+  why.costs = common_costs(graph);
+  why.splits_backward = why.costs && goes_with_its_parts(out.occurs, *why.costs);
   return out;
+}
+
+}  // namespace
+
+Explanation count_costs(const DependencyGraph& graph, const Timeline& timeline) {
+  return count_all(graph, timeline).why;
+}
+
+Explanation explain(const DependencyGraph& graph, const Timeline& timeline) {
+  Counted out = count_all(graph, timeline);
+  if (!out.why.path.nodes.empty() && !graph.costs().shares_links() &&
+      out.why.step_time <= kLongestStep)
+    add_levers(graph, out.occurs, out.why);
+  return std::move(out.why);
 }
 
 }  // namespace bubblescope

@@ -22,19 +22,23 @@ struct Lever {
 
 struct Explanation {
   Time step_time{};
-  CriticalPath path = {};
+  CriticalTree tree = {};
+  CriticalPath path = {};          ///< The tree's branch that ends last.
   PerCost<Time> on_path{};         ///< The time that each cost takes up on it.
   std::vector<LinearForm> idle{};  ///< [rank] the path's counts less those of its own actions.
   /// What one of each costs, in ns; none where stages differ. Then the step time is the path's form
   /// at these costs, and `idle` the idle time.
   std::optional<PerCost<std::int64_t>> costs = {};
   bool splits_backward = false;  ///< B is I and W, so it is no lever of its own.
-  /// Both empty where links are shared, since the step is no longest path then.
+  /// Both empty where links are shared, since the step is no longest path then, and for steps of
+  /// hours.
   std::vector<Lever> levers = {};
   std::optional<ValidityRegion> region = {};  ///< Where `costs` are told.
 };
 
-/// Of a simulated timeline.
+/// Of a simulated timeline; without levers and region, which take many simulations more.
+Explanation count_costs(const DependencyGraph& graph, const Timeline& timeline);
+/// The whole of it.
 Explanation explain(const DependencyGraph& graph, const Timeline& timeline);
 
 }  // namespace bubblescope

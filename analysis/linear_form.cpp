@@ -12,11 +12,6 @@ constexpr std::size_t kI = index(CostKind::InputGrad);
 constexpr std::size_t kW = index(CostKind::WeightGrad);
 constexpr std::size_t kB = index(CostKind::Backward);
 
-/// The order in which people write them.
-constexpr std::array<CostKind, kCostKinds> kWritten = {CostKind::Pair,       CostKind::Forward,
-                                                       CostKind::Backward,   CostKind::InputGrad,
-                                                       CostKind::WeightGrad, CostKind::Hop};
-
 std::string term(std::int64_t count, std::size_t kind) {
   const std::string name = kCostNames[kind];
   return count == 1 ? name : fmt::format("{}·{}", count, name);
@@ -60,7 +55,7 @@ LinearForm with_whole_backward(LinearForm form) {
 
 std::string to_text(const LinearForm& form) {
   std::string text;
-  for (const CostKind kind : kWritten) {
+  for (const CostKind kind : kWrittenOrder) {
     const std::int64_t count = form[index(kind)];
     if (count == 0)
       continue;

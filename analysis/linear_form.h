@@ -8,6 +8,11 @@
 
 namespace bubblescope {
 
+/// In which order people write them.
+constexpr std::array<CostKind, kCostKinds> kWrittenOrder = {
+    CostKind::Pair,      CostKind::Forward,    CostKind::Backward,
+    CostKind::InputGrad, CostKind::WeightGrad, CostKind::Hop};
+
 /// [CostKind] How often each cost is paid; negative where it is saved.
 using LinearForm = PerCost<std::int64_t>;
 

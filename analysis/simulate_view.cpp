@@ -94,28 +94,6 @@ std::string in_two_lines(std::string text) {
   return text;
 }
 
-/// The idle time of each rank, by what it waits for: what every schedule has, and what occurs.
-Table waiting_table(const Report& report) {
-  const TimeUnit unit = TimeUnit::fit(report.step_time);
-  Table table{{{"rank"}, {"idle"}}};
-  for (const RankReport& rank : report.per_rank)
-    table.rows.push_back({{std::to_string(rank.rank), unit.format(rank.idle)}});
-  for (std::size_t number = 0; number < kBubbleCauses; ++number) {
-    const auto cause = static_cast<BubbleCause>(number);
-    const bool is_common = cause == BubbleCause::WarmUp || cause == BubbleCause::Dependency ||
-                           cause == BubbleCause::Message || cause == BubbleCause::Drain;
-    const auto occurs = [&](const RankReport& rank) {
-      return rank.idle_by_cause[number] != Time::zero();
-    };
-    if (!is_common && std::none_of(report.per_rank.begin(), report.per_rank.end(), occurs))
-      continue;
-    table.columns.push_back({in_two_lines(cause_name(cause))});
-    for (std::size_t rank = 0; rank < report.per_rank.size(); ++rank)
-      table.rows[rank].cells.push_back(unit.format(report.per_rank[rank].idle_by_cause[number]));
-  }
-  return table;
-}
-
 /// A time in ns, as a mean of times is.
 std::string format_ns(const TimeUnit& unit, double ns) {
   return unit.format(Time(std::llround(ns)));
@@ -167,6 +145,27 @@ std::string noise_words(const NoiseReport& noise) {
 }
 
 }  // namespace
+
+Table waiting_table(const Report& report) {
+  const TimeUnit unit = TimeUnit::fit(report.step_time);
+  Table table{{{"rank"}, {"idle"}}};
+  for (const RankReport& rank : report.per_rank)
+    table.rows.push_back({{std::to_string(rank.rank), unit.format(rank.idle)}});
+  for (std::size_t number = 0; number < kBubbleCauses; ++number) {
+    const auto cause = static_cast<BubbleCause>(number);
+    const bool is_common = cause == BubbleCause::WarmUp || cause == BubbleCause::Dependency ||
+                           cause == BubbleCause::Message || cause == BubbleCause::Drain;
+    const auto occurs = [&](const RankReport& rank) {
+      return rank.idle_by_cause[number] != Time::zero();
+    };
+    if (!is_common && std::none_of(report.per_rank.begin(), report.per_rank.end(), occurs))
+      continue;
+    table.columns.push_back({in_two_lines(cause_name(cause))});
+    for (std::size_t rank = 0; rank < report.per_rank.size(); ++rank)
+      table.rows[rank].cells.push_back(unit.format(report.per_rank[rank].idle_by_cause[number]));
+  }
+  return table;
+}
 
 std::string figures_view(const std::string& title, const Report& report, const MemoryLimit& limit,
                          Look look) {

@@ -28,6 +28,9 @@ namespace bubblescope {
 std::string simulate_view(const Report& report, const MemoryLimit& limit, Format format,
                           Color color);
 
+/// The idle time of each rank, by what it waits for: what every schedule has, and what occurs.
+Table waiting_table(const Report& report);
+
 /// The same tables under a title of one's own, in text or Markdown.
 struct Look {
   Format format;

@@ -78,12 +78,13 @@ bool is_needed(std::size_t dimensions, const std::vector<Cone::Vector>& normals,
 
 }  // namespace
 
+bool goes_with_its_parts(const PerCost<bool>& occurs, const PerCost<std::int64_t>& costs) {
+  return occurs[kB] && (occurs[kI] || occurs[kW]) && costs[kB] == costs[kI] + costs[kW];
+}
+
 CostSpace::CostSpace(const StepFunction& step, const PerCost<bool>& occurs,
-                     const PerCost<std::int64_t>& costs, StepFunction::Unit unit)
-    : step_(step),
-      costs_(costs),
-      splits_backward_(unit == StepFunction::Unit::Once && occurs[kB] &&
-                       (occurs[kI] || occurs[kW]) && costs[kB] == costs[kI] + costs[kW]) {
+                     const PerCost<std::int64_t>& costs, bool splits_backward)
+    : step_(step), costs_(costs), splits_backward_(splits_backward) {
   for (std::size_t kind = 0; kind < kCostKinds; ++kind) {
     const bool is_part = splits_backward_ && (kind == kI || kind == kW);
     const bool is_sum = splits_backward_ && kind == kB;

@@ -8,21 +8,24 @@
 
 namespace bubblescope {
 
+/// Whether B is no cost of its own but goes with I and W: it lasts as long as both, and one of them
+/// occurs beside it.
+bool goes_with_its_parts(const PerCost<bool>& occurs, const PerCost<std::int64_t>& costs);
+
 /// The step time over costs that can be changed one by one.
 class CostSpace {
  public:
   /// `costs` as `step` takes them. A kind that does not occur in the graph has no place in it, nor
   /// have messages that take no time: they are not modelled.
   CostSpace(const StepFunction& step, const PerCost<bool>& occurs,
-            const PerCost<std::int64_t>& costs, StepFunction::Unit unit);
+            const PerCost<std::int64_t>& costs, bool splits_backward);
 
   const PerCost<std::int64_t>& costs() const { return costs_; }
-  /// Those that can be changed. Where B lasts as long as I and W, and one of them occurs too, it
-  /// is no cost of its own: it goes with them.
+  /// Those that can be changed; without B where it is split into I and W.
   const std::vector<CostKind>& kinds() const { return kinds_; }
   bool splits_backward() const { return splits_backward_; }
 
-  /// The step, its form without B where `splits_backward`; of `costs`, B is then taken no notice.
+  /// The step and its form; where B is split, of that in `costs` no notice is taken.
   StepFunction::Longest at(PerCost<std::int64_t> costs) const;
 
  private:

@@ -20,6 +20,7 @@ Command add_order(CLI::App& root, const GlobalOptions& global);
 Command add_simulate(CLI::App& root, const GlobalOptions& global);
 Command add_costs(CLI::App& root, const GlobalOptions& global);
 Command add_compare(CLI::App& root, const GlobalOptions& global);
+Command add_explain(CLI::App& root, const GlobalOptions& global);
 Command add_calibrate(CLI::App& root, const GlobalOptions& global);
 Command add_replay(CLI::App& root, const GlobalOptions& global);
 Command add_validate(CLI::App& root, const GlobalOptions& global);
