@@ -46,6 +46,7 @@ std::string closed_form_view(const ClosedFormSubject& subject, const ClosedForm&
                   form.most_ranks, form.least_microbatches, form.most_microbatches);
   if (format == Format::Json || format == Format::Csv) {
     std::vector<Json> rows;
+    rows.reserve(formulas.size());
     for (const auto& [what, formula] : formulas)
       rows.push_back({{"schedule", subject.schedule},
                       {"what", what},

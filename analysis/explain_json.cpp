@@ -34,9 +34,9 @@ void for_each_bubble(const Explained& step, const Explanation& why, Visitor&& vi
   for (const Bubble& bubble : find_bubbles(step.graph, step.timeline)) {
     NamedBubble named{.bubble = bubble, .blocked_by = {}, .chain = {}};
     for (const NodeId node : blockers.of(bubble))
-      named.blocked_by.push_back(blocker_name(step.graph, bubble, node));
+      named.blocked_by.push_back(blocker_name(step.graph, bubble, node, Naming::Token));
     for (const NodeId node : chain_behind(step.timeline, why.tree, bubble, kMostInChain))
-      named.chain.push_back(node_name(step.graph, node));
+      named.chain.push_back(node_name(step.graph, node, Naming::Token));
     visit(named);
   }
 }
@@ -49,14 +49,14 @@ ordered_json bubble_json(const Explained& step, const NamedBubble& named) {
           {"cause", cause_key(bubble.cause)},
           {"waiting", bubble.cause == BubbleCause::Drain
                           ? ordered_json(nullptr)
-                          : ordered_json(node_name(step.graph, bubble.waiting))}};
+                          : ordered_json(node_name(step.graph, bubble.waiting, Naming::Token))}};
 }
 
 ordered_json path_json(const Explained& step, const Explanation& why) {
   ordered_json path = ordered_json::array();
   for (const NodeId node : why.path.nodes) {
     const Span& span = step.timeline.spans[node];
-    path.push_back({{"action", node_name(step.graph, node)},
+    path.push_back({{"action", node_name(step.graph, node, Naming::Token)},
                     {"rank", step.graph.rank()[node]},
                     {"start_ns", span.start.count()},
                     {"end_ns", span.end.count()}});

@@ -6,9 +6,17 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "analysis/explain_view.h"
+#include "analysis/explanation.h"
+#include "analysis/report.h"
 
 namespace bubblescope {
+
+/// A simulated step with its figures.
+struct Explained {
+  const DependencyGraph& graph;
+  const Timeline& timeline;
+  const Report& report;
+};
 
 /// As people write it: B where as many I as W are meant, no messages where they take no time.
 LinearForm told_form(const Explanation& why, LinearForm form);

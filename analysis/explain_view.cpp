@@ -1,7 +1,8 @@
 #include "analysis/explain_view.h"
 
 #include <algorithm>
-#include <map>
+#include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -19,36 +20,40 @@ constexpr std::size_t kMostOffenders = 10;
 constexpr std::size_t kMostInChain = 6;
 constexpr std::size_t kMostStretches = 24;
 
-/// "7·F + 7·B on every rank" or a row for each sort of rank: which ranks have which form.
-std::vector<std::pair<LinearForm, std::string>> ranks_by_idle(const Explanation& why) {
-  std::vector<std::pair<LinearForm, std::vector<std::size_t>>> groups;
+/// Ranks whose idle time is the same sum.
+struct RanksAlike {
+  LinearForm form;
+  std::vector<std::size_t> ranks;
+};
+
+std::vector<RanksAlike> ranks_by_idle(const Explanation& why) {
+  std::vector<RanksAlike> groups;
   for (std::size_t rank = 0; rank < why.idle.size(); ++rank) {
     const LinearForm form = told_form(why, why.idle[rank]);
     const auto same = std::find_if(groups.begin(), groups.end(),
-                                   [&](const auto& group) { return group.first == form; });
+                                   [&](const RanksAlike& group) { return group.form == form; });
     if (same == groups.end())
       groups.push_back({form, {rank}});
     else
-      same->second.push_back(rank);
+      same->ranks.push_back(rank);
   }
-  std::vector<std::pair<LinearForm, std::string>> result;
-  for (const auto& [form, ranks] : groups) {
-    std::string words = ranks.size() == 1 ? "on rank" : "on ranks";
-    if (groups.size() == 1)
-      words = ranks.size() == 1 ? "on its one rank" : "on every rank";
-    else
-      for (std::size_t i = 0; i < ranks.size(); ++i)  // runs of ranks as first–last
-        if (i == 0 || ranks[i] != ranks[i - 1] + 1) {
-          std::size_t last = i;
-          while (last + 1 < ranks.size() && ranks[last + 1] == ranks[last] + 1)
-            ++last;
-          words += fmt::format("{} {}", i == 0 ? "" : ",", ranks[i]);
-          if (last > i)
-            words += fmt::format("–{}", ranks[last]);
-        }
-    result.emplace_back(form, words);
+  return groups;
+}
+
+/// "on every rank", "on ranks 0, 2–5"
+std::string rank_words(const std::vector<std::size_t>& ranks, std::size_t of) {
+  if (ranks.size() == of)
+    return "on every rank";
+  std::string words = ranks.size() == 1 ? "on rank" : "on ranks";
+  for (std::size_t i = 0; i < ranks.size(); ++i) {
+    const std::size_t first = i;
+    while (i + 1 < ranks.size() && ranks[i + 1] == ranks[i] + 1)
+      ++i;
+    words += fmt::format("{} {}", first == 0 ? "" : ",", ranks[first]);
+    if (i > first)
+      words += fmt::format("–{}", ranks[i]);
   }
-  return result;
+  return words;
 }
 
 /// The step and idle times as sums, and where these hold.
@@ -64,12 +69,9 @@ Table form_table(const Explained& step, const Explanation& why) {
   }
   row("step time", why.step_time, to_text(told_form(why, why.path.counts)));
   const char* title = "idle";
-  for (const auto& [form, words] : ranks_by_idle(why)) {
-    const auto rank = std::find_if(why.idle.begin(), why.idle.end(), [&](const LinearForm& idle) {
-      return told_form(why, idle) == form;
-    });
-    const auto number = static_cast<std::size_t>(rank - why.idle.begin());
-    row(title, step.report.per_rank[number].idle, to_text(form) + " " + words);
+  for (const RanksAlike& alike : ranks_by_idle(why)) {
+    row(title, step.report.per_rank[alike.ranks.front()].idle,
+        to_text(alike.form) + " " + rank_words(alike.ranks, why.idle.size()));
     title = "";
   }
   if (why.region)
@@ -79,6 +81,14 @@ Table form_table(const Explained& step, const Explanation& why) {
 
 Table cost_table(const Explanation& why) {
   const TimeUnit unit = TimeUnit::fit(why.step_time);
+  Time longest{};
+  Time most_saved{};
+  for (std::size_t kind = 0; kind < kCostKinds; ++kind)
+    longest = std::max(longest, Time(why.costs ? (*why.costs)[kind] : 0));
+  for (const Lever& lever : why.levers)
+    most_saved = std::max(most_saved, Time(std::llround(lever.saved_ns)));
+  const TimeUnit unit_of_one = TimeUnit::fit(longest);
+  const TimeUnit unit_saved = TimeUnit::fit(most_saved);
   const bool has_levers = !why.levers.empty();
   Table table{{{"cost", Align::Left}, {"each"}, {"on the\npath"}, {"time"}, {"share"}}};
   if (has_levers)
@@ -89,7 +99,7 @@ Table cost_table(const Explanation& why) {
     if (why.path.counts[kind] == 0 && lever == why.levers.end())
       continue;
     const auto each = [&] {
-      return why.costs ? unit.format(Time((*why.costs)[kind])) : std::string("differs");
+      return why.costs ? unit_of_one.format(Time((*why.costs)[kind])) : std::string("differs");
     };
     table.rows.push_back(
         {{kCostNames[kind], each(), std::to_string(why.path.counts[kind]),
@@ -99,12 +109,12 @@ Table cost_table(const Explanation& why) {
     auto& cells = table.rows.back().cells;
     if (lever != why.levers.end()) {
       const auto end = [&](std::int64_t at) {
-        return why.costs ? unit.format(Time(at))
+        return why.costs ? unit_of_one.format(Time(at))
                          : fmt::format("{:.1f} %", static_cast<double>(at) / 10);
       };
       cells.push_back(end(lever->range.least));
       cells.push_back((lever->range.is_open ? "≥ " : "") + end(lever->range.most));
-      cells.push_back(unit.format(Time(static_cast<std::int64_t>(lever->saved_ns + 0.5))));
+      cells.push_back(unit_saved.format(Time(std::llround(lever->saved_ns))));
     } else if (has_levers) {
       cells.insert(cells.end(), {"as I and W", "", ""});
     }
@@ -125,10 +135,11 @@ Table offender_table(const Explained& step, const Explanation& why) {
     const auto chain = chain_behind(step.timeline, why.tree, longest, kMostInChain);
     std::string behind;
     for (const NodeId node : chain)
-      behind += " ← " + node_name(step.graph, node);
+      behind += " ← " + node_name(step.graph, node, Naming::Short);
     if (!behind.empty())
-      words += fmt::format("; {}{}{}", blocker_name(step.graph, longest, longest.blocking), behind,
-                           chain.size() == kMostInChain ? " ← …" : "");
+      words += fmt::format("; {}{}{}",
+                           blocker_name(step.graph, longest, longest.blocking, Naming::Short),
+                           behind, chain.size() == kMostInChain ? " ← …" : "");
     table.rows.push_back({{unit.format(all[i].idle),
                            format_percent(static_cast<double>(all[i].idle.count()) /
                                           static_cast<double>(idle.count())),
@@ -168,10 +179,11 @@ Table path_table(const Explained& step, const Explanation& why) {
     }
     const auto& [first, last, count] = stretches[i];
     const char* between = count > 2 ? " … " : count == 2 ? " " : "";
-    table.rows.push_back({{unit.format(step.timeline.spans[first].start),
-                           std::to_string(rank(first)), std::to_string(count),
-                           node_name(step.graph, first) + between +
-                               (count > 1 ? node_name(step.graph, last) : std::string())}});
+    table.rows.push_back(
+        {{unit.format(step.timeline.spans[first].start), std::to_string(rank(first)),
+          std::to_string(count),
+          node_name(step.graph, first, Naming::Short) + between +
+              (count > 1 ? node_name(step.graph, last, Naming::Short) : std::string())}});
   }
   return table;
 }

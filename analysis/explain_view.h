@@ -19,17 +19,11 @@
 
 #include <string>
 
-#include "analysis/explanation.h"
+#include "analysis/explain_json.h"
 #include "analysis/format.h"
-#include "analysis/report.h"
 
 namespace bubblescope {
 
-struct Explained {
-  const DependencyGraph& graph;
-  const Timeline& timeline;
-  const Report& report;
-};
 std::string explain_view(const Explained& step, Format format, Color color);
 
 }  // namespace bubblescope

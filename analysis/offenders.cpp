@@ -44,6 +44,7 @@ std::vector<Offender> offenders(const DependencyGraph& graph, const std::vector<
       offender.longest = bubble;
   }
   std::vector<Offender> all;
+  all.reserve(by_key.size());
   for (const auto& [key, offender] : by_key)
     all.push_back(offender);
   std::stable_sort(all.begin(), all.end(),
@@ -51,21 +52,27 @@ std::vector<Offender> offenders(const DependencyGraph& graph, const std::vector<
   return all;
 }
 
-std::string node_name(const DependencyGraph& graph, NodeId node) {
+std::string node_name(const DependencyGraph& graph, NodeId node, Naming naming) {
+  const auto name = [&](const Action& action) {
+    return action.is_pair() && naming == Naming::Short
+               ? to_string(action.op()) + "&" + to_string(action.overlapped())
+               : to_string(action);
+  };
   if (!graph.is_message(node))
-    return to_string(graph.action(node));
+    return name(graph.action(node));
   const MessageNode& message = graph.message(node);
   const Action& maker = graph.action(message.producer);
-  return fmt::format("{} to rank {}",
-                     maker.is_pair() ? to_string(message.output) : to_string(maker), message.to);
+  return fmt::format("{} to rank {}", maker.is_pair() ? to_string(message.output) : name(maker),
+                     message.to);
 }
 
-std::string blocker_name(const DependencyGraph& graph, const Bubble& bubble, NodeId blocker) {
+std::string blocker_name(const DependencyGraph& graph, const Bubble& bubble, NodeId blocker,
+                         Naming naming) {
   const bool is_sent =
       bubble.cause == BubbleCause::Message || bubble.cause == BubbleCause::Contention;
-  if (is_sent && !graph.is_message(blocker))
-    return fmt::format("{} to rank {}", node_name(graph, blocker), bubble.rank);
-  return node_name(graph, blocker);
+  const std::string name = node_name(graph, blocker, naming);
+  return is_sent && !graph.is_message(blocker) ? fmt::format("{} to rank {}", name, bubble.rank)
+                                               : name;
 }
 
 std::vector<NodeId> chain_behind(const Timeline& timeline, const CriticalTree& tree,
@@ -90,10 +97,10 @@ std::string offender_words(const DependencyGraph& graph, const Offender& offende
   switch (bubble.cause) {
     case BubbleCause::WarmUp:
       return fmt::format("rank {} has nothing to do before {} is done", bubble.rank,
-                         node_name(graph, bubble.blocking));
+                         node_name(graph, bubble.blocking, Naming::Short));
     case BubbleCause::Drain:
       return fmt::format("rank {} has nothing left to do until {} ends the step", bubble.rank,
-                         node_name(graph, bubble.blocking));
+                         node_name(graph, bubble.blocking, Naming::Short));
     case BubbleCause::Dependency:
       return waits + "for " + what + times;
     case BubbleCause::Imbalance:

@@ -19,10 +19,16 @@ struct Offender {
 /// The one that costs most first; ties by rank, then time.
 std::vector<Offender> offenders(const DependencyGraph& graph, const std::vector<Bubble>& bubbles);
 
+/// How a pair is written.
+enum class Naming : std::uint8_t {
+  Token,  ///< "(0F7;7B3)OVERLAP_F_B", as PyTorch does.
+  Short,  ///< "0F7&7B3"
+};
 /// "0F3", for a message "0F3 to rank 1".
-std::string node_name(const DependencyGraph& graph, NodeId node);
+std::string node_name(const DependencyGraph& graph, NodeId node, Naming naming);
 /// What a bubble waits for: as above, where an ideal message is its producer.
-std::string blocker_name(const DependencyGraph& graph, const Bubble& bubble, NodeId blocker);
+std::string blocker_name(const DependencyGraph& graph, const Bubble& bubble, NodeId blocker,
+                         Naming naming);
 
 /// What leads to what a bubble waits for, the last first, as far back as the bubble begins; at
 /// most `limit`.
