@@ -99,7 +99,8 @@ std::vector<std::string> column_lines(const PublishedTable& table, std::size_t i
     const std::string least = difference(each.least, column);
     const std::string most = difference(each.most, column);
     const std::string unit = is_percent(column) ? "points" : column.unit;
-    const std::string by = with_unit(least == most ? most : least + " to " + most, unit);
+    const std::string by =
+        with_unit(least == most ? most : fmt::format("{} to {}", least, most), unit);
     const bool few = each.count < rows && each.count <= 4;
     lines.push_back(fmt::format("{}: {} of {} differ{}{}, by {}: {}", column.name, each.count, rows,
                                 each.count == 1 ? "s" : "", few ? " (" + each.rows + ")" : "", by,

@@ -25,9 +25,12 @@ bool is_searched(std::string_view column) {
 /// Searched for the span, with room for the bytes of p or 2p activations, which shrink at I.
 Schedule searched(std::string_view column, Shape shape, const CostSource& costs) {
   CostSource sized = costs;
+  if (!sized.stages[0].activation)
+    throw Error(fmt::format("costs '{}' do not tell activation_bytes", costs.name));
   sized.stages[0].weights = 0;
   const CostModel model(sized, loop_placement({.ranks = shape.ranks, .chunks = 1}), {});
-  const Bytes room = (column == kZb1p ? 1 : 2) * shape.ranks * *sized.stages[0].activation;
+  const std::int64_t activations = column == kZb1p ? shape.ranks : 2 * std::int64_t{shape.ranks};
+  const Bytes room = activations * *sized.stages[0].activation;
   const AutomaticOptions options = {.memory = {.bytes = room}, .objective = Objective::Span};
   return make_automatic(*find_schedule("zb-auto"), shape, model, options).schedule;
 }
