@@ -253,8 +253,8 @@ std::string verdict_along(const Sweep& sweep) {
     const std::string name =
         region.best ? sweep.schedules[*region.best] + (i == 0 ? " wins" : "") : "none fits";
     if (regions.size() == 1)
-      return fmt::format("{} {} {} from {} to {}", name, counted ? "at all" : "everywhere for",
-                         axis.name, value(axis.values.front()), value(axis.values.back()));
+      return fmt::format("{} for every {} from {} to {}", name, axis.name,
+                         value(axis.values.front()), value(axis.values.back()));
     const std::string at = i == 0 ? axis.name + " " : "";
     if (i > 0)
       text += ", ";

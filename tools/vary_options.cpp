@@ -54,8 +54,7 @@ constexpr Variable kVariables[] = {
     {"m", AxisKind::Count},
 };
 
-constexpr std::size_t kPointsOfOne = 25;
-constexpr std::size_t kPointsOfTwo = 15;
+constexpr std::size_t kDefaultPoints = 25;
 constexpr std::size_t kMostPoints = 1000;
 
 const Variable& variable_named(std::string_view name) {
@@ -207,7 +206,7 @@ std::vector<VariedAxis> VaryOptions::axes(const ShapeOptions& shape) const {
   std::vector<VariedAxis> axes;
   std::size_t points = 1;
   for (const std::string& text : vary) {
-    axes.push_back(parse_axis(text, vary.size() == 1 ? kPointsOfOne : kPointsOfTwo, ranks));
+    axes.push_back(parse_axis(text, kDefaultPoints, ranks));
     points *= axes.back().axis.values.size();
   }
   if (axes.size() == 2 && axes[0].axis.name == axes[1].axis.name)
