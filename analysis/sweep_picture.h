@@ -15,7 +15,12 @@
 
 namespace bubblescope {
 
-/// An SVG document.
-std::string sweep_picture(const Sweep& sweep);
+/// SVG documents, of a sweep of one cost and of one of two.
+std::string sweep_lines(const Sweep& sweep);
+std::string sweep_map(const Sweep& sweep);
+
+inline std::string sweep_picture(const Sweep& sweep) {
+  return sweep.axes.size() == 1 ? sweep_lines(sweep) : sweep_map(sweep);
+}
 
 }  // namespace bubblescope

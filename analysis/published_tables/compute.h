@@ -1,16 +1,36 @@
-// What the published tables share: reading a row's setting, and running a schedule.
+// What the published tables share: their inputs, reading a row's setting, running a schedule.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <string>
-#include <string_view>
 
-#include "analysis/published_tables/tables.h"
+#include "analysis/published_table.h"
 #include "analysis/report.h"
+#include "sim/cost_model.h"
 #include "sim/json_input.h"
 #include "sim/schedule.h"
 #include "sim/schedules/shape.h"
 
 namespace bubblescope {
+
+/// The costs of data/costs, by name.
+using CostTables = std::function<CostSource(const std::string& name)>;
+
+/// What tables are computed with; more than one may need what was searched for once.
+struct TableInputs {
+  CostTables costs;
+  std::map<std::string, Schedule> searched = {};
+};
+
+struct TableContext {
+  const PublishedTable& table;
+  TableInputs& inputs;
+};
+
+/// Throws Error for a setting that lacks a key or has another, and for an unknown column.
+using ComputeFigure = double (*)(const PublishedRow& row, const std::string& column,
+                                 const TableContext& context);
 
 /// The setting of a row, which has to be read whole.
 ObjectReader setting_reader(const PublishedRow& row, const TableContext& context);

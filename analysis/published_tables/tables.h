@@ -3,34 +3,13 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <span>
-#include <string>
 #include <string_view>
 
 #include "analysis/published_table.h"
-#include "sim/cost_model.h"
-#include "sim/schedule.h"
+#include "analysis/published_tables/compute.h"
 
 namespace bubblescope {
-
-/// The costs of data/costs, by name.
-using CostTables = std::function<CostSource(const std::string& name)>;
-
-/// What tables are computed with; more than one may need what was searched for once.
-struct TableInputs {
-  CostTables costs;
-  std::map<std::string, Schedule> searched = {};
-};
-
-struct TableContext {
-  const PublishedTable& table;
-  TableInputs& inputs;
-};
-
-/// Throws Error for a setting that lacks a key or has another, and for an unknown column.
-using ComputeFigure = double (*)(const PublishedRow& row, const std::string& column,
-                                 const TableContext& context);
 
 struct Reproduction {
   std::string_view name;  ///< As the table's file is called.
