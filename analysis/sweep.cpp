@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <span>
 #include <tuple>
 #include <utility>
 
@@ -180,17 +181,17 @@ std::string format_value(std::int64_t value, AxisKind kind) {
     double factor;
     const char* name;
   };
-  static const std::vector<Scale> kTimes = {{1e9, "s"}, {1e6, "ms"}, {1e3, "µs"}, {1, "ns"}};
-  static const std::vector<Scale> kSizes = {{1099511627776.0, "TiB"},
-                                            {1073741824.0, "GiB"},
-                                            {1048576.0, "MiB"},
-                                            {1024.0, "KiB"},
-                                            {1, "B"}};
-  static const std::vector<Scale> kRates = {
+  static constexpr Scale kTimes[] = {{1e9, "s"}, {1e6, "ms"}, {1e3, "µs"}, {1, "ns"}};
+  static constexpr Scale kSizes[] = {{1099511627776.0, "TiB"},
+                                     {1073741824.0, "GiB"},
+                                     {1048576.0, "MiB"},
+                                     {1024.0, "KiB"},
+                                     {1, "B"}};
+  static constexpr Scale kRates[] = {
       {1e12, "TB/s"}, {1e9, "GB/s"}, {1e6, "MB/s"}, {1e3, "KB/s"}, {1, "B/s"}};
-  const auto& scales = kind == AxisKind::Duration ? kTimes
-                       : kind == AxisKind::Size   ? kSizes
-                                                  : kRates;
+  const std::span<const Scale> scales = kind == AxisKind::Duration ? std::span<const Scale>(kTimes)
+                                        : kind == AxisKind::Size   ? std::span<const Scale>(kSizes)
+                                                                   : std::span<const Scale>(kRates);
   const auto scale = std::find_if(scales.begin(), scales.end() - 1,
                                   [&](const Scale& each) { return real(value) >= each.factor; });
   const double shown = real(value) / scale->factor;

@@ -129,7 +129,7 @@ class LinePicture : public SweepCanvas {
           here ? fmt::format("{} {}", px(x_.at(values[x])), px(y_of(*here))) : "";
       std::string& to = fits && (before.empty() || fitted_before) ? path : dashed;
       if (here)
-        to += before.empty() ? "M" + point + "h0" : "M" + before + "L" + point;
+        to += before.empty() ? fmt::format("M{}h0", point) : fmt::format("M{}L{}", before, point);
       before = point;
       fitted_before = fits;
     }

@@ -148,7 +148,7 @@ VariedAxis parse_axis(const std::string& text, std::size_t default_points, std::
   VariedAxis varied = {&variable, {.name = std::string(variable.name), .kind = variable.kind}};
   if (varied.axis.name == "m")
     varied.axis.name = "microbatches";
-  const std::string scale = parts.back();
+  const std::string& scale = parts.back();
   varied.axis.is_logarithmic = scale == "log";
   const bool has_scale = varied.axis.is_logarithmic || scale == "linear";
   if (parts.size() == 4 && !has_scale)
