@@ -77,6 +77,30 @@ TEST_CASE("Every point of a sweep is what a comparison there gives") {
   }
 }
 
+TEST_CASE("Few points tell the same regions as many") {
+  const struct {
+    std::string costs, vary;
+  } cases[] = {{kCosts, "p2p=0:5ms"},
+               {kCosts + " --comm stream", "p2p=0:5ms"},
+               {" --input-grad 13ms --weight-grad 9ms --p2p 300us", "forward=1ms:40ms"},
+               {" --forward 12ms --input-grad 13ms --p2p 1ms", "weight-grad=0:30ms"}};
+  std::size_t switches = 0;
+  for (const auto& each : cases) {
+    CAPTURE(each.costs);
+    CAPTURE(each.vary);
+    const json few = swept(each.costs + " --vary " + each.vary + ":3")["regions"];
+    const json many = swept(each.costs + " --vary " + each.vary + ":150")["regions"];
+    REQUIRE(few.size() == many.size());
+    switches += few.size() - 1;
+    for (std::size_t i = 0; i < few.size(); ++i) {
+      CHECK(few[i]["best"] == many[i]["best"]);
+      CHECK(few[i]["from"].get<double>() ==
+            doctest::Approx(many[i]["from"].get<double>()).epsilon(1e-4));
+    }
+  }
+  CHECK(switches >= 6);
+}
+
 TEST_CASE("A cost of a file is replaced by the one that is varied") {
   const std::string file = "compare -p 8 -m 24 --costs zero-bubble-1.5b-m24 --schedules 1f1b,zb-v ";
   const auto point = [&](const std::string& vary) {

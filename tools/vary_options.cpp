@@ -317,8 +317,11 @@ bool VariedScenario::varies_shape() const {
 }
 
 bool VariedScenario::is_convex() const {
-  return axes_[0].axis.kind != AxisKind::Count &&
-         (!first().costs.network || !first().costs.network->is_shared());
+  const Scenario scenario = first();
+  const bool shares = scenario.costs.network && scenario.costs.network->is_shared();
+  // Where ranks do not wait for one another, each one's own start is taken from its end.
+  return axes_[0].axis.kind != AxisKind::Count && !shares &&
+         scenario.iteration.sync == OptimizerSync::Global;
 }
 
 }  // namespace bubblescope
