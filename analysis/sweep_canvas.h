@@ -17,7 +17,7 @@ namespace sweep_layout {
 constexpr double kWidth = 960;
 constexpr double kHeight = 560;
 constexpr double kLeft = 92;
-constexpr double kRight = 206;  // of the plot: names stand there
+constexpr double kRight = 230;  // of the plot: names stand there
 constexpr double kTop = 86;
 constexpr double kBottom = 70;
 constexpr double kFont = 13;

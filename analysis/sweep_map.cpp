@@ -101,23 +101,23 @@ class MapPicture : public SweepCanvas {
       strength = here;
     }
     end_piece(to);
-    note_widest(best, {from, to}, (band.above + band.below) / 2);
+    note_widest(best, row, {from, to}, (band.above + band.below) / 2);
   }
 
   struct Widest {
     double fit = 0;
     double width = 0;
     double x = 0;
-    double y = 0;
+    std::size_t row = 0;
   };
 
-  void note_widest(std::size_t best, AxisScale::Span span, double y) {
+  void note_widest(std::size_t best, std::size_t row, AxisScale::Span span, double y) {
     const double width = span.to - span.from;
     const double off = std::abs(y - (kTop + kPlotBottom) / 2) / (kPlotBottom - kTop);
     const double fit = width * (1 - off);  // rather in the middle than at the edge
     Widest& widest = widest_[best];
     if (fit > widest.fit)
-      widest = {fit, width, (span.from + span.to) / 2, std::clamp(y, kTop + 12, kPlotBottom - 10)};
+      widest = {fit, width, (span.from + span.to) / 2, row};
   }
 
   void side_axis() {
@@ -134,12 +134,37 @@ class MapPicture : public SweepCanvas {
                      axis.name);
   }
 
-  /// Names in the regions that are wide enough, and all beside the map.
+  /// Whether a schedule wins in a row at some pixel.
+  bool wins_at(std::size_t schedule, std::size_t row, double x) const {
+    const auto& regions = sweep_.regions[row];
+    for (std::size_t i = 0; i < regions.size(); ++i)
+      if (regions[i].best == schedule && (i == 0 || start(regions, i) <= x) &&
+          (i + 1 == regions.size() || x <= start(regions, i + 1)))
+        return true;
+    return false;
+  }
+
+  /// The rows around the one where a schedule's region is widest that are its own at the same
+  /// place.
+  Band rows_around(std::size_t schedule, const Widest& widest) const {
+    const AxisScale y(sweep_.axes[1], {kPlotBottom, kTop});
+    std::size_t first = widest.row;
+    while (first > 0 && wins_at(schedule, first - 1, widest.x))
+      --first;
+    std::size_t last = widest.row;
+    while (last + 1 < sweep_.rows() && wins_at(schedule, last + 1, widest.x))
+      ++last;
+    return {y.between(last), first == 0 ? kPlotBottom : y.between(first - 1)};
+  }
+
+  /// Names in the regions that are large enough, and all beside the map.
   void legend() {
     for (const auto& [schedule, widest] : widest_) {
       const std::string& name = sweep_.schedules[schedule];
-      if (text_width(name, kFont) + 12 < widest.width)
-        out_ += svg_text(widest.x, widest.y + 4, " class=\"i b m h\"", name);
+      const Band band = rows_around(schedule, widest);
+      constexpr double kHigh = 18;
+      if (text_width(name, kFont) + 12 < widest.width && band.below - band.above >= kHigh)
+        out_ += svg_text(widest.x, (band.above + band.below) / 2 + 4, " class=\"i b m h\"", name);
     }
     double y = kTop + 12;
     for (const std::size_t schedule : drawn_) {
