@@ -1,5 +1,4 @@
-// Table 5 of the Zero Bubble paper, to its last digit.
-#include <cmath>
+// Table 5 of the Zero Bubble paper, to its last digit, and the peaks of memory of its table 4.
 #include <cstdlib>
 #include <fstream>
 
@@ -7,12 +6,10 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "analysis/report.h"
-#include "sim/cost_file.h"
+#include "analysis/published_tables/tables.h"
 #include "sim/schedules/automatic.h"
 #include "sim/schedules/catalogue.h"
-#include "sim/simulate.h"
-#include "tests/support/random_schedule.h"
+#include "tests/support/published.h"
 #include "tests/support/reference.h"
 #include "tests/support/sanitized.h"
 
@@ -30,65 +27,45 @@ const std::string kColumns[][2] = {{"1f1b", "1F1B"},         {"interleaved-1f1b"
 
 constexpr const char* kOurs = "docs/zero-bubble-table5.md";
 
-json rows() {
-  return json::parse(contents(source_file(kTable)))["rows"];
-}
-
-CostSource costs_of(const json& row) {
-  const std::string name = row["costs"];
-  return read_costs(source_file("data/costs/" + name + ".json").string());
-}
-
-/// One of our schedules; ZB-1p and ZB-2p are searched for the span, with room for the bytes of p
-/// and 2p activations, which shrink at I.
-double span_bubble(const std::string& name, const json& row, const CostSource& costs) {
-  Shape shape{row["ranks"], row["microbatches"]};
-  if (name == "interleaved-1f1b")
-    shape.chunks = row["chunks"];
-  const bool searched = name == "zb-1p" || name == "zb-2p";
-  Schedule schedule;
-  if (searched) {
-    CostSource sized = costs;
-    sized.stages[0].weights = 0;
-    const CostModel model(sized, loop_placement({.ranks = shape.ranks, .chunks = 1}), {});
-    const Bytes room = (name == "zb-1p" ? 1 : 2) * shape.ranks * *sized.stages[0].activation;
-    const AutomaticOptions options = {.memory = {.bytes = room}, .objective = Objective::Span};
-    schedule = make_automatic(*find_schedule("zb-auto"), shape, model, options).schedule;
-  } else {
-    schedule = make_schedule(*find_schedule(name), shape);
-  }
-  const DependencyGraph graph = graph_of(schedule, costs);
-  return report(graph, simulate(graph)).span_bubble;
+CostSource costs_of(const PublishedRow& row) {
+  return cost_table(row.setting["costs"].get<std::string>());
 }
 
 double in_digits(double rate) {
-  return std::round(rate * 1e4) / 1e4;
+  return rounded(rate, 4);
 }
 
 }  // namespace
 
-TEST_CASE("Bubble rates of the Zero Bubble paper's table 5 come out to four digits, or better") {
+TEST_CASE("Bubble rates and peaks of memory of the Zero Bubble paper come out as recorded") {
   if (kSanitized) {
     MESSAGE("skipped: its searches take minutes under a sanitizer");
     return;
   }
+  TableInputs inputs = {cost_table};
+  PublishedTable rates = published_table(kTable);
+  reproduce(rates, inputs);
+  const std::size_t searched = inputs.searched.size();
+  CHECK(searched == 24);
   std::string table = contents(source_file(kOurs));
   table.resize(table.find("| costs |"));
   table +=
       "| costs | 1F1B | 1F1B-I | ZB-H1 | ZB-H2 | ZB-1p | ZB-2p |\n"
       "| :--- | ---: | ---: | ---: | ---: | ---: | ---: |\n";
-  for (const json& row : rows()) {
+  for (const PublishedRow& row : rates.rows) {
+    CAPTURE(row.name);
     const CostSource costs = costs_of(row);
-    CHECK(costs.ranks == row["ranks"].get<int>());
+    CHECK(costs.ranks == row.setting["ranks"].get<int>());
     table += "| " + costs.name;
-    for (const auto& [name, title] : kColumns) {
-      CAPTURE(costs.name);
+    for (std::size_t i = 0; i < rates.columns.size(); ++i) {
+      const std::string& name = rates.columns[i].name;
       CAPTURE(name);
-      const double ours = in_digits(span_bubble(name, row, costs));
-      const double paper = row[name];
+      CHECK(!has_moved(row.figures[i], rates.columns[i]));
+      const double ours = in_digits(row.figures[i].ours);
+      const double paper = row.figures[i].published;
       if (name == "interleaved-1f1b")
         CHECK(ours > paper);
-      else if (name.starts_with("zb-1p") || name.starts_with("zb-2p"))
+      else if (name == "zb-1p" || name == "zb-2p")
         CHECK(ours <= paper);
       else
         CHECK(ours == doctest::Approx(paper).epsilon(1e-9));
@@ -99,13 +76,24 @@ TEST_CASE("Bubble rates of the Zero Bubble paper's table 5 come out to four digi
   if (std::getenv("BUBBLESCOPE_UPDATE_GOLDEN") != nullptr)
     std::ofstream(source_file(kOurs)) << table;
   CHECK(contents(source_file(kOurs)) == table);
+
+  PublishedTable peaks = published_table("data/published/zero-bubble-memory.json");
+  reproduce(peaks, inputs);
+  CHECK(inputs.searched.size() == searched);  // the schedules of table 5
+  for (const PublishedRow& row : peaks.rows)
+    for (std::size_t i = 0; i < peaks.columns.size(); ++i) {
+      CAPTURE(row.name);
+      CAPTURE(peaks.columns[i].name);
+      CHECK(!has_moved(row.figures[i], peaks.columns[i]));
+      CHECK(row.figures[i].ours == doctest::Approx(row.figures[i].published).epsilon(0.06));
+    }
 }
 
 TEST_CASE("ZB-2p is out of reach where activations stay whole until W") {
-  for (const json& row : rows()) {
+  for (const PublishedRow& row : published_table(kTable).rows) {
     const CostSource costs = costs_of(row);
     CAPTURE(costs.name);
-    const Shape shape{row["ranks"], row["microbatches"]};
+    const Shape shape{row.setting["ranks"], row.setting["microbatches"]};
     const CostModel model(costs, loop_placement({.ranks = shape.ranks, .chunks = 1}), {});
     const SearchResult result = make_automatic(
         *find_schedule("zb-auto"), shape, model,
@@ -115,7 +103,7 @@ TEST_CASE("ZB-2p is out of reach where activations stay whole until W") {
     const Time work = shape.microbatches * (stage.forward + stage.input_grad + stage.weight_grad);
     const double least =
         1 - static_cast<double>(work.count()) / static_cast<double>(result.bound.value());
-    CHECK(in_digits(least) > row["zb-2p"].get<double>());
+    CHECK(in_digits(least) > row.figures.back().published);
   }
 }
 
@@ -126,20 +114,23 @@ TEST_CASE("The table and its costs are those of the reference") {
   const json reference_file = json::parse(contents(file));
   const json& published = reference_file["table5"];
   const json& reference_models = reference_file["models"];
-  const json ours = rows();
-  REQUIRE(ours.size() == published.size());
-  for (std::size_t i = 0; i < ours.size(); ++i) {
+  const PublishedTable ours = published_table(kTable);
+  REQUIRE(ours.rows.size() == published.size());
+  for (std::size_t i = 0; i < published.size(); ++i) {
     const json& theirs = published[i];
     CAPTURE(theirs.dump());
-    const CostSource costs = costs_of(ours[i]);
+    const PublishedRow& row = ours.rows[i];
+    const CostSource costs = costs_of(row);
     CHECK(costs.name.find(theirs["model"].get<std::string>().substr(0, 3)) != std::string::npos);
-    CHECK(ours[i]["ranks"] == theirs["p"]);
-    CHECK(ours[i]["microbatches"] == theirs["m"]);
-    for (const auto& [name, title] : kColumns)
-      CHECK(ours[i][name] == theirs[title]);
-    CHECK(ours[i]["chunks"] == theirs["1F1B-I_chunks"]);
-    const double faithful = in_digits(span_bubble("interleaved-1f1b", ours[i], costs));
-    CHECK(faithful == doctest::Approx(theirs["1F1B-I_faithful_resim"].get<double>()).epsilon(1e-9));
+    CHECK(row.setting["ranks"] == theirs["p"]);
+    CHECK(row.setting["microbatches"] == theirs["m"]);
+    CHECK(row.setting["chunks"] == theirs["1F1B-I_chunks"]);
+    for (std::size_t column = 0; column < ours.columns.size(); ++column) {
+      CHECK(ours.columns[column].name == kColumns[column][0]);
+      CHECK(theirs[kColumns[column][1]] == row.figures[column].published);
+    }
+    CHECK(in_digits(row.figures[1].recorded) ==
+          doctest::Approx(theirs["1F1B-I_faithful_resim"].get<double>()).epsilon(1e-9));
     const auto us = [&](const char* key) { return time_from_us(theirs[key].get<double>() * 1e3); };
     CHECK(costs.stages[0].forward == us("TF_ms"));
     CHECK(costs.stages[0].input_grad == us("TB_ms"));

@@ -24,6 +24,7 @@ Command add_explain(CLI::App& root, const GlobalOptions& global);
 Command add_calibrate(CLI::App& root, const GlobalOptions& global);
 Command add_man(CLI::App& root, const GlobalOptions& global);
 Command add_replay(CLI::App& root, const GlobalOptions& global);
+Command add_reproduce(CLI::App& root, const GlobalOptions& global);
 Command add_validate(CLI::App& root, const GlobalOptions& global);
 
 }  // namespace bubblescope

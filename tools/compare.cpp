@@ -1,7 +1,6 @@
-// bubblescope compare: schedules side by side on the same costs.
+// bubblescope compare: schedules side by side on the same costs, or over a range of one or two.
 #include <algorithm>
 #include <memory>
-#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -9,13 +8,17 @@
 #include <fmt/format.h>
 
 #include "analysis/compare_view.h"
-#include "sim/deadlock.h"
+#include "analysis/sweep_picture.h"
+#include "analysis/sweep_view.h"
 #include "sim/error.h"
 #include "tools/command.h"
+#include "tools/compare_sweep.h"
+#include "tools/contender.h"
 #include "tools/errors.h"
 #include "tools/output.h"
 #include "tools/predict.h"
 #include "tools/program_input.h"
+#include "tools/vary_options.h"
 
 namespace bubblescope {
 namespace {
@@ -28,25 +31,30 @@ struct CompareOptions {
   std::vector<std::string> schedules = {"all"};
   std::vector<std::string> programs;
   DialectOption dialect;
+  VaryOptions vary;
 };
 
 /// From lists such as "1f1b,zb-h1": the command line gives one, a file may give several.
-std::vector<const CatalogueEntry*> chosen(const std::vector<std::string>& lists) {
-  std::vector<const CatalogueEntry*> entries;
-  const auto choose = [&](const CatalogueEntry& entry) {
-    if (std::find(entries.begin(), entries.end(), &entry) == entries.end())
-      entries.push_back(&entry);
+std::vector<Contender> chosen(const std::vector<std::string>& lists) {
+  std::vector<Contender> schedules;
+  const auto choose = [&](const CatalogueEntry& entry, bool by_name) {
+    const auto found = std::find_if(schedules.begin(), schedules.end(),
+                                    [&](const Contender& each) { return each.entry == &entry; });
+    if (found == schedules.end())
+      schedules.push_back({.entry = &entry, .by_name = by_name});
+    else
+      found->by_name = found->by_name || by_name;
   };
   for (const std::string& list : lists) {
     std::istringstream names(list + ",");
     for (std::string name; std::getline(names, name, ',');)
       if (const std::string trimmed = CLI::detail::trim_copy(name); trimmed == "all")
         for (const CatalogueEntry& entry : catalogue())
-          choose(entry);
+          choose(entry, false);
       else
-        choose(require_schedule(trimmed));
+        choose(require_schedule(trimmed), true);
   }
-  return entries;
+  return schedules;
 }
 
 /// Why there is nothing to compare.
@@ -72,55 +80,67 @@ std::vector<Program> load_programs(const CompareOptions& options, const GlobalOp
   return programs;
 }
 
-/// Why a program cannot stand beside schedules of the scenario's shape; none where it can.
-std::optional<std::string> find_obstacle(const Program& program, const Scenario& scenario) {
-  const Shape shape = shape_of(program);
-  if (shape.ranks != scenario.shape.ranks || shape.microbatches != scenario.shape.microbatches)
-    return fmt::format("it has p={}, m={}", shape.ranks, shape.microbatches);
-  const PipeShape pipe = {shape.ranks, program.schedule.placement.depth};
-  if (auto obstacle = find_obstacle(scenario, pipe))
-    return obstacle;
-  if (!can_run(program))
-    return "it deadlocks ('bubblescope check' tells why)";
-  return std::nullopt;
+/// Programs first, then schedules.
+std::vector<Contender> contenders(const CompareOptions& options, const GlobalOptions& global) {
+  options.dialect.require_program(!options.programs.empty());
+  std::vector<Contender> result;
+  for (Program& program : load_programs(options, global))
+    result.push_back({.program = std::move(program)});
+  for (Contender& schedule : chosen(options.schedules))
+    result.push_back(std::move(schedule));
+  return result;
 }
 
-Comparison compare(std::vector<Program> programs, const std::vector<const CatalogueEntry*>& entries,
-                   const Scenario& scenario, Progress& progress) {
+Comparison compare(const std::vector<Contender>& contenders, const Scenario& scenario,
+                   Progress& progress) {
   Comparison comparison{.limit = scenario.automatic.memory};
-  for (Program& program : programs)
-    if (const auto obstacle = find_obstacle(program, scenario))
-      comparison.skipped.push_back({program.schedule.name, *obstacle});
+  for (const Contender& contender : contenders)
+    if (const auto obstacle = find_obstacle(contender, scenario))
+      comparison.skipped.push_back({contender.name(), *obstacle});
     else
-      comparison.results.push_back(predict({std::move(program)}, scenario, progress).report());
-  for (const CatalogueEntry* entry : entries) {
-    Scenario own = scenario;
-    if (!entry->any_group_size)  // a group size is asked of those that have one
-      own.shape.group_size.reset();
-    if (const auto obstacle = find_obstacle(*entry, own)) {
-      comparison.skipped.push_back({std::string(entry->name), *obstacle});
-      continue;
-    }
-    comparison.results.push_back(predict(*entry, own, progress).report());
-  }
+      comparison.results.push_back(
+          predict(schedule_for(contender, scenario, progress), contender.own(scenario), progress)
+              .report());
   if (comparison.results.empty())
     throw Error(none_fits(comparison));
   sort_best_first(comparison.results);
   return comparison;
 }
 
+int run_varied(const CompareOptions& options, const std::vector<Contender>& contenders,
+               const Shape& present, const GlobalOptions& global) {
+  const Format format = options.output.parsed_format();
+  const Color color = options.output.color(global);
+  const std::vector<VariedAxis> axes = options.vary.axes(options.shape);
+  const VariedScenario scenarios(axes, options.shape, options.costs, options.limits, present);
+  require_writable(options.vary.svg);
+  Sweep sweep;
+  {
+    Progress progress(global.quiet);
+    sweep = sweep_schedules({axes, scenarios, contenders}, progress);
+  }
+  note_costs(scenarios.first(), global);
+  if (!options.vary.svg.empty())
+    write_output(options.vary.svg, sweep_picture(sweep));
+  write_output(options.output.path, sweep_view(sweep, format, color));
+  return kDone;
+}
+
 int run(const CompareOptions& options, const GlobalOptions& global) {
   const Format format = options.output.parsed_format();
   const Color color = options.output.color(global);
-  const auto entries = chosen(options.schedules);
-  options.dialect.require_program(!options.programs.empty());
-  std::vector<Program> programs = load_programs(options, global);
-  const Shape shape = options.shape.shape(programs.empty() ? Shape{} : shape_of(programs.front()));
-  const Scenario scenario = make_scenario(shape, options.costs, options.limits);
+  const std::vector<Contender> all = contenders(options, global);
+  const Shape present = all.front().program ? shape_of(*all.front().program) : Shape{};
+  if (options.vary.are_given())
+    return run_varied(options, all, present, global);
+  if (!options.vary.svg.empty())
+    throw UsageError("--svg draws what --vary finds; give both");
+  const Scenario scenario =
+      make_scenario(options.shape.shape(present), options.costs, options.limits);
   Comparison comparison;
   {
     Progress progress(global.quiet);
-    comparison = compare(std::move(programs), entries, scenario, progress);
+    comparison = compare(all, scenario, progress);
   }
   note_costs(scenario, global);
   write_output(options.output.path, compare_view(comparison, format, color));
@@ -145,12 +165,16 @@ Command add_compare(CLI::App& root, const GlobalOptions& global) {
       ->type_name("FILE")
       ->group("Programs");
   options->dialect.add_to(*app);
+  options->vary.add_to(*app);
   app->footer(
       "Examples:\n"
       "  bubblescope compare -p 16 -m 120 --costs deepseek-v3-h800\n"
       "  bubblescope compare -p 8 -m 32 --forward 1ms --input-grad 1ms --weight-grad 1ms \\\n"
       "      --p2p 50us --schedules 1f1b,zb-h1,zb-h2 --memory-limit 8 --format json\n"
-      "  bubblescope compare --program mine.csv --schedules 1f1b,v-auto --costs deepseek-v3-h800");
+      "  bubblescope compare --program mine.csv --schedules 1f1b,v-auto --costs deepseek-v3-h800\n"
+      "  bubblescope compare -p 16 -m 120 --costs deepseek-v3-h800 --vary p2p=0:5ms --svg p2p.svg\n"
+      "  bubblescope compare -p 8 -m 32 --forward 12ms --input-grad 13ms --vary p2p=0:2ms \\\n"
+      "      --vary weight-grad=1ms:15ms --schedules zb-h1,zb-h2,zb-v,dualpipe --svg map.svg");
   return {app, [options, &global] { return run(*options, global); }};
 }
 

@@ -16,5 +16,7 @@ std::span<const EmbeddedFile> embedded_costs();
 /// data/models and data/hardware, by name.
 std::span<const EmbeddedFile> embedded_models();
 std::span<const EmbeddedFile> embedded_hardware();
+/// data/published, by name.
+std::span<const EmbeddedFile> embedded_published();
 
 }  // namespace bubblescope

@@ -1,0 +1,103 @@
+// bubblescope reproduce: published tables, ours beside theirs; fails when one of ours moves.
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "analysis/published_tables/tables.h"
+#include "analysis/published_view.h"
+#include "sim/cost_file.h"
+#include "sim/error.h"
+#include "sim/json_input.h"
+#include "sim/nearest.h"
+#include "tools/command.h"
+#include "tools/embedded_data.h"
+#include "tools/errors.h"
+#include "tools/output.h"
+#include "tools/program_input.h"
+#include "tools/progress.h"
+
+namespace bubblescope {
+namespace {
+
+struct ReproduceOptions {
+  std::string table;
+  OutputOptions output;
+};
+
+PublishedTable embedded_table(std::string_view name) {
+  std::vector<std::string> names;
+  for (const EmbeddedFile& file : embedded_published()) {
+    if (file.name == name)
+      return parse_published(file.text, fmt::format("data/published/{}.json", name));
+    names.emplace_back(file.name);
+  }
+  throw UsageError(fmt::format("TABLE: there is no file and no table '{}'{}\n  tables: {}",
+                               name.substr(0, 40), did_you_mean(name, names),
+                               fmt::join(names, ", ")));
+}
+
+CostSource embedded_cost_table(const std::string& name) {
+  const auto files = embedded_costs();
+  const auto found = std::find_if(files.begin(), files.end(),
+                                  [&](const EmbeddedFile& file) { return file.name == name; });
+  if (found == files.end())
+    throw Error(fmt::format("there is no cost table '{}' in data/costs", name));
+  return parse_costs(found->text, fmt::format("data/costs/{}.json", name));
+}
+
+std::vector<PublishedTable> chosen_tables(const std::string& word) {
+  std::vector<PublishedTable> tables;
+  if (word.empty()) {
+    for (const Reproduction& each : reproductions())
+      tables.push_back(embedded_table(each.name));
+    return tables;
+  }
+  constexpr std::size_t kMostBytes = std::size_t{1} << 24;
+  const bool is_path = word.find('/') != std::string::npos || word.ends_with(".json") ||
+                       std::filesystem::exists(word);
+  tables.push_back(is_path ? parse_published(read_file(word, kMostBytes), word)
+                           : embedded_table(word));
+  return tables;
+}
+
+int run(const ReproduceOptions& options, const GlobalOptions& global) {
+  const Format format = options.output.parsed_format();
+  const Color color = options.output.color(global);
+  refuse_overwrite({"table", options.table}, options.output.path);
+  require_writable(options.output.path);
+  std::vector<PublishedTable> tables = chosen_tables(options.table);
+  {
+    Progress progress(global.quiet);
+    TableInputs inputs = {embedded_cost_table};
+    for (PublishedTable& table : tables)
+      reproduce(table, inputs, [&](const PublishedRow& row) {
+        progress.now(fmt::format("{}: {}", table.name, row.name));
+      });
+  }
+  write_output(options.output.path, published_view(tables, format, color));
+  return count(tables).moved == 0 ? kDone : kCheckFailed;
+}
+
+}  // namespace
+
+Command add_reproduce(CLI::App& root, const GlobalOptions& global) {
+  auto* app = root.add_subcommand("reproduce", "published tables, ours beside theirs");
+  auto options = std::make_shared<ReproduceOptions>();
+  app->add_option("TABLE", options->table,
+                  "a table (default: all; a wrong name lists them), or a file like those of "
+                  "data/published")
+      ->type_name("");
+  options->output.add_to(*app);
+  app->footer(
+      "Exit code 1 when one of our values is no longer what is recorded beside the published one.\n"
+      "Examples:\n"
+      "  bubblescope reproduce dualpipe-readme\n"
+      "  bubblescope reproduce zero-bubble-table5 --format csv -o table5.csv");
+  return {app, [options, &global] { return run(*options, global); }};
+}
+
+}  // namespace bubblescope
