@@ -4,10 +4,12 @@
 
 #include "analysis/chrome_trace.h"
 #include "analysis/simulate_view.h"
+#include "analysis/svg_view.h"
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/noise_options.h"
 #include "tools/output.h"
+#include "tools/picture_options.h"
 #include "tools/subject.h"
 #include "tools/trace_option.h"
 
@@ -19,29 +21,46 @@ struct SimulateOptions {
   SubjectOptions subject;
   OutputOptions output;
   TraceOption trace;
+  PictureOption svg = {"--svg", kMostSvgActions};
   NoiseCommandOptions noise;
+
+  /// UsageError where one output would be lost to another, or the program to an output.
+  void check_files() const {
+    trace.check(output);
+    require_own_files(output, {{"--trace", trace.path}, {svg.name, svg.path}});
+    for (const std::string& path : {output.path, trace.path, svg.path})
+      subject.refuse_overwrite(path);
+  }
 };
+
+void write_files(const SimulateOptions& options, const Prediction& prediction, const Report& report,
+                 Progress& progress) {
+  if (options.trace.is_given()) {
+    progress.now("writing the trace");
+    options.trace.write(
+        [&](const Sink& sink) { write_chrome_trace(prediction.graph, prediction.timeline, sink); });
+  }
+  if (!options.svg.is_given())
+    return;
+  progress.now("drawing");
+  const Picture picture(prediction.graph, prediction.timeline);
+  options.svg.write(svg_view(picture, report));
+}
 
 std::string run(const SimulateOptions& options, const GlobalOptions& global) {
   const Format format = options.output.parsed_format();
   const Color color = options.output.color(global);
-  options.trace.check(options.output);
-  options.subject.refuse_overwrite(options.output.path);
-  options.subject.refuse_overwrite(options.trace.path);
+  options.check_files();
   Subject subject = make_subject(options.name, options.subject, global);
   subject.scenario.noise = options.noise.parsed(subject.scenario.shape.ranks);
   Report figures;
   {
     Progress progress(global.quiet);
-    const Prediction prediction =
-        predict(subject.take_program(progress), subject.scenario, progress);
-    if (options.trace.is_given()) {
-      progress.now("writing the trace");
-      options.trace.write([&](const Sink& sink) {
-        write_chrome_trace(prediction.graph, prediction.timeline, sink);
-      });
-    }
+    ScheduledProgram scheduled = subject.take_program(progress);
+    options.svg.check_size(scheduled.program.schedule.actions.size());
+    const Prediction prediction = predict(std::move(scheduled), subject.scenario, progress);
     figures = prediction.report();
+    write_files(options, prediction, figures, progress);
   }
   subject.note(options.subject, global);
   return simulate_view(figures, subject.scenario.automatic.memory, format, color);
@@ -57,6 +76,7 @@ Command add_simulate(CLI::App& root, const GlobalOptions& global) {
   options->subject.add_to(*app);
   options->output.add_to(*app);
   options->trace.add_to(*app);
+  options->svg.add_to(*app, "the schedule as papers draw it");
   options->noise.add_to(*app);
   app->footer(
       "Examples:\n"
