@@ -19,33 +19,10 @@ constexpr std::array<std::array<std::string_view, kShades>, kOpKinds> kFills = {
     {"#e87f84", "#7a262b"},
 }};
 
-struct CauseLook {
-  std::string_view words;
-  Hatch hatch;
-};
-
 constexpr std::string_view kRising = "M0 8 8 0M-1 1 1-1M7 9 9 7";
 constexpr std::string_view kFalling = "M0 0 8 8M-1 7 1 9M7-1 9 1";
-
-CauseLook look(BubbleCause cause) {
-  switch (cause) {
-    case BubbleCause::WarmUp:
-      return {"warm-up", {kRising}};
-    case BubbleCause::Dependency:
-      return {"input not made yet", {"M2 2h0M6 6h0", true}};
-    case BubbleCause::Peer:
-      return {"peer not ready", {"M0 0 8 8M-1 7 1 9M7-1 9 1M0 8 8 0M-1 1 1-1M7 9 9 7"}};
-    case BubbleCause::Queue:
-      return {"behind another message", {"M0 2h8M0 6h8"}};
-    case BubbleCause::Message:
-      return {"message in flight", {"M2 0v8M6 0v8"}};
-    case BubbleCause::Drain:
-      return {"drain", {kFalling}};
-    case BubbleCause::Unknown:
-      return {"unknown", {""}};
-  }
-  return {"unknown", {""}};
-}
+constexpr std::string_view kBoth = "M0 0 8 8M-1 7 1 9M7-1 9 1M0 8 8 0M-1 1 1-1M7 9 9 7";
+constexpr std::string_view kZigzag = "M0 3 2 1 6 5 8 3M0 7 2 5 6 9 8 7M0-1 2-3 6 1 8-1";
 
 Span extent(const DependencyGraph& graph, const Timeline& timeline) {
   Span step{Time::max(), Time::min()};
@@ -91,11 +68,27 @@ std::string shade_words(const Placement& placement, std::size_t shade) {
 }
 
 Hatch hatch(BubbleCause cause) {
-  return look(cause).hatch;
-}
-
-std::string_view cause_words(BubbleCause cause) {
-  return look(cause).words;
+  switch (cause) {
+    case BubbleCause::WarmUp:
+      return {kRising};
+    case BubbleCause::Dependency:
+      return {"M2 2h0M6 6h0", true};
+    case BubbleCause::Imbalance:
+      return {"M0 2h8M0 6h8M2 0v8M6 0v8"};
+    case BubbleCause::Peer:
+      return {kBoth};
+    case BubbleCause::Queue:
+      return {"M0 2h8M0 6h8"};
+    case BubbleCause::Message:
+      return {"M2 0v8M6 0v8"};
+    case BubbleCause::Contention:
+      return {kZigzag};
+    case BubbleCause::Drain:
+      return {kFalling};
+    case BubbleCause::Unknown:
+      break;
+  }
+  return {""};
 }
 
 Picture::Picture(const DependencyGraph& the_graph, const Timeline& the_timeline)

@@ -41,7 +41,6 @@ constexpr int kHatchTile = 8;
 Hatch hatch(BubbleCause cause);
 constexpr Paint kHatchPaper = {"#f4f5f7", "#1d2229"};
 constexpr Paint kHatchInk = {"#98a0ab", "#5f6875"};
-std::string_view cause_words(BubbleCause cause);
 
 constexpr Paint kMemoryArea = {"#d3dae4", "#37414f"};
 constexpr Paint kMemoryLine = {"#5f6b7c", "#9aa7b8"};

@@ -345,7 +345,7 @@ class SvgView {
     for (std::size_t cause = 0; cause < kBubbleCauses; ++cause)
       if (causes_[cause])
         entries.push_back({fmt::format("u{}", cause),
-                           fmt::format("idle: {}", cause_words(static_cast<BubbleCause>(cause)))});
+                           fmt::format("idle: {}", cause_name(static_cast<BubbleCause>(cause)))});
     if (most_live_ > 0)
       entries.push_back({"m", "live activations"});
     return entries;

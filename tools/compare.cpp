@@ -1,5 +1,6 @@
 // bubblescope compare: schedules side by side on the same costs.
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -9,11 +10,13 @@
 #include <fmt/format.h>
 
 #include "analysis/compare_view.h"
+#include "analysis/html_view.h"
 #include "sim/deadlock.h"
 #include "sim/error.h"
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/output.h"
+#include "tools/picture_options.h"
 #include "tools/predict.h"
 #include "tools/program_input.h"
 
@@ -24,6 +27,7 @@ struct CompareOptions {
   ShapeOptions shape;
   CostCommandOptions costs;
   OutputOptions output;
+  PictureOption html = {"--html", kMostHtmlActions};
   LimitOptions limits;
   std::vector<std::string> schedules = {"all"};
   std::vector<std::string> programs;
@@ -85,14 +89,41 @@ std::optional<std::string> find_obstacle(const Program& program, const Scenario&
   return std::nullopt;
 }
 
+/// What is kept of the schedules for their page; nothing where none is asked for.
+struct Pages {
+  const PictureOption& option;
+  std::size_t actions = 0;                         ///< Of all of them.
+  std::map<std::string, std::string> schedules{};  ///< By name.
+
+  Report report(const Prediction& prediction) {
+    Report report = prediction.report();
+    if (!option.is_given())
+      return report;
+    actions += prediction.graph.schedule().actions.size();
+    option.check_size(actions);
+    schedules[report.schedule] = html_data(Picture(prediction.graph, prediction.timeline), report);
+    return report;
+  }
+
+  /// In the order of `results`.
+  void write(const std::vector<Report>& results) {
+    if (!option.is_given())
+      return;
+    std::vector<std::string> texts;
+    for (const Report& result : results)
+      texts.push_back(schedules[result.schedule]);
+    option.write(html_view(texts));
+  }
+};
+
 Comparison compare(std::vector<Program> programs, const std::vector<const CatalogueEntry*>& entries,
-                   const Scenario& scenario, Progress& progress) {
+                   const Scenario& scenario, Pages& pages, Progress& progress) {
   Comparison comparison{.limit = scenario.automatic.memory};
   for (Program& program : programs)
     if (const auto obstacle = find_obstacle(program, scenario))
       comparison.skipped.push_back({program.schedule.name, *obstacle});
     else
-      comparison.results.push_back(predict({std::move(program)}, scenario, progress).report());
+      comparison.results.push_back(pages.report(predict({std::move(program)}, scenario, progress)));
   for (const CatalogueEntry* entry : entries) {
     Scenario own = scenario;
     if (!entry->any_group_size)  // a group size is asked of those that have one
@@ -101,7 +132,7 @@ Comparison compare(std::vector<Program> programs, const std::vector<const Catalo
       comparison.skipped.push_back({std::string(entry->name), *obstacle});
       continue;
     }
-    comparison.results.push_back(predict(*entry, own, progress).report());
+    comparison.results.push_back(pages.report(predict(*entry, own, progress)));
   }
   if (comparison.results.empty())
     throw Error(none_fits(comparison));
@@ -112,6 +143,9 @@ Comparison compare(std::vector<Program> programs, const std::vector<const Catalo
 int run(const CompareOptions& options, const GlobalOptions& global) {
   const Format format = options.output.parsed_format();
   const Color color = options.output.color(global);
+  require_own_files(options.output, {{options.html.name, options.html.path}});
+  for (const std::string& program : options.programs)
+    refuse_overwrite({"program", program}, options.html.path);
   const auto entries = chosen(options.schedules);
   options.dialect.require_program(!options.programs.empty());
   std::vector<Program> programs = load_programs(options, global);
@@ -120,7 +154,9 @@ int run(const CompareOptions& options, const GlobalOptions& global) {
   Comparison comparison;
   {
     Progress progress(global.quiet);
-    comparison = compare(std::move(programs), entries, scenario, progress);
+    Pages pages{options.html};
+    comparison = compare(std::move(programs), entries, scenario, pages, progress);
+    pages.write(comparison.results);
   }
   note_costs(scenario, global);
   write_output(options.output.path, compare_view(comparison, format, color));
@@ -136,6 +172,7 @@ Command add_compare(CLI::App& root, const GlobalOptions& global) {
   options->costs.add_to(*app);
   options->limits.add_to(*app);
   options->output.add_to(*app);
+  options->html.add_to(*app, "a page of them side by side, which opens offline in any browser");
   app->add_option("--schedules", options->schedules, "which to compare (default: all)")
       ->envname(environment_name("schedules"))
       ->type_name("A,B,...")
@@ -150,6 +187,8 @@ Command add_compare(CLI::App& root, const GlobalOptions& global) {
       "  bubblescope compare -p 16 -m 120 --costs deepseek-v3-h800\n"
       "  bubblescope compare -p 8 -m 32 --forward 1ms --input-grad 1ms --weight-grad 1ms \\\n"
       "      --p2p 50us --schedules 1f1b,zb-h1,zb-h2 --memory-limit 8 --format json\n"
+      "  bubblescope compare -p 8 -m 20 --forward 1ms --input-grad 1ms --weight-grad 1ms \\\n"
+      "      --schedules 1f1b,zb-h1,dualpipe --html compare.html\n"
       "  bubblescope compare --program mine.csv --schedules 1f1b,v-auto --costs deepseek-v3-h800");
   return {app, [options, &global] { return run(*options, global); }};
 }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "analysis/chrome_trace.h"
+#include "analysis/html_view.h"
 #include "analysis/simulate_view.h"
 #include "analysis/svg_view.h"
 #include "tools/command.h"
@@ -22,13 +23,15 @@ struct SimulateOptions {
   OutputOptions output;
   TraceOption trace;
   PictureOption svg = {"--svg", kMostSvgActions};
+  PictureOption html = {"--html", kMostHtmlActions};
   NoiseCommandOptions noise;
 
   /// UsageError where one output would be lost to another, or the program to an output.
   void check_files() const {
     trace.check(output);
-    require_own_files(output, {{"--trace", trace.path}, {svg.name, svg.path}});
-    for (const std::string& path : {output.path, trace.path, svg.path})
+    require_own_files(output,
+                      {{"--trace", trace.path}, {svg.name, svg.path}, {html.name, html.path}});
+    for (const std::string& path : {output.path, trace.path, svg.path, html.path})
       subject.refuse_overwrite(path);
   }
 };
@@ -40,11 +43,14 @@ void write_files(const SimulateOptions& options, const Prediction& prediction, c
     options.trace.write(
         [&](const Sink& sink) { write_chrome_trace(prediction.graph, prediction.timeline, sink); });
   }
-  if (!options.svg.is_given())
+  if (!options.svg.is_given() && !options.html.is_given())
     return;
   progress.now("drawing");
   const Picture picture(prediction.graph, prediction.timeline);
-  options.svg.write(svg_view(picture, report));
+  if (options.svg.is_given())
+    options.svg.write(svg_view(picture, report));
+  if (options.html.is_given())
+    options.html.write(html_view({html_data(picture, report)}));
 }
 
 std::string run(const SimulateOptions& options, const GlobalOptions& global) {
@@ -57,7 +63,8 @@ std::string run(const SimulateOptions& options, const GlobalOptions& global) {
   {
     Progress progress(global.quiet);
     ScheduledProgram scheduled = subject.take_program(progress);
-    options.svg.check_size(scheduled.program.schedule.actions.size());
+    for (const PictureOption& picture : {options.svg, options.html})
+      picture.check_size(scheduled.program.schedule.actions.size());
     const Prediction prediction = predict(std::move(scheduled), subject.scenario, progress);
     figures = prediction.report();
     write_files(options, prediction, figures, progress);
@@ -76,12 +83,15 @@ Command add_simulate(CLI::App& root, const GlobalOptions& global) {
   options->subject.add_to(*app);
   options->output.add_to(*app);
   options->trace.add_to(*app);
-  options->svg.add_to(*app, "the schedule as papers draw it");
+  options->svg.add_to(*app, "a picture of the schedule, as papers draw it");
+  options->html.add_to(*app, "a page to zoom and to ask, which opens offline in any browser");
   options->noise.add_to(*app);
   app->footer(
       "Examples:\n"
       "  bubblescope simulate 1f1b -p 4 -m 8 --forward 10us --input-grad 10us --weight-grad 10us\n"
       "  bubblescope simulate dualpipe -p 16 -m 120 --costs deepseek-v3-h800 --trace out.json.gz\n"
+      "  bubblescope simulate dualpipe -p 8 -m 20 --forward 1ms --input-grad 1ms \\\n"
+      "      --weight-grad 1ms --svg dualpipe.svg --html dualpipe.html\n"
       "  bubblescope simulate --program mine.csv --costs deepseek-v3-h800 --comm torch");
   return {app, [options, &global] {
             write_output(options->output.path, run(*options, global));
