@@ -2,81 +2,30 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "analysis/format.h"
+#include "analysis/svg_layout.h"
 
 namespace bubblescope {
 namespace {
 
-constexpr double kMargin = 20;
+constexpr double kMargin = SvgLayout::kMargin;
 constexpr double kTitleSize = 19;
 constexpr double kTextSize = 12;
-constexpr double kDigitWidth = 0.64;  // of the font's size
-constexpr double kLeastNumber = 5.5;  // pixels: smaller ones nobody reads
 constexpr double kLegendLine = 22;
 constexpr double kSwatch = 18;
-
-/// Where things lie, in pixels.
-struct Layout {
-  double box;     ///< Height of a row's boxes.
-  double memory;  ///< Height of the strip below them.
-  double row;     ///< From one row to the next.
-  double label;   ///< Font size of what stands beside the rows.
-  double left;    ///< Where the step starts.
-  double plot_width;
-  double top;     ///< Of the first row.
-  double bottom;  ///< Below the last row.
-  double width;
-  double number;  ///< Font size of the micro-batches' numbers.
-  double border;  ///< Width of the boxes' borders.
-};
-
-constexpr double kLiveWidth = 58;
-constexpr double kFiguresWidth = 62 + kLiveWidth;  // of the columns right of the plot
-
-/// Heights by the number of rows: few are tall, many still have numbers.
-Layout row_layout(int ranks) {
-  struct Rows {
-    int most;
-    double box, memory, gap, label;
-  };
-  static constexpr Rows kRows[] = {
-      {4, 32, 13, 12, 13}, {8, 26, 11, 10, 12}, {16, 20, 9, 7, 12}, {32, 15, 6, 5, 11}};
-  Rows rows = {0, 11, 4, 3, 10};
-  for (const Rows& each : kRows)
-    if (ranks <= each.most) {
-      rows = each;
-      break;
-    }
-  Layout layout{};
-  layout.box = rows.box;
-  layout.memory = rows.memory;
-  layout.row = rows.box + rows.memory + rows.gap;
-  layout.label = rows.label;
-  return layout;
-}
-
-int digits(int number) {
-  return number < 10 ? 1 : 1 + digits(number / 10);
-}
 
 class SvgView {
  public:
   SvgView(const Picture& picture, const Report& report)
-      : picture_(picture), schedule_(picture.graph.schedule()), report_(report) {
-    layout_ = row_layout(picture.placement().ranks);
-    box_side_ = fmt::format("v{}h", px(layout_.box));
-    layout_.left = kMargin + text_width(rank_label(report.ranks - 1), layout_.label) + 8;
-    digits_ = digits(schedule_.microbatches - 1);
-    set_scale();
-    set_numbers();
-    layout_.width = layout_.left + layout_.plot_width + kFiguresWidth + kMargin;
-    layout_.top = 118;
-    layout_.bottom = layout_.top + layout_.row * report.ranks;
+      : picture_(picture),
+        schedule_(picture.graph.schedule()),
+        report_(report),
+        layout_(picture),
+        box_side_(fmt::format("v{}h", px(layout_.box))) {
     for (Rank rank = 0; rank < report.ranks; ++rank)
       for (const LiveChange& change : live_.emplace_back(live_changes(picture, rank)))
         most_live_ = std::max(most_live_, change.live);
@@ -97,64 +46,10 @@ class SvgView {
  private:
   using Paths = std::array<fmt::memory_buffer, kOpKinds * kShades>;
 
-  static std::string rank_label(Rank rank) { return fmt::format("rank {}", rank); }
-
-  double x(Time time) const {
-    return static_cast<double>((time - picture_.step.start).count()) * scale_;
-  }
+  double x(Time time) const { return layout_.x(time); }
   static std::size_t look(const Op& op, const Picture& picture) {
     return static_cast<std::size_t>(op.kind()) * kShades +
            picture.shades[static_cast<std::size_t>(op.stage())];
-  }
-
-  /// So wide that short actions have room for their numbers, but not wider than a wall.
-  void set_scale() {
-    constexpr double kLeast = 760;
-    constexpr double kMost = 2800;
-    constexpr double kNumberRoom = 15;
-    std::vector<Time> lengths;
-    for (std::size_t i = 0; i < schedule_.actions.size(); ++i)
-      if (const Time length = picture_.span_of_action(i).length(); length > Time::zero())
-        lengths.push_back(length);
-    double width = kLeast;
-    const auto step = static_cast<double>(picture_.step.length().count());
-    if (!lengths.empty()) {
-      const auto tenth = lengths.begin() + static_cast<std::ptrdiff_t>(lengths.size() / 10);
-      std::nth_element(lengths.begin(), tenth, lengths.end());
-      const auto shorter = static_cast<double>(tenth->count());
-      width = std::clamp(kNumberRoom * step / shorter, kLeast, kMost);
-      layout_.border = std::clamp(0.12 * width * shorter / step, 0.1, 0.8);
-    }
-    layout_.plot_width = width;
-    scale_ = step > 0 ? width / step : 0;
-  }
-
-  /// The size at which nine of ten numbers fit, as far as it can be read.
-  void set_numbers() {
-    std::vector<double> sizes;
-    for (std::size_t i = 0; i < schedule_.actions.size(); ++i)
-      for_each_box(i, [&](const Op&, double, double width) {
-        sizes.push_back((width - 2) / (kDigitWidth * digits_));
-      });
-    layout_.number = kLeastNumber;
-    if (sizes.empty())
-      return;
-    const auto tenth = sizes.begin() + static_cast<std::ptrdiff_t>(sizes.size() / 10);
-    std::nth_element(sizes.begin(), tenth, sizes.end());
-    layout_.number = std::clamp(*tenth, kLeastNumber, std::min(12.0, 0.72 * layout_.box));
-  }
-
-  /// Calls `visit(op, x, width)` for the box of an action, or the two of a pair.
-  template <typename Visitor>
-  void for_each_box(std::size_t action, Visitor&& visit) const {
-    const Action& each = schedule_.actions[action];
-    const Span& span = picture_.span_of_action(action);
-    const double start = x(span.start);
-    const double width = x(span.end) - start;
-    const double first = each.is_pair() ? width * picture_.forward_share(each) : width;
-    visit(each.op(), start, first);
-    if (each.is_pair())
-      visit(each.overlapped(), start + first, width - first);
   }
 
   std::string title() const { return schedule_.name.empty() ? "schedule" : schedule_.name; }
@@ -175,7 +70,7 @@ class SvgView {
   std::string head() const {
     const double room = layout_.width - 2 * kMargin;
     const double right = layout_.width - kMargin;
-    const double y = layout_.top - 10;
+    const double y = SvgLayout::kTop - 10;
     return svg_text(kMargin, 34,
                     fmt::format(R"( class="i" font-size="{}" font-weight="600")", kTitleSize),
                     fitted(title(), kTitleSize * 1.08, room)) +
@@ -183,8 +78,8 @@ class SvgView {
                     fitted(setting(report_), kTextSize, room)) +
            svg_text(kMargin, 76, R"( class="i" font-size="12")",
                     fitted(key_figures(), kTextSize, room)) +
-           svg_text(right - kLiveWidth, y, R"( class="s" font-size="11" text-anchor="end")",
-                    "idle") +
+           svg_text(right - SvgLayout::kLiveWidth, y,
+                    R"( class="s" font-size="11" text-anchor="end")", "idle") +
            svg_text(right, y, R"( class="s" font-size="11" text-anchor="end")", "peak live");
   }
 
@@ -197,7 +92,7 @@ class SvgView {
     std::string labels;
     for (const Time tick : time_ticks(length, most)) {
       const double at = layout_.left + x(tick + picture_.step.start);
-      guides += fmt::format("M{} {}V{}", px(at), px(layout_.top - 4), px(layout_.bottom + 2));
+      guides += fmt::format("M{} {}V{}", px(at), px(SvgLayout::kTop - 4), px(layout_.bottom + 2));
       labels += svg_text(at, y, "", tick_label(tick, length));
     }
     return fmt::format(
@@ -207,7 +102,7 @@ class SvgView {
   }
 
   std::string row(Rank rank) {
-    const double top = layout_.top + layout_.row * rank;
+    const double top = SvgLayout::kTop + layout_.row * rank;
     const double baseline = layout_.box / 2 + layout_.label * 0.36;
     const RankReport& figures = report_.per_rank[static_cast<std::size_t>(rank)];
     const double share = report_.step_time > Time::zero()
@@ -223,8 +118,8 @@ class SvgView {
     };
     return fmt::format("<g id=\"rank-{}\" transform=\"translate({} {})\">\n", rank,
                        px(layout_.left), px(top)) +
-           beside(-8, "i", rank_label(rank)) +
-           beside(right - kLiveWidth, "i", fmt::format("{:.1f} %", share * 100)) +
+           beside(-8, "i", fmt::format("rank {}", rank)) +
+           beside(right - SvgLayout::kLiveWidth, "i", fmt::format("{:.1f} %", share * 100)) +
            beside(right, "i", std::to_string(figures.peak_live_activations)) + bubbles(rank) +
            boxes(rank) + memory(rank) + "</g>\n";
   }
@@ -256,7 +151,7 @@ class SvgView {
     }
     std::string text;
     for (std::size_t cause = 0; cause < paths.size(); ++cause)
-      text += path_of(fmt::format("u{}", cause), paths[cause]);
+      text += path_of(idle_class(cause), paths[cause]);
     return text;
   }
 
@@ -266,7 +161,7 @@ class SvgView {
     std::array<std::string, kShades> numbers;
     const auto r = static_cast<std::size_t>(rank);
     for (std::size_t i = schedule_.first_action[r]; i < schedule_.first_action[r + 1]; ++i) {
-      for_each_box(i, [&](const Op& op, double at, double width) {
+      layout_.for_each_box(i, [&](const Op& op, double at, double width) {
         const std::size_t style = look(op, picture_);
         looks_[style] = true;
         append_box(paths[style], at, width);
@@ -290,7 +185,7 @@ class SvgView {
   }
 
   void append_number(std::string& numbers, MicroBatch microbatch, double at, double width) const {
-    if (digits_ * kDigitWidth * layout_.number + 1.5 <= width)
+    if (layout_.has_number(width))
       numbers += fmt::format("<text x=\"{}\">{}</text>", px(at + width / 2), microbatch);
   }
 
@@ -310,6 +205,9 @@ class SvgView {
     return fmt::format("<path class=\"m\" d=\"{}V{}\"/>\n", line, px(floor));
   }
 
+  static std::string idle_class(std::size_t cause) {
+    return fmt::format("idle-{}", cause_key(static_cast<BubbleCause>(cause)));
+  }
   static std::string class_of(std::size_t style) {
     return fmt::format("{}{}", letter(static_cast<OpKind>(style / kShades)), style % kShades);
   }
@@ -344,7 +242,7 @@ class SvgView {
       entries.push_back({"F0", "overlapped forward and backward", "B0", 1.0 / 3, "pair"});
     for (std::size_t cause = 0; cause < kBubbleCauses; ++cause)
       if (causes_[cause])
-        entries.push_back({fmt::format("u{}", cause),
+        entries.push_back({idle_class(cause),
                            fmt::format("idle: {}", cause_name(static_cast<BubbleCause>(cause)))});
     if (most_live_ > 0)
       entries.push_back({"m", "live activations"});
@@ -388,10 +286,10 @@ class SvgView {
       if (causes_[cause]) {
         const Hatch lines = hatch(static_cast<BubbleCause>(cause));
         text += fmt::format(
-            "<pattern id=\"h{0}\" width=\"{1}\" height=\"{1}\" patternUnits=\"userSpaceOnUse\">"
+            "<pattern id=\"{0}\" width=\"{1}\" height=\"{1}\" patternUnits=\"userSpaceOnUse\">"
             "<path class=\"hp\" d=\"M0 0h{1}v{1}h-{1}z\"/><path class=\"{2}\" d=\"{3}\"/>"
             "</pattern>\n",
-            cause, kHatchTile, lines.is_dotted ? "hl dot" : "hl", lines.lines);
+            idle_class(cause), kHatchTile, lines.is_dotted ? "hl dot" : "hl", lines.lines);
       }
     return text + "</defs>\n";
   }
@@ -415,7 +313,7 @@ class SvgView {
     style.rule(".hl{fill:none}.dot{stroke-width:1.8;stroke-linecap:round}");
     for (std::size_t cause = 0; cause < kBubbleCauses; ++cause)
       if (causes_[cause])
-        style.rule(fmt::format(".u{0}{{fill:url(#h{0})}}", cause));
+        style.rule(fmt::format(".{0}{{fill:url(#{0})}}", idle_class(cause)));
     style.paint(".m", "fill", kMemoryArea);
     style.paint(".m", "stroke", kMemoryLine);
     style.rule(".m{stroke-width:.6}");
@@ -425,10 +323,8 @@ class SvgView {
   const Picture& picture_;
   const Schedule& schedule_;
   const Report& report_;
-  Layout layout_{};
-  double scale_ = 0;      // pixels a nanosecond
-  int digits_ = 1;        // of the largest number: boxes of one width have all theirs, or none
-  std::string box_side_;  // what a box's subpath has between its widths
+  SvgLayout layout_;
+  std::string box_side_;                       // what a box's subpath has between its widths
   std::vector<std::vector<LiveChange>> live_;  // [rank]
   int most_live_ = 0;
   std::size_t next_bubble_ = 0;

@@ -99,7 +99,7 @@ Shown shown(const std::string& svg) {
       out.pairs.add(path);
     else if (look == "m")
       out.plot_width = std::stod(path.substr(path.rfind('H') + 1));
-    else if (look.starts_with("u"))
+    else if (look.starts_with("idle"))
       out.bubbles[*row].add(path);
     else
       out.actions.add(path);

@@ -19,7 +19,7 @@ function unpack(packed) {
   for (const node of packed.path) if (node >= 0) schedule.onPath[node] = 1;
   unpackTimes(schedule);
   schedule.live = Array.from({length: packed.ranks}, (_, rank) => liveCurve(schedule, rank));
-  schedule.mostLive = largest([1, ...schedule.live.map((curve) => largest(curve.value))]);
+  schedule.mostLive = largest(schedule.live.map((curve) => largest(curve.value)));
   return schedule;
 }
 
@@ -118,7 +118,8 @@ function neighbour(schedule, item, by) {
   const bubble = isAction ? (by > 0 ? low : high - 1) : item.bubble + by;
   if (low <= bubble && bubble < high) return {bubble, rank};
   const action = by > 0 ? slot - rank : slot - rank - 1;
-  return schedule.first[rank] <= action && action < schedule.first[rank + 1] ? {action, rank} : null;
+  const isThere = schedule.first[rank] <= action && action < schedule.first[rank + 1];
+  return isThere ? {action, rank} : null;
 }
 
 function spanOf(schedule, item) {

@@ -21,9 +21,16 @@ function makePaints(page, ratio) {
     'memory-line', 'accent', 'focus'])
     paints[name] = style.getPropertyValue('--' + name).trim();
   paints.fill = page.kinds.flatMap((kind) => kind.paints.map((paint) => paint.fill));
+  paints.pixel = paints.fill.map(pixelOf);
   paints.number = page.kinds.flatMap((kind) => kind.paints.map((paint) => paint.ink));
   paints.hatch = page.causes.map((cause) => hatchPattern(cause, paints, page.tile, ratio));
   return paints;
+}
+
+/// "#rrggbb" as the bytes of an ImageData, read as one number.
+function pixelOf(colour) {
+  const bytes = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  return new Uint32Array(new Uint8Array([...bytes, 255]).buffer)[0];
 }
 
 function hatchPattern(cause, paints, size, ratio) {
@@ -70,7 +77,7 @@ function drawSchedule(pen, schedule, scale, view, paints, showsPath) {
     const bounds = shownActions(schedule, rank, view);
     drawBubbles(pen, schedule, rank, bounds, scale, paints, showsPath);
     if (isDense(schedule, bounds, scale, view))
-      drawDense(pen, schedule, rank, bounds, scale, paints);
+      drawDense(pen, schedule, rank, bounds, scale, paints, showsPath);
     else
       drawActions(pen, schedule, rank, bounds, scale, paints, showsPath);
     if (scale.memory) drawMemory(pen, schedule, rank, scale, view, paints);
@@ -186,7 +193,7 @@ function drawNumber(pen, op, mb, x, y, width, scale, ink, size) {
 }
 
 /// Each pixel shows what shares of its time the kinds have, one above another.
-function drawDense(pen, schedule, rank, [low, high], scale, paints) {
+function drawDense(pen, schedule, rank, [low, high], scale, paints, isFaint) {
   const columns = Math.ceil(scale.right - scale.left);
   const looks = paints.fill.length;
   const share = new Float32Array(columns * looks);
@@ -201,22 +208,26 @@ function drawDense(pen, schedule, rank, [low, high], scale, paints) {
         at = next;
       }
     });
-  for (let look = 0, y0 = scale.y(rank); look < looks; ++look) {
-    pen.fillStyle = paints.fill[look];
-    for (let column = 0; column < columns; ++column) {
-      const part = share[column * looks + look];
-      if (part === 0) continue;
-      let below = 0;
-      for (let other = 0; other < look; ++other) below += share[column * looks + other];
-      pen.fillRect(scale.left + column, y0 + below * scale.box, 1, part * scale.box);
+  const height = Math.round(scale.box);
+  const image = new ImageData(columns, height);
+  const pixels = new Uint32Array(image.data.buffer);
+  for (let column = 0; column < columns; ++column)
+    for (let look = 0, part = 0, row = 0; look < looks; ++look) {
+      part += share[column * looks + look];
+      for (const end = Math.round(part * height); row < end; ++row)
+        pixels[row * columns + column] = paints.pixel[look];
     }
-  }
+  const strip = new OffscreenCanvas(columns, height);
+  strip.getContext('2d').putImageData(image, 0, 0);
+  pen.globalAlpha = isFaint ? 0.25 : 1;
+  pen.drawImage(strip, scale.left, scale.y(rank), columns, scale.box);
+  pen.globalAlpha = 1;
 }
 
 function drawMemory(pen, schedule, rank, scale, view, paints) {
   const {at, value} = schedule.live[rank];
   const floor = scale.y(rank) + scale.box + 2 + scale.memory;
-  const height = (live) => floor - scale.memory * live / schedule.mostLive;
+  const height = (live) => floor - scale.memory * live / view.mostLive;
   let i = Math.max(0, firstThat(0, at.length, (k) => at[k] > view.from) - 1);
   if (i >= at.length) return;
   let live = at[i] <= view.from ? value[i] : 0;

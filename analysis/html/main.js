@@ -3,7 +3,9 @@
 const page = JSON.parse(document.getElementById('data').textContent);
 const schedules = page.schedules.map(unpack);
 const longest = Math.max(1, ...schedules.map((schedule) => schedule.step));
-const view = {from: 0, to: longest};
+// What all plots have in common: their time, and the height of their strips of live activations.
+const view = {from: 0, to: longest, mostLive: 1};
+for (const each of schedules) view.mostLive = Math.max(view.mostLive, each.mostLive);
 const plots = [];
 const state = {showsPath: false, paints: null, frame: 0, marked: null};
 const byId = (id) => document.getElementById(id);
@@ -53,6 +55,8 @@ function fit(canvas, scale, ratio) {
 function drawPlot(plot) {
   const width = plot.box.clientWidth;
   plot.scale = makeScale(plot.schedule, width, view);
+  const {left, right, row, box} = plot.scale;
+  plot.box.dataset.layout = [left, right, AXIS, row, box].join(' ');  // for tests
   // Browsers refuse canvases of more pixels than this.
   const ratio = Math.min(devicePixelRatio || 1, 16000 / Math.max(plot.scale.height, width));
   if (!state.paints || state.paints.ratio !== ratio)
@@ -230,7 +234,8 @@ function addPointers(plot) {
   plot.box.addEventListener('wheel', (event) => {
     event.preventDefault();
     const sideways = event.shiftKey ? event.deltaY || event.deltaX : event.deltaX;
-    if (Math.abs(sideways) > Math.abs(event.shiftKey ? 0 : event.deltaY)) return pan(sideways / 1000);
+    const upright = event.shiftKey ? 0 : event.deltaY;
+    if (Math.abs(sideways) > Math.abs(upright)) return pan(sideways / 1000);
     const left = plot.box.getBoundingClientRect().left;
     zoom(Math.exp(Math.max(-1, Math.min(1, event.deltaY / 300))),
       plot.scale.time(event.clientX - left));
@@ -309,7 +314,7 @@ function begin() {
   document.title = byId('title').textContent + ' – Bubblescope';
   schedules.forEach(addPlot);
   fillLegend();
-  byId('columns').hidden = schedules.length < 2;
+  byId('columns').hidden = byId('help-columns').hidden = schedules.length < 2;
   for (const [id, act] of Object.entries({'zoom-in': () => zoom(0.5), 'zoom-out': () => zoom(2),
     'show-all': () => show(0, longest), 'path': togglePath, 'columns': toggleColumns,
     'table': toggleTable}))
