@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "analysis/blockers.h"
 #include "analysis/critical_path.h"
 #include "analysis/format.h"
 
@@ -37,6 +38,10 @@ class NumberArray {
     separate();
     fmt::format_to(std::back_inserter(text_), "{}", number);
   }
+  void add(const std::vector<std::int64_t>& numbers) {
+    separate();
+    fmt::format_to(std::back_inserter(text_), "[{}]", fmt::join(numbers, ","));
+  }
   void add_null() {
     separate();
     text_ += "null";
@@ -58,7 +63,11 @@ std::int64_t number_of(const Op& op) {
 class HtmlData {
  public:
   HtmlData(const Picture& picture, const Report& report)
-      : picture_(picture), graph_(picture.graph), schedule_(graph_.schedule()), report_(report) {}
+      : picture_(picture),
+        graph_(picture.graph),
+        schedule_(graph_.schedule()),
+        report_(report),
+        blockers_(graph_, picture.timeline) {}
 
   std::string write() {
     std::string text = head();
@@ -158,13 +167,24 @@ class HtmlData {
     for (const Bubble& bubble : picture_.bubbles) {
       cause.add(static_cast<std::int64_t>(bubble.cause));
       length.add(bubble.span.length().count());
-      if (bubble.blocking == bubble.waiting)
-        blocker.add_null();
-      else
-        blocker.add(name_of(bubble.blocking));
+      add_blockers(bubble, blocker);
     }
     return std::move(cause).take() + ",\n" + std::move(length).take() + ",\n" +
            std::move(blocker).take();
+  }
+
+  /// The bubble's own first, then those that tie with it.
+  void add_blockers(const Bubble& bubble, NumberArray& out) {
+    if (bubble.blocking == bubble.waiting)
+      return out.add_null();
+    const std::vector<NodeId> all = blockers_.of(bubble);
+    if (all.size() < 2)
+      return out.add(name_of(bubble.blocking));
+    std::vector<std::int64_t> names = {name_of(bubble.blocking)};
+    for (const NodeId node : all)
+      if (node != bubble.blocking)
+        names.push_back(name_of(node));
+    out.add(names);
   }
 
   std::string path() {
@@ -201,6 +221,7 @@ class HtmlData {
   const DependencyGraph& graph_;
   const Schedule& schedule_;
   const Report& report_;
+  Blockers blockers_;
   std::map<NodeId, std::int64_t> message_names_;
   std::vector<NodeId> messages_;  // by name
 };

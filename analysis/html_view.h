@@ -21,7 +21,8 @@ constexpr std::size_t kMostHtmlActions = 1'000'000;
 
 /// A schedule as the page's script reads it: flat arrays, an entry an action in the order of the
 /// schedule, or a bubble by rank and time. Times are nanoseconds. `blocker`, and `path` for the
-/// critical path, name an action by its index and a message by −1 − its index in `messages`.
+/// critical path, name an action by its index and a message by −1 − its index in `messages`; where
+/// several block together, `blocker` has an array of them.
 std::string html_data(const Picture& picture, const Report& report);
 
 /// The page of schedules as `html_data` gave them. Its content-security policy lets only its own

@@ -286,6 +286,19 @@ TEST_CASE("--svg writes a picture beside the figures") {
   CHECK(shown(contents(folder / "a.svg")).actions.count == 8);
 }
 
+// What made docs/dualpipe-p8-m20.svg.
+const std::string kShown =
+    "simulate dualpipe -p 8 -m 20 --forward 1ms --input-grad 1ms --weight-grad 1ms "
+    "--overlapped 2700us --svg dualpipe-p8-m20.svg";
+
+TEST_CASE("the picture in docs is what the program draws") {
+  const TemporaryFolder folder;
+  output(kShown, {.folder = folder.path()});
+  CHECK_MESSAGE(
+      contents(folder / "dualpipe-p8-m20.svg") == contents(source_file("docs/dualpipe-p8-m20.svg")),
+      "in docs: bubblescope " << kShown);
+}
+
 TEST_CASE("--svg needs a file of its own, which can be written") {
   const TemporaryFolder folder;
   const auto refused = [&](const std::string& more, int code, const std::string& why) {

@@ -110,6 +110,7 @@ struct Pages {
     if (!option.is_given())
       return;
     std::vector<std::string> texts;
+    texts.reserve(results.size());
     for (const Report& result : results)
       texts.push_back(schedules[result.schedule]);
     option.write(html_view(texts));

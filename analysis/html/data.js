@@ -122,6 +122,18 @@ function neighbour(schedule, item, by) {
   return isThere ? {action, rank} : null;
 }
 
+/// What a bubble waits for, or the last bubble before an action: all that end last together.
+function blockersOf(schedule, item) {
+  const slot = item.action + item.rank;
+  const bubble = item.bubble ?? schedule.slot[slot + 1] - 1;
+  if (item.bubble === undefined && bubble < schedule.slot[slot]) return [];
+  const blocker = schedule.blocker[bubble];
+  return blocker === null ? [] : Array.isArray(blocker) ? blocker : [blocker];
+}
+
+/// The action that a node is, or that makes what it carries.
+const homeOf = (schedule, node) => (node >= 0 ? node : schedule.messages[-1 - node].producer);
+
 function spanOf(schedule, item) {
   if (item.action !== undefined) return [schedule.start[item.action], schedule.end[item.action]];
   const start = schedule.bubbleStart[item.bubble];

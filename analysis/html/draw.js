@@ -171,7 +171,7 @@ function drawActions(pen, schedule, rank, [low, high], scale, paints, showsPath)
       pen.fillRect(x, y, Math.max(width, 0.5), scale.box);
       if (width < 4) return;
       pen.strokeStyle = paints.fill[look ^ 1];
-      pen.lineWidth = 1;
+      pen.lineWidth = width < 9 ? 0.5 : 1;
       pen.strokeRect(x + 0.5, y + 0.5, width - 1, scale.box - 1);
       if (size >= 8) drawNumber(pen, op, mb, x, y, width, scale, paints.number[look], size);
     });
@@ -304,10 +304,9 @@ function drawMark(pen, schedule, item, scale, paints) {
   pen.clip();
   const [start, end] = spanOf(schedule, item);
   const y = scale.y(item.rank);
-  const blocker = blockerOf(schedule, item);
   pen.strokeStyle = pen.fillStyle = paints.accent;
-  if (blocker !== null) {
-    const from = blocker >= 0 ? blocker : schedule.messages[-1 - blocker].producer;
+  for (const blocker of blockersOf(schedule, item)) {
+    const from = homeOf(schedule, blocker);
     outline(pen, schedule, from, scale, paints.accent, 2);
     pen.lineWidth = 1.5;
     pen.setLineDash([5, 3]);
@@ -322,10 +321,3 @@ function drawMark(pen, schedule, item, scale, paints) {
   pen.restore();
 }
 
-/// What a bubble waits for, or the last bubble before an action; null where there is nothing.
-function blockerOf(schedule, item) {
-  if (item.bubble !== undefined) return schedule.blocker[item.bubble];
-  const slot = item.action + item.rank;
-  const last = schedule.slot[slot + 1] - 1;
-  return last >= schedule.slot[slot] ? schedule.blocker[last] : null;
-}

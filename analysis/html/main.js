@@ -18,6 +18,7 @@ function show(from, to) {
   view.to = view.from + range;
   byId('range').textContent = timeWords(Math.round(view.from), longest) + ' to ' +
     timeWords(Math.round(view.to), longest) + ' of ' + timeWords(longest, longest);
+  byId('tip').hidden = true;  // what it tells of has moved
   redraw();
 }
 
@@ -75,10 +76,10 @@ function drawMarkOf(plot, ratio) {
 /// Marks an item, or none, and tells of it at (x, y) of the window.
 function mark(plot, item, x, y) {
   const before = state.marked;
-  if (before?.plot === plot && sameItem(before.item, item) && item) return placeTip(x, y);
+  const tip = byId('tip');
+  if (before?.plot === plot && sameItem(before.item, item) && !tip.hidden) return placeTip(x, y);
   state.marked = item ? {plot, item} : null;
   for (const each of new Set([before?.plot, plot])) if (each?.scale) drawMarkOf(each);
-  const tip = byId('tip');
   tip.hidden = !item;
   if (!item) return;
   const lines = itemWords(plot.schedule, item, page.causes);
@@ -87,7 +88,7 @@ function mark(plot, item, x, y) {
   placeTip(x, y);
 }
 
-const sameItem = (a, b) => a && b && a.action === b.action && a.bubble === b.bubble;
+const sameItem = (a, b) => a && b && a.rank === b.rank && a.action === b.action && a.bubble === b.bubble;
 
 function placeTip(x, y) {
   const tip = byId('tip');
@@ -117,7 +118,7 @@ function go(plot, item) {
   byId('spoken').textContent = itemWords(plot.schedule, item, page.causes).join('. ');
 }
 
-/// The item that keys start from: what is marked, else the first that is shown.
+/// The item that keys start from; null where none is marked.
 function current(plot) {
   if (state.marked?.plot === plot) return state.marked.item;
   return null;
@@ -139,9 +140,9 @@ function changeRank(plot, by) {
 
 function follow(plot) {
   const item = current(plot);
-  const blocker = item ? blockerOf(plot.schedule, item) : null;
-  if (blocker === null) return;
-  const action = blocker >= 0 ? blocker : plot.schedule.messages[-1 - blocker].producer;
+  const blockers = item ? blockersOf(plot.schedule, item) : [];
+  if (!blockers.length) return;
+  const action = homeOf(plot.schedule, blockers[0]);
   go(plot, {action, rank: plot.schedule.rankOf[action]});
 }
 
@@ -235,10 +236,13 @@ function addPointers(plot) {
     event.preventDefault();
     const sideways = event.shiftKey ? event.deltaY || event.deltaX : event.deltaX;
     const upright = event.shiftKey ? 0 : event.deltaY;
-    if (Math.abs(sideways) > Math.abs(upright)) return pan(sideways / 1000);
     const left = plot.box.getBoundingClientRect().left;
-    zoom(Math.exp(Math.max(-1, Math.min(1, event.deltaY / 300))),
-      plot.scale.time(event.clientX - left));
+    if (Math.abs(sideways) > Math.abs(upright)) pan(sideways / 1000);
+    else
+      zoom(Math.exp(Math.max(-1, Math.min(1, event.deltaY / 300))),
+        plot.scale.time(event.clientX - left));
+    plot.scale = makeScale(plot.schedule, plot.box.clientWidth, view);
+    mark(plot, itemUnder(plot, event), event.clientX, event.clientY);
   }, {passive: false});
 }
 

@@ -28,10 +28,17 @@ function nodeWords(schedule, node) {
     ', a message from rank ' + m.from + ' to rank ' + m.to;
 }
 
+/// Of several that end together, the first few.
+function blockerWords(schedule, bubble) {
+  const all = blockersOf(schedule, {bubble}).map((node) => nodeWords(schedule, node));
+  const most = 4;
+  return all.slice(0, most).join(' and ') +
+    (all.length > most ? ' and ' + (all.length - most) + ' more' : '');
+}
+
 function bubbleCause(schedule, bubble, causes) {
-  const blocker = schedule.blocker[bubble];
-  return causes[schedule.cause[bubble]].words +
-    (blocker === null ? '' : ', for ' + nodeWords(schedule, blocker));
+  const blockers = blockerWords(schedule, bubble);
+  return causes[schedule.cause[bubble]].words + (blockers && ', for ' + blockers);
 }
 
 /// The lines of a tooltip; the first is its title.
@@ -42,8 +49,8 @@ function itemWords(schedule, item, causes) {
     time(end - start);
   if (item.bubble !== undefined) {
     const lines = ['idle: ' + causes[schedule.cause[item.bubble]].words, when];
-    const blocker = schedule.blocker[item.bubble];
-    if (blocker !== null) lines.push('waits for ' + nodeWords(schedule, blocker));
+    const blockers = blockerWords(schedule, item.bubble);
+    if (blockers) lines.push('waits for ' + blockers);
     const next = schedule.bubbleSlot[item.bubble] - item.rank;
     if (next < schedule.first[item.rank + 1])
       lines.push('before ' + actionWords(schedule, next));

@@ -114,6 +114,23 @@ class PageTest(BrowserTest):
             "no idle time before it", "1 live activation as it starts", "on the critical path"])
         self.shot("hover")
 
+    def test_a_tooltip_goes_when_what_it_tells_of_moves(self):
+        page = self.open_1f1b()
+        page.focus()
+        page.keys("+")
+        self.assertNotEqual(page.hover(110, 0), [])
+        page.keys(Keys.ARROW_RIGHT)
+        self.assertEqual(page.tip(), [])
+        self.assertNotEqual(page.hover(130, 0), [])
+
+    def test_all_that_block_together_are_named(self):
+        page = self.open(self.make("ties.html", "simulate", "chimera", "-p", "4", "-m", "8",
+                                   *COSTS))
+        end = page.shown()[2]
+        self.assertEqual(page.hover(end - 1, 1)[0], "idle: drain")
+        self.assertEqual(page.tip()[2],
+                         "waits for B3 of stage 0 on rank 0 and B7 of stage 4 on rank 3")
+
     def test_hover_tells_the_cause_of_a_bubble(self):
         page = self.open_1f1b()
         self.assertEqual(page.hover(70, 0), [
