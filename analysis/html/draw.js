@@ -2,6 +2,7 @@
 
 const SHADES = 2;
 const AXIS = 22;       // pixels above the rows
+const COLUMN = 4;      // pixels of a column where boxes are too narrow to be drawn
 const RIGHT = 12;      // pixels right of the step
 const FONT = 'system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
 
@@ -144,7 +145,7 @@ function isDense(schedule, [low, high], scale, view) {
   if (high - low < 2) return false;
   const from = Math.max(schedule.start[low], view.from);
   const to = Math.min(schedule.end[high - 1], view.to);
-  return (scale.x(to) - scale.x(from)) / (high - low) < 4;
+  return (scale.x(to) - scale.x(from)) / (high - low) < 1.5;
 }
 
 /// Calls visit(op, micro-batch, x, width) for each box of an action.
@@ -192,16 +193,16 @@ function drawNumber(pen, op, mb, x, y, width, scale, ink, size) {
     y + scale.box / 2 + 0.5);
 }
 
-/// Each pixel shows what shares of its time the kinds have, one above another.
+/// Each column shows what shares of its time the kinds have, one above another.
 function drawDense(pen, schedule, rank, [low, high], scale, paints, isFaint) {
-  const columns = Math.ceil(scale.right - scale.left);
+  const columns = Math.ceil((scale.right - scale.left) / COLUMN);
   const looks = paints.fill.length;
   const share = new Float32Array(columns * looks);
   for (let action = low; action < high; ++action)
     forEachBox(schedule, action, scale, (op, mb, x, width) => {
       const look = lookOf(schedule, op);
-      const end = Math.min(x + width - scale.left, columns);
-      for (let at = Math.max(x - scale.left, 0); at < end;) {
+      const end = Math.min((x + width - scale.left) / COLUMN, columns);
+      for (let at = Math.max((x - scale.left) / COLUMN, 0); at < end;) {
         const column = Math.floor(at);
         const next = Math.min(column + 1, end);
         share[column * looks + look] += next - at;
@@ -220,7 +221,8 @@ function drawDense(pen, schedule, rank, [low, high], scale, paints, isFaint) {
   const strip = new OffscreenCanvas(columns, height);
   strip.getContext('2d').putImageData(image, 0, 0);
   pen.globalAlpha = isFaint ? 0.25 : 1;
-  pen.drawImage(strip, scale.left, scale.y(rank), columns, scale.box);
+  pen.imageSmoothingEnabled = false;
+  pen.drawImage(strip, scale.left, scale.y(rank), columns * COLUMN, scale.box);
   pen.globalAlpha = 1;
 }
 
