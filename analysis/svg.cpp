@@ -32,16 +32,19 @@ std::size_t character_length(std::string_view text, std::size_t at) {
   return code < kLeast[length - 2] || code > 0x10FFFF || is_surrogate || is_none ? 0 : length;
 }
 
-/// In ems, the widest of the faces that browsers take for sans-serif.
+/// In ems, of the widest face that browsers take for sans-serif.
 double character_width(std::string_view character) {
   if (character.size() > 2)  // signs, ideographs
     return 1.05;
   const char c = character.front();
-  if (std::string_view("iIjl.,:;'|!()[]ft r-").find(c) != std::string_view::npos)
-    return 0.46;
-  if (std::string_view("mMWw@%&").find(c) != std::string_view::npos)
+  const auto is_one_of = [&](std::string_view set) { return set.find(c) != set.npos; };
+  if (is_one_of("iIjl.,:;'|! "))
+    return 0.42;
+  if (is_one_of("ft()[]r-/"))
+    return 0.47;
+  if (is_one_of("mMWw@%&"))
     return 1.02;
-  return c >= '0' && c <= '9' ? 0.64 : 0.72;
+  return c >= 'A' && c <= 'Z' ? 0.8 : 0.65;
 }
 
 /// Calls `visit` with each character; with one byte where there is none.

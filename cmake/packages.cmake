@@ -27,3 +27,18 @@ function(bubblescope_embed files variable)
   endforeach()
   set(${variable} "${entries}" PARENT_SCOPE)
 endfunction()
+
+# Sets <variable> to the text of the files, one after another between `before` and `after`, and
+# <variable>_SHA256 to its hash; configures again when one of them changes.
+function(bubblescope_embed_text variable before after)
+  set(text "${before}")
+  foreach(file IN LISTS ARGN)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")
+    file(READ "${file}" part)
+    string(APPEND text "${part}")
+  endforeach()
+  string(APPEND text "${after}")
+  string(SHA256 hash "${text}")
+  set(${variable} "${text}" PARENT_SCOPE)
+  set(${variable}_SHA256 "${hash}" PARENT_SCOPE)
+endfunction()

@@ -1,5 +1,6 @@
 // bubblescope compare: schedules side by side on the same costs, or over a range of one or two.
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -8,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "analysis/compare_view.h"
+#include "analysis/html_view.h"
 #include "analysis/sweep_picture.h"
 #include "analysis/sweep_view.h"
 #include "sim/error.h"
@@ -16,6 +18,7 @@
 #include "tools/contender.h"
 #include "tools/errors.h"
 #include "tools/output.h"
+#include "tools/picture_options.h"
 #include "tools/predict.h"
 #include "tools/program_input.h"
 #include "tools/vary_options.h"
@@ -27,6 +30,7 @@ struct CompareOptions {
   ShapeOptions shape;
   CostCommandOptions costs;
   OutputOptions output;
+  PictureOption html = {"--html", kMostHtmlActions};
   LimitOptions limits;
   std::vector<std::string> schedules = {"all"};
   std::vector<std::string> programs;
@@ -91,16 +95,43 @@ std::vector<Contender> contenders(const CompareOptions& options, const GlobalOpt
   return result;
 }
 
-Comparison compare(const std::vector<Contender>& contenders, const Scenario& scenario,
+/// What is kept of the schedules for their page; nothing where none is asked for.
+struct Pages {
+  const PictureOption& option;
+  std::size_t actions = 0;                         ///< Of all of them.
+  std::map<std::string, std::string> schedules{};  ///< By name.
+
+  Report report(const Prediction& prediction) {
+    Report report = prediction.report();
+    if (!option.is_given())
+      return report;
+    actions += prediction.graph.schedule().actions.size();
+    option.check_size(actions);
+    schedules[report.schedule] = html_data(Picture(prediction.graph, prediction.timeline), report);
+    return report;
+  }
+
+  /// In the order of `results`.
+  void write(const std::vector<Report>& results) {
+    if (!option.is_given())
+      return;
+    std::vector<std::string> texts;
+    texts.reserve(results.size());
+    for (const Report& result : results)
+      texts.push_back(schedules[result.schedule]);
+    option.write(html_view(texts));
+  }
+};
+
+Comparison compare(const std::vector<Contender>& contenders, const Scenario& scenario, Pages& pages,
                    Progress& progress) {
   Comparison comparison{.limit = scenario.automatic.memory};
   for (const Contender& contender : contenders)
     if (const auto obstacle = find_obstacle(contender, scenario))
       comparison.skipped.push_back({contender.name(), *obstacle});
     else
-      comparison.results.push_back(
-          predict(schedule_for(contender, scenario, progress), contender.own(scenario), progress)
-              .report());
+      comparison.results.push_back(pages.report(
+          predict(schedule_for(contender, scenario, progress), contender.own(scenario), progress)));
   if (comparison.results.empty())
     throw Error(none_fits(comparison));
   sort_best_first(comparison.results);
@@ -129,8 +160,15 @@ int run_varied(const CompareOptions& options, const std::vector<Contender>& cont
 int run(const CompareOptions& options, const GlobalOptions& global) {
   const Format format = options.output.parsed_format();
   const Color color = options.output.color(global);
+  require_own_files(options.output,
+                    {{options.html.name, options.html.path}, {"--svg", options.vary.svg}});
+  for (const std::string& program : options.programs)
+    for (const std::string& picture : {options.html.path, options.vary.svg})
+      refuse_overwrite({"program", program}, picture);
   const std::vector<Contender> all = contenders(options, global);
   const Shape present = all.front().program ? shape_of(*all.front().program) : Shape{};
+  if (options.vary.are_given() && options.html.is_given())
+    throw UsageError("--html shows schedules, not what --vary finds: --svg draws that");
   if (options.vary.are_given())
     return run_varied(options, all, present, global);
   if (!options.vary.svg.empty())
@@ -140,7 +178,9 @@ int run(const CompareOptions& options, const GlobalOptions& global) {
   Comparison comparison;
   {
     Progress progress(global.quiet);
-    comparison = compare(all, scenario, progress);
+    Pages pages{options.html};
+    comparison = compare(all, scenario, pages, progress);
+    pages.write(comparison.results);
   }
   note_costs(scenario, global);
   write_output(options.output.path, compare_view(comparison, format, color));
@@ -156,6 +196,7 @@ Command add_compare(CLI::App& root, const GlobalOptions& global) {
   options->costs.add_to(*app);
   options->limits.add_to(*app);
   options->output.add_to(*app);
+  options->html.add_to(*app, "a page of them side by side, which opens offline in any browser");
   app->add_option("--schedules", options->schedules, "which to compare (default: all)")
       ->envname(environment_name("schedules"))
       ->type_name("A,B,...")
@@ -171,6 +212,8 @@ Command add_compare(CLI::App& root, const GlobalOptions& global) {
       "  bubblescope compare -p 16 -m 120 --costs deepseek-v3-h800\n"
       "  bubblescope compare -p 8 -m 32 --forward 1ms --input-grad 1ms --weight-grad 1ms \\\n"
       "      --p2p 50us --schedules 1f1b,zb-h1,zb-h2 --memory-limit 8 --format json\n"
+      "  bubblescope compare -p 8 -m 20 --forward 1ms --input-grad 1ms --weight-grad 1ms \\\n"
+      "      --schedules 1f1b,zb-h1,dualpipe --html compare.html\n"
       "  bubblescope compare --program mine.csv --schedules 1f1b,v-auto --costs deepseek-v3-h800\n"
       "  bubblescope compare -p 16 -m 120 --costs deepseek-v3-h800 --vary p2p=0:5ms --svg p2p.svg\n"
       "  bubblescope compare -p 8 -m 32 --forward 12ms --input-grad 13ms --vary p2p=0:2ms \\\n"

@@ -3,11 +3,14 @@
 #include <utility>
 
 #include "analysis/chrome_trace.h"
+#include "analysis/html_view.h"
 #include "analysis/simulate_view.h"
+#include "analysis/svg_view.h"
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/noise_options.h"
 #include "tools/output.h"
+#include "tools/picture_options.h"
 #include "tools/subject.h"
 #include "tools/trace_option.h"
 
@@ -19,29 +22,52 @@ struct SimulateOptions {
   SubjectOptions subject;
   OutputOptions output;
   TraceOption trace;
+  PictureOption svg = {"--svg", kMostSvgActions};
+  PictureOption html = {"--html", kMostHtmlActions};
   NoiseCommandOptions noise;
+
+  /// UsageError where one output would be lost to another, or the program to an output.
+  void check_files() const {
+    trace.check(output);
+    require_own_files(output,
+                      {{"--trace", trace.path}, {svg.name, svg.path}, {html.name, html.path}});
+    for (const std::string& path : {output.path, trace.path, svg.path, html.path})
+      subject.refuse_overwrite(path);
+  }
 };
+
+void write_files(const SimulateOptions& options, const Prediction& prediction, const Report& report,
+                 Progress& progress) {
+  if (options.trace.is_given()) {
+    progress.now("writing the trace");
+    options.trace.write(
+        [&](const Sink& sink) { write_chrome_trace(prediction.graph, prediction.timeline, sink); });
+  }
+  if (!options.svg.is_given() && !options.html.is_given())
+    return;
+  progress.now("drawing");
+  const Picture picture(prediction.graph, prediction.timeline);
+  if (options.svg.is_given())
+    options.svg.write(svg_view(picture, report));
+  if (options.html.is_given())
+    options.html.write(html_view({html_data(picture, report)}));
+}
 
 std::string run(const SimulateOptions& options, const GlobalOptions& global) {
   const Format format = options.output.parsed_format();
   const Color color = options.output.color(global);
-  options.trace.check(options.output);
-  options.subject.refuse_overwrite(options.output.path);
-  options.subject.refuse_overwrite(options.trace.path);
+  options.check_files();
   Subject subject = make_subject(options.name, options.subject, global);
   subject.scenario.noise = options.noise.parsed(subject.scenario.shape.ranks);
   Report figures;
   {
     Progress progress(global.quiet);
-    const Prediction prediction =
-        predict(subject.take_program(progress), subject.scenario, progress);
-    if (options.trace.is_given()) {
-      progress.now("writing the trace");
-      options.trace.write([&](const Sink& sink) {
-        write_chrome_trace(prediction.graph, prediction.timeline, sink);
-      });
-    }
+    ScheduledProgram scheduled = subject.take_program(progress);
+    for (const PictureOption& picture : {options.svg, options.html})
+      picture.check_size(scheduled.program.schedule.actions.size());
+    const Prediction prediction = predict(std::move(scheduled), subject.scenario, progress);
     figures = prediction.report();
+    write_files(options, prediction, figures, progress);
   }
   subject.note(options.subject, global);
   return simulate_view(figures, subject.scenario.automatic.memory, format, color);
@@ -57,11 +83,15 @@ Command add_simulate(CLI::App& root, const GlobalOptions& global) {
   options->subject.add_to(*app);
   options->output.add_to(*app);
   options->trace.add_to(*app);
+  options->svg.add_to(*app, "a picture of the schedule, as papers draw it");
+  options->html.add_to(*app, "a page to zoom and to ask, which opens offline in any browser");
   options->noise.add_to(*app);
   app->footer(
       "Examples:\n"
       "  bubblescope simulate 1f1b -p 4 -m 8 --forward 10us --input-grad 10us --weight-grad 10us\n"
       "  bubblescope simulate dualpipe -p 16 -m 120 --costs deepseek-v3-h800 --trace out.json.gz\n"
+      "  bubblescope simulate dualpipe -p 8 -m 20 --forward 1ms --input-grad 1ms \\\n"
+      "      --weight-grad 1ms --svg dualpipe.svg --html dualpipe.html\n"
       "  bubblescope simulate --program mine.csv --costs deepseek-v3-h800 --comm torch");
   return {app, [options, &global] {
             write_output(options->output.path, run(*options, global));
