@@ -143,7 +143,7 @@ class TraceReader {
 }  // namespace
 
 TraceSet read_traces(const std::vector<std::string>& paths, KernelNames& names) {
-  TraceSet set;
+  TraceSet set{.has_one_clock = paths.size() == 1};
   for (const std::string& path : paths) {
     FileTraces file = TraceReader(path, names).read();
     std::move(file.notes.begin(), file.notes.end(), std::back_inserter(set.notes));

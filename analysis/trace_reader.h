@@ -12,6 +12,7 @@ namespace bubblescope {
 struct TraceSet {
   std::vector<RankTrace> ranks = {};    ///< By rank; no two are the same.
   std::vector<std::string> notes = {};  ///< What was assumed, and what is odd.
+  bool has_one_clock = false;           ///< All comes from one file.
 };
 
 /// A file is read once, half a MiB at a time; what is kept of it is 32 bytes for each event of a

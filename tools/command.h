@@ -22,6 +22,7 @@ Command add_costs(CLI::App& root, const GlobalOptions& global);
 Command add_compare(CLI::App& root, const GlobalOptions& global);
 Command add_calibrate(CLI::App& root, const GlobalOptions& global);
 Command add_replay(CLI::App& root, const GlobalOptions& global);
+Command add_analyze(CLI::App& root, const GlobalOptions& global);
 Command add_validate(CLI::App& root, const GlobalOptions& global);
 
 }  // namespace bubblescope
