@@ -2,7 +2,6 @@
 #include <memory>
 #include <utility>
 
-#include "analysis/chrome_trace.h"
 #include "analysis/simulate_view.h"
 #include "tools/command.h"
 #include "tools/errors.h"
@@ -37,9 +36,7 @@ std::string run(const SimulateOptions& options, const GlobalOptions& global) {
         predict(subject.take_program(progress), subject.scenario, progress);
     if (options.trace.is_given()) {
       progress.now("writing the trace");
-      options.trace.write([&](const Sink& sink) {
-        write_chrome_trace(prediction.graph, prediction.timeline, sink);
-      });
+      options.trace.write(prediction.graph, prediction.timeline);
     }
     figures = prediction.report();
   }
@@ -62,6 +59,8 @@ Command add_simulate(CLI::App& root, const GlobalOptions& global) {
       "Examples:\n"
       "  bubblescope simulate 1f1b -p 4 -m 8 --forward 10us --input-grad 10us --weight-grad 10us\n"
       "  bubblescope simulate dualpipe -p 16 -m 120 --costs deepseek-v3-h800 --trace out.json.gz\n"
+      "  bubblescope simulate 1f1b -p 4 -m 8 --costs deepseek-v3-h800 --trace out \\\n"
+      "      --trace-flavour kineto\n"
       "  bubblescope simulate --program mine.csv --costs deepseek-v3-h800 --comm torch");
   return {app, [options, &global] {
             write_output(options->output.path, run(*options, global));
