@@ -16,6 +16,7 @@ using Align = Column::Align;
 
 constexpr std::size_t kMostRows = 12;  // of families and of ranges, in tables
 constexpr std::size_t kMostOfName = 60;
+constexpr std::size_t kMostWithStreams = 8;  // ranks whose streams tables show
 
 /// How each reason is shown; the words end "most of it …".
 struct Reason {
@@ -123,7 +124,11 @@ std::string verdict(const GpuFigures& figures) {
       std::max_element(kReasons.begin(), kReasons.end(), [&](const Reason& a, const Reason& b) {
         return most->idle_reasons.*a.time < most->idle_reasons.*b.time;
       });
-  return fmt::format("rank {} idles most, {} of its window: {} of that {}", most->rank,
+  const auto as_much = std::count_if(ranks.begin(), ranks.end(), [&](const GpuRankFigures& rank) {
+    return rank.idle == most->idle && rank.window == most->window;
+  });
+  return fmt::format("rank {} idles most{}, {} of its window: {} of that {}", most->rank,
+                     as_much > 1 ? fmt::format(", as do {} others", as_much - 1) : "",
                      format_percent(share(most->idle, most->window)),
                      format_percent(share(most->idle_reasons.*reason->time, most->idle)),
                      reason->words);
@@ -177,6 +182,8 @@ Table idle_table(const GpuFigures& figures) {
     table.rows.push_back(
         {{std::to_string(rank.rank), "all", std::to_string(events), unit.format(rank.busy)}});
     add_reasons(table.rows.back(), rank.idle_reasons, unit);
+    if (figures.ranks.size() > kMostWithStreams)
+      continue;
     for (const StreamFigures& stream : rank.streams) {
       table.rows.push_back(
           {{"", stream.stream, std::to_string(stream.events), unit.format(stream.busy)},

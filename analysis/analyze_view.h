@@ -1,23 +1,23 @@
 // Traces of GPUs in figures:
 //
-//     2 ranks in a common window, from the first start to the last end
+//     2 ranks, each from its first start to its last end of all
 //
-//     rank     window        busy       idle  idle %    compute  communication  overlap    exposed
-//        0  90.000 µs  60.000 µs  30.000 µs  33.33 %  60.000 µs       0.000 µs        –   0.000 µs
+//                                                idle              communi-
+//     rank      window       busy       idle    share    compute     cation    memory  …
+//        1  100.000 µs  50.000 µs  50.000 µs  50.00 %  30.000 µs  30.000 µs  0.000 µs  …
+//     …
+//                                         before  launched  gaps below  launched,      after
+//     rank  stream  events       busy  its first  too late       30 µs  but waits   its last
+//        1  all          2  50.000 µs  40.000 µs  0.000 µs    0.000 µs   0.000 µs  10.000 µs
+//           7            1  30.000 µs  40.000 µs  0.000 µs    0.000 µs   0.000 µs  30.000 µs
+//     …
+//     kind           family    events       time    share
+//     compute        GEMM           3  90.000 µs  75.00 %
+//     …
+//     range   ranges  events    compute  communication    memory
+//     PP:0F0       1      12  10.000 µs       0.000 µs  0.000 µs
 //
-//                      before       host  gaps below    waits for       after
-//     rank       idle   first       late       30 µs  other streams      last
-//        0  30.000 µs  …
-//
-//     rank  stream  events       busy  …
-//
-//     kind           family  events       time    share
-//     compute        GEMM       120  40.000 µs  66.67 %
-//
-//     range   on   ranges  events    compute  communication   memory
-//     PP:0F0  gpu       1      12  10.000 µs       0.000 µs  …
-//
-//     rank 1 idles most, 41.20 % of the window, most of it before its first kernel
+//     rank 1 idles most, 50.00 % of its window: 80.00 % of that before its first event
 #pragma once
 
 #include <string>
@@ -27,7 +27,8 @@
 
 namespace bubblescope {
 
-/// CSV has a row a rank; families and ranges are in JSON whole, in tables the longest.
+/// CSV has a row a rank; JSON has all. Tables have the longest families and ranges, and streams
+/// where there are at most eight ranks.
 std::string analyze_view(const GpuFigures& figures, Format format, Color color);
 
 }  // namespace bubblescope

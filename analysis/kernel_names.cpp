@@ -167,9 +167,8 @@ KernelNames::Id KernelNames::add(std::string_view name, std::optional<KernelClas
   const auto entry = ids.emplace(std::string(name), id).first;
   const KernelClass kernel_class = known ? *known : class_of(entry->first);
   std::string family(kernel_family(name, kernel_class));
-  constexpr std::size_t kMostOfOwn = 8;  // names of actions and messages, such as "F0&B3"
-  if (family == "other" && name.size() <= kMostOfOwn)
-    family = without_digits(name);
+  if (family == "other" && known && *known != KernelClass::Memory)
+    family = without_digits(name);  // of our own: an action or a message
   const auto place = family_ids_.emplace(std::pair(kernel_class, family),
                                          static_cast<std::uint32_t>(families_.size()));
   if (place.second)

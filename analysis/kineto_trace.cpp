@@ -37,8 +37,9 @@ class RankWriter {
   void begin() {
     const Schedule& schedule = subject_.graph.schedule();
     const Rank rank = subject_.rank;
-    events_.emit(R"({{"schemaVersion":1,"deviceProperties":[{{"id":{},"name":{}}}],)"
-                 R"("distributedInfo":{{"backend":"nccl","rank":{},"world_size":{}}},)"
+    // HolisticTraceAnalysis knows the rank by a pattern that has a blank before it.
+    events_.emit(R"({{"schemaVersion": 1, "deviceProperties": [{{"id":{},"name":{}}}],)"
+                 R"("distributedInfo": {{"backend": "nccl", "rank": {}, "world_size": {}}},)"
                  R"("displayTimeUnit":"ms","traceName":{},)"
                  "\n\"traceEvents\":[",
                  rank, nlohmann::json(subject_.timeline.source).dump(), rank,

@@ -16,7 +16,7 @@ namespace bubblescope {
 /// correlation, when the one before it on its stream starts, so that no gap is the host's.
 /// ProfilerStep#0 lasts the whole step, and all ranks share a clock that begins with it:
 ///
-///     {"schemaVersion":1,"distributedInfo":{"backend":"nccl","rank":0,"world_size":4},…
+///     {"schemaVersion": 1, …"distributedInfo": {"backend": "nccl", "rank": 0, "world_size": 4},…
 ///     {"ph":"X","cat":"kernel","name":"pipeline_forward","pid":0,"tid":7,"ts":0.000,"dur":10.000,
 ///      "args":{"device":0,"context":1,"stream":7,"correlation":1,"action":"0F0"}}
 class KinetoTraces {

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <limits>
 #include <optional>
+#include <string_view>
 #include <tuple>
 
 #include <fmt/format.h>
@@ -70,10 +71,37 @@ std::vector<RankTrace> ranks_of(const std::string& path, const ThreadSlices& sli
   return ranks;
 }
 
+/// Messages stand at their receivers; here at their senders too, who are in the names of threads:
+/// "activations from rank 3".
+ThreadSlices with_senders(const ThreadSlices& received) {
+  constexpr std::string_view kFrom = " from rank ";
+  constexpr std::uint32_t kNone = ~std::uint32_t{0};
+  ThreadSlices all = received;
+  std::vector<std::uint32_t> sent(received.threads.size(), kNone);
+  for (std::size_t i = 0; i < received.threads.size(); ++i) {
+    const ThreadSlices::Thread& thread = received.threads[i];
+    const std::size_t at = thread.name.find(kFrom);
+    if (at == std::string::npos)
+      continue;
+    sent[i] = static_cast<std::uint32_t>(all.threads.size());
+    all.threads.push_back(
+        {.process = thread.name.substr(at + kFrom.size()),
+         .id = fmt::format("{} to {}", thread.id, thread.process),
+         .name = fmt::format("{} to rank {}", thread.name.substr(0, at), thread.process)});
+  }
+  for (ThreadSlices::Slice slice : received.slices)
+    if (const std::uint32_t thread = sent[slice.thread]; thread != kNone) {
+      slice.thread = thread;
+      all.slices.push_back(slice);
+    }
+  return all;
+}
+
 }  // namespace
 
-std::vector<RankTrace> ranks_of_ours(const std::string& path, const ThreadSlices& slices,
+std::vector<RankTrace> ranks_of_ours(const std::string& path, const ThreadSlices& received,
                                      KernelNames& names) {
+  const ThreadSlices slices = with_senders(received);
   const bool is_measured =
       std::any_of(slices.threads.begin(), slices.threads.end(),
                   [](const auto& thread) { return thread.name == "actions, measured"; });
@@ -83,8 +111,7 @@ std::vector<RankTrace> ranks_of_ours(const std::string& path, const ThreadSlices
     role.stream = thread.name;
     if (thread.name == (is_measured ? "actions, measured" : "actions"))
       role.kernel_class = KernelClass::Compute;
-    else if (thread.name.starts_with("activations from") ||
-             thread.name.starts_with("gradients from"))
+    else if (thread.name.starts_with("activations ") || thread.name.starts_with("gradients "))
       role.kernel_class = KernelClass::Communication;
     role.counts = role.kernel_class.has_value();
   }

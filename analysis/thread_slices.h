@@ -24,8 +24,9 @@ struct ThreadSlices {
 };
 
 /// Of a trace that `--trace` wrote: in each process the measured actions, or else the predicted
-/// ones, compute, and messages communicate. Bubbles are none of both.
-std::vector<RankTrace> ranks_of_ours(const std::string& path, const ThreadSlices& slices,
+/// ones, compute, and messages communicate, at their senders and receivers. Bubbles are none of
+/// both.
+std::vector<RankTrace> ranks_of_ours(const std::string& path, const ThreadSlices& received,
                                      KernelNames& names);
 
 /// Of any other: each slice of each thread counts, and what lies in another counts within it.

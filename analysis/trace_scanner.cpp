@@ -73,7 +73,7 @@ bool TraceScanner::refill(std::size_t keep) {
   at_ -= keep - 1;
   end_ = kept + 1;
   if (end_ + kPadding == buffer_.size()) {
-    if (kept > kMostBytes)
+    if (buffer_.size() - kPadding >= kMostBytes)
       fail(fmt::format("a value has more than {} MiB {}", kMostBytes >> 20, place()));
     buffer_.resize((buffer_.size() - kPadding) * 2 + kPadding);
   }
