@@ -32,7 +32,7 @@ constexpr std::array<Reason, 5> kReasons = {
      {&IdleReasons::kernel_wait, "kernel_wait_ns", "gaps below\n30 µs",
       "in gaps of less than 30 µs between events"},
      {&IdleReasons::other, "other_ns", "launched,\nbut waits",
-      "waiting, with work launched or no launch known, for other streams or ranks"},
+      "in longer gaps, which no late launch explains"},
      {&IdleReasons::after, "after_last_ns", "after\nits last", "after its last event"}}};
 
 double share(Time part, Time whole) {
@@ -149,15 +149,15 @@ Table rank_table(const GpuFigures& figures) {
                {"idle"},
                {"idle\nshare"},
                {"compute"},
-               {"communi-\ncation"},
                {"memory"},
-               {"overlapped\ncommunication"},
-               {"exposed\ncommunication"}}};
+               {"communi-\ncation"},
+               {"of it\noverlapped"},
+               {"of it\nexposed"}}};
   for (const GpuRankFigures& rank : figures.ranks)
     table.rows.push_back(
         {{std::to_string(rank.rank), unit.format(rank.window), unit.format(rank.busy),
           unit.format(rank.idle), format_percent(share(rank.idle, rank.window)),
-          unit.format(rank.compute), unit.format(rank.communication), unit.format(rank.memory),
+          unit.format(rank.compute), unit.format(rank.memory), unit.format(rank.communication),
           rank.communication == Time::zero()
               ? "none"
               : format_percent(share(rank.overlap, rank.communication)),
@@ -220,13 +220,26 @@ Table family_table(const GpuFigures& figures) {
   return table;
 }
 
+/// Actions of a pipeline differ in numbers alone: "PP:0F3" gives "PP:#F#".
+std::string shown(const std::string& name) {
+  if (!name.starts_with("PP:"))
+    return name;
+  std::string text;
+  for (const char c : name)
+    if (c < '0' || c > '9')
+      text += c;
+    else if (!text.ends_with('#'))
+      text += '#';
+  return text;
+}
+
 /// Over all ranks, the longest first; empty where there are none.
 Table range_table(const GpuFigures& figures) {
   std::map<std::string, RangeFigures> sums;
   Time longest{};
   for (const GpuRankFigures& rank : figures.ranks)
     for (const RangeFigures& range : rank.ranges) {
-      RangeFigures& sum = sums[range.name];
+      RangeFigures& sum = sums[shown(range.name)];
       sum.count += range.count;
       sum.events += range.events;
       for (std::size_t i = 0; i < kKernelClasses; ++i)

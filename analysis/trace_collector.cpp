@@ -27,17 +27,24 @@ std::optional<std::int64_t> integer(std::string_view digits) {
 
 /// The usual form, digits with at most three decimals; none for others.
 std::optional<Time> plain_time(std::string_view digits) {
-  constexpr std::size_t kMostWhole = 15;
+  constexpr std::size_t kMostWhole = 16;                 // as times since 1970 have
+  constexpr std::int64_t kMost = 4'000'000'000'000'000;  // with the decimals an int64 holds it
   constexpr std::size_t kDecimals = 3;
   std::int64_t value = 0;
   std::size_t at = 0;
-  for (; at < digits.size() && digits[at] >= '0' && digits[at] <= '9'; ++at)
+  const auto is_digit = [&] {
+    return at < digits.size() && digits[at] >= '0' && digits[at] <= '9';
+  };
+  for (; is_digit(); ++at) {
+    if (at == kMostWhole)
+      return std::nullopt;
     value = value * 10 + (digits[at] - '0');
-  if (at == 0 || at > kMostWhole + 1)
+  }
+  if (at == 0 || value > kMost)
     return std::nullopt;
   std::size_t decimals = 0;
   if (at < digits.size() && digits[at] == '.')
-    for (++at; at < digits.size() && digits[at] >= '0' && digits[at] <= '9'; ++at, ++decimals) {
+    for (++at; is_digit(); ++at, ++decimals) {
       if (decimals == kDecimals)
         return std::nullopt;
       value = value * 10 + (digits[at] - '0');
