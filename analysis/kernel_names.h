@@ -8,13 +8,13 @@
 
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <optional>
 #include <regex>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
+
+#include "analysis/text_hash.h"
 
 namespace bubblescope {
 
@@ -60,19 +60,13 @@ class KernelNames {
     const std::string* text;
     KernelClass kernel_class;
   };
-  struct Hash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view text) const {
-      return std::hash<std::string_view>()(text);
-    }
-  };
   KernelClass class_of(const std::string& name) const;
 
   std::optional<std::regex> pattern_;
   std::vector<Name> names_;
   std::vector<Family> families_;
   /// [known class, or all] by name
-  std::unordered_map<std::string, Id, Hash, std::equal_to<>> ids_[kKernelClasses + 1];
+  ByText<Id> ids_[kKernelClasses + 1];
   std::map<std::pair<KernelClass, std::string>, std::uint32_t> family_ids_;
 };
 

@@ -65,6 +65,7 @@ std::vector<RankTrace> ranks_of(const std::string& path, const ThreadSlices& sli
     ranks[place.rank].events.push_back(
         {.start = slice.start, .end = slice.end, .name = name, .stream = place.stream});
   }
+  std::erase_if(ranks, [](const RankTrace& rank) { return rank.events.empty(); });
   for (RankTrace& rank : ranks)
     std::stable_sort(rank.events.begin(), rank.events.end(),
                      [](const GpuEvent& a, const GpuEvent& b) { return a.start < b.start; });

@@ -96,17 +96,21 @@ Time TraceCollector::time(const char* key, std::string_view digits) const {
 }
 
 Span TraceCollector::span(const EventFields& event) {
-  constexpr std::int64_t kMost = 4'000'000'000'000'000'000;  // sums and differences of two fit
   const Time start = time("ts", event.start);
-  const Time duration = time("dur", event.duration);
-  if (duration < Time::zero())
-    fail("dur", "is below 0: time goes backwards");
-  if (start.count() > kMost - duration.count())
-    fail("dur", "leads past the end of time");
-  if (total_ns_ > kMost - duration.count())
-    fail("dur", "is more, with those before it, than can be counted");
-  total_ns_ += duration.count();
-  return {start, start + duration};
+  return checked({start, start + time("dur", event.duration)}, "dur");
+}
+
+/// `key` is what is wrong if anything is.
+Span TraceCollector::checked(Span span, const char* key) {
+  constexpr Time kMost{4'000'000'000'000'000'000};  // sums and differences of two fit
+  if (span.end < span.start)
+    fail(key, "is below 0: time goes backwards");
+  if (span.end > kMost)
+    fail(key, "leads past the end of time");
+  if (span.length() > kMost || Time(total_ns_) > kMost - span.length())
+    fail(key, "is more, with those before it, than can be counted");
+  total_ns_ += span.length().count();
+  return span;
 }
 
 KernelNames::Id TraceCollector::name_id(const EventFields& event) {
@@ -171,8 +175,9 @@ void TraceCollector::add(const EventFields& event) {
     case 'f':
       return add_flow(event);
     case 'B':
-      ++begins_;
-      return;
+      return add_begin(event);
+    case 'E':
+      return add_end(event);
     case 'M':
       if (event.name == "thread_name" && !header_.is_kineto)
         threads_.threads[thread_id(event)].name = decoded(event.args.name, path_);
@@ -207,11 +212,36 @@ void TraceCollector::add_complete(const EventFields& event) {
     count_record();
     launches_.push_back({*correlation, time("ts", event.start)});
   }
-  if (header_.is_kineto || !trace_.events.empty())
+  if (!counts_threads())
     return;
   count_record();
   const Span when = span(event);
   threads_.slices.push_back({when.start, when.end, name_id(event), thread_id(event)});
+}
+
+void TraceCollector::add_begin(const EventFields& event) {
+  if (!counts_threads())
+    return;
+  count_record();
+  const std::uint32_t thread = thread_id(event);
+  open_.resize(std::max<std::size_t>(open_.size(), thread + 1));
+  const Time start = time("ts", event.start);
+  open_[thread].push_back({start, start, name_id(event), thread});
+}
+
+/// Ends what began last on its thread.
+void TraceCollector::add_end(const EventFields& event) {
+  if (!counts_threads())
+    return;
+  const std::uint32_t thread = thread_id(event);
+  if (thread >= open_.size() || open_[thread].empty()) {
+    ++lonely_ends_;
+    return;
+  }
+  ThreadSlices::Slice slice = open_[thread].back();
+  open_[thread].pop_back();
+  slice.end = checked({slice.start, time("ts", event.start)}, "ts").end;
+  threads_.slices.push_back(slice);
 }
 
 void TraceCollector::add_range(const EventFields& event, bool is_gpu) {
@@ -275,7 +305,8 @@ void TraceCollector::order_streams(RankTrace& trace) const {
   for (std::uint32_t i = 0; i < used.size(); ++i) {
     const auto& [device, name] = streams_[used[i]];
     place[used[i]] = i;
-    trace.streams.push_back(decoded(has_devices ? device + ":" + name : name, path_));
+    trace.streams.push_back(
+        decoded(has_devices ? fmt::format("{}:{}", device, name) : name, path_));
   }
   for (GpuEvent& event : trace.events)
     event.stream = place[event.stream];
@@ -319,16 +350,18 @@ std::vector<RankTrace> TraceCollector::ranks_without_gpu() {
   }
   ranks = ranks_of_threads(path_, threads_);
   if (ranks.empty())
-    throw Error(fmt::format("{}: has no slices: events with \"ph\": \"X\", ts and dur", path_));
+    throw Error(
+        fmt::format("{}: has no slices: events with \"ph\": \"X\" or \"B\" and \"E\"", path_));
   notes_.push_back(fmt::format(
       "{}: has no events of a GPU (slices with args.stream): takes processes for ranks, threads "
       "for streams, and each slice of a thread for work",
       path_));
-  if (begins_ > 0)
+  std::size_t lonely = lonely_ends_;
+  for (const auto& begun : open_)
+    lonely += begun.size();
+  if (lonely > 0)
     notes_.push_back(
-        fmt::format("{}: leaves out {} slices of \"B\" and \"E\" events: only \"X\" "
-                    "events count",
-                    path_, begins_));
+        fmt::format("{}: leaves out {} \"B\" or \"E\" events without the other", path_, lonely));
   return ranks;
 }
 

@@ -2,16 +2,15 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "analysis/gpu_trace.h"
 #include "analysis/kernel_names.h"
+#include "analysis/text_hash.h"
 #include "analysis/thread_slices.h"
 #include "analysis/trace_notes.h"
 #include "sim/timeline.h"
@@ -59,25 +58,20 @@ class TraceCollector {
     std::int64_t correlation;
     Time start;
   };
-  struct Hash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view text) const {
-      return std::hash<std::string_view>()(text);
-    }
-  };
-  template <typename Value>
-  using ByText = std::unordered_map<std::string, Value, Hash, std::equal_to<>>;
 
   [[noreturn]] void fail(std::string_view key, std::string_view what) const;
   void count_record();
   Time time(const char* key, std::string_view digits) const;
   Span span(const EventFields& event);
+  Span checked(Span span, const char* key);
   KernelNames::Id name_id(const EventFields& event);
   std::uint32_t intern(ByText<std::uint32_t>& ids, std::vector<std::string>& texts,
                        std::string_view raw);
   std::uint32_t stream_id(std::string_view device, std::string_view stream);
   std::uint32_t thread_id(const EventFields& event);
   void add_complete(const EventFields& event);
+  void add_begin(const EventFields& event);
+  void add_end(const EventFields& event);
   void add_range(const EventFields& event, bool is_gpu);
   void add_flow(const EventFields& event);
 
@@ -85,6 +79,7 @@ class TraceCollector {
   void order_streams(RankTrace& trace) const;
   RankTrace gpu_rank();
   std::vector<RankTrace> ranks_without_gpu();
+  bool counts_threads() const { return !header_.is_kineto && trace_.events.empty(); }
 
   const std::string& path_;
   KernelNames& names_;
@@ -93,7 +88,8 @@ class TraceCollector {
   std::size_t records_ = 0;
   std::size_t names_bytes_ = 0;
   std::int64_t total_ns_ = 0;
-  std::size_t begins_ = 0;  // of "B" events, which are left out
+  std::vector<std::vector<ThreadSlices::Slice>> open_ = {};  // [thread] begun and not ended
+  std::size_t lonely_ends_ = 0;
   RankTrace trace_ = {};
   std::vector<std::pair<std::string, std::string>> streams_ = {};  // device, stream
   ByText<std::uint32_t> stream_ids_ = {}, range_ids_ = {}, thread_ids_ = {};

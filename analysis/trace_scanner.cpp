@@ -34,7 +34,7 @@ const char* end_of_plain(const char* at, const char* end) {
   static_assert(std::endian::native == std::endian::little);
   constexpr std::uint64_t kOnes = 0x0101010101010101;
   constexpr std::uint64_t kHigh = kOnes << 7;
-  constexpr auto zero_bytes = [](std::uint64_t x) { return (x - kOnes) & ~x & kHigh; };
+  const auto zero_bytes = [](std::uint64_t x) { return (x - kOnes) & ~x & kHigh; };
   for (; end - at >= 8; at += 8) {
     std::uint64_t word = 0;
     std::memcpy(&word, at, sizeof(word));

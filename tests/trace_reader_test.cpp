@@ -291,8 +291,12 @@ TEST_CASE("a trace of Chrome's format without a GPU has processes for ranks") {
     {"ph": "X", "name": "inner", "pid": 4, "tid": "b", "ts": 2, "dur": 3},
     {"ph": "X", "name": "ncclKernel_x", "pid": 4, "tid": 1, "ts": 5, "dur": 10},
     {"ph": "X", "name": "outer", "pid": 2, "tid": 1, "ts": 1.5, "dur": 1},
-    {"ph": "B", "name": "left out", "pid": 2, "tid": 1, "ts": 7},
-    {"ph": "E", "pid": 2, "tid": 1, "ts": 8}])";
+    {"ph": "B", "name": "begun", "pid": 2, "tid": 1, "ts": 7},
+    {"ph": "B", "name": "in it", "pid": 2, "tid": 1, "ts": 7.5},
+    {"ph": "B", "name": "elsewhere", "pid": 2, "tid": 3, "ts": 7},
+    {"ph": "E", "pid": 2, "tid": 1, "ts": 8},
+    {"ph": "E", "pid": 2, "tid": 1, "ts": 9},
+    {"ph": "E", "pid": 2, "tid": 1, "ts": 9}])";
   const Read all = read({text});
   REQUIRE(all.traces.ranks.size() == 2);
   CHECK(all.rank(0).rank == 2);
@@ -300,7 +304,42 @@ TEST_CASE("a trace of Chrome's format without a GPU has processes for ranks") {
   CHECK(all.rank(1).streams == std::vector<std::string>{"thread 1", "thread b"});
   CHECK(all.rank(1).events.size() == 3);
   CHECK(has_note(all, "takes processes for ranks, threads for streams"));
-  CHECK(has_note(all, "leaves out 1 slices of \"B\" and \"E\""));
+  REQUIRE(all.rank(0).events.size() == 3);
+  CHECK(all.names.text(all.rank(0).events[1].name) == "begun");
+  CHECK(all.rank(0).events[1].end == Time(9000));
+  CHECK(all.rank(0).events[2].end == Time(8000));
+  CHECK(has_note(all, "leaves out 2 \"B\" or \"E\" events without the other"));
+  CHECK(has(complaint(R"([{"ph": "B", "name": "a", "pid": 1, "tid": 1, "ts": 5},
+                          {"ph": "E", "pid": 1, "tid": 1, "ts": 4}])"),
+            "/1/ts: is below 0: time goes backwards"));
+}
+
+TEST_CASE("a trace of ours has actions and messages, at both ends, and no bubbles") {
+  const auto thread = [](int process, int id, const std::string& name) {
+    return fmt::format(R"({{"ph": "M", "pid": {}, "tid": {}, "name": "thread_name", )"
+                       R"("args": {{"name": "{}"}}}},)",
+                       process, id, name);
+  };
+  const std::string text = R"({"otherData": {"schedule": "1f1b"}, "traceEvents": [)" +
+                           thread(0, 1, "actions, predicted") + thread(0, 2, "actions, measured") +
+                           thread(1, 2, "actions, measured") + thread(1, 3, "bubbles, measured") +
+                           thread(1, 4, "activations from rank 0") + thread(2, 2, "actions") + R"(
+    {"ph": "X", "name": "F0", "pid": 0, "tid": 1, "ts": 0, "dur": 50},
+    {"ph": "X", "name": "F0", "pid": 0, "tid": 2, "ts": 0, "dur": 10},
+    {"ph": "X", "name": "waits", "pid": 1, "tid": 3, "ts": 0, "dur": 12},
+    {"ph": "X", "name": "act 0", "pid": 1, "tid": 4, "ts": 10, "dur": 2},
+    {"ph": "X", "name": "F0", "pid": 1, "tid": 2, "ts": 12, "dur": 10}]})";
+  const Read all = read({text});
+  REQUIRE(all.traces.ranks.size() == 2);  // the third has nothing
+  for (std::size_t rank = 0; rank < 2; ++rank) {
+    REQUIRE(all.rank(rank).events.size() == 2);
+    const GpuEvent& message = all.rank(rank).events[rank == 0 ? 1 : 0];
+    CHECK(all.names.kernel_class(message.name) == KernelClass::Communication);
+    CHECK(message.start == Time(10000));
+  }
+  CHECK(all.rank(0).streams ==
+        std::vector<std::string>{"actions, measured", "activations to rank 1"});
+  CHECK(all.traces.notes.empty());
 }
 
 TEST_CASE("whatever bytes a trace has, it is read or refused") {
