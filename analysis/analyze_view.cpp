@@ -246,6 +246,7 @@ Table range_table(const GpuFigures& figures) {
         longest = std::max(longest, sum.time[i] += range.time[i]);
     }
   std::vector<std::pair<Time, std::string>> order;
+  order.reserve(sums.size());
   for (const auto& [name, range] : sums)
     order.emplace_back(-(range.time[0] + range.time[1] + range.time[2]), name);
   std::sort(order.begin(), order.end());

@@ -13,8 +13,8 @@ constexpr std::int64_t kNsPerUs = 1000;
 double double_us(Time time) {
   const std::int64_t ns = time.count();
   const std::int64_t rest = ((ns % kNsPerUs) + kNsPerUs) % kNsPerUs;
-  return static_cast<double>((ns - rest) / kNsPerUs) +
-         static_cast<double>(rest) / static_cast<double>(kNsPerUs);
+  const std::int64_t whole = (ns - rest) / kNsPerUs;
+  return static_cast<double>(whole) + static_cast<double>(rest) / static_cast<double>(kNsPerUs);
 }
 
 Time from_us(double us) {
