@@ -42,6 +42,14 @@ UnpackedFile::int_type UnpackedFile::underflow() {
   }
   if (got == 0)
     return traits_type::eof();
+  unpacked_ += got;
+  // A trace packs to a tenth or a thirtieth; what packs to a thousandth is a bomb.
+  constexpr std::int64_t kMostRatio = 250;
+  constexpr std::int64_t kAlwaysRead = std::int64_t{64} << 20;
+  if (unpacked_ > kAlwaysRead && gzdirect(handle_->file) == 0 &&
+      unpacked_ > kMostRatio * gzoffset(handle_->file))
+    throw Error(
+        fmt::format("{}: unpacks to more than {} times its size: refused", path_, kMostRatio));
   setg(buffer_.data(), buffer_.data(), buffer_.data() + got);
   return traits_type::to_int_type(*gptr());
 }

@@ -2,13 +2,15 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <memory>
 #include <streambuf>
 #include <string>
 
 namespace bubblescope {
 
-/// Whether a file is packed is told by its first bytes. Everything throws Error with its name.
+/// Whether a file is packed is told by its first bytes. Everything throws Error with its name; so
+/// does a file that unpacks to more than 250 times its size, beyond the first 64 MiB.
 class UnpackedFile : public std::streambuf {
  public:
   explicit UnpackedFile(const std::string& path);
@@ -21,6 +23,7 @@ class UnpackedFile : public std::streambuf {
   struct Handle;
   std::string path_;
   std::unique_ptr<Handle> handle_;
+  std::int64_t unpacked_ = 0;  // bytes
   std::array<char, 1 << 16> buffer_ = {};
 };
 

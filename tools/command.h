@@ -25,6 +25,7 @@ Command add_calibrate(CLI::App& root, const GlobalOptions& global);
 Command add_man(CLI::App& root, const GlobalOptions& global);
 Command add_replay(CLI::App& root, const GlobalOptions& global);
 Command add_reproduce(CLI::App& root, const GlobalOptions& global);
+Command add_analyze(CLI::App& root, const GlobalOptions& global);
 Command add_validate(CLI::App& root, const GlobalOptions& global);
 
 }  // namespace bubblescope

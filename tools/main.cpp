@@ -140,10 +140,11 @@ int run(int argc, char** argv) {
   root.allow_extras();
   root.allow_config_extras(CLI::config_extras_mode::error);
   const std::vector<Command> commands = {
-      add_schedules(root, global), add_order(root, global),     add_check(root, global),
-      add_simulate(root, global),  add_compare(root, global),   add_explain(root, global),
-      add_reproduce(root, global), add_costs(root, global),     add_replay(root, global),
-      add_validate(root, global),  add_calibrate(root, global), add_man(root, global)};
+      add_schedules(root, global), add_order(root, global),    add_check(root, global),
+      add_simulate(root, global),  add_compare(root, global),  add_explain(root, global),
+      add_reproduce(root, global), add_analyze(root, global),  add_costs(root, global),
+      add_replay(root, global),    add_validate(root, global), add_calibrate(root, global),
+      add_man(root, global)};
   for (const Command& command : commands)
     command.app->fallthrough();
   root.footer(

@@ -7,7 +7,6 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
-#include "analysis/partial_trace.h"
 #include "backend_cuda/replay/plan.h"
 #include "sim/deadlock.h"
 #include "sim/error.h"
@@ -79,11 +78,10 @@ Measurement describe(const MachineChoice& machine, const Replay& replayed,
 /// Where the trace of a fault went, as a line of its message.
 std::string save(const RunRecord& record, const TraceOption& trace) {
   try {
-    trace.write([&](const Sink& sink) { write_partial_trace(record, sink); });
+    return fmt::format("\n  how far it came stands in {}", trace.write_partial(record));
   } catch (const Error& error) {
     return fmt::format("\n  its trace is lost: {}", error.what());
   }
-  return fmt::format("\n  how far it came stands in {}", trace.path);
 }
 
 Replay run(const Plan& plan, const MeasureOptions& options, Progress& progress) {

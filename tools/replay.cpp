@@ -2,7 +2,6 @@
 #include <memory>
 #include <utility>
 
-#include "analysis/chrome_trace.h"
 #include "analysis/replay_view.h"
 #include "tools/command.h"
 #include "tools/errors.h"
@@ -41,15 +40,15 @@ int run(const ReplayCommandOptions& options, const GlobalOptions& global) {
                                  subject_rules(measure_options.machine, options.subject.costs));
   subject.note(options.subject, global);
   require_writable(options.output.path);
-  require_writable(options.trace.path);
+  if (options.trace.is_given())
+    options.trace.require_writable();
   ReplayResult result;
   {
     Progress progress(global.quiet);
     Measured measured = measure(std::move(subject), measure_options, global, progress);
     const DependencyGraph& graph = measured.prediction.graph;
     if (options.trace.is_given())
-      options.trace.write(
-          [&](const Sink& sink) { write_chrome_trace(graph, measured.timeline, sink); });
+      options.trace.write(graph, measured.timeline);
     result = {report(graph, measured.timeline), std::move(measured.record),
               std::move(measured.measurement)};
   }

@@ -2,7 +2,6 @@
 #include <memory>
 #include <utility>
 
-#include "analysis/chrome_trace.h"
 #include "analysis/html_view.h"
 #include "analysis/simulate_view.h"
 #include "analysis/svg_view.h"
@@ -40,8 +39,7 @@ void write_files(const SimulateOptions& options, const Prediction& prediction, c
                  Progress& progress) {
   if (options.trace.is_given()) {
     progress.now("writing the trace");
-    options.trace.write(
-        [&](const Sink& sink) { write_chrome_trace(prediction.graph, prediction.timeline, sink); });
+    options.trace.write(prediction.graph, prediction.timeline);
   }
   if (!options.svg.is_given() && !options.html.is_given())
     return;
@@ -90,6 +88,8 @@ Command add_simulate(CLI::App& root, const GlobalOptions& global) {
       "Examples:\n"
       "  bubblescope simulate 1f1b -p 4 -m 8 --forward 10us --input-grad 10us --weight-grad 10us\n"
       "  bubblescope simulate dualpipe -p 16 -m 120 --costs deepseek-v3-h800 --trace out.json.gz\n"
+      "  bubblescope simulate 1f1b -p 4 -m 8 --costs deepseek-v3-h800 --trace out \\\n"
+      "      --trace-flavour kineto\n"
       "  bubblescope simulate dualpipe -p 8 -m 20 --forward 1ms --input-grad 1ms \\\n"
       "      --weight-grad 1ms --svg dualpipe.svg --html dualpipe.html\n"
       "  bubblescope simulate --program mine.csv --costs deepseek-v3-h800 --comm torch");

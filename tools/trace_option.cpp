@@ -1,23 +1,121 @@
 #include "tools/trace_option.h"
 
+#include <charconv>
+#include <filesystem>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "analysis/kineto_trace.h"
+#include "analysis/partial_trace.h"
+#include "sim/error.h"
 #include "tools/errors.h"
 #include "tools/output.h"
 
 namespace bubblescope {
+namespace {
 
-void TraceOption::add_to(CLI::App& app, const char* help) {
-  add_option(app, {"--trace", "FILE[.gz]", help, "Output"}, path);
-}
-
-void TraceOption::check(const OutputOptions& output) const {
-  if (path == "-" || (is_given() && path == output.path))
-    throw UsageError("--trace needs a file of its own");
-}
-
-void TraceOption::write(const std::function<void(const Sink&)>& writer) const {
+void write_file(const std::string& path, const std::function<void(const Sink&)>& writer) {
   OutputFile file(path);
   writer([&](std::string_view piece) { file.write(piece); });
   file.commit();
+}
+
+std::string file_of_rank(const std::string& folder, Rank rank) {
+  return fmt::format("{}/rank{}.json.gz", folder, rank);
+}
+
+void make_folder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error)
+    throw Error(fmt::format("cannot write {}: {}", path, error.message()));
+}
+
+/// The rank of "rank12.json" or "rank12.json.gz".
+std::optional<int> rank_of_file(std::string name) {
+  constexpr std::string_view kStart = "rank";
+  if (!name.starts_with(kStart))
+    return std::nullopt;
+  name.erase(0, kStart.size());
+  int rank = 0;
+  const char* end = name.data() + name.size();
+  const auto [rest, error] = std::from_chars(name.data(), end, rank);
+  const std::string_view ending(rest, end);
+  return error == std::errc() && (ending == ".json" || ending == ".json.gz") ? std::optional(rank)
+                                                                             : std::nullopt;
+}
+
+/// Analyzers take all that is in a folder for one run.
+void refuse_other_ranks(const std::string& folder, int ranks) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    const auto rank = rank_of_file(name);
+    if (rank && (*rank >= ranks || name.ends_with(".json")))
+      throw Error(fmt::format("cannot write {}: it has {} of another run", folder, name));
+  }
+}
+
+void write_kineto(const std::string& folder, const DependencyGraph& graph,
+                  const Timeline& timeline) {
+  make_folder(folder);
+  const KinetoTraces traces(graph, timeline);
+  refuse_other_ranks(folder, traces.ranks());
+  for (Rank rank = 0; rank < traces.ranks(); ++rank)
+    write_file(file_of_rank(folder, rank), [&](const Sink& sink) { traces.write(rank, sink); });
+}
+
+}  // namespace
+
+void TraceOption::add_to(CLI::App& app, const char* help) {
+  add_option(app, {"--trace", "FILE[.gz]", help, "Output"}, path);
+  add_option(app,
+             {"--trace-flavour", "perfetto|kineto",
+              "kineto: as PyTorch's profiler, DIR/rank0.json.gz, … with --trace DIR", "Output"},
+             flavour);
+}
+
+bool TraceOption::is_kineto() const {
+  return flavour == "kineto";
+}
+
+std::string TraceOption::partial_path() const {
+  return is_kineto() ? path + "/partial.json.gz" : path;
+}
+
+void TraceOption::check(const OutputOptions& output) const {
+  if (!flavour.empty())
+    choose("--trace-flavour", flavour, {"perfetto", "kineto"});
+  if (!flavour.empty() && !is_given())
+    throw UsageError("--trace-flavour goes with --trace");
+  if (path == "-" || (is_given() && path == output.path))
+    throw UsageError("--trace needs a file of its own");
+  if (is_kineto() && std::filesystem::exists(path) && !std::filesystem::is_directory(path))
+    throw UsageError(
+        fmt::format("--trace: of kineto's flavour a folder is expected, and {} is a file", path));
+}
+
+void TraceOption::require_writable() const {
+  if (is_kineto())
+    make_folder(path);
+  bubblescope::require_writable(partial_path());
+}
+
+void TraceOption::write(const DependencyGraph& graph, const Timeline& timeline) const {
+  if (is_kineto())
+    return write_kineto(path, graph, timeline);
+  write_file(path, [&](const Sink& sink) { write_chrome_trace(graph, timeline, sink); });
+}
+
+void TraceOption::write(const DependencyGraph& graph, const TimelinePair& timelines) const {
+  if (is_kineto())
+    return write_kineto(path, graph, timelines.measured);
+  write_file(path, [&](const Sink& sink) { write_chrome_trace(graph, timelines, sink); });
+}
+
+std::string TraceOption::write_partial(const RunRecord& record) const {
+  write_file(partial_path(), [&](const Sink& sink) { write_partial_trace(record, sink); });
+  return partial_path();
 }
 
 }  // namespace bubblescope

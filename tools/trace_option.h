@@ -1,23 +1,37 @@
-// --trace FILE: a Chrome trace beside the figures.
+// --trace FILE: a trace beside the figures, in one file or as a profiler writes it.
 #pragma once
 
 #include <functional>
 #include <string>
 
-#include "analysis/sink.h"
+#include "analysis/chrome_trace.h"
+#include "analysis/measurement.h"
 #include "tools/options.h"
 
 namespace bubblescope {
 
 struct TraceOption {
   std::string path;
+  std::string flavour;  ///< As given; "" is perfetto.
 
   void add_to(CLI::App& app, const char* help = "a Chrome trace, which ui.perfetto.dev opens");
   bool is_given() const { return !path.empty(); }
-  /// UsageError unless it has a file of its own.
+  /// UsageError unless it has a file, or a folder, of its own, and --trace-flavour goes with it.
   void check(const OutputOptions& output) const;
-  /// Writes what `writer` gives into the file, whole. Throws Error where that cannot be done.
-  void write(const std::function<void(const Sink&)>& writer) const;
+  /// Throws Error, before long work, where `write` would.
+  void require_writable() const;
+
+  /// In the flavour asked for; each file is whole or absent. Kineto's are rank0.json.gz, … in the
+  /// folder, which must have none of more ranks. Throw Error where that cannot be done.
+  void write(const DependencyGraph& graph, const Timeline& timeline) const;
+  /// Both, or in Kineto's flavour what was measured.
+  void write(const DependencyGraph& graph, const TimelinePair& timelines) const;
+  /// Of a run cut short, as a Chrome trace in any flavour. The path of the file.
+  std::string write_partial(const RunRecord& record) const;
+
+ private:
+  bool is_kineto() const;
+  std::string partial_path() const;
 };
 
 }  // namespace bubblescope

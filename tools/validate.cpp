@@ -4,7 +4,6 @@
 #include <utility>
 #include <vector>
 
-#include "analysis/chrome_trace.h"
 #include "analysis/validate_view.h"
 #include "tools/command.h"
 #include "tools/errors.h"
@@ -31,9 +30,7 @@ Validation validate(Subject subject, const MeasureOptions& options, double toler
   const DependencyGraph& graph = measured.prediction.graph;
   const Timeline& predicted = measured.prediction.timeline;
   if (options.trace.is_given())
-    options.trace.write([&](const Sink& sink) {
-      write_chrome_trace(graph, {predicted, measured.timeline}, sink);
-    });
+    options.trace.write(graph, TimelinePair{predicted, measured.timeline});
   return {compare_timelines(graph, predicted, measured.timeline), std::move(measured.measurement),
           tolerance};
 }
@@ -65,7 +62,8 @@ int run(const ValidateOptions& options, const GlobalOptions& global) {
         "tensors take as long as the machine takes, whatever the costs say: calibrate, and "
         "validate with --profile");
   require_writable(options.output.path);
-  require_writable(options.trace.path);
+  if (options.trace.is_given())
+    options.trace.require_writable();
   std::vector<Validation> results;
   results.reserve(subjects.size());
   for (Subject& subject : subjects)

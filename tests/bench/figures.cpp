@@ -108,6 +108,23 @@ std::string linearity_text(const std::vector<LinearityFigures>& linearity) {
   return text(rates);
 }
 
+std::string megabytes(double bytes) {
+  return fmt::format("{:.0f}", bytes / 1e6);
+}
+
+std::string traces_text(const TraceFigures& traces) {
+  Table rates = table({"traces, best of their repeats", "MB/s", "MB held"});
+  const std::string slices =
+      fmt::format("{:.2f} M slices", static_cast<double>(traces.slices) / 1e6);
+  rates.rows.push_back(
+      {{"written for Perfetto, " + slices, megabytes(traces.chrome_bytes_per_s), ""}});
+  rates.rows.push_back(
+      {{"written as Kineto, " + slices, megabytes(traces.kineto_bytes_per_s), ""}});
+  rates.rows.push_back({{fmt::format("read, {} MB of a profiler's", megabytes(traces.read_bytes)),
+                         megabytes(traces.read_bytes_per_s), megabytes(traces.read_peak_bytes)}});
+  return text(rates);
+}
+
 struct Goal {
   std::string what;
   std::string asked;
@@ -150,6 +167,14 @@ Goal memory_goal(const ShapeFigures& at) {
           .met = bytes_per_n(at) <= 64};
 }
 
+Goal trace_goal(const std::string& what, double rate, double least) {
+  return {.what = what,
+          .asked = fmt::format("≥ {} MB/s", megabytes(least)),
+          .seen = megabytes(rate),
+          .first = "",
+          .met = rate >= least};
+}
+
 std::vector<Goal> goals(const Figures& figures) {
   std::vector<Goal> goals;
   for (const ShapeFigures& at : figures.shapes)
@@ -158,6 +183,10 @@ std::vector<Goal> goals(const Figures& figures) {
     goals.push_back(simgrid_goal(*figures.simgrid));
   goals.push_back(speed_goal(figures.shapes.back()));
   goals.push_back(memory_goal(figures.shapes.back()));
+  goals.push_back(
+      trace_goal("trace written for Perfetto", figures.traces.chrome_bytes_per_s, 100e6));
+  goals.push_back(trace_goal("trace written as Kineto", figures.traces.kineto_bytes_per_s, 100e6));
+  goals.push_back(trace_goal("trace read", figures.traces.read_bytes_per_s, 300e6));
   return goals;
 }
 
@@ -211,7 +240,8 @@ std::string to_text(const Figures& figures) {
   result += figures.simgrid
                 ? simgrid_text(*figures.simgrid)
                 : "SimGrid was not there when this was built (Debian: libsimgrid-dev)\n\n";
-  return result + linearity_text(figures.linearity) + goals_text(figures);
+  return result + linearity_text(figures.linearity) + traces_text(figures.traces) +
+         goals_text(figures);
 }
 
 Json to_json(const Figures& figures) {
@@ -232,6 +262,12 @@ Json to_json(const Figures& figures) {
     json["linearity"].push_back({{"ranks", at.shape.ranks},
                                  {"microbatches", at.shape.microbatches},
                                  {"n_per_s", at.n_per_s}});
+  json["traces"] = {{"slices", figures.traces.slices},
+                    {"chrome_bytes_per_s", figures.traces.chrome_bytes_per_s},
+                    {"kineto_bytes_per_s", figures.traces.kineto_bytes_per_s},
+                    {"read_bytes", figures.traces.read_bytes},
+                    {"read_bytes_per_s", figures.traces.read_bytes_per_s},
+                    {"read_peak_bytes", figures.traces.read_peak_bytes}};
   for (const Goal& goal : goals(figures))
     json["goals"].push_back({{"goal", goal.what},
                              {"asked", goal.asked},

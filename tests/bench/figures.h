@@ -9,6 +9,7 @@
 
 #include "tests/bench/kernel.h"
 #include "tests/bench/prediction.h"
+#include "tests/bench/traces.h"
 
 namespace bubblescope::bench {
 
@@ -41,6 +42,7 @@ struct Figures {
   std::vector<ShapeFigures> shapes;  ///< The small one, then the large one.
   std::optional<SimGridFigures> simgrid;
   std::vector<LinearityFigures> linearity;
+  TraceFigures traces;
 };
 
 /// N/s, where N ops and messages of `shape` take `ms`.

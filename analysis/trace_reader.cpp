@@ -1,0 +1,165 @@
+#include "analysis/trace_reader.h"
+
+#include <algorithm>
+#include <iterator>
+#include <simdjson.h>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "analysis/trace_collector.h"
+#include "analysis/trace_scanner.h"
+#include "sim/error.h"
+
+namespace bubblescope {
+namespace {
+
+namespace ondemand = simdjson::ondemand;
+
+static_assert(TraceScanner::kPadding > simdjson::SIMDJSON_PADDING);
+
+/// A string without its quotes, anything else as it is written.
+std::string_view text_of(ondemand::value value) {
+  std::string_view token = value.raw_json_token();
+  token = token.substr(0, token.find_last_not_of(" \t\r\n") + 1);
+  if (token.size() >= 2 && token.front() == '"')
+    return token.substr(1, token.size() - 2);
+  return token;
+}
+
+void read_args(ondemand::value value, EventFields& event) {
+  ondemand::object args;
+  if (value.get_object().get(args) != simdjson::SUCCESS)
+    return;
+  for (auto field : args) {
+    const ondemand::raw_json_string key = field.key();
+    if (key.unsafe_is_equal("stream"))
+      event.args.stream = text_of(field.value());
+    else if (key.unsafe_is_equal("device"))
+      event.args.device = text_of(field.value());
+    else if (key.unsafe_is_equal("correlation"))
+      event.args.correlation = text_of(field.value());
+    else if (key.unsafe_is_equal("name"))
+      event.args.name = text_of(field.value());
+  }
+}
+
+EventFields read_event(ondemand::object object) {
+  struct Field {
+    const char* key;
+    std::string_view EventFields::*text;
+  };
+  static constexpr Field kFields[] = {
+      {"ph", &EventFields::phase},     {"cat", &EventFields::category},
+      {"name", &EventFields::name},    {"pid", &EventFields::process},
+      {"tid", &EventFields::thread},   {"ts", &EventFields::start},
+      {"dur", &EventFields::duration}, {"id", &EventFields::id}};
+  EventFields event;
+  for (auto field : object) {
+    const ondemand::raw_json_string key = field.key();
+    if (key.unsafe_is_equal("args")) {
+      read_args(field.value(), event);
+      continue;
+    }
+    const auto* found =
+        std::find_if(std::begin(kFields), std::end(kFields),
+                     [&](const Field& each) { return key.unsafe_is_equal(each.key); });
+    if (found != std::end(kFields))
+      event.*found->text = text_of(field.value());
+  }
+  return event;
+}
+
+/// One file; its parts come in any order.
+class TraceReader {
+ public:
+  TraceReader(const std::string& path, KernelNames& names)
+      : path_(path), scanner_(path, {"distributedInfo", "otherData"}), collector_(path_, names) {}
+
+  FileTraces read() {
+    for (TracePiece piece = scanner_.next(); piece.kind != TracePiece::Kind::End;
+         piece = scanner_.next())
+      if (piece.kind == TracePiece::Kind::Member)
+        read_member(piece);
+      else
+        read_events(piece);
+    collector_.set_header(header_);
+    FileTraces traces = collector_.finish();
+    if (scanner_.lacks_end())
+      traces.notes.push_back(
+          fmt::format("{}: the array of events has no end, as Chrome's format lets it", path_));
+    return traces;
+  }
+
+ private:
+  void read_member(const TracePiece& piece) {
+    header_.is_kineto =
+        header_.is_kineto || piece.key == "schemaVersion" || piece.key == "deviceProperties";
+    if (piece.key == "distributedInfo")
+      read_rank(piece);
+    else if (piece.key == "otherData")
+      header_.is_ours = piece.text.find("\"schedule\"") != piece.text.npos;
+    collector_.set_header(header_);
+  }
+
+  void read_rank(const TracePiece& piece) {
+    ondemand::document document;
+    ondemand::object info;
+    ondemand::value rank;
+    std::int64_t number = 0;
+    if (parser_.iterate(piece.text.data(), piece.text.size(), piece.capacity).get(document) ||
+        document.get_object().get(info) || info.find_field_unordered("rank").get(rank))
+      return;  // old traces do not tell it
+    if (rank.get_int64().get(number) || number < 0)
+      throw Error(fmt::format("{}: /distributedInfo/rank: expected a number from 0 on", path_));
+    header_.rank = number;
+  }
+
+  void read_events(const TracePiece& piece) {
+    std::size_t done = 0;
+    try {
+      ondemand::document document =
+          parser_.iterate(piece.text.data(), piece.text.size(), piece.capacity);
+      for (auto element : document.get_array()) {
+        collector_.add(read_event(element.get_object()));
+        ++done;
+      }
+    } catch (const simdjson::simdjson_error& error) {
+      std::string_view what = error.what();
+      throw Error(fmt::format("{}: /traceEvents/{}: {}", path_, events_ + done,
+                              what.substr(0, what.find_first_of(".\n"))));
+    }
+    events_ += piece.events;
+  }
+
+  std::string path_;
+  TraceScanner scanner_;
+  TraceHeader header_ = {};
+  TraceCollector collector_;
+  ondemand::parser parser_;
+  std::size_t events_ = 0;
+};
+
+}  // namespace
+
+TraceSet read_traces(const std::vector<std::string>& paths, KernelNames& names) {
+  TraceSet set{.has_one_clock = paths.size() == 1};
+  for (const std::string& path : paths) {
+    FileTraces file = TraceReader(path, names).read();
+    std::move(file.notes.begin(), file.notes.end(), std::back_inserter(set.notes));
+    for (RankTrace& rank : file.ranks) {
+      if (rank.rank == RankTrace::kUnknownRank)
+        rank.rank = static_cast<std::int64_t>(set.ranks.size());
+      set.ranks.push_back(std::move(rank));
+    }
+  }
+  std::stable_sort(set.ranks.begin(), set.ranks.end(),
+                   [](const RankTrace& a, const RankTrace& b) { return a.rank < b.rank; });
+  for (std::size_t i = 1; i < set.ranks.size(); ++i)
+    if (set.ranks[i].rank == set.ranks[i - 1].rank)
+      throw Error(fmt::format("{}: is of rank {}, as {}: one trace a rank is expected",
+                              set.ranks[i].place, set.ranks[i].rank, set.ranks[i - 1].place));
+  return set;
+}
+
+}  // namespace bubblescope

@@ -1,0 +1,120 @@
+// bubblescope analyze: what GPUs did, by traces of them.
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "analysis/analyze_view.h"
+#include "analysis/step_window.h"
+#include "sim/error.h"
+#include "tools/command.h"
+#include "tools/errors.h"
+#include "tools/output.h"
+
+namespace bubblescope {
+namespace {
+
+struct AnalyzeOptions {
+  std::vector<std::string> paths;
+  std::string window = "step";
+  std::string steps = "all";
+  bool round_us = false;
+  std::string comm_pattern;
+  OutputOptions output;
+};
+
+/// A folder stands for the traces in it.
+std::vector<std::string> files_of(const std::vector<std::string>& paths) {
+  std::vector<std::string> files;
+  for (const std::string& path : paths) {
+    if (!std::filesystem::is_directory(path)) {
+      files.push_back(path);
+      continue;
+    }
+    std::vector<std::string> found;
+    for (const auto& entry : std::filesystem::directory_iterator(path))
+      if (const std::string file = entry.path().string();
+          file.ends_with(".json") || file.ends_with(".json.gz"))
+        found.push_back(file);
+    if (found.empty())
+      throw Error(fmt::format("{}: is a directory without .json or .json.gz", path));
+    std::sort(found.begin(), found.end());
+    files.insert(files.end(), found.begin(), found.end());
+  }
+  return files;
+}
+
+KernelNames kernel_names(const AnalyzeOptions& options) {
+  if (options.comm_pattern.empty())
+    return KernelNames();
+  try {
+    return KernelNames(options.comm_pattern);
+  } catch (const Error& error) {
+    throw UsageError(fmt::format("--comm-pattern: {}", error.what()));
+  }
+}
+
+std::string run(const AnalyzeOptions& options, const GlobalOptions& global) {
+  const Format format = options.output.parsed_format();
+  const Color color = options.output.color(global);
+  const SelectOptions select = {
+      .window = static_cast<WindowKind>(choose("--window", options.window, {"step", "rank"})),
+      .steps = static_cast<StepChoice>(choose("--steps", options.steps, {"all", "drop-last"})),
+      .round_us = options.round_us};
+  KernelNames names = kernel_names(options);
+  if (options.paths.empty())
+    throw UsageError("a trace is expected: a file of PyTorch's profiler, or one a rank");
+  const std::vector<std::string> files = files_of(options.paths);
+  if (std::find(files.begin(), files.end(), options.output.path) != files.end())
+    throw UsageError("-o would overwrite a trace that is read");
+  TraceSet traces = read_traces(files, names);
+  select_steps(traces, select);
+  for (const std::string& note : traces.notes)
+    global.note(note);
+  return analyze_view(gpu_figures(traces, names, select.window), format, color);
+}
+
+}  // namespace
+
+Command add_analyze(CLI::App& root, const GlobalOptions& global) {
+  auto* app = root.add_subcommand("analyze", "real traces: busy, idle, overlap, and why");
+  auto options = std::make_shared<AnalyzeOptions>();
+  app->add_option("TRACE", options->paths,
+                  "traces of PyTorch's profiler, Chrome's format or --trace, plain or .gz; one\n"
+                  "a rank, or folders of them")
+      ->type_name("...");
+  add_option(*app,
+             {"--window", "step|rank",
+              "from first start to last end over all ranks, or of each (default: step)", "Trace"},
+             options->window);
+  add_option(*app,
+             {"--steps", "all|drop-last",
+              "drop what was launched from the last ProfilerStep on (default: all)", "Trace"},
+             options->steps);
+  app->add_flag("--round-us", options->round_us,
+                "starts up and ends down to whole µs, as HolisticTraceAnalysis does")
+      ->envname(environment_name("round-us"))
+      ->group("Trace");
+  add_option(*app,
+             {"--comm-pattern", "RE",
+              "names of what communicates, instead of NCCL, RCCL, NVSHMEM, DeepEP", "Trace"},
+             options->comm_pattern);
+  options->output.add_to(*app);
+  app->footer(
+      "A window over all ranks shows pipeline bubbles at a rank's begin and end; a window per "
+      "rank\n"
+      "hides them. Ranks are as the traces' distributedInfo tells, else as the files are given.\n"
+      "Examples:\n"
+      "  bubblescope analyze rank*.json.gz\n"
+      "  bubblescope analyze train.json --format json -o train-figures.json\n"
+      "  bubblescope analyze rank0.json.gz --window rank --steps drop-last --round-us\n"
+      "  bubblescope analyze rank*.json.gz --comm-pattern '^nccl|my_allreduce'");
+  return {app, [options, &global] {
+            write_output(options->output.path, run(*options, global));
+            return kDone;
+          }};
+}
+
+}  // namespace bubblescope
