@@ -4,6 +4,7 @@ const SHADES = 2;
 const AXIS = 22;       // pixels above the rows
 const COLUMN = 4;      // pixels of a column where boxes are too narrow to be drawn
 const RIGHT = 12;      // pixels right of the step
+const SMALL = 8;       // pixels of the smallest number in a box
 const FONT = 'system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
 
 /// Heights by the number of rows, as in the SVG pictures, in pixels.
@@ -186,11 +187,14 @@ function drawNumber(pen, op, mb, x, y, width, scale, ink, size) {
   const from = Math.max(x, scale.left);
   const room = Math.min(x + width, scale.right) - from;
   const text = String(mb);
-  const need = text.length * size * 0.62 + 3;
-  if (room < need) return;
+  const need = (of) => text.length * of * 0.62 + 3;
+  if (room < need(SMALL)) return;
+  const isSmall = room < need(size);
+  if (isSmall) pen.font = SMALL + 'px ' + FONT;
   pen.fillStyle = ink;
-  pen.fillText(room > need + size * 1.4 ? LETTERS[kindOf(op)] + text : text, from + room / 2,
+  pen.fillText(room > need(size) + size * 1.4 ? LETTERS[kindOf(op)] + text : text, from + room / 2,
     y + scale.box / 2 + 0.5);
+  if (isSmall) pen.font = size + 'px ' + FONT;
 }
 
 /// Each column shows what shares of its time the kinds have, one above another.
