@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "sim/analytic_units.h"
+#include "sim/expert_spread.h"
 
 namespace bubblescope {
 namespace {
@@ -167,7 +168,11 @@ PhaseCost& at(LayerCost& cost, PhaseId id) {
 class LayerPhasesOf {
  public:
   LayerPhasesOf(const LayerSetting& setting, LayerKind kind)
-      : setting_(setting), model_(setting.model), has_experts_(kind == LayerKind::Experts) {}
+      : setting_(setting), model_(setting.model), has_experts_(kind == LayerKind::Experts) {
+    if (has_experts_)
+      spread_ =
+          expert_spread(*model_.experts, {setting.parallel.expert, setting.hardware.gpus_per_node});
+  }
 
   LayerCost cost() const {
     LayerCost result;
@@ -331,7 +336,7 @@ class LayerPhasesOf {
 
   /// Bytes that take the tokens as they arrive to the rows of their experts, or back.
   double permuted_bytes(double bytes) const {
-    const double arrivals = setting_.expert_tokens() * expert_spread(setting_).gpu_copies;
+    const double arrivals = setting_.expert_tokens() * spread_.gpu_copies;
     return bytes * real(model_.hidden) * (arrivals + setting_.expert_rows());
   }
 
@@ -434,28 +439,19 @@ class LayerPhasesOf {
   PhaseCost exchange(double bytes) const {
     Kernels kernels(setting_);
     const Hardware& hardware = setting_.hardware;
-    const ExpertSpread spread = expert_spread(setting_);
     const double per_node = std::min(real(setting_.parallel.expert), real(hardware.gpus_per_node));
     const double sent = setting_.expert_tokens() * real(model_.hidden) * bytes;
-    kernels.send({sent * spread.gpu_copies * (per_node - 1) / per_node,
-                  sent * spread.node_copies * (spread.nodes - 1) / spread.nodes},
-                 seconds(spread.nodes > 1 ? hardware.nic_latency : hardware.nvlink_latency));
+    kernels.send({sent * spread_.gpu_copies * (per_node - 1) / per_node,
+                  sent * spread_.node_copies * (spread_.nodes - 1) / spread_.nodes},
+                 seconds(spread_.nodes > 1 ? hardware.nic_latency : hardware.nvlink_latency));
     return kernels.take();
   }
 
   const LayerSetting& setting_;
   const Model& model_;
   bool has_experts_;
+  ExpertSpread spread_ = {};
 };
-
-/// Of `places` that hold `count` experts evenly, the expected number with at least one of `drawn`
-/// different ones: places × (1 − C(count − count / places, drawn) / C(count, drawn)).
-double expected_places(double places, double count, std::int64_t drawn) {
-  double missed = 1;
-  for (std::int64_t i = 0; i < drawn; ++i)
-    missed *= std::max(0.0, (count - count / places - real(i)) / (count - real(i)));
-  return places * (1 - missed);
-}
 
 }  // namespace
 
@@ -569,20 +565,6 @@ std::vector<Linear> expert_linears(const LayerSetting& setting) {
            .copies = copies,
            .casts_input = false,
            .casts_gradient = false}};
-}
-
-ExpertSpread expert_spread(const LayerSetting& setting) {
-  const Experts& experts = *setting.model.experts;
-  const double gpus = real(setting.parallel.expert);
-  const double nodes = std::ceil(gpus / setting.hardware.gpus_per_node);
-  const double permitted = real(experts.groups_per_token) / real(experts.groups);
-  const double open_nodes = std::max(1.0, std::min(nodes, std::ceil(nodes * permitted)));
-  const double open_gpus = gpus * open_nodes / nodes;
-  const double open_experts = real(experts.count) * open_nodes / nodes;
-  const std::int64_t drawn = std::min(experts.per_token, static_cast<std::int64_t>(open_experts));
-  return {.nodes = nodes,
-          .node_copies = expected_places(open_nodes, open_experts, drawn),
-          .gpu_copies = expected_places(open_gpus, open_experts, drawn)};
 }
 
 LayerCost layer_cost(const LayerSetting& setting, LayerKind kind) {

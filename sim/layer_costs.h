@@ -147,15 +147,6 @@ std::vector<Linear> attention_linears(const LayerSetting& setting);
 std::vector<Linear> mlp_linears(const LayerSetting& setting, std::int64_t width);
 std::vector<Linear> expert_linears(const LayerSetting& setting);
 
-/// How many different nodes, or GPUs, a token's experts are on: the expectation over experts drawn
-/// evenly from the groups that node-limited routing permits.
-struct ExpertSpread {
-  double nodes = 1;  ///< That the expert group is on.
-  double node_copies = 1;
-  double gpu_copies = 1;
-};
-ExpertSpread expert_spread(const LayerSetting& setting);
-
 LayerCost layer_cost(const LayerSetting& setting, LayerKind kind);
 /// What the first and the last stage have beside their layers.
 LayerCost embedding_cost(const LayerSetting& setting);

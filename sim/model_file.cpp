@@ -93,6 +93,8 @@ Experts read_experts(ObjectReader& object, std::int64_t number, const Model& mod
     object.fail("first_k_dense_replace",
                 fmt::format("is {} of {} layers", experts.first_dense, model.layers));
   experts.groups = optional_count(object, "n_group", 1).value_or(1);
+  if (constexpr std::int64_t kMostGroups = 1024; experts.groups > kMostGroups)
+    object.fail("n_group", fmt::format("expected 1 to {}, got {}", kMostGroups, experts.groups));
   experts.groups_per_token = optional_count(object, "topk_group", 1).value_or(experts.groups);
   if (number % experts.groups != 0)
     object.fail("n_group",

@@ -172,6 +172,7 @@ TEST_CASE("What is wrong in a model's file is told with its place") {
       {"hidden_size", 0, "mine.json: /hidden_size: expected 1 to 10000000, got 0"},
       {"hidden_size", -1, "mine.json: /hidden_size: expected a number ≥ 0, got -1"},
       {"hidden_sice", 1, "mine.json: /hidden_sice: unknown key; did you mean 'hidden_size'?"},
+      {"n_group", 2048, "mine.json: /n_group: expected 1 to 1024, got 2048"},
       {"num_experts_per_tok", 300,
        "mine.json: /num_experts_per_tok: is 300, and there are 256 experts"},
       {"num_experts", 8,
