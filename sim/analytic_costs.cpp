@@ -37,6 +37,7 @@ const PhaseText& text_of(PhaseId id) {
       {"gather(B)", kI, kTensor},
       {"recompute_attn(B)", kI, kCompute},
       {"recompute_tp_attn(B)", kI, kTensor},
+      {"recompute_cp_ring(B)", kI, kTensor},
       {"recompute_dispatch(B)", kI, kExpert},
       {"recompute_mlp(B)", kI, kCompute},
       {"recompute_tp_mlp(B)", kI, kTensor},
@@ -45,6 +46,7 @@ const PhaseText& text_of(PhaseId id) {
       {"gather(F)", kF, kTensor},
       {"attn(F)", kF, kCompute},
       {"tp_attn(F)", kF, kTensor},
+      {"cp_ring(F)", kF, kTensor},
       {"mlp(B)", kI, kCompute},
       {"tp_mlp(B)", kI, kTensor},
       {"dispatch(F)", kF, kExpert},
@@ -54,6 +56,7 @@ const PhaseText& text_of(PhaseId id) {
       {"tp_mlp(F)", kF, kTensor},
       {"attn(B)", kI, kCompute},
       {"tp_attn(B)", kI, kTensor},
+      {"cp_ring(B)", kI, kTensor},
       {"combine(F)", kF, kExpert},
       {"attn(W)", kW, kCompute, PhaseId::AttentionB},
       {"reduce(W)", kW, kTensor, PhaseId::AttentionB},
@@ -84,15 +87,17 @@ std::vector<PhaseId> launch_order(PairOrder order) {
 /// Whether any layer of the job has it.
 bool is_possible(PhaseId id, const ModelJob& job) {
   const PhaseText& text = text_of(id);
-  const bool is_again = std::string_view(text.name).starts_with("recompute_");
+  const bool is_again = id >= PhaseId::RecomputeAttention && id <= PhaseId::RecomputeCombine;
   if (is_again && job.training.recompute != Recompute::Full)
     return false;
   if (id == PhaseId::GatherF || id == PhaseId::GatherB || id == PhaseId::ReduceW)
     return job.training.zero >= (id == PhaseId::ReduceW ? 2 : 3) && job.parallel.replicas() > 1;
   if (text.stream == kExpert)
     return job.model.experts && job.parallel.expert > 1;
+  if (id == PhaseId::ContextF || id == PhaseId::ContextB || id == PhaseId::RecomputeContext)
+    return job.parallel.context > 1;
   if (text.stream == kTensor)
-    return job.parallel.tensor > 1 || job.parallel.context > 1;
+    return job.parallel.tensor > 1;
   return true;
 }
 

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "sim/analytic_units.h"
+#include "sim/collectives.h"
 #include "sim/expert_spread.h"
 
 namespace bubblescope {
@@ -101,15 +102,11 @@ class Kernels {
     const Bound bound = network > nvlink ? Bound::Network : Bound::NvLink;
     cost_.seconds_by_bound[static_cast<std::size_t>(bound)] += std::max(nvlink, network) + latency;
   }
-  /// `count` all-gathers or reduce-scatters of so many bytes over a group of consecutive GPUs, as
-  /// rings: all but its own part passes each GPU, in size − 1 steps.
-  void collectives(double count, std::int64_t size, double bytes) {
-    const Hardware& hardware = setting_.hardware;
-    const bool is_within = size <= hardware.gpus_per_node;
-    const double sent = count * bytes * real(size - 1) / real(size);
-    const double steps = count * real(size - 1);
-    send(is_within ? Sent{sent, 0} : Sent{0, sent},
-         steps * seconds(is_within ? hardware.nvlink_latency : hardware.nic_latency));
+  /// `count` all-gathers or reduce-scatters of so many bytes over the tensor group.
+  void tensor_collectives(int count, double bytes) {
+    const GpuGroup group = group_of(setting_.parallel.tensor, 1, setting_.hardware);
+    for (int i = 0; i < count; ++i)
+      cost_ += collective_cost(setting_, group, bytes);
   }
 
   double scores() const {
@@ -183,12 +180,15 @@ class LayerPhasesOf {
     at(result, PhaseId::MlpB) = mlp_input_gradient();
     at(result, PhaseId::MlpW) = mlp_weight_gradient();
     const Parallel& parallel = setting_.parallel;
-    if (parallel.tensor > 1 || parallel.context > 1)
-      at(result, PhaseId::TensorAttentionF) = attention_collectives(false);
-    if (parallel.tensor > 1 || parallel.context > 1)
-      at(result, PhaseId::TensorAttentionB) = attention_collectives(true);
+    if (parallel.tensor > 1)
+      at(result, PhaseId::TensorAttentionF) = at(result, PhaseId::TensorAttentionB) =
+          tensor_collectives();
     if (parallel.tensor > 1 && gathers_in_mlp())
-      at(result, PhaseId::TensorMlpF) = at(result, PhaseId::TensorMlpB) = mlp_collectives();
+      at(result, PhaseId::TensorMlpF) = at(result, PhaseId::TensorMlpB) = tensor_collectives();
+    if (parallel.context > 1) {
+      at(result, PhaseId::ContextF) = context_ring(false);
+      at(result, PhaseId::ContextB) = context_ring(true);
+    }
     if (has_experts_ && parallel.expert > 1) {
       // Forward tokens and the gradients that go the same way are quantized, what comes back is
       // not (DeepSeek-V3, section 3.3.3).
@@ -207,6 +207,7 @@ class LayerPhasesOf {
     constexpr std::pair<PhaseId, PhaseId> kAgain[] = {
         {PhaseId::RecomputeAttention, PhaseId::AttentionF},
         {PhaseId::RecomputeTensorAttention, PhaseId::TensorAttentionF},
+        {PhaseId::RecomputeContext, PhaseId::ContextF},
         {PhaseId::RecomputeDispatch, PhaseId::DispatchF},
         {PhaseId::RecomputeMlp, PhaseId::MlpF},
         {PhaseId::RecomputeTensorMlp, PhaseId::TensorMlpF},
@@ -403,36 +404,32 @@ class LayerPhasesOf {
 
   /// Sequence parallelism: an all-gather before and a reduce-scatter behind, forward and backward
   /// (Korthikanti et al., arXiv 2205.05198, figure 5).
-  PhaseCost mlp_collectives() const {
+  PhaseCost tensor_collectives() const {
     Kernels kernels(setting_);
-    kernels.collectives(2, setting_.parallel.tensor,
-                        kHalf * setting_.tokens() * real(model_.hidden));
+    kernels.tensor_collectives(2, kHalf * setting_.tokens() * real(model_.hidden));
     return kernels.take();
   }
 
-  /// The same of attention; and what of passing keys and values on around the context group, their
-  /// gradients too in the backward, takes longer than attention, beside which it runs (Liu et al.,
-  /// Ring Attention, arXiv 2310.01889).
-  PhaseCost attention_collectives(bool is_backward) const {
-    Kernels kernels(setting_);
+  /// What of passing keys and values on around the context group, their gradients too in the
+  /// backward, takes longer than attention, beside which it runs (Liu et al., Ring Attention, arXiv
+  /// 2310.01889). Its GPUs lie tp apart and each sends to the next, so that all wait for the one
+  /// whose next is in another node.
+  PhaseCost context_ring(bool is_backward) const {
     const Parallel& parallel = setting_.parallel;
-    if (parallel.tensor > 1)
-      kernels.collectives(2, parallel.tensor, kHalf * setting_.tokens() * real(model_.hidden));
-    PhaseCost cost = kernels.take();
-    if (parallel.context > 1) {
-      const double times = is_backward ? 2 : 1;
-      Kernels ring(setting_);
-      ring.collectives(times, parallel.context * parallel.tensor,
-                       kHalf * setting_.tokens() * real(parallel.context) *
-                           real(model_.key_width() + model_.value_width()) / real(parallel.tensor));
-      Kernels attention(setting_);
-      const Hardware::Efficiency& efficiency = setting_.hardware.efficiency;
-      attention.fused_attention(
-          is_backward ? 3 : 1, is_backward ? 2 : 1,
-          is_backward ? efficiency.attention_backward : efficiency.attention_forward);
-      cost += ring.take().longer_than(attention.take().seconds());
-    }
-    return cost;
+    const Hardware& hardware = setting_.hardware;
+    const bool is_within = group_of(parallel.context, parallel.tensor, hardware).nodes == 1;
+    const double steps = (is_backward ? 2 : 1) * real(parallel.context - 1);
+    const double sent = steps * kHalf * setting_.tokens() *
+                        real(model_.key_width() + model_.value_width()) / real(parallel.tensor);
+    Kernels ring(setting_);
+    ring.send({is_within ? sent : 0, is_within ? 0 : sent},
+              steps * seconds(is_within ? hardware.nvlink_latency : hardware.nic_latency));
+    Kernels attention(setting_);
+    const Hardware::Efficiency& efficiency = hardware.efficiency;
+    attention.fused_attention(
+        is_backward ? 3 : 1, is_backward ? 2 : 1,
+        is_backward ? efficiency.attention_backward : efficiency.attention_forward);
+    return ring.take().longer_than(attention.take().seconds());
   }
 
   /// All-to-all with one copy for each node, which passes it on over NVLink, as DeepEP does.

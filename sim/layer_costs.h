@@ -33,7 +33,7 @@ enum class PairOrder : std::uint8_t {
   Megatron,  ///< TransformerLayerSchedulePlan.run of Megatron-Core.
 };
 
-/// How collectives go over GPUs that are in several nodes.
+/// How reductions and gathers go over GPUs that are in several nodes.
 enum class Collectives : std::uint8_t { Ring, Hierarchical };
 
 /// What is trained, and how.
@@ -80,6 +80,7 @@ enum class PhaseId : std::uint8_t {
   GatherB,  ///< ZeRO's, of parameters and gradients: what takes longer than computing beside it.
   RecomputeAttention,
   RecomputeTensorAttention,
+  RecomputeContext,
   RecomputeDispatch,
   RecomputeMlp,
   RecomputeTensorMlp,
@@ -88,6 +89,7 @@ enum class PhaseId : std::uint8_t {
   GatherF,
   AttentionF,
   TensorAttentionF,
+  ContextF,
   MlpB,
   TensorMlpB,
   DispatchF,
@@ -97,6 +99,7 @@ enum class PhaseId : std::uint8_t {
   TensorMlpF,
   AttentionB,
   TensorAttentionB,
+  ContextB,
   CombineF,
   AttentionW,
   ReduceW,

@@ -180,6 +180,51 @@ TEST_CASE("Tensor parallelism gathers and scatters twice a layer, forward and ba
   CHECK(costs.source.stages[1].message == 2 * 4096 * 16384 / 8);
 }
 
+TEST_CASE("A tensor group over several nodes has a NIC for each of its GPUs") {
+  ModelJob job = job_of("llama-3.1-405b", "h100-sxm", "tp=16");
+  const double bytes = 4096 * 16384 * 2.0;
+  const auto gathered = [&] {
+    return phase(job, analytic_costs(job, 126).stages[1], "tp_mlp(F)").seconds() / 2;
+  };
+  const double rings = std::min(450e9 * 0.78, 8 * 50e9 * 0.8);
+  CHECK(gathered() == doctest::Approx(bytes * 15 / 16 / rings + 15 * 10e-6));
+  job.training.collectives = Collectives::Hierarchical;
+  CHECK(gathered() == doctest::Approx(bytes * 7 / 8 / (450e9 * 0.78) + 7 * 2e-6 +
+                                      bytes / 8 / 2 / (50e9 * 0.8) + 10e-6));
+}
+
+TEST_CASE("Keys and values go around the context group, beside attention") {
+  ModelJob job = job_of("llama-3.1-405b", "h100-sxm", "tp=2,cp=4");
+  job.training = {.microbatch = 1, .sequence = 16};
+  job.hardware.kernel_gap = Time(0);
+  const auto ring = [&](const char* name) {
+    return phase(job, analytic_costs(job, 126).stages[1], name);
+  };
+  const double tokens = 16.0 / 4;
+  const double sent = 3 * tokens * 2 * (2 * 8 * 128) / 2;  // bf16 of half the keys and values
+  // Of queries, keys, values and output in memory; of FLOPs there are next to none.
+  const double moved = tokens * (2 * 128 * 128 + 2 * 8 * 128) / 2 * 2 / (3350e9 * 0.75);
+  const double all = sent / (450e9 * 0.78) + 3 * 2e-6;
+  CHECK(ring("cp_ring(F)").seconds() == doctest::Approx(all - moved));
+  CHECK(ring("cp_ring(F)").traffic == doctest::Approx(sent));
+  CHECK(ring("cp_ring(B)").seconds() == doctest::Approx(2 * all - 3 * moved));
+  const double gathered = tokens * 16384 * 2.0 / 2 / (450e9 * 0.78) + 2e-6;
+  CHECK(ring("tp_attn(F)").seconds() == doctest::Approx(2 * gathered));
+  // Four GPUs that lie four apart are in two nodes: each hop waits for the NIC of one.
+  job.parallel = parse_parallel("tp=4,cp=4");
+  CHECK(ring("cp_ring(F)").seconds() ==
+        doctest::Approx(sent / 2 / (50e9 * 0.8) + 3 * 10e-6 - moved / 2));
+  CHECK(ring("cp_ring(F)").bound() == Bound::Network);
+  job.parallel = parse_parallel("cp=4");
+  const std::vector<std::string> all_names = names(job);
+  const auto has = [&](const char* name) {
+    return std::find(all_names.begin(), all_names.end(), name) != all_names.end();
+  };
+  CHECK(has("cp_ring(B)"));
+  CHECK_FALSE(has("tp_attn(F)"));
+  CHECK_FALSE(has("recompute_cp_ring(B)"));
+}
+
 TEST_CASE("Full recomputation runs the forward again in the backward") {
   ModelJob job = job_of("deepseek-v3", "h800", "tp=2,ep=64");
   const auto before = analytic_costs(job, 16).source.stages[2].phases;

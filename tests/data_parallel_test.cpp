@@ -31,7 +31,7 @@ struct Job {
   LayerSetting setting() const { return {model, hardware, parallel, training}; }
 };
 
-void check_group(const ReplicaGroup& group, std::int64_t size, std::int64_t per_node,
+void check_group(const GpuGroup& group, std::int64_t size, std::int64_t per_node,
                  std::int64_t nodes) {
   CHECK(group.size == size);
   CHECK(group.per_node == per_node);
@@ -58,10 +58,11 @@ TEST_CASE("replicas lie as far apart as tensor and expert groups are large") {
 TEST_CASE("a reduce-scatter passes on all but a GPU's own part, as a ring or by node") {
   Job job;
   const double bytes = 8e9;
-  const auto seconds = [&](ReplicaGroup group) {
-    return collective_seconds(job.setting(), group, bytes);
+  const auto seconds = [&](GpuGroup group) {
+    return collective_cost(job.setting(), group, bytes).seconds();
   };
   CHECK(seconds({1, 1, 1}) == 0);
+  CHECK(collective_cost(job.setting(), {16, 4, 4}, 0).seconds() == 0);  // no latency either
   CHECK(seconds({4, 4, 1}) == doctest::Approx(0.75 * 8e9 / 100e9 + 3 * 1e-6));
   // Rings over four nodes have four NICs, and 15 steps as slow as the slowest.
   CHECK(seconds({16, 4, 4}) == doctest::Approx(15.0 / 16 * 8e9 / 40e9 + 15 * 5e-6));

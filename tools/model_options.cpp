@@ -95,7 +95,7 @@ void ModelOptions::add_to(CLI::App& app) {
   add("--gradients", "WHAT", "how gradients are accumulated: fp32 (default), bf16", gradients);
   add("--moments", "WHAT", "Adam's moments: fp32 (default), bf16", moments);
   add("--collectives", "HOW",
-      "of data parallelism over several nodes: ring (default); hierarchical, NVLink first",
+      "reductions and gathers over several nodes: ring (default); hierarchical, NVLink first",
       collectives);
 }
 
