@@ -91,7 +91,8 @@ bool is_possible(PhaseId id, const ModelJob& job) {
   if (is_again && job.training.recompute != Recompute::Full)
     return false;
   if (id == PhaseId::GatherF || id == PhaseId::GatherB || id == PhaseId::ReduceW)
-    return job.training.zero >= (id == PhaseId::ReduceW ? 2 : 3) && job.parallel.replicas() > 1;
+    return job.training.zero >= (id == PhaseId::ReduceW ? 2 : 3) &&
+           (job.parallel.replicas() > 1 || job.parallel.expert_replicas() > 1);
   if (text.stream == kExpert)
     return job.model.experts && job.parallel.expert > 1;
   if (id == PhaseId::ContextF || id == PhaseId::ContextB || id == PhaseId::RecomputeContext)

@@ -132,4 +132,22 @@ TEST_CASE("what ZeRO 3 gathers is seen where it takes longer than the layer comp
   CHECK(length(forward) == long_forward);
 }
 
+TEST_CASE("experts that alone have copies are divided by ZeRO, too") {
+  ModelJob job{.model = read_model(source_file("data/models/mixtral-8x22b.json").string()),
+               .hardware = hardware(),
+               .parallel = {.tensor = 8, .expert = 4},
+               .training = {.zero = 3}};
+  const auto phase_seconds = [&](const char* name) {
+    const auto phases = analytic_phases(job);
+    for (std::size_t i = 0; i < phases.size(); ++i)
+      if (phases[i].name == name)
+        return analytic_costs(job, 56).stages[1].phases[i].seconds();
+    return 0.0;
+  };
+  CHECK(phase_seconds("gather(F)") > 0);
+  CHECK(phase_seconds("reduce(W)") > 0);
+  job.parallel.expert = 8;  // one copy of all
+  CHECK(phase_seconds("gather(F)") == 0);
+}
+
 }  // namespace bubblescope
