@@ -132,6 +132,16 @@ TEST_CASE("what ZeRO 3 gathers is seen where it takes longer than the layer comp
   CHECK(length(forward) == long_forward);
 }
 
+TEST_CASE("a stage without parameters reduces and updates nothing") {
+  Job job;
+  job.parallel = {.expert = 64, .data = 128};
+  for (int zero = 0; zero <= 3; ++zero) {
+    job.training.zero = zero;
+    CHECK(stage_update(job.setting(), {}).reduce == 0);
+    CHECK(stage_update(job.setting(), {}).optimizer == 0);
+  }
+}
+
 TEST_CASE("experts that alone have copies are divided by ZeRO, too") {
   ModelJob job{.model = read_model(source_file("data/models/mixtral-8x22b.json").string()),
                .hardware = hardware(),
