@@ -82,10 +82,11 @@ class Kernels {
     add({flops, setting_.hardware.bf16_flops * efficiency, kHalf * values * key_products});
   }
   /// Scores, softmax and dropout written to memory, above the diagonal too.
-  void plain_attention(double products, double score_bytes) {
+  void plain_attention(double key_products, double value_products, double score_bytes) {
     const Model& model = setting_.model;
-    half_product(scores() * products / 2, 1, real(model.key_dim + model.value_dim),
-                 kHalf * scores() * products);
+    half_product(scores(), 1,
+                 key_products * real(model.key_dim) + value_products * real(model.value_dim),
+                 kHalf * scores() * (key_products + value_products));
     moves(score_bytes * scores());
   }
 
@@ -255,7 +256,7 @@ class LayerPhasesOf {
     if (setting_.training.fused_attention)
       kernels.fused_attention(1, 1, setting_.hardware.efficiency.attention_forward);
     else
-      kernels.plain_attention(2, model_.dropout ? 11 : 6);
+      kernels.plain_attention(1, 1, score_bytes());
     kernels.sum(hidden_values());
     if (has_experts_)
       route(kernels);
@@ -279,7 +280,7 @@ class LayerPhasesOf {
     if (setting_.training.fused_attention)
       kernels.fused_attention(3, 2, setting_.hardware.efficiency.attention_backward);
     else
-      kernels.plain_attention(4, model_.dropout ? 17 : 12);
+      kernels.plain_attention(2, 2, model_.dropout ? 17 : 12);
     kernels.moves(2 * kHalf * rotated_values());
     for (const Linear& linear : attention_linears(setting_))
       kernels.input_gradient(linear);
@@ -290,7 +291,12 @@ class LayerPhasesOf {
     return kernels.take();
   }
 
+  /// Softmax forward reads and writes; so does dropout, which writes its mask too.
+  double score_bytes() const { return model_.dropout ? 11 : 6; }
+
   void make_again(Kernels& kernels) const {
+    if (!setting_.training.fused_attention)
+      kernels.plain_attention(1, 0, score_bytes());
     kernels.norm(hidden_values());
     if (has_experts_)
       kernels.norm(hidden_values());

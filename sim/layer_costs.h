@@ -23,7 +23,8 @@ namespace bubblescope {
 enum class Recompute : std::uint8_t {
   None,
   Selective,  ///< Norms, activation functions and the up-projections of latent attention
-              ///< (DeepSeek-V3, section 3.2.3). Attention's scores never stay where it is fused.
+              ///< (DeepSeek-V3, section 3.2.3), and scores of attention that is not fused
+              ///< (Korthikanti et al., arXiv 2205.05198, section 5).
   Full,       ///< All but the layer's input: the whole forward runs again, messages too.
 };
 

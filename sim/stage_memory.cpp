@@ -48,7 +48,7 @@ double attention_kept(const LayerSetting& setting) {
   const double scores = share * real(training.sequence) * real(model.heads);
   if (training.fused_attention)
     bytes += kFull * share * real(model.heads);  // the softmax's sums
-  else
+  else if (!is_selective)
     bytes += (model.dropout ? 5 : 2) * scores;
   return bytes + (model.dropout ? hidden : 0);
 }

@@ -238,6 +238,25 @@ TEST_CASE("Full recomputation runs the forward again in the backward") {
         run_phases(before, OpKind::BackwardWeight).length);
 }
 
+TEST_CASE("Selective recomputation makes scores again where they are not fused") {
+  ModelJob job = job_of("gpt3-175b", "a100-80g");
+  job.training = {.sequence = 2048, .fused_attention = false};
+  job.hardware.efficiency = {};
+  job.hardware.kernel_gap = Time(0);
+  const auto attention = [&](Recompute recompute) {
+    job.training.recompute = recompute;
+    return phase(job, analytic_costs(job, 96).stages[1], "attn(B)");
+  };
+  const PhaseCost kept = attention(Recompute::None);
+  const PhaseCost again = attention(Recompute::Selective);
+  const double scores = 2048.0 * 2048 * 96;
+  CHECK(again.flops - kept.flops == doctest::Approx(2 * scores * 128));  // queries × keys
+  // Their product is written, softmax and dropout read and write; and a norm.
+  const double product = std::max(2 * scores * 128 / 312e12, 2 * scores / 2039e9);
+  CHECK(again.seconds() - kept.seconds() ==
+        doctest::Approx(product + (11 * scores + 4 * 2048.0 * 12288) / 2039e9));
+}
+
 TEST_CASE("Pairs are launched as DeepSeek or as Megatron launches them") {
   ModelJob job = job_of("deepseek-v3", "h800", "ep=64");
   using Names = std::vector<std::string>;

@@ -81,8 +81,8 @@ void ModelOptions::add_to(CLI::App& app) {
   add("--sequence", "N", "tokens of a sequence (default: 4096)", sequence);
   add("--precision", "WHAT", "of matrix products: bf16 (default), fp8", precision);
   add("--recompute", "WHAT",
-      "in the backward: none (default); selective, norms, activation functions and latent "
-      "attention's up-projections; full, whole layers",
+      "in the backward: none (default); selective, norms, activation functions, latent "
+      "attention's up-projections and scores that are not fused; full, whole layers",
       recompute);
   add("--layout", "TEXT",
       "layers of each stage, as Megatron's --pipeline-model-parallel-layout: 'Et*3|(tt|)*29,m|L' "
