@@ -75,10 +75,9 @@ class Kernels {
     const double pairs = scores() / 2;  // below the diagonal
     const double flops =
         2 * pairs * (key_products * real(model.key_dim) + value_products * real(model.value_dim));
-    const double values =
-        setting_.tokens() *
-        real(model.query_width() + model.key_width() + model.value_width() + model.output_width()) /
-        real(setting_.parallel.tensor);
+    const double values = setting_.tokens() * (setting_.key_width() + setting_.value_width() +
+                                               real(model.query_width() + model.output_width()) /
+                                                   real(setting_.parallel.tensor));
     add({flops, setting_.hardware.bf16_flops * efficiency, kHalf * values * key_products});
   }
   /// Scores, softmax and dropout written to memory, above the diagonal too.
@@ -222,9 +221,9 @@ class LayerPhasesOf {
 
   /// Values of queries and keys that are rotated or copied into place.
   double rotated_values() const {
-    const double share = setting_.tokens() / real(setting_.parallel.tensor);
-    const double copied = model_.latent ? real(model_.value_width()) : 0;
-    return share * (real(model_.query_width() + model_.key_width()) + copied);
+    const double queries = real(model_.query_width()) / real(setting_.parallel.tensor);
+    const double copied = model_.latent ? setting_.value_width() : 0;
+    return setting_.tokens() * (queries + setting_.key_width() + copied);
   }
 
   /// Of the compressed queries, keys and values.
@@ -425,8 +424,8 @@ class LayerPhasesOf {
     const Hardware& hardware = setting_.hardware;
     const bool is_within = group_of(parallel.context, parallel.tensor, hardware).nodes == 1;
     const double steps = (is_backward ? 2 : 1) * real(parallel.context - 1);
-    const double sent = steps * kHalf * setting_.tokens() *
-                        real(model_.key_width() + model_.value_width()) / real(parallel.tensor);
+    const double sent =
+        steps * kHalf * setting_.tokens() * (setting_.key_width() + setting_.value_width());
     Kernels ring(setting_);
     ring.send({is_within ? sent : 0, is_within ? 0 : sent},
               steps * seconds(is_within ? hardware.nvlink_latency : hardware.nic_latency));
@@ -504,6 +503,14 @@ double LayerSetting::expert_tokens() const {
   return parallel.expert_tensor() > 1 ? tokens() : divided_tokens();
 }
 
+double LayerSetting::key_width() const {
+  return real(std::max<std::int64_t>(1, model.key_value_heads / parallel.tensor) * model.key_dim);
+}
+
+double LayerSetting::value_width() const {
+  return real(std::max<std::int64_t>(1, model.key_value_heads / parallel.tensor) * model.value_dim);
+}
+
 double LayerSetting::expert_rows() const {
   return model.experts ? expert_tokens() * real(model.experts->per_token) : 0;
 }
@@ -515,8 +522,9 @@ std::vector<Linear> attention_linears(const LayerSetting& setting) {
   const double tokens = setting.tokens();
   const Linear output = {.rows = tokens, .in = real(model.output_width()) * share, .out = h};
   if (!model.latent) {
-    const double columns = real(model.query_width() + model.value_width() + model.key_width());
-    return {{.rows = tokens, .in = h, .out = columns * share}, output};
+    const double queries = real(model.query_width()) * share;
+    const double columns = queries + setting.key_width() + setting.value_width();
+    return {{.rows = tokens, .in = h, .out = columns}, output};
   }
   const LatentAttention& latent = *model.latent;
   const double compressed = real(latent.key_value_rank + latent.rope_dim);

@@ -130,6 +130,10 @@ struct LayerSetting {
   /// balanced routing.
   double expert_tokens() const;
   double expert_rows() const;
+  /// Of one GPU's keys and values, which are of whole heads: where the tensor group has more GPUs
+  /// than there are heads of them, some have the same.
+  double key_width() const;
+  double value_width() const;
   /// Bytes of an element of what a quantized matrix product reads.
   double element_bytes() const { return training.precision == Precision::Fp8 ? 1 : 2; }
 };

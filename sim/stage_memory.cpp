@@ -43,7 +43,8 @@ double attention_kept(const LayerSetting& setting) {
       bytes += setting.element_bytes() * compressed;
   }
   if (!model.latent || !is_selective)
-    bytes += kHalf * share * real(model.query_width() + model.key_width() + model.value_width());
+    bytes += kHalf * (share * real(model.query_width()) +
+                      setting.tokens() * (setting.key_width() + setting.value_width()));
   bytes += kHalf * share * real(model.output_width());
   const double scores = share * real(training.sequence) * real(model.heads);
   if (training.fused_attention)

@@ -115,6 +115,20 @@ TEST_CASE("Tensor, expert and context parallelism divide FLOPs, not their sum") 
   CHECK(flops_of(job, analytic_costs(job, 2), OpKind::Forward) == doctest::Approx(whole / 4));
 }
 
+TEST_CASE("A tensor group larger than the key-value heads has copies of them") {
+  const auto forward = [](const char* parallel) {
+    ModelJob job = job_of("llama-3.1-405b", "h100-sxm", parallel);
+    return phase(job, analytic_costs(job, 126).stages[1], "attn(F)").flops;
+  };
+  const double each = 2.0 * 4096 * 16384 * 2 * 128;  // a head's key and value
+  CHECK(forward("tp=8") == doctest::Approx(2 * forward("tp=16") - each));
+  ModelJob job = job_of("llama-3.1-405b", "h100-sxm", "tp=16");
+  const LayerSetting setting = {job.model, job.hardware, job.parallel, job.training};
+  CHECK(setting.key_width() == 128);
+  const auto parameters = attention_linears(setting);
+  CHECK(parameters[0].out == 128 * 128 / 16 + 2 * 128);
+}
+
 TEST_CASE("Times are those of the roofline, kernel by kernel") {
   ModelJob job = job_of("gpt3-175b", "a100-80g");
   job.hardware.efficiency = {};
