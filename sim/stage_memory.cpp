@@ -86,6 +86,32 @@ Bytes rounded(double bytes) {
   return std::llround(bytes);
 }
 
+/// What one layer has while it computes: whole parameters and gradients that ZeRO divides, and of
+/// activations what is made again.
+double largest_at_work(const LayerSetting& setting, const StageLayers& held) {
+  const Training& training = setting.training;
+  const Parallel& parallel = setting.parallel;
+  const double each =
+      (training.zero >= 3 ? kHalf : 0) + (training.zero >= 2 ? real(training.gradient_bytes) : 0);
+  double divided = 0;
+  for (const Parameters& layer : layer_parameters(setting, held))
+    divided = std::max(divided, each * ((parallel.replicas() > 1 ? layer.plain : 0) +
+                                        (parallel.expert_replicas() > 1 ? layer.expert : 0)));
+  Training whole = training;
+  whole.recompute = Recompute::None;
+  const LayerSetting unreduced = {setting.model, setting.hardware, parallel, whole};
+  double again = 0;
+  const auto remake = [&](LayerKind kind) {
+    again = std::max(again,
+                     layer_activation(unreduced, kind).kept - layer_activation(setting, kind).kept);
+  };
+  for (std::int64_t i = 0; i < held.layers; ++i)
+    remake(kind_of(setting.model, held.first + i));
+  for (std::int64_t i = 0; i < held.predictions; ++i)
+    remake(kind_of(setting.model, setting.model.layers));
+  return divided + again;
+}
+
 }  // namespace
 
 LayerActivation layer_activation(const LayerSetting& setting, LayerKind kind) {
@@ -126,17 +152,10 @@ StageMemory stage_memory(const LayerSetting& setting, const StageLayout& layout,
   memory.optimizer = bytes(kFull + 2 * training.moment_bytes, training.zero >= 1);
   double kept = 0;
   double for_weights = 0;
-  double again = 0;  // the largest layer
   const auto add = [&](LayerKind kind) {
     const LayerActivation activation = layer_activation(setting, kind);
     kept += activation.kept;
     for_weights += activation.for_weights;
-    if (training.recompute == Recompute::Full) {
-      Training whole = training;
-      whole.recompute = Recompute::None;
-      const LayerSetting unreduced = {model, setting.hardware, setting.parallel, whole};
-      again = std::max(again, layer_activation(unreduced, kind).kept);
-    }
   };
   for (std::int64_t i = 0; i < held.layers; ++i)
     add(kind_of(model, held.first + i));
@@ -150,7 +169,8 @@ StageMemory stage_memory(const LayerSetting& setting, const StageLayout& layout,
   if (held.embedding && model.dropout)
     kept += hidden;
   const double messages = (stage > 0 ? 1 : 0) + (stage + 1 < layout.size() ? 1 : 0);
-  memory.buffers = rounded(messages * static_cast<double>(message_bytes(setting)) + again);
+  memory.buffers = rounded(messages * static_cast<double>(message_bytes(setting)) +
+                           largest_at_work(setting, held));
   memory.activation = rounded(kept);
   memory.activation_after_input_grad = std::min(memory.activation, rounded(for_weights));
   return memory;

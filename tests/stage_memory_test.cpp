@@ -106,6 +106,33 @@ TEST_CASE("Parameters, gradients and optimizer state are divided as ZeRO's stage
   CHECK(real(memory(0).optimizer) == doctest::Approx(8 * (plain + expert)));
 }
 
+TEST_CASE("While a layer computes, it has whole what ZeRO divides and what is made again") {
+  ModelJob job = job_of(gpt(64, 4, 4));
+  job.model.experts = Experts{.count = 8, .per_token = 2, .width = 32, .first_dense = 1};
+  job.parallel = {.expert = 4, .data = 8};
+  job.training = {.microbatch = 1, .sequence = 16, .gradient_bytes = 2};
+  const double plain = 4 * 64 * 64 + 2 * 64 + 64 * 8;
+  const double expert = 2.0 * (2 * 64 * 32);
+  const double messages = 2 * 2.0 * 16 * 64;
+  const auto buffers = [&](int zero) {
+    job.training.zero = zero;
+    return real(analytic_costs(job, 2).stages[1].memory.buffers) - messages / 2;
+  };
+  CHECK(buffers(1) == 0);
+  const double head = 50304.0 * 64;  // counted with the last layer
+  CHECK(buffers(2) == doctest::Approx(2 * (plain + expert + head)));
+  CHECK(buffers(3) == doctest::Approx(4 * (plain + expert + head)));
+  job.parallel = {.expert = 4, .data = 4};  // experts have no copies
+  CHECK(buffers(3) == doctest::Approx(4 * (plain + head)));
+  job.training.zero = 1;
+  for (const Recompute recompute : {Recompute::Selective, Recompute::Full}) {
+    job.training.recompute = Recompute::None;
+    const double kept = activation(job, LayerKind::Experts).kept;
+    job.training.recompute = recompute;
+    CHECK(buffers(1) == doctest::Approx(kept - activation(job, LayerKind::Experts).kept));
+  }
+}
+
 TEST_CASE("The first and the last stage hold the vocabulary; the last also logits") {
   ModelJob job = job_of(gpt(64, 4, 4));
   job.training = {.microbatch = 1, .sequence = 16, .zero = 0};
