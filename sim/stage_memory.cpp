@@ -172,7 +172,7 @@ StageMemory stage_memory(const LayerSetting& setting, const StageLayout& layout,
   memory.buffers = rounded(messages * static_cast<double>(message_bytes(setting)) +
                            largest_at_work(setting, held));
   memory.activation = rounded(kept);
-  memory.activation_after_input_grad = std::min(memory.activation, rounded(for_weights));
+  memory.activation_after_input_grad = rounded(for_weights);
   return memory;
 }
 

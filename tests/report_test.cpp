@@ -78,6 +78,9 @@ TEST_CASE("Activations that shrink at I count what is left of them until W") {
   CHECK(peak_memory(run(schedule, costs)) == std::vector<Bytes>{1200, 1140});
   costs.stages[0].activation_after_input_grad = 0;
   CHECK(peak_memory(run(schedule, costs)) == std::vector<Bytes>{1200, 1100});
+  // Made again for W: two that wait hold 150 each; rank 0, F0 F1 I0 W0 I1 W1, one beside an F.
+  costs.stages[0].activation_after_input_grad = 150;
+  CHECK(peak_memory(run(schedule, costs)) == std::vector<Bytes>{1250, 1300});
 }
 
 TEST_CASE("A pair's forward is born before its backward's activation dies") {

@@ -66,6 +66,16 @@ TEST_CASE("A GPT layer keeps s·b·h·(34 + 5·a·s/h) bytes, and W needs 32·s�
   CHECK(activation(job).kept == doctest::Approx(2 * sbh / 8));
 }
 
+TEST_CASE("Where I makes activations again, W needs more than F kept") {
+  ModelJob job = job_of(gpt(4096, 32, 4));
+  job.training = {.microbatch = 1, .sequence = 1024, .recompute = Recompute::Full};
+  const StageMemory memory = analytic_costs(job, 4).stages[1].memory;
+  const Bytes sbh = 1024 * 4096;
+  CHECK(memory.activation == 2 * sbh);
+  CHECK(memory.activation_after_input_grad == 32 * sbh);
+  CHECK(memory.buffers - 2 * 2 * sbh == (34 - 2) * sbh + 4 * 1024 * 32);  // the layer at work
+}
+
 TEST_CASE("Experts keep the tokens that they got, as they were quantized") {
   ModelJob job = job_of(gpt(64, 4, 2));
   job.model.gated = true;
