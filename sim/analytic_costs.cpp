@@ -243,18 +243,38 @@ void lay_links(const ModelJob& job, CostSource& source) {
     source.link = nic;
 }
 
-/// Throws Error unless the job makes sense by itself.
-void check(const ModelJob& job) {
-  check(job.parallel, job.model);
+}  // namespace
+
+void check_precision(const ModelJob& job) {
   if (job.training.precision == Precision::Fp8 && job.hardware.fp8_flops <= 0)
     throw Error(fmt::format("{} has no fp8", job.hardware.name));
-  const Training& training = job.training;
-  if (training.sequence % (job.parallel.context * job.parallel.tensor) != 0)
-    throw Error(fmt::format("cp × tp = {} does not divide the sequence of {} tokens",
-                            job.parallel.context * job.parallel.tensor, training.sequence));
 }
 
-}  // namespace
+void check_sequence(const ModelJob& job) {
+  const std::int64_t divisor = job.parallel.context * job.parallel.tensor;
+  const std::int64_t tokens = job.training.sequence;
+  const Model& model = job.model;
+  if (tokens % divisor != 0)
+    throw Error(
+        fmt::format("cp × tp = {} does not divide the sequence of {} tokens", divisor, tokens));
+  if (model.learned_positions > 0 && tokens > model.learned_positions)
+    throw Error(fmt::format("a sequence of {} tokens is longer than the {} positions of {}", tokens,
+                            model.learned_positions, model.name));
+  if (model.attention_window > 0 && tokens > model.attention_window)
+    throw Error(
+        fmt::format("a sequence of {} tokens is longer than the sliding window of {}, {} "
+                    "tokens, and attention is counted over all",
+                    tokens, model.name, model.attention_window));
+}
+
+void check_nodes(const ModelJob& job) {
+  const std::int64_t ranks = job.nodes.ranks_per_node.value_or(1);
+  const std::int64_t each = job.parallel.gpus_per_stage();
+  if (ranks > 1 && ranks > job.hardware.gpus_per_node / each)
+    throw Error(fmt::format("{} ranks of {} GPU{} are more than the {} GPUs of a node of {}", ranks,
+                            each, each == 1 ? "" : "s", job.hardware.gpus_per_node,
+                            job.hardware.name));
+}
 
 std::vector<Phase> analytic_phases(const ModelJob& job) {
   const std::vector<PhaseId> ids = phase_ids(job);
@@ -274,7 +294,10 @@ std::vector<Phase> analytic_phases(const ModelJob& job) {
 }
 
 AnalyticCosts analytic_costs(const ModelJob& job, int stages) {
-  check(job);
+  check(job.parallel, job.model);
+  check_precision(job);
+  check_sequence(job);
+  check_nodes(job);
   AnalyticCosts result;
   result.layout = job.layout ? *job.layout : even_layout(job.model, stages);
   if (result.layout.size() != static_cast<std::size_t>(stages))

@@ -316,6 +316,22 @@ TEST_CASE("Jobs that make no sense are refused") {
   CHECK(find_obstacle(job, 8) == "a100-80g has no fp8");
   job.training = {.sequence = 4095};
   CHECK(find_obstacle(job, 8) == "cp × tp = 8 does not divide the sequence of 4095 tokens");
+  job.training = {.sequence = 8192};
+  job.model.attention_window = 8192;
+  CHECK(find_obstacle(job, 8) == std::nullopt);
+  job.model.attention_window = 4096;
+  CHECK(find_obstacle(job, 8) ==
+        "a sequence of 8192 tokens is longer than the sliding window of llama-3.1-405b, 4096 "
+        "tokens, and attention is counted over all");
+  job.model.attention_window = 0;
+  job.parallel = parse_parallel("tp=2");
+  for (const int ranks : {1, 4}) {
+    job.nodes.ranks_per_node = ranks;
+    CHECK(find_obstacle(job, 8) == std::nullopt);
+  }
+  job.nodes.ranks_per_node = 5;
+  CHECK(find_obstacle(job, 8) ==
+        "5 ranks of 2 GPUs are more than the 8 GPUs of a node of a100-80g");
 }
 
 // DeepSeek's trace is of 4 layers with experts, EP64, TP1, 4,096 tokens, its own recomputation. The

@@ -255,6 +255,11 @@ std::optional<ModelJob> CostCommandOptions::job() const {
   refuse_by_hand("--model");
   ModelJob job = model.job();
   job.nodes = network.of_model();
+  try {
+    check_nodes(job);
+  } catch (const Error& error) {
+    throw UsageError(fmt::format("--ranks-per-node: {}", error.what()));
+  }
   return job;
 }
 
