@@ -307,7 +307,7 @@ AnalyticCosts analytic_costs(const ModelJob& job, int stages) {
   const std::vector<PhaseId> ids = phase_ids(job);
   const Parts parts(setting);
   CostSource& source = result.source;
-  source.name = fmt::format("{}-{}", job.model.name, job.hardware.name);
+  source.name = fmt::format("{} on {}", job.model.name, job.hardware.name);
   source.description = describe(job, result.layout);
   source.stage_by_stage = true;
   source.layers_per_stage = static_cast<double>(job.model.layers) / stages;

@@ -167,7 +167,7 @@ TEST_CASE("A model's and a hardware's own file is read") {
   const json costs =
       parsed("costs -p 4 --model " + (folder / "config.json").string() + " --hardware " +
              source_file("data/hardware/h200.json").string() + " --parallel ep=8 --format json");
-  CHECK(costs["name"] == "qwen3_moe-h200");
+  CHECK(costs["name"] == "qwen3_moe on h200");
 }
 
 TEST_CASE("What is wrong with a model's options is told with its place") {
