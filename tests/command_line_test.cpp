@@ -299,6 +299,19 @@ TEST_CASE("a schedule too large for the memory is refused, exit code 3") {
                  kBadInput);
 }
 
+TEST_CASE("a run whose messages contend is refused for less than one whose do not") {
+  if (kSanitized)
+    return;
+  const double present =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
+  const auto microbatches = static_cast<std::int64_t>(present / (3 * 2) / 125);
+  const ProcessResult result =
+      run("simulate 1f1b -p 2 -m " + std::to_string(microbatches) + kCosts +
+          " --message 1KB --ranks-per-node 1 --nic 1GB/s");
+  CHECK(result.exit_code == kBadInput);
+  CHECK_MESSAGE(has(result.err, "would need up to"), result.err);
+}
+
 TEST_CASE("a cost file that cannot be read is refused with its name and the place, exit code 3") {
   struct File {
     std::string name;
