@@ -153,7 +153,7 @@ void check_report(const json& report, std::size_t ranks) {
                           {"idle_contention_ns", 'i'},
                           {"idle_drain_ns", 'i'},
                           {"peak_live_activations", 'i'}});
-    CHECK(keys(figures).size() == 15);
+    CHECK(keys(figures).size() == 19);
     CHECK(figures.contains("peak_memory_bytes"));
     CHECK(figures["rank"] == rank);
   }
@@ -305,9 +305,8 @@ TEST_CASE("a run whose messages contend is refused for less than one whose do no
   const double present =
       static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
   const auto microbatches = static_cast<std::int64_t>(present / (3 * 2) / 125);
-  const ProcessResult result =
-      run("simulate 1f1b -p 2 -m " + std::to_string(microbatches) + kCosts +
-          " --message 1KB --ranks-per-node 1 --nic 1GB/s");
+  const ProcessResult result = run("simulate 1f1b -p 2 -m " + std::to_string(microbatches) +
+                                   kCosts + " --message 1KB --ranks-per-node 1 --nic 1GB/s");
   CHECK(result.exit_code == kBadInput);
   CHECK_MESSAGE(has(result.err, "would need up to"), result.err);
 }
@@ -638,7 +637,17 @@ TEST_CASE("CSV has a header of the JSON keys and one row a rank or schedule") {
   const ordered_json one = ordered_json::parse(output(kGood + " --format json"));
   REQUIRE(simulated.size() == 1 + 4);
   CHECK(simulated[0] == joined_keys(one["per_rank"][0]));
-  CHECK(simulated[1] == "0,240000,90000,330000,0,0,90000,0,0,0,0,0,0,4,");
+  const std::string more = kGood + " --jitter 5% --samples 10 --grad-reduce 5us --format ";
+  const auto rows = csv_lines(output(more + "csv"));
+  const ordered_json all = ordered_json::parse(output(more + "json"));
+  CHECK(rows[0] == joined_keys(all["per_rank"][0]));
+  for (std::size_t rank = 0; rank < 4; ++rank) {
+    const ordered_json& each = all["per_rank"][rank];
+    CHECK(each["critical_share"] == all["noise"]["critical_share"][rank]);
+    CHECK(each["reduced_ns"] > 0);
+    CHECK(each["optimized_ns"] == all["iteration_time_ns"]);
+  }
+  CHECK(simulated[1] == "0,240000,90000,330000,0,0,90000,0,0,0,0,0,0,4,,,,,");
   const auto compared = csv_lines(output(kCompare + kCosts + " --format csv"));
   const ordered_json many = ordered_json::parse(output(kCompare + kCosts + " --format json"));
   REQUIRE(compared.size() == 1 + many["results"].size());

@@ -52,7 +52,7 @@ Report make_report(const Figures& from) {
                                .exposed_comm = from.exposed,
                                .idle_by_cause = {Time(0), idle},
                                .peak_live_activations = from.live - rank,
-                               .peak_memory = from.memory});
+                               .peak = {}});
   return report;
 }
 
