@@ -58,7 +58,8 @@ Table summary_table(const Report& report, const MemoryLimit& limit) {
                            "most on one rank, of gradients, after its last action"}});
   }
   if (limit.is_given())
-    table.rows.push_back({{"fits", fits(report, limit) ? "yes" : "no", "within the memory limit"}});
+    table.rows.push_back(
+        {{"fits", fits(report, limit) ? "yes" : "no", "within " + limit_words(limit)}});
   if (report.search) {
     const SearchFigures& search = *report.search;
     const std::string assumed = search_assumption(report);
@@ -209,6 +210,8 @@ std::string simulate_view(const Report& report, const MemoryLimit& limit, Format
     case Format::Json: {
       auto json = report_json(report);
       json["fits"] = limit.is_given() ? nlohmann::ordered_json(fits(report, limit)) : nullptr;
+      if (limit.bytes)
+        json["memory_limit_bytes"] = *limit.bytes;
       return json.dump(2) + "\n";
     }
     case Format::Csv: {

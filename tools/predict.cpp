@@ -69,6 +69,12 @@ Scenario make_scenario(const Shape& shape, const CostCommandOptions& costs,
   return scenario;
 }
 
+MemoryLimit Scenario::limit() const {
+  if (automatic.memory.is_given() || !job)
+    return automatic.memory;
+  return {.bytes = job->hardware.memory, .owner = job->hardware.name};
+}
+
 bool Scenario::shares_links() const {
   if (job)
     return job->nodes.nvlink > 0 || job->nodes.nic > 0;

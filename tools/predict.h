@@ -20,6 +20,8 @@ struct Prediction {
   std::optional<NoiseReport> noise;     ///< Where the scenario has noise.
   IterationOptions iteration = {};
 
+  /// What fits: what was asked for, else the memory of a model's hardware.
+  MemoryLimit limit() const;
   /// Whether messages contend for links.
   bool shares_links() const;
   Report report() const;
@@ -33,10 +35,12 @@ struct Scenario {
   bool costs_by_hand = false;
   CostOptions cost_options;
   CommChoice comm;
-  AutomaticOptions automatic;  ///< Its memory is what fits, too.
+  AutomaticOptions automatic;  ///< Its memory is the limit that was asked for.
   std::optional<NoiseOptions> noise = {};
   IterationOptions iteration = {};
 
+  /// What fits: what was asked for, else the memory of a model's hardware.
+  MemoryLimit limit() const;
   /// Whether messages contend for links.
   bool shares_links() const;
   /// For a pipe of `depth` stages. Throws Error where a model cannot be laid over so many.
