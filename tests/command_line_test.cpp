@@ -632,6 +632,19 @@ TEST_CASE("Options of a network that make no sense are usage errors") {
                 kBadInput, folder);
 }
 
+TEST_CASE("Times by hand that no run can have are noted on stderr") {
+  const std::pair<const char*, const char*> odd[] = {
+      {" --overlapped 9us", "--overlapped is shorter than F alone"},
+      {" --overlapped 15us", "--overlapped is shorter than B alone"},
+      {" --backward 9us", "--backward is shorter than --input-grad"}};
+  for (const auto& [options, told] : odd) {
+    const ProcessResult result = run("simulate dualpipe -p 4 -m 8" + kCosts + options);
+    CHECK(result.exit_code == 0);
+    CHECK_MESSAGE(has(result.err, told), result.err);
+  }
+  CHECK(run("simulate dualpipe -p 4 -m 8" + kCosts + " --overlapped 20us").err == "");
+}
+
 TEST_CASE("CSV has a header of the JSON keys and one row a rank or schedule") {
   const auto simulated = csv_lines(output(kGood + " --format csv"));
   const ordered_json one = ordered_json::parse(output(kGood + " --format json"));

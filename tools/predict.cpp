@@ -175,7 +175,23 @@ Prediction predict(ScheduledProgram scheduled, const Scenario& scenario, Progres
           scenario.iteration};
 }
 
+namespace {
+
+/// Times that are possible in no run.
+void note_odd_times(const StageCost& stage, const GlobalOptions& global) {
+  const Time backward = stage.backward.value_or(stage.input_grad + stage.weight_grad);
+  if (backward < stage.input_grad)
+    global.note("--backward is shorter than --input-grad, which is a part of it");
+  if (stage.overlapped && *stage.overlapped < std::max(stage.forward, backward))
+    global.note(fmt::format("--overlapped is shorter than {} alone",
+                            *stage.overlapped < stage.forward ? "F" : "B"));
+}
+
+}  // namespace
+
 void note_costs(const Scenario& scenario, const GlobalOptions& global) {
+  if (scenario.costs_by_hand)
+    note_odd_times(scenario.costs.stages.front(), global);
   const auto made_for = scenario.costs.ranks;
   if (made_for && *made_for != scenario.shape.ranks)
     global.note(fmt::format("costs '{}' were made for {} ranks and are used as they are for {}",
