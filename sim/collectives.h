@@ -1,7 +1,10 @@
 // What it costs to gather or reduce over a group of GPUs.
 #pragma once
 
-#include "sim/layer_costs.h"
+#include <cstdint>
+
+#include "sim/layer_setting.h"
+#include "sim/phase_cost.h"
 
 namespace bubblescope {
 

@@ -1,8 +1,6 @@
 #include "sim/layer_costs.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
 
 #include "sim/analytic_units.h"
 #include "sim/collectives.h"
@@ -456,64 +454,6 @@ class LayerPhasesOf {
 };
 
 }  // namespace
-
-std::string_view to_string(Bound bound) {
-  constexpr std::string_view kNames[] = {"compute", "memory", "nvlink", "network"};
-  return kNames[static_cast<std::size_t>(bound)];
-}
-
-double PhaseCost::seconds() const {
-  return std::accumulate(seconds_by_bound.begin(), seconds_by_bound.end(), gaps);
-}
-
-Bound PhaseCost::bound() const {
-  return static_cast<Bound>(std::max_element(seconds_by_bound.begin(), seconds_by_bound.end()) -
-                            seconds_by_bound.begin());
-}
-
-PhaseCost PhaseCost::longer_than(double seconds) const {
-  const double whole = this->seconds();
-  const double share = whole > 0 ? std::max(0.0, whole - seconds) / whole : 0;
-  PhaseCost left = *this;
-  for (double& part : left.seconds_by_bound)
-    part *= share;
-  left.gaps *= share;
-  return left;
-}
-
-PhaseCost& PhaseCost::operator+=(const PhaseCost& other) {
-  flops += other.flops;
-  bytes += other.bytes;
-  traffic += other.traffic;
-  gaps += other.gaps;
-  for (std::size_t i = 0; i < seconds_by_bound.size(); ++i)
-    seconds_by_bound[i] += other.seconds_by_bound[i];
-  return *this;
-}
-
-double LayerSetting::tokens() const {
-  return real(training.microbatch) * real(training.sequence) / real(parallel.context);
-}
-
-double LayerSetting::divided_tokens() const {
-  return tokens() / real(parallel.tensor);
-}
-
-double LayerSetting::expert_tokens() const {
-  return parallel.expert_tensor() > 1 ? tokens() : divided_tokens();
-}
-
-double LayerSetting::key_width() const {
-  return real(std::max<std::int64_t>(1, model.key_value_heads / parallel.tensor) * model.key_dim);
-}
-
-double LayerSetting::value_width() const {
-  return real(std::max<std::int64_t>(1, model.key_value_heads / parallel.tensor) * model.value_dim);
-}
-
-double LayerSetting::expert_rows() const {
-  return model.experts ? expert_tokens() * real(model.experts->per_token) : 0;
-}
 
 std::vector<Linear> attention_linears(const LayerSetting& setting) {
   const Model& model = setting.model;
