@@ -144,6 +144,8 @@ nlohmann::ordered_json json(const Comparison& comparison) {
   nlohmann::ordered_json json = {{"results", nlohmann::ordered_json::array()},
                                  {"skipped", nlohmann::ordered_json::array()},
                                  {"verdict", verdict(comparison)}};
+  if (comparison.limit.bytes)
+    json["memory_limit_bytes"] = *comparison.limit.bytes;
   for (const Report& report : comparison.results) {
     json["results"].push_back(report_json(report));
     json["results"].back()["fits"] = fits_json(report, comparison.limit);
@@ -177,11 +179,13 @@ std::string search_words(const Report& report, TimeUnit unit) {
 std::string title(const Comparison& comparison) {
   if (comparison.results.empty())
     return "no schedule fits this shape";
-  if (!is_mixed(comparison))
-    return setting(comparison.results.front());
   const Report& first = comparison.results.front();
-  return fmt::format("{} ranks, {} micro-batches; messages travel in several ways", first.ranks,
-                     first.microbatches);
+  const std::string limit =
+      comparison.limit.is_given() ? "; limit: " + limit_words(comparison.limit) : "";
+  if (!is_mixed(comparison))
+    return setting(first) + limit;
+  return fmt::format("{} ranks, {} micro-batches; messages travel in several ways{}", first.ranks,
+                     first.microbatches, limit);
 }
 
 }  // namespace

@@ -88,6 +88,9 @@ MeasuredStep lay_over(const RunProfile& profile, const ProfiledStep& step,
       if (i > 0 && span.start < out.spans.back().start)
         spans.fail(rank, fmt::format("{} starts before {}, which comes first in {}",
                                      to_string(order[i]), to_string(order[i - 1]), schedule.name));
+      if (i > 0 && span.start < out.spans.back().end)
+        spans.fail(rank, fmt::format("{} starts before {} has ended: a rank runs one after another",
+                                     to_string(order[i]), to_string(order[i - 1])));
       out.spans.push_back(span);
     }
   }

@@ -44,10 +44,10 @@ std::string messages_list(const RunRecord& record) {
 }
 
 /// What `simulate` tells of a rank, and the idle time that none of its causes explains.
-ordered_json measured_rank_json(const RankReport& rank) {
-  ordered_json json = rank_json(rank);
+ordered_json measured_rank_json(const Report& report, std::size_t rank) {
+  ordered_json json = rank_json(report, rank);
   json["idle_unknown_ns"] =
-      rank.idle_by_cause[static_cast<std::size_t>(BubbleCause::Unknown)].count();
+      report.per_rank[rank].idle_by_cause[static_cast<std::size_t>(BubbleCause::Unknown)].count();
   return json;
 }
 
@@ -58,8 +58,8 @@ std::string timeline_json(const ReplayResult& result) {
   json.update(summary_json(result.report));
   add_measurement(result.measurement, json);
   json["per_rank"] = ordered_json::array();
-  for (const RankReport& rank : result.report.per_rank)
-    json["per_rank"].push_back(measured_rank_json(rank));
+  for (std::size_t rank = 0; rank < result.report.per_rank.size(); ++rank)
+    json["per_rank"].push_back(measured_rank_json(result.report, rank));
   std::string text = json.dump(2);
   text.erase(text.size() - 2);  // "\n}"
   return text + actions_list(result.record) + messages_list(result.record) + "\n}\n";
@@ -123,8 +123,8 @@ std::string replay_view(const ReplayResult& result, Format format, Color color) 
     return timeline_json(result);
   if (format == Format::Csv) {
     std::vector<ordered_json> rows;
-    for (const RankReport& rank : result.report.per_rank)
-      rows.push_back(measured_rank_json(rank));
+    for (std::size_t rank = 0; rank < result.report.per_rank.size(); ++rank)
+      rows.push_back(measured_rank_json(result.report, rank));
     return to_csv(rows);
   }
   const std::string title = fmt::format("{}, measured on {}: {}", result.report.schedule,

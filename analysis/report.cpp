@@ -62,29 +62,31 @@ void follow_order(const DependencyGraph& graph, RankReport& out) {
   }
 }
 
-/// The most bytes of activations that are live at once on one rank.
-Bytes peak_activation_bytes(const DependencyGraph& graph, Rank rank) {
+/// The peak of each rank: weights of the stages that it hosts, activations along its order, which
+/// is that of its nodes.
+void add_memory(const DependencyGraph& graph, const Timeline& timeline, Report& out) {
   const CostModel& costs = graph.costs();
-  Bytes live = 0;
-  Bytes peak = 0;
-  for (const Action& action : graph.schedule().order(rank))
-    action.for_each_op([&](const Op& op) {
-      live += costs.activation_change(op);
-      peak = std::max(peak, live);
-    });
-  return peak;
-}
-
-/// Peak activations of each rank, with the weights of the stages that it hosts.
-void add_memory(const DependencyGraph& graph, Report& out) {
-  if (!graph.costs().tells_sizes())
+  if (!costs.tells_sizes())
     return;
   for (RankReport& rank : out.per_rank)
-    rank.peak_memory = peak_activation_bytes(graph, rank.rank);
+    rank.peak = MemoryPeak{};
+  std::vector<Bytes> live(out.per_rank.size());
+  for (NodeId node = 0; node < graph.size(); ++node) {
+    if (graph.is_message(node))
+      continue;
+    const auto rank = static_cast<std::size_t>(graph.rank()[node]);
+    MemoryPeak& peak = *out.per_rank[rank].peak;
+    const Action& action = graph.action(node);
+    action.for_each_op([&](const Op& op) {
+      live[rank] += costs.activation_change(op);
+      if (live[rank] > peak.activations)
+        peak = {.activations = live[rank], .at = timeline.spans[node].start, .action = action};
+    });
+  }
   const Placement& placement = graph.schedule().placement;
   for (Stage stage = 0; stage < placement.stages(); ++stage) {
-    const Rank host = placement.rank(stage);
-    *out.per_rank[static_cast<std::size_t>(host)].peak_memory += graph.costs().weight_bytes(stage);
+    const auto host = static_cast<std::size_t>(placement.rank(stage));
+    out.per_rank[host].peak->weights += costs.weight_bytes(stage);
   }
 }
 
@@ -96,7 +98,7 @@ void summarize(Report& out) {
     idle += rank.idle;
     out.span_bubble = std::max(out.span_bubble, ratio(rank.span - rank.busy, rank.span));
     out.peak_live_activations = std::max(out.peak_live_activations, rank.peak_live_activations);
-    out.peak_memory = std::max(out.peak_memory, rank.peak_memory);
+    out.peak_memory = std::max(out.peak_memory, rank.peak_memory());
   }
   out.bubble_fraction = ratio(idle, busy + idle);
   out.bubble_overhead = ratio(idle, busy);
@@ -144,7 +146,7 @@ Report report(const DependencyGraph& graph, const Timeline& timeline) {
   }
   add_times(graph, timeline, out);
   add_waiting(graph, timeline, out);
-  add_memory(graph, out);
+  add_memory(graph, timeline, out);
   out.links = link_reports(graph, timeline);
   summarize(out);
   return out;

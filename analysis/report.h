@@ -17,6 +17,16 @@
 
 namespace bubblescope {
 
+/// What a rank holds when it holds most: the action that makes it so has just started.
+struct MemoryPeak {
+  Bytes weights = 0;      ///< Of its stages, with gradients, optimizer state and buffers.
+  Bytes activations = 0;  ///< Live ones; 0 where there never are any.
+  Time at{};              ///< When the action starts.
+  Action action{};        ///< The first that makes it so.
+
+  Bytes bytes() const { return weights + activations; }
+};
+
 struct RankReport {
   Rank rank = 0;
   Time busy{};          ///< Time in which it executes an action.
@@ -25,7 +35,11 @@ struct RankReport {
   Time exposed_comm{};  ///< Time in which it communicates and does not compute.
   IdleByCause idle_by_cause = {};
   int peak_live_activations = 0;  ///< Along its order: +1 at F, −1 after W or B; a pair's F first.
-  std::optional<Bytes> peak_memory;  ///< Weights + live activations; none where sizes are unknown.
+  std::optional<MemoryPeak> peak;  ///< None where sizes are unknown.
+
+  std::optional<Bytes> peak_memory() const {
+    return peak ? std::optional(peak->bytes()) : std::nullopt;
+  }
 };
 
 /// How close an automatic schedule came to what no schedule can beat.

@@ -59,7 +59,8 @@ ordered_json summary_json(const Report& report) {
       {"lower_bound_memory_ns", of_search([](const auto& s) { return s.memory_bound.count(); })}};
 }
 
-ordered_json rank_json(const RankReport& rank) {
+ordered_json rank_json(const Report& report, std::size_t number) {
+  const RankReport& rank = report.per_rank[number];
   ordered_json json = {{"rank", rank.rank},
                        {"busy_ns", rank.busy.count()},
                        {"idle_ns", rank.idle.count()},
@@ -70,7 +71,22 @@ ordered_json rank_json(const RankReport& rank) {
       json[fmt::format("idle_{}_ns", cause_key(static_cast<BubbleCause>(cause)))] =
           rank.idle_by_cause[cause].count();
   json["peak_live_activations"] = rank.peak_live_activations;
-  json["peak_memory_bytes"] = rank.peak_memory ? ordered_json(*rank.peak_memory) : nullptr;
+  const auto of_peak = [&](auto&& figure) {
+    return rank.peak ? ordered_json(figure(*rank.peak)) : ordered_json(nullptr);
+  };
+  json["peak_memory_bytes"] = of_peak([](const MemoryPeak& peak) { return peak.bytes(); });
+  json["weight_bytes"] = of_peak([](const MemoryPeak& peak) { return peak.weights; });
+  json["activation_bytes"] = of_peak([](const MemoryPeak& peak) { return peak.activations; });
+  const bool has_moment = rank.peak && rank.peak->activations > 0;
+  json["peak_memory_at_ns"] = has_moment ? ordered_json(rank.peak->at.count()) : nullptr;
+  json["peak_memory_action"] = has_moment ? ordered_json(to_string(rank.peak->action)) : nullptr;
+  if (report.iteration) {
+    const IterationEnd& end = report.iteration->per_rank[number];
+    json["reduced_ns"] = end.reduced.count();
+    json["optimized_ns"] = end.optimized.count();
+  }
+  if (report.noise)
+    json["critical_share"] = report.noise->critical_share[number];
   return json;
 }
 
@@ -84,8 +100,8 @@ ordered_json link_json(const LinkReport& link) {
 ordered_json report_json(const Report& report) {
   ordered_json json = summary_json(report);
   json["per_rank"] = ordered_json::array();
-  for (const RankReport& rank : report.per_rank)
-    json["per_rank"].push_back(rank_json(rank));
+  for (std::size_t rank = 0; rank < report.per_rank.size(); ++rank)
+    json["per_rank"].push_back(rank_json(report, rank));
   for (const LinkReport& link : report.links)
     json["links"].push_back(link_json(link));
   if (report.noise)

@@ -18,6 +18,20 @@ std::string memory(const std::optional<Bytes>& bytes) {
   return bytes ? format_bytes(*bytes) : std::string("unknown");
 }
 
+/// "rank 0 once 0F15 starts, at 180.000 ms: weights 14.0 GiB, activations 24.0 GiB"
+std::string peak_words(const Report& report, const TimeUnit& unit) {
+  const auto most = std::max_element(
+      report.per_rank.begin(), report.per_rank.end(),
+      [](const RankReport& a, const RankReport& b) { return a.peak_memory() < b.peak_memory(); });
+  const MemoryPeak& peak = *most->peak;
+  const std::string moment =
+      peak.activations > 0
+          ? fmt::format(" once {} starts, at {}", to_string(peak.action), unit.format(peak.at))
+          : "";
+  return fmt::format("rank {}{}: weights {}, activations {}", most->rank, moment,
+                     format_bytes(peak.weights), format_bytes(peak.activations));
+}
+
 Table summary_table(const Report& report, const MemoryLimit& limit) {
   const TimeUnit unit = TimeUnit::fit(report.step_time);
   Table table = {
@@ -33,7 +47,7 @@ Table summary_table(const Report& report, const MemoryLimit& limit) {
                      report.peak_activation_share)}},
        {{"weight copies", std::to_string(report.weight_copies), "of the model, over all ranks"}},
        {{"peak memory", memory(report.peak_memory),
-         report.peak_memory ? "most on one rank" : "the costs do not tell all sizes"}}}};
+         report.peak_memory ? peak_words(report, unit) : "the costs do not tell all sizes"}}}};
   if (report.iteration) {
     const IterationReport& iteration = *report.iteration;
     table.rows.push_back({{"iteration", unit.format(iteration.time),
@@ -44,7 +58,8 @@ Table summary_table(const Report& report, const MemoryLimit& limit) {
                            "most on one rank, of gradients, after its last action"}});
   }
   if (limit.is_given())
-    table.rows.push_back({{"fits", fits(report, limit) ? "yes" : "no", "within the memory limit"}});
+    table.rows.push_back(
+        {{"fits", fits(report, limit) ? "yes" : "no", "within " + limit_words(limit)}});
   if (report.search) {
     const SearchFigures& search = *report.search;
     const std::string assumed = search_assumption(report);
@@ -74,7 +89,7 @@ Table rank_table(const Report& report) {
           unit.format(rank.span), unit.format(rank.exposed_comm),
           std::to_string(rank.peak_live_activations)}});
     if (report.peak_memory)
-      table.rows.back().cells.push_back(memory(rank.peak_memory));
+      table.rows.back().cells.push_back(memory(rank.peak_memory()));
   }
   return table;
 }
@@ -195,12 +210,14 @@ std::string simulate_view(const Report& report, const MemoryLimit& limit, Format
     case Format::Json: {
       auto json = report_json(report);
       json["fits"] = limit.is_given() ? nlohmann::ordered_json(fits(report, limit)) : nullptr;
+      if (limit.bytes)
+        json["memory_limit_bytes"] = *limit.bytes;
       return json.dump(2) + "\n";
     }
     case Format::Csv: {
       std::vector<nlohmann::ordered_json> rows;
-      for (const RankReport& rank : report.per_rank)
-        rows.push_back(rank_json(rank));
+      for (std::size_t rank = 0; rank < report.per_rank.size(); ++rank)
+        rows.push_back(rank_json(report, rank));
       return to_csv(rows);
     }
     case Format::Markdown:

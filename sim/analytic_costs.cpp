@@ -37,6 +37,7 @@ const PhaseText& text_of(PhaseId id) {
       {"gather(B)", kI, kTensor},
       {"recompute_attn(B)", kI, kCompute},
       {"recompute_tp_attn(B)", kI, kTensor},
+      {"recompute_cp_ring(B)", kI, kTensor},
       {"recompute_dispatch(B)", kI, kExpert},
       {"recompute_mlp(B)", kI, kCompute},
       {"recompute_tp_mlp(B)", kI, kTensor},
@@ -45,6 +46,7 @@ const PhaseText& text_of(PhaseId id) {
       {"gather(F)", kF, kTensor},
       {"attn(F)", kF, kCompute},
       {"tp_attn(F)", kF, kTensor},
+      {"cp_ring(F)", kF, kTensor},
       {"mlp(B)", kI, kCompute},
       {"tp_mlp(B)", kI, kTensor},
       {"dispatch(F)", kF, kExpert},
@@ -54,6 +56,7 @@ const PhaseText& text_of(PhaseId id) {
       {"tp_mlp(F)", kF, kTensor},
       {"attn(B)", kI, kCompute},
       {"tp_attn(B)", kI, kTensor},
+      {"cp_ring(B)", kI, kTensor},
       {"combine(F)", kF, kExpert},
       {"attn(W)", kW, kCompute, PhaseId::AttentionB},
       {"reduce(W)", kW, kTensor, PhaseId::AttentionB},
@@ -84,15 +87,18 @@ std::vector<PhaseId> launch_order(PairOrder order) {
 /// Whether any layer of the job has it.
 bool is_possible(PhaseId id, const ModelJob& job) {
   const PhaseText& text = text_of(id);
-  const bool is_again = std::string_view(text.name).starts_with("recompute_");
+  const bool is_again = id >= PhaseId::RecomputeAttention && id <= PhaseId::RecomputeCombine;
   if (is_again && job.training.recompute != Recompute::Full)
     return false;
   if (id == PhaseId::GatherF || id == PhaseId::GatherB || id == PhaseId::ReduceW)
-    return job.training.zero >= (id == PhaseId::ReduceW ? 2 : 3) && job.parallel.replicas() > 1;
+    return job.training.zero >= (id == PhaseId::ReduceW ? 2 : 3) &&
+           (job.parallel.replicas() > 1 || job.parallel.expert_replicas() > 1);
   if (text.stream == kExpert)
     return job.model.experts && job.parallel.expert > 1;
+  if (id == PhaseId::ContextF || id == PhaseId::ContextB || id == PhaseId::RecomputeContext)
+    return job.parallel.context > 1;
   if (text.stream == kTensor)
-    return job.parallel.tensor > 1 || job.parallel.context > 1;
+    return job.parallel.tensor > 1;
   return true;
 }
 
@@ -237,18 +243,38 @@ void lay_links(const ModelJob& job, CostSource& source) {
     source.link = nic;
 }
 
-/// Throws Error unless the job makes sense by itself.
-void check(const ModelJob& job) {
-  check(job.parallel, job.model);
+}  // namespace
+
+void check_precision(const ModelJob& job) {
   if (job.training.precision == Precision::Fp8 && job.hardware.fp8_flops <= 0)
     throw Error(fmt::format("{} has no fp8", job.hardware.name));
-  const Training& training = job.training;
-  if (training.sequence % (job.parallel.context * job.parallel.tensor) != 0)
-    throw Error(fmt::format("cp × tp = {} does not divide the sequence of {} tokens",
-                            job.parallel.context * job.parallel.tensor, training.sequence));
 }
 
-}  // namespace
+void check_sequence(const ModelJob& job) {
+  const std::int64_t divisor = job.parallel.context * job.parallel.tensor;
+  const std::int64_t tokens = job.training.sequence;
+  const Model& model = job.model;
+  if (tokens % divisor != 0)
+    throw Error(
+        fmt::format("cp × tp = {} does not divide the sequence of {} tokens", divisor, tokens));
+  if (model.learned_positions > 0 && tokens > model.learned_positions)
+    throw Error(fmt::format("a sequence of {} tokens is longer than the {} positions of {}", tokens,
+                            model.learned_positions, model.name));
+  if (model.attention_window > 0 && tokens > model.attention_window)
+    throw Error(
+        fmt::format("a sequence of {} tokens is longer than the sliding window of {}, {} "
+                    "tokens, and attention is counted over all",
+                    tokens, model.name, model.attention_window));
+}
+
+void check_nodes(const ModelJob& job) {
+  const std::int64_t ranks = job.nodes.ranks_per_node.value_or(1);
+  const std::int64_t each = job.parallel.gpus_per_stage();
+  if (ranks > 1 && ranks > job.hardware.gpus_per_node / each)
+    throw Error(fmt::format("{} ranks of {} GPU{} are more than the {} GPUs of a node of {}", ranks,
+                            each, each == 1 ? "" : "s", job.hardware.gpus_per_node,
+                            job.hardware.name));
+}
 
 std::vector<Phase> analytic_phases(const ModelJob& job) {
   const std::vector<PhaseId> ids = phase_ids(job);
@@ -268,7 +294,10 @@ std::vector<Phase> analytic_phases(const ModelJob& job) {
 }
 
 AnalyticCosts analytic_costs(const ModelJob& job, int stages) {
-  check(job);
+  check(job.parallel, job.model);
+  check_precision(job);
+  check_sequence(job);
+  check_nodes(job);
   AnalyticCosts result;
   result.layout = job.layout ? *job.layout : even_layout(job.model, stages);
   if (result.layout.size() != static_cast<std::size_t>(stages))
@@ -278,7 +307,7 @@ AnalyticCosts analytic_costs(const ModelJob& job, int stages) {
   const std::vector<PhaseId> ids = phase_ids(job);
   const Parts parts(setting);
   CostSource& source = result.source;
-  source.name = fmt::format("{}-{}", job.model.name, job.hardware.name);
+  source.name = fmt::format("{} on {}", job.model.name, job.hardware.name);
   source.description = describe(job, result.layout);
   source.stage_by_stage = true;
   source.layers_per_stage = static_cast<double>(job.model.layers) / stages;

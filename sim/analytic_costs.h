@@ -42,7 +42,14 @@ struct AnalyticCosts {
   CostSource source;  ///< Stage by stage; timed by phases.
 };
 
-/// Throws Error where the model cannot be divided as the job says, has no such precision, or the
+/// Each throws Error where the job makes no sense: hardware without the precision; a sequence that
+/// the parallelism does not divide, or that is longer than what the model has positions for or
+/// attends to; more ranks on a node than it has GPUs for.
+void check_precision(const ModelJob& job);
+void check_sequence(const ModelJob& job);
+void check_nodes(const ModelJob& job);
+
+/// Throws Error where the model cannot be divided as the job says, one of the above does, or the
 /// layout is for another number of stages.
 AnalyticCosts analytic_costs(const ModelJob& job, int stages);
 

@@ -61,8 +61,6 @@ StageCost read_stage(ObjectReader& object) {
   stage.activation_after_input_grad = object.optional_integer("activation_bytes_after_input_grad");
   if (stage.activation_after_input_grad && !stage.activation)
     object.fail("activation_bytes_after_input_grad", "needs activation_bytes beside it");
-  if (stage.activation_after_input_grad > stage.activation)
-    object.fail("activation_bytes_after_input_grad", "is more than activation_bytes");
   stage.weights = object.optional_integer("weight_bytes");
   stage.message = object.optional_integer("message_bytes").value_or(0);
   stage.grad_reduce = optional_time(object, "grad_reduce_us").value_or(Time::zero());

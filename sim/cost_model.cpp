@@ -249,7 +249,8 @@ bool CostModel::can_add_up(std::size_t actions) const {
     for (std::uint32_t kind = 0; kind < kOpKinds; ++kind)
       sum += duration(Op(static_cast<OpKind>(kind), stage, 0));
     longest = std::max(longest, static_cast<double>(sum.count()));
-    largest = std::max(largest, static_cast<double>(each.activation.value_or(0)));
+    largest = std::max({largest, static_cast<double>(each.activation.value_or(0)),
+                        static_cast<double>(each.activation_after_input_grad.value_or(0))});
     if (shares_links())  // the bytes that they carry are added up
       largest = std::max(largest, static_cast<double>(each.message));
     weights += static_cast<double>(each.weights.value_or(0));

@@ -26,7 +26,7 @@ struct StageCost {
   Time exposed_input_grad{};
   std::optional<Bytes> activation = {};  ///< Born at F, gone after W or B.
   std::optional<Bytes> activation_after_input_grad =
-      {};                             ///< Left between I and W. Default: all of it.
+      {};  ///< There between I and W; more than before where I makes it again. Default: all of it.
   std::optional<Bytes> weights = {};  ///< Parameters, gradients, optimizer state, buffers.
   Bytes message = 0;                  ///< What a stage sends: an activation, or its gradient.
   Time grad_reduce{};       ///< Of the stage's gradients over data-parallel ranks, once a step.
@@ -112,7 +112,7 @@ class CostModel {
 
   /// Whether bytes of activations and weights are known for every stage; the two below need it.
   bool tells_sizes() const;
-  /// Live bytes that `op` adds (F) or gives back (I, W, B: negative).
+  /// Live bytes that `op` adds (F, and I where W needs more than F kept) or gives back (negative).
   Bytes activation_change(const Op& op) const;
   Bytes weight_bytes(Stage stage) const { return *cost(stage).weights; }
 

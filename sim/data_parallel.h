@@ -2,27 +2,16 @@
 // divides.
 #pragma once
 
+#include "sim/collectives.h"
 #include "sim/layer_costs.h"
 #include "sim/stage_parameters.h"
 
 namespace bubblescope {
 
-/// GPUs that have the same parameters, `per_node` of them in each of `nodes` nodes.
-struct ReplicaGroup {
-  std::int64_t size = 1;
-  std::int64_t per_node = 1;
-  std::int64_t nodes = 1;
-};
-
-/// Those of the parameters outside the experts, which lie tp apart, and those of the experts, which
-/// lie ep × the GPUs of one expert apart: as Megatron-Core numbers its ranks.
-ReplicaGroup plain_replicas(const LayerSetting& setting);
-ReplicaGroup expert_replicas(const LayerSetting& setting);
-
-/// Seconds of a reduce-scatter or an all-gather of so many bytes; an all-reduce is both. `Ring`:
-/// size − 1 steps, by as many rings as a node has members, so that each has a NIC. `Hierarchical`:
-/// over NVLink within the nodes, and by each member with its likes in the other nodes.
-double collective_seconds(const LayerSetting& setting, const ReplicaGroup& group, double bytes);
+/// GPUs that have the same parameters: outside the experts they lie tp apart, those of the experts
+/// ep × the GPUs of one expert apart: as Megatron-Core numbers its ranks.
+GpuGroup plain_replicas(const LayerSetting& setting);
+GpuGroup expert_replicas(const LayerSetting& setting);
 
 /// Of a layer's parameters in bf16, for its forward or backward, where ZeRO 3 divides them.
 PhaseCost gather_parameters(const LayerSetting& setting, const Parameters& parameters);

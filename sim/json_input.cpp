@@ -146,6 +146,19 @@ std::optional<std::int64_t> ObjectReader::optional_integer(const std::string& ke
   return value != nullptr ? std::optional(checked_integer(key, *value)) : std::nullopt;
 }
 
+std::vector<std::string> ObjectReader::words(const std::string& key) {
+  const nlohmann::json& array = require(key);
+  if (!array.is_array())
+    fail(key, fmt::format("expected an array, got {}", quoted(array)));
+  std::vector<std::string> result;
+  for (const nlohmann::json& each : array) {
+    if (!each.is_string())
+      fail(key, fmt::format("expected texts, got {}", quoted(each)));
+    result.push_back(each.get<std::string>());
+  }
+  return result;
+}
+
 std::vector<std::int64_t> ObjectReader::integers(const std::string& key) {
   const json& value = require(key);
   if (!value.is_array())

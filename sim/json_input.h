@@ -48,6 +48,7 @@ class ObjectReader {
   std::int64_t integer(const std::string& key);                          ///< ≥ 0
   std::optional<std::int64_t> optional_integer(const std::string& key);  ///< ≥ 0
   std::vector<std::int64_t> integers(const std::string& key);            ///< Each ≥ 0.
+  std::vector<std::string> words(const std::string& key);                ///< Of an array.
   /// Of an array, or `count` times a number that stands alone; each ≥ 0.
   std::optional<std::vector<double>> optional_numbers(const std::string& key, std::size_t count);
   bool flag(const std::string& key);

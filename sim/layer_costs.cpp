@@ -1,10 +1,10 @@
 #include "sim/layer_costs.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
 
 #include "sim/analytic_units.h"
+#include "sim/collectives.h"
+#include "sim/expert_spread.h"
 
 namespace bubblescope {
 namespace {
@@ -73,17 +73,17 @@ class Kernels {
     const double pairs = scores() / 2;  // below the diagonal
     const double flops =
         2 * pairs * (key_products * real(model.key_dim) + value_products * real(model.value_dim));
-    const double values =
-        setting_.tokens() *
-        real(model.query_width() + model.key_width() + model.value_width() + model.output_width()) /
-        real(setting_.parallel.tensor);
+    const double values = setting_.tokens() * (setting_.key_width() + setting_.value_width() +
+                                               real(model.query_width() + model.output_width()) /
+                                                   real(setting_.parallel.tensor));
     add({flops, setting_.hardware.bf16_flops * efficiency, kHalf * values * key_products});
   }
   /// Scores, softmax and dropout written to memory, above the diagonal too.
-  void plain_attention(double products, double score_bytes) {
+  void plain_attention(double key_products, double value_products, double score_bytes) {
     const Model& model = setting_.model;
-    half_product(scores() * products / 2, 1, real(model.key_dim + model.value_dim),
-                 kHalf * scores() * products);
+    half_product(scores(), 1,
+                 key_products * real(model.key_dim) + value_products * real(model.value_dim),
+                 kHalf * scores() * (key_products + value_products));
     moves(score_bytes * scores());
   }
 
@@ -100,15 +100,11 @@ class Kernels {
     const Bound bound = network > nvlink ? Bound::Network : Bound::NvLink;
     cost_.seconds_by_bound[static_cast<std::size_t>(bound)] += std::max(nvlink, network) + latency;
   }
-  /// `count` all-gathers or reduce-scatters of so many bytes over a group of consecutive GPUs, as
-  /// rings: all but its own part passes each GPU, in size − 1 steps.
-  void collectives(double count, std::int64_t size, double bytes) {
-    const Hardware& hardware = setting_.hardware;
-    const bool is_within = size <= hardware.gpus_per_node;
-    const double sent = count * bytes * real(size - 1) / real(size);
-    const double steps = count * real(size - 1);
-    send(is_within ? Sent{sent, 0} : Sent{0, sent},
-         steps * seconds(is_within ? hardware.nvlink_latency : hardware.nic_latency));
+  /// `count` all-gathers or reduce-scatters of so many bytes over the tensor group.
+  void tensor_collectives(int count, double bytes) {
+    const GpuGroup group = group_of(setting_.parallel.tensor, 1, setting_.hardware);
+    for (int i = 0; i < count; ++i)
+      cost_ += collective_cost(setting_, group, bytes);
   }
 
   double scores() const {
@@ -167,7 +163,11 @@ PhaseCost& at(LayerCost& cost, PhaseId id) {
 class LayerPhasesOf {
  public:
   LayerPhasesOf(const LayerSetting& setting, LayerKind kind)
-      : setting_(setting), model_(setting.model), has_experts_(kind == LayerKind::Experts) {}
+      : setting_(setting), model_(setting.model), has_experts_(kind == LayerKind::Experts) {
+    if (has_experts_)
+      spread_ =
+          expert_spread(*model_.experts, {setting.parallel.expert, setting.hardware.gpus_per_node});
+  }
 
   LayerCost cost() const {
     LayerCost result;
@@ -178,12 +178,15 @@ class LayerPhasesOf {
     at(result, PhaseId::MlpB) = mlp_input_gradient();
     at(result, PhaseId::MlpW) = mlp_weight_gradient();
     const Parallel& parallel = setting_.parallel;
-    if (parallel.tensor > 1 || parallel.context > 1)
-      at(result, PhaseId::TensorAttentionF) = attention_collectives(false);
-    if (parallel.tensor > 1 || parallel.context > 1)
-      at(result, PhaseId::TensorAttentionB) = attention_collectives(true);
+    if (parallel.tensor > 1)
+      at(result, PhaseId::TensorAttentionF) = at(result, PhaseId::TensorAttentionB) =
+          tensor_collectives();
     if (parallel.tensor > 1 && gathers_in_mlp())
-      at(result, PhaseId::TensorMlpF) = at(result, PhaseId::TensorMlpB) = mlp_collectives();
+      at(result, PhaseId::TensorMlpF) = at(result, PhaseId::TensorMlpB) = tensor_collectives();
+    if (parallel.context > 1) {
+      at(result, PhaseId::ContextF) = context_ring(false);
+      at(result, PhaseId::ContextB) = context_ring(true);
+    }
     if (has_experts_ && parallel.expert > 1) {
       // Forward tokens and the gradients that go the same way are quantized, what comes back is
       // not (DeepSeek-V3, section 3.3.3).
@@ -202,6 +205,7 @@ class LayerPhasesOf {
     constexpr std::pair<PhaseId, PhaseId> kAgain[] = {
         {PhaseId::RecomputeAttention, PhaseId::AttentionF},
         {PhaseId::RecomputeTensorAttention, PhaseId::TensorAttentionF},
+        {PhaseId::RecomputeContext, PhaseId::ContextF},
         {PhaseId::RecomputeDispatch, PhaseId::DispatchF},
         {PhaseId::RecomputeMlp, PhaseId::MlpF},
         {PhaseId::RecomputeTensorMlp, PhaseId::TensorMlpF},
@@ -215,9 +219,9 @@ class LayerPhasesOf {
 
   /// Values of queries and keys that are rotated or copied into place.
   double rotated_values() const {
-    const double share = setting_.tokens() / real(setting_.parallel.tensor);
-    const double copied = model_.latent ? real(model_.value_width()) : 0;
-    return share * (real(model_.query_width() + model_.key_width()) + copied);
+    const double queries = real(model_.query_width()) / real(setting_.parallel.tensor);
+    const double copied = model_.latent ? setting_.value_width() : 0;
+    return setting_.tokens() * (queries + setting_.key_width() + copied);
   }
 
   /// Of the compressed queries, keys and values.
@@ -249,7 +253,7 @@ class LayerPhasesOf {
     if (setting_.training.fused_attention)
       kernels.fused_attention(1, 1, setting_.hardware.efficiency.attention_forward);
     else
-      kernels.plain_attention(2, model_.dropout ? 11 : 6);
+      kernels.plain_attention(1, 1, score_bytes());
     kernels.sum(hidden_values());
     if (has_experts_)
       route(kernels);
@@ -273,7 +277,7 @@ class LayerPhasesOf {
     if (setting_.training.fused_attention)
       kernels.fused_attention(3, 2, setting_.hardware.efficiency.attention_backward);
     else
-      kernels.plain_attention(4, model_.dropout ? 17 : 12);
+      kernels.plain_attention(2, 2, model_.dropout ? 17 : 12);
     kernels.moves(2 * kHalf * rotated_values());
     for (const Linear& linear : attention_linears(setting_))
       kernels.input_gradient(linear);
@@ -284,7 +288,12 @@ class LayerPhasesOf {
     return kernels.take();
   }
 
+  /// Softmax forward reads and writes; so does dropout, which writes its mask too.
+  double score_bytes() const { return model_.dropout ? 11 : 6; }
+
   void make_again(Kernels& kernels) const {
+    if (!setting_.training.fused_attention)
+      kernels.plain_attention(1, 0, score_bytes());
     kernels.norm(hidden_values());
     if (has_experts_)
       kernels.norm(hidden_values());
@@ -331,7 +340,7 @@ class LayerPhasesOf {
 
   /// Bytes that take the tokens as they arrive to the rows of their experts, or back.
   double permuted_bytes(double bytes) const {
-    const double arrivals = setting_.expert_tokens() * expert_spread(setting_).gpu_copies;
+    const double arrivals = setting_.expert_tokens() * spread_.gpu_copies;
     return bytes * real(model_.hidden) * (arrivals + setting_.expert_rows());
   }
 
@@ -398,116 +407,53 @@ class LayerPhasesOf {
 
   /// Sequence parallelism: an all-gather before and a reduce-scatter behind, forward and backward
   /// (Korthikanti et al., arXiv 2205.05198, figure 5).
-  PhaseCost mlp_collectives() const {
+  PhaseCost tensor_collectives() const {
     Kernels kernels(setting_);
-    kernels.collectives(2, setting_.parallel.tensor,
-                        kHalf * setting_.tokens() * real(model_.hidden));
+    kernels.tensor_collectives(2, kHalf * setting_.tokens() * real(model_.hidden));
     return kernels.take();
   }
 
-  /// The same of attention; and what of passing keys and values on around the context group, their
-  /// gradients too in the backward, takes longer than attention, beside which it runs (Liu et al.,
-  /// Ring Attention, arXiv 2310.01889).
-  PhaseCost attention_collectives(bool is_backward) const {
-    Kernels kernels(setting_);
+  /// What of passing keys and values on around the context group, their gradients too in the
+  /// backward, takes longer than attention, beside which it runs (Liu et al., Ring Attention, arXiv
+  /// 2310.01889). Its GPUs lie tp apart and each sends to the next, so that all wait for the one
+  /// whose next is in another node.
+  PhaseCost context_ring(bool is_backward) const {
     const Parallel& parallel = setting_.parallel;
-    if (parallel.tensor > 1)
-      kernels.collectives(2, parallel.tensor, kHalf * setting_.tokens() * real(model_.hidden));
-    PhaseCost cost = kernels.take();
-    if (parallel.context > 1) {
-      const double times = is_backward ? 2 : 1;
-      Kernels ring(setting_);
-      ring.collectives(times, parallel.context * parallel.tensor,
-                       kHalf * setting_.tokens() * real(parallel.context) *
-                           real(model_.key_width() + model_.value_width()) / real(parallel.tensor));
-      Kernels attention(setting_);
-      const Hardware::Efficiency& efficiency = setting_.hardware.efficiency;
-      attention.fused_attention(
-          is_backward ? 3 : 1, is_backward ? 2 : 1,
-          is_backward ? efficiency.attention_backward : efficiency.attention_forward);
-      cost += ring.take().longer_than(attention.take().seconds());
-    }
-    return cost;
+    const Hardware& hardware = setting_.hardware;
+    const bool is_within = group_of(parallel.context, parallel.tensor, hardware).nodes == 1;
+    const double steps = (is_backward ? 2 : 1) * real(parallel.context - 1);
+    const double sent =
+        steps * kHalf * setting_.tokens() * (setting_.key_width() + setting_.value_width());
+    Kernels ring(setting_);
+    ring.send({is_within ? sent : 0, is_within ? 0 : sent},
+              steps * seconds(is_within ? hardware.nvlink_latency : hardware.nic_latency));
+    Kernels attention(setting_);
+    const Hardware::Efficiency& efficiency = hardware.efficiency;
+    attention.fused_attention(
+        is_backward ? 3 : 1, is_backward ? 2 : 1,
+        is_backward ? efficiency.attention_backward : efficiency.attention_forward);
+    return ring.take().longer_than(attention.take().seconds());
   }
 
   /// All-to-all with one copy for each node, which passes it on over NVLink, as DeepEP does.
   PhaseCost exchange(double bytes) const {
     Kernels kernels(setting_);
     const Hardware& hardware = setting_.hardware;
-    const ExpertSpread spread = expert_spread(setting_);
     const double per_node = std::min(real(setting_.parallel.expert), real(hardware.gpus_per_node));
     const double sent = setting_.expert_tokens() * real(model_.hidden) * bytes;
-    kernels.send({sent * spread.gpu_copies * (per_node - 1) / per_node,
-                  sent * spread.node_copies * (spread.nodes - 1) / spread.nodes},
-                 seconds(spread.nodes > 1 ? hardware.nic_latency : hardware.nvlink_latency));
+    kernels.send({sent * spread_.gpu_copies * (per_node - 1) / per_node,
+                  sent * spread_.node_copies * (spread_.nodes - 1) / spread_.nodes},
+                 seconds(spread_.nodes > 1 ? hardware.nic_latency : hardware.nvlink_latency));
     return kernels.take();
   }
 
   const LayerSetting& setting_;
   const Model& model_;
   bool has_experts_;
+  ExpertSpread spread_ = {};
 };
 
-/// Of `places` that hold `count` experts evenly, the expected number with at least one of `drawn`
-/// different ones: places × (1 − C(count − count / places, drawn) / C(count, drawn)).
-double expected_places(double places, double count, std::int64_t drawn) {
-  double missed = 1;
-  for (std::int64_t i = 0; i < drawn; ++i)
-    missed *= std::max(0.0, (count - count / places - real(i)) / (count - real(i)));
-  return places * (1 - missed);
-}
-
 }  // namespace
-
-std::string_view to_string(Bound bound) {
-  constexpr std::string_view kNames[] = {"compute", "memory", "nvlink", "network"};
-  return kNames[static_cast<std::size_t>(bound)];
-}
-
-double PhaseCost::seconds() const {
-  return std::accumulate(seconds_by_bound.begin(), seconds_by_bound.end(), gaps);
-}
-
-Bound PhaseCost::bound() const {
-  return static_cast<Bound>(std::max_element(seconds_by_bound.begin(), seconds_by_bound.end()) -
-                            seconds_by_bound.begin());
-}
-
-PhaseCost PhaseCost::longer_than(double seconds) const {
-  const double whole = this->seconds();
-  const double share = whole > 0 ? std::max(0.0, whole - seconds) / whole : 0;
-  PhaseCost left = *this;
-  for (double& part : left.seconds_by_bound)
-    part *= share;
-  left.gaps *= share;
-  return left;
-}
-
-PhaseCost& PhaseCost::operator+=(const PhaseCost& other) {
-  flops += other.flops;
-  bytes += other.bytes;
-  traffic += other.traffic;
-  gaps += other.gaps;
-  for (std::size_t i = 0; i < seconds_by_bound.size(); ++i)
-    seconds_by_bound[i] += other.seconds_by_bound[i];
-  return *this;
-}
-
-double LayerSetting::tokens() const {
-  return real(training.microbatch) * real(training.sequence) / real(parallel.context);
-}
-
-double LayerSetting::divided_tokens() const {
-  return tokens() / real(parallel.tensor);
-}
-
-double LayerSetting::expert_tokens() const {
-  return parallel.expert_tensor() > 1 ? tokens() : divided_tokens();
-}
-
-double LayerSetting::expert_rows() const {
-  return model.experts ? expert_tokens() * real(model.experts->per_token) : 0;
-}
 
 std::vector<Linear> attention_linears(const LayerSetting& setting) {
   const Model& model = setting.model;
@@ -516,8 +462,9 @@ std::vector<Linear> attention_linears(const LayerSetting& setting) {
   const double tokens = setting.tokens();
   const Linear output = {.rows = tokens, .in = real(model.output_width()) * share, .out = h};
   if (!model.latent) {
-    const double columns = real(model.query_width() + model.value_width() + model.key_width());
-    return {{.rows = tokens, .in = h, .out = columns * share}, output};
+    const double queries = real(model.query_width()) * share;
+    const double columns = queries + setting.key_width() + setting.value_width();
+    return {{.rows = tokens, .in = h, .out = columns}, output};
   }
   const LatentAttention& latent = *model.latent;
   const double compressed = real(latent.key_value_rank + latent.rope_dim);
@@ -569,20 +516,6 @@ std::vector<Linear> expert_linears(const LayerSetting& setting) {
            .copies = copies,
            .casts_input = false,
            .casts_gradient = false}};
-}
-
-ExpertSpread expert_spread(const LayerSetting& setting) {
-  const Experts& experts = *setting.model.experts;
-  const double gpus = real(setting.parallel.expert);
-  const double nodes = std::ceil(gpus / setting.hardware.gpus_per_node);
-  const double permitted = real(experts.groups_per_token) / real(experts.groups);
-  const double open_nodes = std::max(1.0, std::min(nodes, std::ceil(nodes * permitted)));
-  const double open_gpus = gpus * open_nodes / nodes;
-  const double open_experts = real(experts.count) * open_nodes / nodes;
-  const std::int64_t drawn = std::min(experts.per_token, static_cast<std::int64_t>(open_experts));
-  return {.nodes = nodes,
-          .node_copies = expected_places(open_nodes, open_experts, drawn),
-          .gpu_copies = expected_places(open_gpus, open_experts, drawn)};
 }
 
 LayerCost layer_cost(const LayerSetting& setting, LayerKind kind) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "sim/types.h"
 
@@ -11,6 +12,7 @@ namespace bubblescope {
 struct MemoryLimit {
   std::optional<int> live_activations = {};
   std::optional<Bytes> bytes = {};
+  std::string owner = {};  ///< "h800", whose memory it is; empty where it was asked for.
 
   bool is_given() const { return live_activations || bytes; }
 };

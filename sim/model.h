@@ -44,6 +44,7 @@ struct Model {
   bool query_key_norm = false;
   bool dropout = false;
   std::int64_t learned_positions = 0;
+  std::int64_t attention_window = 0;  ///< Of some or all layers, in tokens; 0: none.
   std::int64_t vocabulary = 0;
   bool tied_embeddings = false;        ///< The head is the embedding's matrix.
   std::int64_t prediction_layers = 0;  ///< Multi-token prediction, beyond `layers`.

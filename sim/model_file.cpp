@@ -93,6 +93,8 @@ Experts read_experts(ObjectReader& object, std::int64_t number, const Model& mod
     object.fail("first_k_dense_replace",
                 fmt::format("is {} of {} layers", experts.first_dense, model.layers));
   experts.groups = optional_count(object, "n_group", 1).value_or(1);
+  if (constexpr std::int64_t kMostGroups = 1024; experts.groups > kMostGroups)
+    object.fail("n_group", fmt::format("expected 1 to {}, got {}", kMostGroups, experts.groups));
   experts.groups_per_token = optional_count(object, "topk_group", 1).value_or(experts.groups);
   if (number % experts.groups != 0)
     object.fail("n_group",
@@ -110,17 +112,41 @@ void refuse_expert_keys(ObjectReader& object) {
       object.fail(key, "is of experts, of which n_routed_experts has to tell the number");
 }
 
-/// SwiGLU and its like have a gate; GELU and ReLU as GPT uses them have none.
-bool is_gated(ObjectReader& object) {
-  if (!object.has("hidden_act"))
+/// SwiGLU and its like have a gate; GELU and ReLU as GPT uses them have none, as Gemma does one.
+bool is_gated(ObjectReader& object, bool is_gemma) {
+  const char* key = is_gemma && !object.has("hidden_act") ? "hidden_activation" : "hidden_act";
+  if (!object.has(key))
     return true;
-  const std::string name = object.text("hidden_act");
+  const std::string name = object.text(key);
   if (name == "silu" || name == "swiglu" || name == "geglu")
     return true;
   if (name.starts_with("gelu") || name.starts_with("relu"))
-    return false;
-  object.fail("hidden_act", fmt::format("expected silu, swiglu, geglu, gelu or relu, got \"{}\"",
-                                        name.substr(0, 40)));
+    return is_gemma;
+  object.fail(key, fmt::format("expected silu, swiglu, geglu, gelu or relu, got \"{}\"",
+                               name.substr(0, 40)));
+}
+
+/// What of a config.json makes layers differ in ways that a Model does not tell.
+void refuse_other_layers(ObjectReader& object) {
+  for (const char* key : {"decoder_sparse_step", "moe_layer_freq", "interleave_moe_layer_step"})
+    if (object.has(key) && object.integer(key) != 1)
+      object.fail(key, "expected 1: beyond first_k_dense_replace all layers are taken to be alike");
+  if (object.has("mlp_only_layers") && !object.integers("mlp_only_layers").empty())
+    object.fail("mlp_only_layers",
+                "expected none: layers without experts are those of first_k_dense_replace");
+  if (object.has("layer_types"))
+    for (const std::string& type : object.words("layer_types"))
+      if (type != "full_attention" && type != "sliding_attention")
+        object.fail("layer_types", fmt::format("expected full_attention or sliding_attention, got "
+                                               "\"{}\"",
+                                               type.substr(0, 40)));
+}
+
+/// In tokens; 0 where no layer has one.
+std::int64_t attention_window(ObjectReader& object) {
+  if (object.has("use_sliding_window") && !object.flag("use_sliding_window"))
+    return 0;
+  return optional_count(object, "sliding_window", 1).value_or(0);
 }
 
 /// Refuses what would not fit 64 bits; the real ones have 10¹² parameters.
@@ -148,9 +174,13 @@ Model read(ObjectReader& object, bool is_own) {
     object.fail("num_hidden_layers", fmt::format("expected 1 to {}", kMostLayers));
   model.mlp_width = count(object, "intermediate_size");
   model.vocabulary = count(object, "vocab_size");
-  model.gated = is_gated(object);
+  // Where nothing is said, Gemma's head is its embedding.
+  const bool is_gemma =
+      !is_own && object.has("model_type") && object.text("model_type").starts_with("gemma");
+  model.gated = is_gated(object, is_gemma);
   model.mlp_bias = flag(object, "mlp_bias");
-  model.tied_embeddings = flag(object, "tie_word_embeddings");
+  model.tied_embeddings =
+      object.has("tie_word_embeddings") ? object.flag("tie_word_embeddings") : is_gemma;
   model.prediction_layers = optional_count(object, "num_nextn_predict_layers", 0).value_or(0);
   const auto positions = optional_count(object, "max_position_embeddings", 1);
   if (is_own) {
@@ -161,6 +191,9 @@ Model read(ObjectReader& object, bool is_own) {
         object.fail("learned_positions", "needs max_position_embeddings beside it");
       model.learned_positions = *positions;
     }
+  } else {
+    refuse_other_layers(object);
+    model.attention_window = attention_window(object);
   }
   read_attention(object, model);
   if (const auto experts = expert_count(object))

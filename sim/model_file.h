@@ -1,5 +1,6 @@
 // Models, format "bubblescope-model/1" (data/schema/model.schema.json), or config.json as Hugging
-// Face's transformers write it. Both have the same keys; in a config.json others are passed over.
+// Face's transformers write it. Both have the same keys; in a config.json others are passed over,
+// but those by which layers differ, which are refused where they do.
 #pragma once
 
 #include <string>

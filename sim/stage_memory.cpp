@@ -43,12 +43,13 @@ double attention_kept(const LayerSetting& setting) {
       bytes += setting.element_bytes() * compressed;
   }
   if (!model.latent || !is_selective)
-    bytes += kHalf * share * real(model.query_width() + model.key_width() + model.value_width());
+    bytes += kHalf * (share * real(model.query_width()) +
+                      setting.tokens() * (setting.key_width() + setting.value_width()));
   bytes += kHalf * share * real(model.output_width());
   const double scores = share * real(training.sequence) * real(model.heads);
   if (training.fused_attention)
     bytes += kFull * share * real(model.heads);  // the softmax's sums
-  else
+  else if (!is_selective)
     bytes += (model.dropout ? 5 : 2) * scores;
   return bytes + (model.dropout ? hidden : 0);
 }
@@ -83,6 +84,32 @@ Bytes rounded(double bytes) {
   if (!(bytes <= kMost))
     throw Error(fmt::format("a stage would hold {:.3g} bytes", bytes));
   return std::llround(bytes);
+}
+
+/// What one layer has while it computes: whole parameters and gradients that ZeRO divides, and of
+/// activations what is made again.
+double largest_at_work(const LayerSetting& setting, const StageLayers& held) {
+  const Training& training = setting.training;
+  const Parallel& parallel = setting.parallel;
+  const double each =
+      (training.zero >= 3 ? kHalf : 0) + (training.zero >= 2 ? real(training.gradient_bytes) : 0);
+  double divided = 0;
+  for (const Parameters& layer : layer_parameters(setting, held))
+    divided = std::max(divided, each * ((parallel.replicas() > 1 ? layer.plain : 0) +
+                                        (parallel.expert_replicas() > 1 ? layer.expert : 0)));
+  Training whole = training;
+  whole.recompute = Recompute::None;
+  const LayerSetting unreduced = {setting.model, setting.hardware, parallel, whole};
+  double again = 0;
+  const auto remake = [&](LayerKind kind) {
+    again = std::max(again,
+                     layer_activation(unreduced, kind).kept - layer_activation(setting, kind).kept);
+  };
+  for (std::int64_t i = 0; i < held.layers; ++i)
+    remake(kind_of(setting.model, held.first + i));
+  for (std::int64_t i = 0; i < held.predictions; ++i)
+    remake(kind_of(setting.model, setting.model.layers));
+  return divided + again;
 }
 
 }  // namespace
@@ -125,17 +152,10 @@ StageMemory stage_memory(const LayerSetting& setting, const StageLayout& layout,
   memory.optimizer = bytes(kFull + 2 * training.moment_bytes, training.zero >= 1);
   double kept = 0;
   double for_weights = 0;
-  double again = 0;  // the largest layer
   const auto add = [&](LayerKind kind) {
     const LayerActivation activation = layer_activation(setting, kind);
     kept += activation.kept;
     for_weights += activation.for_weights;
-    if (training.recompute == Recompute::Full) {
-      Training whole = training;
-      whole.recompute = Recompute::None;
-      const LayerSetting unreduced = {model, setting.hardware, setting.parallel, whole};
-      again = std::max(again, layer_activation(unreduced, kind).kept);
-    }
   };
   for (std::int64_t i = 0; i < held.layers; ++i)
     add(kind_of(model, held.first + i));
@@ -149,9 +169,10 @@ StageMemory stage_memory(const LayerSetting& setting, const StageLayout& layout,
   if (held.embedding && model.dropout)
     kept += hidden;
   const double messages = (stage > 0 ? 1 : 0) + (stage + 1 < layout.size() ? 1 : 0);
-  memory.buffers = rounded(messages * static_cast<double>(message_bytes(setting)) + again);
+  memory.buffers = rounded(messages * static_cast<double>(message_bytes(setting)) +
+                           largest_at_work(setting, held));
   memory.activation = rounded(kept);
-  memory.activation_after_input_grad = std::min(memory.activation, rounded(for_weights));
+  memory.activation_after_input_grad = rounded(for_weights);
   return memory;
 }
 

@@ -11,9 +11,11 @@ struct StageMemory {
   Bytes parameters = 0;  ///< In bf16.
   Bytes gradients = 0;
   Bytes optimizer = 0;   ///< Adam: fp32 parameters and two moments.
-  Bytes buffers = 0;     ///< An activation and a gradient that arrive; a layer that is made again.
+  Bytes buffers = 0;     ///< An activation and a gradient that arrive; of one layer, the largest,
+                         ///< what ZeRO divides and what recomputation makes again.
   Bytes activation = 0;  ///< Of one micro-batch, from its F on.
-  Bytes activation_after_input_grad = 0;  ///< What its W still needs, once I has run.
+  Bytes activation_after_input_grad = 0;  ///< What its W needs, once I has run: more than F kept
+                                          ///< where I makes it again, or gathers it.
 
   Bytes weights() const { return parameters + gradients + optimizer + buffers; }
 };

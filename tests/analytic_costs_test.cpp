@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "sim/expert_spread.h"
 #include "sim/model_file.h"
 #include "tests/support/random_schedule.h"
 #include "tests/support/reference.h"
@@ -114,6 +115,20 @@ TEST_CASE("Tensor, expert and context parallelism divide FLOPs, not their sum") 
   CHECK(flops_of(job, analytic_costs(job, 2), OpKind::Forward) == doctest::Approx(whole / 4));
 }
 
+TEST_CASE("A tensor group larger than the key-value heads has copies of them") {
+  const auto forward = [](const char* parallel) {
+    ModelJob job = job_of("llama-3.1-405b", "h100-sxm", parallel);
+    return phase(job, analytic_costs(job, 126).stages[1], "attn(F)").flops;
+  };
+  const double each = 2.0 * 4096 * 16384 * 2 * 128;  // a head's key and value
+  CHECK(forward("tp=8") == doctest::Approx(2 * forward("tp=16") - each));
+  ModelJob job = job_of("llama-3.1-405b", "h100-sxm", "tp=16");
+  const LayerSetting setting = {job.model, job.hardware, job.parallel, job.training};
+  CHECK(setting.key_width() == 128);
+  const auto parameters = attention_linears(setting);
+  CHECK(parameters[0].out == 128 * 128 / 16 + 2 * 128);
+}
+
 TEST_CASE("Times are those of the roofline, kernel by kernel") {
   ModelJob job = job_of("gpt3-175b", "a100-80g");
   job.hardware.efficiency = {};
@@ -143,8 +158,7 @@ TEST_CASE("Times are those of the roofline, kernel by kernel") {
 
 TEST_CASE("All-to-all sends one copy to each node that routing permits") {
   const ModelJob job = job_of("deepseek-v3", "h800", "ep=64");
-  const LayerSetting setting = {job.model, job.hardware, job.parallel, job.training};
-  const ExpertSpread spread = expert_spread(setting);
+  const ExpertSpread spread = expert_spread(*job.model.experts, {64, 8});
   CHECK(spread.nodes == 8);
   // Eight of the 128 experts on four nodes: 4 × (1 − C(96, 8) / C(128, 8)).
   double missed = 1;
@@ -160,8 +174,12 @@ TEST_CASE("All-to-all sends one copy to each node that routing permits") {
   const double nvlink = 4096 * 7168 * 2.0 * spread.gpu_copies * 7 / 8;
   CHECK(combine.traffic == doctest::Approx(layers * (network + nvlink)));
   ModelJob node = job;
-  node.parallel = parse_parallel("ep=8");
-  CHECK(phase(node, analytic_costs(node, 16).stages[1], "combine(F)").bound() == Bound::NvLink);
+  node.parallel = parse_parallel("ep=8");  // a GPU has a group, so that four get a copy at most
+  const PhaseCost within = phase(node, analytic_costs(node, 16).stages[1], "combine(F)");
+  CHECK(within.bound() == Bound::NvLink);
+  CHECK(within.seconds() ==
+        doctest::Approx(layers *
+                        (4096 * 7168 * 2.0 * 4 * (1 - missed) * 7 / 8 / (200e9 * 0.78) + 2e-6)));
   node.parallel = parse_parallel("");
   CHECK(phase(node, analytic_costs(node, 16).stages[1], "combine(F)").seconds() == 0);
 }
@@ -176,6 +194,51 @@ TEST_CASE("Tensor parallelism gathers and scatters twice a layer, forward and ba
   CHECK(costs.source.stages[1].message == 2 * 4096 * 16384 / 8);
 }
 
+TEST_CASE("A tensor group over several nodes has a NIC for each of its GPUs") {
+  ModelJob job = job_of("llama-3.1-405b", "h100-sxm", "tp=16");
+  const double bytes = 4096 * 16384 * 2.0;
+  const auto gathered = [&] {
+    return phase(job, analytic_costs(job, 126).stages[1], "tp_mlp(F)").seconds() / 2;
+  };
+  const double rings = std::min(450e9 * 0.78, 8 * 50e9 * 0.8);
+  CHECK(gathered() == doctest::Approx(bytes * 15 / 16 / rings + 15 * 10e-6));
+  job.training.collectives = Collectives::Hierarchical;
+  CHECK(gathered() == doctest::Approx(bytes * 7 / 8 / (450e9 * 0.78) + 7 * 2e-6 +
+                                      bytes / 8 / 2 / (50e9 * 0.8) + 10e-6));
+}
+
+TEST_CASE("Keys and values go around the context group, beside attention") {
+  ModelJob job = job_of("llama-3.1-405b", "h100-sxm", "tp=2,cp=4");
+  job.training = {.microbatch = 1, .sequence = 16};
+  job.hardware.kernel_gap = Time(0);
+  const auto ring = [&](const char* name) {
+    return phase(job, analytic_costs(job, 126).stages[1], name);
+  };
+  const double tokens = 16.0 / 4;
+  const double sent = 3 * tokens * 2 * (2 * 8 * 128) / 2;  // bf16 of half the keys and values
+  // Of queries, keys, values and output in memory; of FLOPs there are next to none.
+  const double moved = tokens * (2 * 128 * 128 + 2 * 8 * 128) / 2 * 2 / (3350e9 * 0.75);
+  const double all = sent / (450e9 * 0.78) + 3 * 2e-6;
+  CHECK(ring("cp_ring(F)").seconds() == doctest::Approx(all - moved));
+  CHECK(ring("cp_ring(F)").traffic == doctest::Approx(sent));
+  CHECK(ring("cp_ring(B)").seconds() == doctest::Approx(2 * all - 3 * moved));
+  const double gathered = tokens * 16384 * 2.0 / 2 / (450e9 * 0.78) + 2e-6;
+  CHECK(ring("tp_attn(F)").seconds() == doctest::Approx(2 * gathered));
+  // Four GPUs that lie four apart are in two nodes: each hop waits for the NIC of one.
+  job.parallel = parse_parallel("tp=4,cp=4");
+  CHECK(ring("cp_ring(F)").seconds() ==
+        doctest::Approx(sent / 2 / (50e9 * 0.8) + 3 * 10e-6 - moved / 2));
+  CHECK(ring("cp_ring(F)").bound() == Bound::Network);
+  job.parallel = parse_parallel("cp=4");
+  const std::vector<std::string> all_names = names(job);
+  const auto has = [&](const char* name) {
+    return std::find(all_names.begin(), all_names.end(), name) != all_names.end();
+  };
+  CHECK(has("cp_ring(B)"));
+  CHECK_FALSE(has("tp_attn(F)"));
+  CHECK_FALSE(has("recompute_cp_ring(B)"));
+}
+
 TEST_CASE("Full recomputation runs the forward again in the backward") {
   ModelJob job = job_of("deepseek-v3", "h800", "tp=2,ep=64");
   const auto before = analytic_costs(job, 16).source.stages[2].phases;
@@ -187,6 +250,25 @@ TEST_CASE("Full recomputation runs the forward again in the backward") {
         run_phases(before, OpKind::BackwardInput).length + forward);
   CHECK(run_phases(after, OpKind::BackwardWeight).length ==
         run_phases(before, OpKind::BackwardWeight).length);
+}
+
+TEST_CASE("Selective recomputation makes scores again where they are not fused") {
+  ModelJob job = job_of("gpt3-175b", "a100-80g");
+  job.training = {.sequence = 2048, .fused_attention = false};
+  job.hardware.efficiency = {};
+  job.hardware.kernel_gap = Time(0);
+  const auto attention = [&](Recompute recompute) {
+    job.training.recompute = recompute;
+    return phase(job, analytic_costs(job, 96).stages[1], "attn(B)");
+  };
+  const PhaseCost kept = attention(Recompute::None);
+  const PhaseCost again = attention(Recompute::Selective);
+  const double scores = 2048.0 * 2048 * 96;
+  CHECK(again.flops - kept.flops == doctest::Approx(2 * scores * 128));  // queries × keys
+  // Their product is written, softmax and dropout read and write; and a norm.
+  const double product = std::max(2 * scores * 128 / 312e12, 2 * scores / 2039e9);
+  CHECK(again.seconds() - kept.seconds() ==
+        doctest::Approx(product + (11 * scores + 4 * 2048.0 * 12288) / 2039e9));
 }
 
 TEST_CASE("Pairs are launched as DeepSeek or as Megatron launches them") {
@@ -234,6 +316,22 @@ TEST_CASE("Jobs that make no sense are refused") {
   CHECK(find_obstacle(job, 8) == "a100-80g has no fp8");
   job.training = {.sequence = 4095};
   CHECK(find_obstacle(job, 8) == "cp × tp = 8 does not divide the sequence of 4095 tokens");
+  job.training = {.sequence = 8192};
+  job.model.attention_window = 8192;
+  CHECK(find_obstacle(job, 8) == std::nullopt);
+  job.model.attention_window = 4096;
+  CHECK(find_obstacle(job, 8) ==
+        "a sequence of 8192 tokens is longer than the sliding window of llama-3.1-405b, 4096 "
+        "tokens, and attention is counted over all");
+  job.model.attention_window = 0;
+  job.parallel = parse_parallel("tp=2");
+  for (const int ranks : {1, 4}) {
+    job.nodes.ranks_per_node = ranks;
+    CHECK(find_obstacle(job, 8) == std::nullopt);
+  }
+  job.nodes.ranks_per_node = 5;
+  CHECK(find_obstacle(job, 8) ==
+        "5 ranks of 2 GPUs are more than the 8 GPUs of a node of a100-80g");
 }
 
 // DeepSeek's trace is of 4 layers with experts, EP64, TP1, 4,096 tokens, its own recomputation. The

@@ -153,7 +153,7 @@ void check_report(const json& report, std::size_t ranks) {
                           {"idle_contention_ns", 'i'},
                           {"idle_drain_ns", 'i'},
                           {"peak_live_activations", 'i'}});
-    CHECK(keys(figures).size() == 15);
+    CHECK(keys(figures).size() == 19);
     CHECK(figures.contains("peak_memory_bytes"));
     CHECK(figures["rank"] == rank);
   }
@@ -297,6 +297,18 @@ TEST_CASE("a schedule too large for the memory is refused, exit code 3") {
                   {"order gpipe -p 26000 -m 26000", {"memory"}},
                   {"simulate 1f1b -p 1000 -m 1000" + kCosts, {"memory"}}},
                  kBadInput);
+}
+
+TEST_CASE("a run whose messages contend is refused for less than one whose do not") {
+  if (kSanitized)
+    return;
+  const double present =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
+  const auto microbatches = static_cast<std::int64_t>(present / (3 * 2) / 125);
+  const ProcessResult result = run("simulate 1f1b -p 2 -m " + std::to_string(microbatches) +
+                                   kCosts + " --message 1KB --ranks-per-node 1 --nic 1GB/s");
+  CHECK(result.exit_code == kBadInput);
+  CHECK_MESSAGE(has(result.err, "would need up to"), result.err);
 }
 
 TEST_CASE("a cost file that cannot be read is refused with its name and the place, exit code 3") {
@@ -620,12 +632,35 @@ TEST_CASE("Options of a network that make no sense are usage errors") {
                 kBadInput, folder);
 }
 
+TEST_CASE("Times by hand that no run can have are noted on stderr") {
+  const std::pair<const char*, const char*> odd[] = {
+      {" --overlapped 9us", "--overlapped is shorter than F alone"},
+      {" --overlapped 15us", "--overlapped is shorter than B alone"},
+      {" --backward 9us", "--backward is shorter than --input-grad"}};
+  for (const auto& [options, told] : odd) {
+    const ProcessResult result = run("simulate dualpipe -p 4 -m 8" + kCosts + options);
+    CHECK(result.exit_code == 0);
+    CHECK_MESSAGE(has(result.err, told), result.err);
+  }
+  CHECK(run("simulate dualpipe -p 4 -m 8" + kCosts + " --overlapped 20us").err == "");
+}
+
 TEST_CASE("CSV has a header of the JSON keys and one row a rank or schedule") {
   const auto simulated = csv_lines(output(kGood + " --format csv"));
   const ordered_json one = ordered_json::parse(output(kGood + " --format json"));
   REQUIRE(simulated.size() == 1 + 4);
   CHECK(simulated[0] == joined_keys(one["per_rank"][0]));
-  CHECK(simulated[1] == "0,240000,90000,330000,0,0,90000,0,0,0,0,0,0,4,");
+  const std::string more = kGood + " --jitter 5% --samples 10 --grad-reduce 5us --format ";
+  const auto rows = csv_lines(output(more + "csv"));
+  const ordered_json all = ordered_json::parse(output(more + "json"));
+  CHECK(rows[0] == joined_keys(all["per_rank"][0]));
+  for (std::size_t rank = 0; rank < 4; ++rank) {
+    const ordered_json& each = all["per_rank"][rank];
+    CHECK(each["critical_share"] == all["noise"]["critical_share"][rank]);
+    CHECK(each["reduced_ns"] > 0);
+    CHECK(each["optimized_ns"] == all["iteration_time_ns"]);
+  }
+  CHECK(simulated[1] == "0,240000,90000,330000,0,0,90000,0,0,0,0,0,0,4,,,,,");
   const auto compared = csv_lines(output(kCompare + kCosts + " --format csv"));
   const ordered_json many = ordered_json::parse(output(kCompare + kCosts + " --format json"));
   REQUIRE(compared.size() == 1 + many["results"].size());

@@ -26,6 +26,14 @@ struct Figures {
   std::optional<Bytes> memory = {};
 };
 
+/// A quarter of it activations.
+MemoryPeak peak_of(Bytes bytes) {
+  return {.weights = bytes - bytes / 4,
+          .activations = bytes / 4,
+          .at = 3ms,
+          .action = Op(OpKind::Forward, 0, 2)};
+}
+
 /// Two ranks that do the same.
 Report make_report(const Figures& from) {
   const Time idle = from.step - from.busy;
@@ -45,15 +53,28 @@ Report make_report(const Figures& from) {
                 .peak_memory = from.memory,
                 .weight_copies = from.copies};
   for (Rank rank = 0; rank < report.ranks; ++rank)
-    report.per_rank.push_back({.rank = rank,
-                               .busy = from.busy,
-                               .idle = idle,
-                               .span = from.step,
-                               .exposed_comm = from.exposed,
-                               .idle_by_cause = {Time(0), idle},
-                               .peak_live_activations = from.live - rank,
-                               .peak_memory = from.memory});
+    report.per_rank.push_back(
+        {.rank = rank,
+         .busy = from.busy,
+         .idle = idle,
+         .span = from.step,
+         .exposed_comm = from.exposed,
+         .idle_by_cause = {Time(0), idle},
+         .peak_live_activations = from.live - rank,
+         .peak = from.memory ? std::optional(peak_of(*from.memory)) : std::nullopt});
   return report;
+}
+
+MemoryLimit live(int activations) {
+  MemoryLimit limit;
+  limit.live_activations = activations;
+  return limit;
+}
+
+MemoryLimit bytes(Bytes size) {
+  MemoryLimit limit;
+  limit.bytes = size;
+  return limit;
 }
 
 Comparison compare(const std::vector<Figures>& figures, MemoryLimit limit = {}) {
@@ -128,11 +149,11 @@ TEST_CASE("the verdict names the best that fits, why, and what it costs") {
        {"a, ", "than b", "2 copies", "one copy is c, 1.250× as long"},
        {}},
       {{{"a", 100ms, 80ms, 0ms, 5}, {"b", 125ms, 80ms}, {"c", 150ms, 80ms}},
-       {.live_activations = 4},
+       live(4),
        {"b, 125.000 ms", "1.200× faster than c"}},
-      {{{"a", 9ms, 8ms, 0ms, 5, 1, 81}, {"b", 10ms, 8ms, 0ms, 5, 1, 80}}, {.bytes = 80}, {"b, "}},
-      {{{"a", 100ms, 80ms}}, {.live_activations = 3}, {"none", "memory limit"}, {"a, "}},
-      {{{"a", 100ms, 80ms}}, {.bytes = 1}, {"none", "memory limit"}, {"a, "}},
+      {{{"a", 9ms, 8ms, 0ms, 5, 1, 81}, {"b", 10ms, 8ms, 0ms, 5, 1, 80}}, bytes(80), {"b, "}},
+      {{{"a", 100ms, 80ms}}, live(3), {"none", "memory limit"}, {"a, "}},
+      {{{"a", 100ms, 80ms}}, bytes(1), {"none", "memory limit"}, {"a, "}},
       {{}, {}, {"none", "shape"}},
   };
   for (const Case& each : cases) {

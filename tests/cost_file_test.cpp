@@ -106,7 +106,10 @@ TEST_CASE("A cost file gives every figure that it holds") {
   CHECK(stage.exposed_forward == Time(500));
   CHECK(stage.exposed_input_grad == Time(750));
   CHECK(stage.activation == 100);
-  CHECK(stage.activation_after_input_grad == 40);
+  CHECK(stage.activation_after_input_grad == 40);  // it may also be more than the activation
+  const CostSource more =
+      parse_costs(good_but("\"activation_bytes\": 100", "\"activation_bytes\": 30"), "mine.json");
+  CHECK(more.stages[0].activation == 30);
   CHECK(stage.weights == 9'000'000'000'000'000'000);
   CHECK(stage.message == 64);
   CHECK(source.link.latency == Time(7000));
@@ -185,8 +188,6 @@ TEST_CASE("Values of the wrong kind or size are told with their path") {
        "/ranks: expected a number of ranks, got 3000000000"},
       {good_but("9000000000000000000", "9300000000000000000"),
        "/stage/weight_bytes: expected a whole number, got 9300000000000000000"},
-      {good_but("\"activation_bytes\": 100", "\"activation_bytes\": 30"),
-       "/stage/activation_bytes_after_input_grad: is more than activation_bytes"},
       {good_but("    \"activation_bytes\": 100,\n", ""),
        "/stage/activation_bytes_after_input_grad: needs activation_bytes beside it"},
       {good_but("50}", "0}"), "/link/bandwidth_GBps: expected a number > 0"},

@@ -173,6 +173,10 @@ TEST_CASE("A gradient is as large as the activation that the stage before sent")
 TEST_CASE("An activation is born at F and shrinks at I and is gone after W or B") {
   StageCost stage{.activation = 100, .activation_after_input_grad = 30, .weights = 7};
   const std::vector<Bytes> expected[] = {{100, -70, -30, -100}, {100, 0, -100, -100}};
+  StageCost made_again = stage;
+  made_again.activation_after_input_grad = 130;
+  CHECK(crossing({made_again, made_again}).activation_change(kI0) == 30);
+  CHECK(crossing({made_again, made_again}).activation_change(kW0) == -130);
   for (const auto& changes : expected) {
     const CostModel costs = crossing({stage, stage});
     for (const Op& op : {kF0, kI0, kW0, kB0})

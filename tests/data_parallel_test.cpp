@@ -31,7 +31,7 @@ struct Job {
   LayerSetting setting() const { return {model, hardware, parallel, training}; }
 };
 
-void check_group(const ReplicaGroup& group, std::int64_t size, std::int64_t per_node,
+void check_group(const GpuGroup& group, std::int64_t size, std::int64_t per_node,
                  std::int64_t nodes) {
   CHECK(group.size == size);
   CHECK(group.per_node == per_node);
@@ -58,10 +58,11 @@ TEST_CASE("replicas lie as far apart as tensor and expert groups are large") {
 TEST_CASE("a reduce-scatter passes on all but a GPU's own part, as a ring or by node") {
   Job job;
   const double bytes = 8e9;
-  const auto seconds = [&](ReplicaGroup group) {
-    return collective_seconds(job.setting(), group, bytes);
+  const auto seconds = [&](GpuGroup group) {
+    return collective_cost(job.setting(), group, bytes).seconds();
   };
   CHECK(seconds({1, 1, 1}) == 0);
+  CHECK(collective_cost(job.setting(), {16, 4, 4}, 0).seconds() == 0);  // no latency either
   CHECK(seconds({4, 4, 1}) == doctest::Approx(0.75 * 8e9 / 100e9 + 3 * 1e-6));
   // Rings over four nodes have four NICs, and 15 steps as slow as the slowest.
   CHECK(seconds({16, 4, 4}) == doctest::Approx(15.0 / 16 * 8e9 / 40e9 + 15 * 5e-6));
@@ -129,6 +130,34 @@ TEST_CASE("what ZeRO 3 gathers is seen where it takes longer than the layer comp
   const Time long_forward = length(forward);
   job.training.zero = 2;
   CHECK(length(forward) == long_forward);
+}
+
+TEST_CASE("a stage without parameters reduces and updates nothing") {
+  Job job;
+  job.parallel = {.expert = 64, .data = 128};
+  for (int zero = 0; zero <= 3; ++zero) {
+    job.training.zero = zero;
+    CHECK(stage_update(job.setting(), {}).reduce == 0);
+    CHECK(stage_update(job.setting(), {}).optimizer == 0);
+  }
+}
+
+TEST_CASE("experts that alone have copies are divided by ZeRO, too") {
+  ModelJob job{.model = read_model(source_file("data/models/mixtral-8x22b.json").string()),
+               .hardware = hardware(),
+               .parallel = {.tensor = 8, .expert = 4},
+               .training = {.zero = 3}};
+  const auto phase_seconds = [&](const char* name) {
+    const auto phases = analytic_phases(job);
+    for (std::size_t i = 0; i < phases.size(); ++i)
+      if (phases[i].name == name)
+        return analytic_costs(job, 56).stages[1].phases[i].seconds();
+    return 0.0;
+  };
+  CHECK(phase_seconds("gather(F)") > 0);
+  CHECK(phase_seconds("reduce(W)") > 0);
+  job.parallel.expert = 8;  // one copy of all
+  CHECK(phase_seconds("gather(F)") == 0);
 }
 
 }  // namespace bubblescope

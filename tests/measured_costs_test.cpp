@@ -261,6 +261,11 @@ TEST_CASE("what is wrong in a dump is told with file and place") {
             start = 1;
         }) ==
         "Primus dumps,  iteration 2, rank 0: 0B0 starts before 0F1, which comes first in 1f1b");
+  CHECK(complaint([](Files& files, json&) {
+          files[0]["2"]["fwd_end"][1] = files[0]["2"]["bwd_start"][0].get<double>() + 0.5;
+        }) ==
+        "Primus dumps,  iteration 2, rank 0: 0B0 starts before 0F1 has ended: a rank runs one "
+        "after another");
   const Dump dump{.ranks = 2, .microbatches = 3, .chunks = 1, .iterations = 2};
   const TemporaryFolder folder;
   auto paths = write(folder, dump, dump.files());

@@ -83,7 +83,8 @@ TEST_CASE("Costs that are saved are read back as the same") {
   CHECK(schema_faults(schema, json::parse(contents(file))) == std::vector<std::string>());
   CHECK(read_costs(file).stages.size() == 8);
   for (const char* schedule : {"1f1b", "dualpipe", "zb-h1"}) {
-    const std::string shape = std::string("simulate ") + schedule + " -p 8 -m 16 --format json ";
+    const std::string shape =
+        std::string("simulate ") + schedule + " -p 8 -m 16 --memory-limit 80GB --format json ";
     CHECK(output(shape + kDeepseek) == output(shape + "--costs " + file));
   }
 }
@@ -131,8 +132,9 @@ TEST_CASE("Messages of a model divide links where options say so, under every wa
   const std::string file = (folder / "saved.json").string();
   output("costs -p 4 -v 2 --model gpt3-175b --hardware h800 --parallel tp=4 --nic 20GB/s --save " +
          file);
-  CHECK(output("simulate interleaved-1f1b -p 4 -m 8 -v 2 --format json --costs " + file) ==
-        output(line + "--nic 20GB/s"));
+  const std::string limit = " --memory-limit 80GB";  // which a cost file does not tell
+  CHECK(output("simulate interleaved-1f1b -p 4 -m 8 -v 2 --format json --costs " + file + limit) ==
+        output(line + "--nic 20GB/s" + limit));
 }
 
 TEST_CASE("compare lays the model over each schedule's own number of stages") {
@@ -157,6 +159,24 @@ TEST_CASE("compare lays the model over each schedule's own number of stages") {
   CHECK(peak.get<std::int64_t>() > weights(1) + weights(2));
 }
 
+TEST_CASE("Where nothing else is asked for, a GPU's memory is what a model has to fit") {
+  const std::string model = "--model gpt3-175b --hardware h200 --parallel tp=8";
+  const std::string line = " -p 8 -m 16 --format json " + model;
+  const json shallow = parsed("simulate gpipe" + line);
+  CHECK(shallow["memory_limit_bytes"] == 141'000'000'000);
+  CHECK(shallow["fits"] == true);
+  const std::string deep = "simulate gpipe -p 8 -m 512 --format json " + model;
+  CHECK(parsed(deep)["fits"] == false);
+  CHECK(parsed(deep + " --memory-limit 10TB")["fits"] == true);
+  CHECK(parsed("compare --schedules gpipe" + line)["memory_limit_bytes"] == 141'000'000'000);
+  CHECK(has(output("compare --schedules 1f1b -p 8 -m 16 " + model),
+            "; limit: 131.3 GiB a rank, the memory of h200\n"));
+  CHECK(has(output("simulate 1f1b -p 8 -m 16 " + model),
+            "within 131.3 GiB a rank, the memory of h200"));
+  CHECK(parsed("simulate 1f1b -p 8 -m 16 --format json --costs deepseek-v3-h800")["fits"] ==
+        nullptr);
+}
+
 TEST_CASE("A model's and a hardware's own file is read") {
   const TemporaryFolder folder;
   json config = json::parse(contents(source_file("data/models/qwen3-235b-a22b.json")));
@@ -167,7 +187,7 @@ TEST_CASE("A model's and a hardware's own file is read") {
   const json costs =
       parsed("costs -p 4 --model " + (folder / "config.json").string() + " --hardware " +
              source_file("data/hardware/h200.json").string() + " --parallel ep=8 --format json");
-  CHECK(costs["name"] == "qwen3_moe-h200");
+  CHECK(costs["name"] == "qwen3_moe on h200");
 }
 
 TEST_CASE("What is wrong with a model's options is told with its place") {
@@ -205,9 +225,13 @@ TEST_CASE("What is wrong with a model's options is told with its place") {
        "--precision: expected bf16|fp8, got 'fp16'"},
       {"--model deepseek-v3 --hardware h800 --zero 4", kUsage,
        "--zero: expected a whole number from 0 to 3, got '4'"},
+      {"--model gpt3-175b --hardware h800 --sequence 4096", kUsage,
+       "--sequence: a sequence of 4096 tokens is longer than the 2048 positions of gpt3-175b"},
+      {"--model gpt3-175b --hardware h800 --parallel tp=8 --ranks-per-node 16", kUsage,
+       "--ranks-per-node: 16 ranks of 8 GPUs are more than the 8 GPUs of a node of h800"},
       {"--model deepseek-v3 --hardware h800 --microbatch-size 0", kUsage, "--microbatch-size"},
       {"--model deepseek-v3 --hardware h800 --parallel cp=3,dp=1", kUsage,
-       "--sequence: cp × tp = 3 does not divide 4096 tokens"},
+       "--sequence: cp × tp = 3 does not divide the sequence of 4096 tokens"},
       {"--model deepseek-v3 --hardware h800 --microbatch-size 100000000 --sequence 100000000",
        kUsage, "--microbatch-size × --sequence: "},
       {"--model nowhere.json --hardware h800", kBadInput, "nowhere.json: No such file"}};

@@ -161,6 +161,54 @@ TEST_CASE("A config.json of Hugging Face gives the same model") {
   }
 }
 
+TEST_CASE("Gemma has a gate before its GELU, a tied head, and a window") {
+  const json config = {{"model_type", "gemma2"},
+                       {"hidden_size", 4608},
+                       {"intermediate_size", 36864},
+                       {"num_hidden_layers", 46},
+                       {"num_attention_heads", 32},
+                       {"num_key_value_heads", 16},
+                       {"head_dim", 128},
+                       {"vocab_size", 256000},
+                       {"hidden_activation", "gelu_pytorch_tanh"},
+                       {"sliding_window", 4096}};
+  const Model gemma = parse_model(config.dump(), "config.json");
+  CHECK(billions(total_parameters(gemma)) == doctest::Approx(27.2).epsilon(0.002));  // 27.2 B
+  CHECK(gemma.attention_window == 4096);
+  json other = config;
+  other["model_type"] = "starcoder2";
+  other["hidden_act"] = "gelu_pytorch_tanh";
+  CHECK_FALSE(parse_model(other.dump(), "config.json").gated);
+  CHECK_FALSE(parse_model(other.dump(), "config.json").tied_embeddings);
+  other["use_sliding_window"] = false;
+  CHECK(parse_model(other.dump(), "config.json").attention_window == 0);
+}
+
+TEST_CASE("Keys of a config.json by which layers differ are refused where they do") {
+  json config = model_json("qwen3-235b-a22b");
+  for (const char* key : {"format", "name", "source", "query_key_norm"})
+    config.erase(key);
+  const json plain = {{"decoder_sparse_step", 1},
+                      {"moe_layer_freq", 1},
+                      {"mlp_only_layers", json::array()},
+                      {"layer_types", {"full_attention", "sliding_attention"}}};
+  const json other = {{"decoder_sparse_step", 2},
+                      {"moe_layer_freq", 2},
+                      {"interleave_moe_layer_step", 2},
+                      {"mlp_only_layers", {0}},
+                      {"layer_types", {"full_attention", "linear_attention"}}};
+  for (const auto& [key, value] : plain.items()) {
+    json changed = config;
+    changed[key] = value;
+    CHECK(complaint(changed) == "");
+  }
+  for (const auto& [key, value] : other.items()) {
+    json changed = config;
+    changed[key] = value;
+    CHECK(complaint(changed).starts_with("mine.json: /" + key + ": expected "));
+  }
+}
+
 TEST_CASE("What is wrong in a model's file is told with its place") {
   struct Case {
     const char* key;
@@ -172,6 +220,7 @@ TEST_CASE("What is wrong in a model's file is told with its place") {
       {"hidden_size", 0, "mine.json: /hidden_size: expected 1 to 10000000, got 0"},
       {"hidden_size", -1, "mine.json: /hidden_size: expected a number ≥ 0, got -1"},
       {"hidden_sice", 1, "mine.json: /hidden_sice: unknown key; did you mean 'hidden_size'?"},
+      {"n_group", 2048, "mine.json: /n_group: expected 1 to 1024, got 2048"},
       {"num_experts_per_tok", 300,
        "mine.json: /num_experts_per_tok: is 300, and there are 256 experts"},
       {"num_experts", 8,

@@ -170,9 +170,14 @@ TEST_CASE("simulate with noise tells percentiles and wrong words") {
   for (const auto& [options, words] :
        {std::pair("--samples 3", "--samples needs noise"),
         {"--straggler 2=1.5", "--straggler: expected a whole number from 0 to 1"},
-        {"--straggler 1=x", "--straggler: expected RANK=FACTOR, such as 3=1.2, got '1=x'"},
+        {"--straggler 1=x",
+         "--straggler: expected RANK=FACTOR, such as 3=1.2, with a factor from 0 to 1000, got "
+         "'1=x'"},
+        {"--straggler 1=1e300", "with a factor from 0 to 1000, got '1=1e300'"},
+        {"--straggler 1=0", "--straggler: rank 1 would take no time"},
         {"--straggler 1=2,1=3", "--straggler: rank 1 is given twice"},
-        {"--hiccups 3", "--hiccups: expected PERCENT=FACTOR, such as 1%=3, got '3'"},
+        {"--hiccups 3",
+         "--hiccups: expected PERCENT=FACTOR, such as 1%=3, with a factor from 0 to 1000"},
         {"--jitter 200", "--jitter: expected at most 100 %"},
         {"--jitter 5 --samples 0", "--samples: expected a whole number"}}) {
     const ProcessResult result = run(line + options);

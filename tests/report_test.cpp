@@ -32,7 +32,7 @@ CostSource by_hand() {
 std::vector<Bytes> peak_memory(const Report& report) {
   std::vector<Bytes> bytes;
   for (const RankReport& rank : report.per_rank)
-    bytes.push_back(rank.peak_memory.value_or(-1));
+    bytes.push_back(rank.peak_memory().value_or(-1));
   return bytes;
 }
 
@@ -78,6 +78,27 @@ TEST_CASE("Activations that shrink at I count what is left of them until W") {
   CHECK(peak_memory(run(schedule, costs)) == std::vector<Bytes>{1200, 1140});
   costs.stages[0].activation_after_input_grad = 0;
   CHECK(peak_memory(run(schedule, costs)) == std::vector<Bytes>{1200, 1100});
+  // Made again for W: two that wait hold 150 each; rank 0, F0 F1 I0 W0 I1 W1, one beside an F.
+  costs.stages[0].activation_after_input_grad = 150;
+  CHECK(peak_memory(run(schedule, costs)) == std::vector<Bytes>{1250, 1300});
+}
+
+// Rank 0 runs F0 F1 B0 B1, and F1 starts at 12; rank 1's first F makes it hold most, at 13.
+TEST_CASE("A peak is told with its moment, its action and what it is made of") {
+  const Report figures = run(make_schedule(*find_schedule("1f1b"), {2, 2}), by_hand());
+  const MemoryPeak& first = *figures.per_rank[0].peak;
+  CHECK(first.weights == 1000);
+  CHECK(first.activations == 200);
+  CHECK(first.at == Time(12));
+  CHECK(to_string(first.action) == "0F1");
+  const MemoryPeak& second = *figures.per_rank[1].peak;
+  CHECK(second.activations == 100);
+  CHECK(second.at == Time(13));
+  CHECK(to_string(second.action) == "1F0");
+  CostSource costs = by_hand();
+  costs.stages[0].activation_after_input_grad = 150;  // I makes it again
+  const Report parted = run(make_schedule(*find_schedule("zb-h1-paper"), {2, 2}), costs);
+  CHECK(to_string(parted.per_rank[1].peak->action) == "1I1");
 }
 
 TEST_CASE("A pair's forward is born before its backward's activation dies") {
@@ -126,7 +147,7 @@ TEST_CASE("Without sizes there is no memory") {
   costs.stages[0].weights.reset();
   const Report figures = run(make_schedule(*find_schedule("1f1b"), {2, 2}), costs);
   CHECK_FALSE(figures.peak_memory);
-  CHECK_FALSE(figures.per_rank[1].peak_memory);
+  CHECK_FALSE(figures.per_rank[1].peak);
 }
 
 TEST_CASE("Schedules that cost nothing have fractions of zero") {

@@ -3,6 +3,7 @@
 #include "sim/search/search.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
@@ -103,23 +104,26 @@ void for_each_order(std::vector<int>& left, Letters& order, const Visit& visit) 
     visit();
 }
 
-/// The least value that any orders within the memory limit have.
-Ticks least_value(const Problem& problem) {
+/// What F, I and W add to what is live.
+using Changes = std::array<std::int64_t, 3>;
+
+/// The least value that any orders within the memory limit have; that of none is the largest.
+Ticks least_value(const Problem& problem, const Changes& changes = {1, 0, -1}) {
   std::vector<Letters> orders;
   std::vector<int> left(static_cast<std::size_t>(problem.letters()), problem.microbatches);
   Letters order;
   for_each_order(left, order, [&] {
-    int live = 0;
-    int most = 0;
+    std::int64_t live = 0;
+    std::int64_t most = 0;
     for (const Letter letter : order)
-      most = std::max(most, live += live_activation_change(kind_of(letter)));
+      most = std::max(most, live += changes[static_cast<std::size_t>(kind_of(letter))]);
     if (most <= problem.memory_limit)
       orders.push_back(order);
   });
   Evaluator evaluator(problem);
   Ticks least = std::numeric_limits<Ticks>::max();
   std::vector<std::size_t> chosen(static_cast<std::size_t>(problem.ranks));
-  for (bool has_more = true; has_more;) {
+  for (bool has_more = !orders.empty(); has_more;) {
     Letters letters;
     for (const std::size_t i : chosen)
       letters.insert(letters.end(), orders[i].begin(), orders[i].end());
@@ -197,6 +201,43 @@ TEST_CASE("A searched schedule is the best of all where all can be tried") {
     }
   MESSAGE("the bound is the optimum in " << at_bound << " of " << cases << " cases");
   CHECK(2 * at_bound > cases);
+}
+
+TEST_CASE("Where W needs more than F kept, schedules fit and bounds stay below what orders reach") {
+  std::mt19937_64 engine(20240607);
+  MESSAGE("seed 20240607");
+  for (int i = 0; i < 60; ++i) {
+    const Placement placement = placement_of(draw_int(engine, {1, 2}), 1);
+    const int microbatches = draw_int(engine, {1, 3});
+    const std::int64_t after = draw(engine, {101, 250});
+    CostSource source = draw_plain_costs(engine, placement);
+    for (StageCost& stage : source.stages) {
+      stage.activation = 100;
+      stage.activation_after_input_grad = after;
+      stage.weights = 0;
+    }
+    const CostModel costs(source, placement, {});
+    Problem problem = make_problem(placement, costs, MemoryUnit::SizeInBytes);
+    problem.microbatches = microbatches;
+    problem.memory_limit = draw(engine, {100, 700});
+    CAPTURE(i);
+    CAPTURE(after);
+    CAPTURE(problem.memory_limit);
+    const SearchResult result = search_schedule(
+        placement, microbatches, costs,
+        {.memory_limit = problem.memory_limit, .memory_unit = MemoryUnit::SizeInBytes}, {});
+    CHECK(error_of([&] { validate(result.schedule); }).empty());
+    CHECK(simulated(result.schedule, costs) == result.score);
+    CHECK(result.bound.value() <= result.score.step);
+    CHECK(result.bound.value() <= least_value(problem, {100, after - 100, -after}));
+    std::int64_t live = 0;
+    for (Rank rank = 0; rank < placement.ranks; ++rank)
+      for (const Action& action : result.schedule.order(rank)) {
+        live += costs.activation_change(action.op());
+        CHECK(live <= problem.memory_limit);
+      }
+    CHECK(least_memory_limit(placement, costs, MemoryUnit::SizeInBytes) == 100);  // with B's
+  }
 }
 
 TEST_CASE("A limit under which there is no schedule is an error that tells the least one") {

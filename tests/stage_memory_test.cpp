@@ -56,11 +56,24 @@ TEST_CASE("A GPT layer keeps s·b·h·(34 + 5·a·s/h) bytes, and W needs 32·s�
   CHECK(activation(job).for_weights == doctest::Approx(32 * sbh));
   job.parallel.tensor = 8;  // with sequence parallelism all of it is divided
   CHECK(activation(job).kept == doctest::Approx(sbh / 8 * (34 + 5.0 * 32 * 1024 / 4096)));
+  job.training.recompute = Recompute::Selective;  // scores, norms' outputs, the function's output
+  CHECK(activation(job).kept == doctest::Approx(sbh / 8 * (34 - 2 * 2 - 8)));
+  job.training.recompute = Recompute::None;
   job.training.fused_attention = true;
   const double sums = 4.0 * 1024 * 3 * 32;  // of the softmax
   CHECK(activation(job).kept == doctest::Approx((34 * sbh + sums) / 8));
   job.training.recompute = Recompute::Full;
   CHECK(activation(job).kept == doctest::Approx(2 * sbh / 8));
+}
+
+TEST_CASE("Where I makes activations again, W needs more than F kept") {
+  ModelJob job = job_of(gpt(4096, 32, 4));
+  job.training = {.microbatch = 1, .sequence = 1024, .recompute = Recompute::Full};
+  const StageMemory memory = analytic_costs(job, 4).stages[1].memory;
+  const Bytes sbh = 1024 * 4096;
+  CHECK(memory.activation == 2 * sbh);
+  CHECK(memory.activation_after_input_grad == 32 * sbh);
+  CHECK(memory.buffers - 2 * 2 * sbh == (34 - 2) * sbh + 4 * 1024 * 32);  // the layer at work
 }
 
 TEST_CASE("Experts keep the tokens that they got, as they were quantized") {
@@ -101,6 +114,33 @@ TEST_CASE("Parameters, gradients and optimizer state are divided as ZeRO's stage
   CHECK(real(memory(3).parameters) == doctest::Approx(2 * (plain / 8 + expert / 2)));
   job.training.moment_bytes = 2;
   CHECK(real(memory(0).optimizer) == doctest::Approx(8 * (plain + expert)));
+}
+
+TEST_CASE("While a layer computes, it has whole what ZeRO divides and what is made again") {
+  ModelJob job = job_of(gpt(64, 4, 4));
+  job.model.experts = Experts{.count = 8, .per_token = 2, .width = 32, .first_dense = 1};
+  job.parallel = {.expert = 4, .data = 8};
+  job.training = {.microbatch = 1, .sequence = 16, .gradient_bytes = 2};
+  const double plain = 4 * 64 * 64 + 2 * 64 + 64 * 8;
+  const double expert = 2.0 * (2 * 64 * 32);
+  const double messages = 2 * 2.0 * 16 * 64;
+  const auto buffers = [&](int zero) {
+    job.training.zero = zero;
+    return real(analytic_costs(job, 2).stages[1].memory.buffers) - messages / 2;
+  };
+  CHECK(buffers(1) == 0);
+  const double head = 50304.0 * 64;  // counted with the last layer
+  CHECK(buffers(2) == doctest::Approx(2 * (plain + expert + head)));
+  CHECK(buffers(3) == doctest::Approx(4 * (plain + expert + head)));
+  job.parallel = {.expert = 4, .data = 4};  // experts have no copies
+  CHECK(buffers(3) == doctest::Approx(4 * (plain + head)));
+  job.training.zero = 1;
+  for (const Recompute recompute : {Recompute::Selective, Recompute::Full}) {
+    job.training.recompute = Recompute::None;
+    const double kept = activation(job, LayerKind::Experts).kept;
+    job.training.recompute = recompute;
+    CHECK(buffers(1) == doctest::Approx(kept - activation(job, LayerKind::Experts).kept));
+  }
 }
 
 TEST_CASE("The first and the last stage hold the vocabulary; the last also logits") {

@@ -32,7 +32,7 @@ Report make_report(const Figures& from, Time step) {
       1 - static_cast<double>(kBusy.count()) / static_cast<double>(step.count());
   for (Rank rank = 0; rank < 2; ++rank)
     report.per_rank.push_back(
-        {.rank = rank, .busy = kBusy, .idle = step - kBusy, .span = step, .peak_memory = {}});
+        {.rank = rank, .busy = kBusy, .idle = step - kBusy, .span = step, .peak = {}});
   return report;
 }
 

@@ -125,7 +125,7 @@ struct Pages {
 
 Comparison compare(const std::vector<Contender>& contenders, const Scenario& scenario, Pages& pages,
                    Progress& progress) {
-  Comparison comparison{.limit = scenario.automatic.memory};
+  Comparison comparison{.limit = scenario.limit()};
   for (const Contender& contender : contenders)
     if (const auto obstacle = find_obstacle(contender, scenario))
       comparison.skipped.push_back({contender.name(), *obstacle});

@@ -84,7 +84,7 @@ class Runners {
     sweep_.is_iteration = sweep_.is_iteration || report.iteration.has_value();
     tell_setting(report);
     return {.time = report.whole_time(),
-            .fits = fits(report, scenario.automatic.memory),
+            .fits = fits(report, scenario.limit()),
             .peak_activation_share = report.peak_activation_share,
             .weight_copies = report.weight_copies};
   }

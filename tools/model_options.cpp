@@ -76,13 +76,16 @@ void ModelOptions::add_to(CLI::App& app) {
       model);
   add("--hardware", "FILE|NAME", "such as h800; a wrong name lists all", hardware);
   add("--parallel", "LIST",
-      "tensor, expert, data, context: tp=8,ep=64,dp=128,cp=1 (default: 1 each)", parallel);
+      "tensor, expert, data, context: tp=8,ep=64,dp=128,cp=1 (default: 1 each; dp as many as ep "
+      "needs)",
+      parallel);
   add("--microbatch-size", "N", "sequences of a micro-batch (default: 1)", microbatch_size);
-  add("--sequence", "N", "tokens of a sequence (default: 4096)", sequence);
+  add("--sequence", "N",
+      "tokens of a sequence (default: 4096, or all positions that the model learned)", sequence);
   add("--precision", "WHAT", "of matrix products: bf16 (default), fp8", precision);
   add("--recompute", "WHAT",
-      "in the backward: none (default); selective, norms, activation functions and latent "
-      "attention's up-projections; full, whole layers",
+      "in the backward: none (default); selective, norms, activation functions, latent "
+      "attention's up-projections and scores that are not fused; full, whole layers",
       recompute);
   add("--layout", "TEXT",
       "layers of each stage, as Megatron's --pipeline-model-parallel-layout: 'Et*3|(tt|)*29,m|L' "
@@ -95,7 +98,7 @@ void ModelOptions::add_to(CLI::App& app) {
   add("--gradients", "WHAT", "how gradients are accumulated: fp32 (default), bf16", gradients);
   add("--moments", "WHAT", "Adam's moments: fp32 (default), bf16", moments);
   add("--collectives", "HOW",
-      "of data parallelism over several nodes: ring (default); hierarchical, NVLink first",
+      "reductions and gathers over several nodes: ring (default); hierarchical, NVLink first",
       collectives);
 }
 
@@ -135,10 +138,12 @@ ModelJob ModelOptions::job() const {
   });
   Training& training = job.training;
   training.microbatch = count("--microbatch-size", microbatch_size, training.microbatch);
-  training.sequence = count("--sequence", sequence, training.sequence);
+  const std::int64_t positions = job.model.learned_positions;
+  training.sequence =
+      count("--sequence", sequence,
+            positions > 0 ? std::min(positions, training.sequence) : training.sequence);
   training.precision = static_cast<Precision>(word("--precision", precision, {"bf16", "fp8"}));
-  if (training.precision == Precision::Fp8 && job.hardware.fp8_flops <= 0)
-    throw UsageError(fmt::format("--precision: {} has no fp8", job.hardware.name));
+  checked("--precision", [&] { check_precision(job); });
   training.recompute =
       static_cast<Recompute>(word("--recompute", recompute, {"none", "selective", "full"}));
   training.pair_order =
@@ -151,10 +156,7 @@ ModelJob ModelOptions::job() const {
   training.moment_bytes = word("--moments", moments, {"fp32", "bf16"}) == 0 ? 4 : 2;
   training.collectives =
       static_cast<Collectives>(word("--collectives", collectives, {"ring", "hierarchical"}));
-  const std::int64_t divisor = job.parallel.context * job.parallel.tensor;
-  if (training.sequence % divisor != 0)
-    throw UsageError(fmt::format("--sequence: cp × tp = {} does not divide {} tokens", divisor,
-                                 training.sequence));
+  checked("--sequence", [&] { check_sequence(job); });
   checked("--microbatch-size × --sequence", [&] { return analytic_costs(job, 1).stages.size(); });
   if (!layout.empty())
     job.layout = checked("--layout", [&] { return parse_layout(layout, job.model); });

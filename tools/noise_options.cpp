@@ -36,7 +36,8 @@ std::pair<std::string_view, double> parse_pair(const char* option, std::string_v
   const std::size_t middle = text.find('=');
   const auto factor = middle == text.npos ? std::nullopt : parse_factor(text.substr(middle + 1));
   if (!factor)
-    throw UsageError(fmt::format("{}: expected {}, got '{}'", option, expected, text));
+    throw UsageError(fmt::format("{}: expected {}, with a factor from 0 to {:g}, got '{}'", option,
+                                 expected, kLargestFactor, text.substr(0, 40)));
   return {text.substr(0, middle), *factor};
 }
 
@@ -56,6 +57,8 @@ std::vector<Straggler> parse_stragglers(std::string_view list, int ranks) {
     const auto [rank, factor] =
         parse_pair("--straggler", list.substr(0, comma), "RANK=FACTOR, such as 3=1.2");
     const auto number = static_cast<Rank>(parse_count({"--straggler", rank}, {0, ranks - 1}));
+    if (factor <= 0)
+      throw UsageError(fmt::format("--straggler: rank {} would take no time", number));
     if (std::any_of(stragglers.begin(), stragglers.end(),
                     [&](const Straggler& other) { return other.rank == number; }))
       throw UsageError(fmt::format("--straggler: rank {} is given twice", number));

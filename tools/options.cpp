@@ -255,6 +255,11 @@ std::optional<ModelJob> CostCommandOptions::job() const {
   refuse_by_hand("--model");
   ModelJob job = model.job();
   job.nodes = network.of_model();
+  try {
+    check_nodes(job);
+  } catch (const Error& error) {
+    throw UsageError(fmt::format("--ranks-per-node: {}", error.what()));
+  }
   return job;
 }
 
@@ -351,7 +356,7 @@ void LimitOptions::add_to(CLI::App& app) {
       {"--memory-limit", "N|SIZE",
        "live activations of stages, or bytes a rank (80GB), to compare schedules of one and of two "
        "stages a rank: zb-auto and v-auto stay within it (default: what 1F1B holds), and what does "
-       "not fit is marked",
+       "not fit is marked (default with --model: what a GPU has)",
        group},
       memory_limit);
   add_option(app,

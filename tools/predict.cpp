@@ -22,7 +22,7 @@ CostModel costs_of(const CatalogueEntry& entry, const Scenario& scenario) {
 
 }  // namespace
 
-void check_size(const CatalogueEntry& entry, const Shape& shape, Comm comm) {
+void check_size(const CatalogueEntry& entry, const Shape& shape, Comm comm, bool shares_links) {
   const double ops = 3.0 * shape.ranks * static_cast<double>(shape.microbatches) *
                      shape.chunks.value_or(entry.chunks);
   if (ops > kMostOps)
@@ -30,8 +30,10 @@ void check_size(const CatalogueEntry& entry, const Shape& shape, Comm comm) {
         "schedule {} at p={}, m={} is too large: {:.3g} ops, and {} are the most that can be "
         "numbered",
         entry.name, shape.ranks, shape.microbatches, ops, kMostOps));
-  // Measured: tests/bench prints bytes a node; messages that are nodes more than double them.
-  const double needed = (comm == Comm::Ideal ? 100 : 250) * ops;
+  // Measured: tests/bench prints bytes a node; messages that are nodes more than double them, and
+  // those that contend are followed one by one.
+  const double each = (comm == Comm::Ideal ? 100 : 250) + (shares_links ? 50 : 0);
+  const double needed = each * ops;
   const double present =
       static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
   if (needed > present)
@@ -65,6 +67,18 @@ Scenario make_scenario(const Shape& shape, const CostCommandOptions& costs,
         "--memory-limit in bytes needs the sizes of every stage: --activation and --weights, or "
         "activation_bytes and weight_bytes in a cost file (a copy of a table can have them added)");
   return scenario;
+}
+
+MemoryLimit Scenario::limit() const {
+  if (automatic.memory.is_given() || !job)
+    return automatic.memory;
+  return {.bytes = job->hardware.memory, .owner = job->hardware.name};
+}
+
+bool Scenario::shares_links() const {
+  if (job)
+    return job->nodes.nvlink > 0 || job->nodes.nic > 0;
+  return costs.network && costs.network->is_shared();
 }
 
 CostSource Scenario::costs_over(int depth) const {
@@ -122,7 +136,7 @@ Report Prediction::report() const {
 
 ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scenario,
                               Progress& progress) {
-  check_size(entry, scenario.shape, scenario.comm.comm_or_ideal());
+  check_size(entry, scenario.shape, scenario.comm.comm_or_ideal(), scenario.shares_links());
   progress.now(fmt::format("{}: {} an order", entry.name,
                            entry.automatic == nullptr ? "writing" : "searching"));
   return schedule_for(entry, scenario);
@@ -161,7 +175,23 @@ Prediction predict(ScheduledProgram scheduled, const Scenario& scenario, Progres
           scenario.iteration};
 }
 
+namespace {
+
+/// Times that are possible in no run.
+void note_odd_times(const StageCost& stage, const GlobalOptions& global) {
+  const Time backward = stage.backward.value_or(stage.input_grad + stage.weight_grad);
+  if (backward < stage.input_grad)
+    global.note("--backward is shorter than --input-grad, which is a part of it");
+  if (stage.overlapped && *stage.overlapped < std::max(stage.forward, backward))
+    global.note(fmt::format("--overlapped is shorter than {} alone",
+                            *stage.overlapped < stage.forward ? "F" : "B"));
+}
+
+}  // namespace
+
 void note_costs(const Scenario& scenario, const GlobalOptions& global) {
+  if (scenario.costs_by_hand)
+    note_odd_times(scenario.costs.stages.front(), global);
   const auto made_for = scenario.costs.ranks;
   if (made_for && *made_for != scenario.shape.ranks)
     global.note(fmt::format("costs '{}' were made for {} ranks and are used as they are for {}",

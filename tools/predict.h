@@ -20,6 +20,10 @@ struct Prediction {
   std::optional<NoiseReport> noise;     ///< Where the scenario has noise.
   IterationOptions iteration = {};
 
+  /// What fits: what was asked for, else the memory of a model's hardware.
+  MemoryLimit limit() const;
+  /// Whether messages contend for links.
+  bool shares_links() const;
   Report report() const;
 };
 
@@ -31,10 +35,14 @@ struct Scenario {
   bool costs_by_hand = false;
   CostOptions cost_options;
   CommChoice comm;
-  AutomaticOptions automatic;  ///< Its memory is what fits, too.
+  AutomaticOptions automatic;  ///< Its memory is the limit that was asked for.
   std::optional<NoiseOptions> noise = {};
   IterationOptions iteration = {};
 
+  /// What fits: what was asked for, else the memory of a model's hardware.
+  MemoryLimit limit() const;
+  /// Whether messages contend for links.
+  bool shares_links() const;
   /// For a pipe of `depth` stages. Throws Error where a model cannot be laid over so many.
   CostSource costs_over(int depth) const;
 };
@@ -53,7 +61,8 @@ std::optional<std::string> find_obstacle(const CatalogueEntry& entry, const Scen
 
 /// Throws UsageError for more ops than can be numbered, Error for a schedule that cannot fit into
 /// memory, before the machine begins to swap.
-void check_size(const CatalogueEntry& entry, const Shape& shape, Comm comm);
+void check_size(const CatalogueEntry& entry, const Shape& shape, Comm comm,
+                bool shares_links = false);
 
 /// A schedule with its communication, made for the scenario's costs where it is automatic.
 struct ScheduledProgram {

@@ -68,7 +68,7 @@ std::string run(const SimulateOptions& options, const GlobalOptions& global) {
     write_files(options, prediction, figures, progress);
   }
   subject.note(options.subject, global);
-  return simulate_view(figures, subject.scenario.automatic.memory, format, color);
+  return simulate_view(figures, subject.scenario.limit(), format, color);
 }
 
 }  // namespace

@@ -59,6 +59,16 @@ Problem make_problem(const Placement& placement, const CostModel& costs, MemoryU
     if (track.next_rank != placement.rank(op.stage()))
       track.hop = costs.message_time(op).count();
   };
+  const auto reserve = [&](Stage stage) {
+    TrackCosts& forward =
+        problem.tracks[static_cast<std::size_t>(track_of(stage, OpKind::Forward))];
+    TrackCosts& input =
+        problem.tracks[static_cast<std::size_t>(track_of(stage, OpKind::BackwardInput))];
+    problem.kept.push_back(forward.memory);
+    const std::int64_t more = std::max<std::int64_t>(0, input.memory);
+    forward.memory += more;
+    input.memory -= more;
+  };
   for (Stage stage = 0; stage < placement.depth; ++stage) {
     if (stage + 1 < placement.depth)
       fill(Op(OpKind::Forward, stage, 0), stage + 1, OpKind::Forward);
@@ -67,6 +77,7 @@ Problem make_problem(const Placement& placement, const CostModel& costs, MemoryU
     fill(Op(OpKind::BackwardInput, stage, 0), stage - 1, OpKind::BackwardInput);
     fill(Op(OpKind::BackwardWeight, stage, 0), kNoStage, OpKind::BackwardWeight);
     problem.full_backward.push_back(costs.duration(Op(OpKind::Backward, stage, 0)).count());
+    reserve(stage);
   }
   return problem;
 }
@@ -80,14 +91,19 @@ std::optional<Problem> merged(const Problem& problem) {
       const auto stage = static_cast<std::size_t>(problem.stage(rank, chunk));
       const auto input =
           static_cast<std::size_t>(problem.track(rank, letter_of(chunk, OpKind::BackwardInput)));
+      TrackCosts& forward = result.tracks[input - 1];
       TrackCosts& first = result.tracks[input];
       TrackCosts& second = result.tracks[input + 1];
-      if (problem.full_backward[stage] >= first.duration + second.duration)
+      const Ticks parts = first.duration + second.duration;
+      const bool holds_less = problem.kept[stage] < forward.memory;
+      if (problem.full_backward[stage] >= parts + (holds_less ? 1 : 0))
         continue;
       is_any = true;
       result.merged_stages[stage] = 1;
       first.duration = problem.full_backward[stage];
-      first.memory += std::exchange(second.memory, 0);
+      forward.memory = problem.kept[stage];
+      first.memory = -problem.kept[stage];
+      second.memory = 0;
       second.duration = 0;
     }
   return is_any ? std::optional(result) : std::nullopt;
@@ -97,8 +113,8 @@ Problem relaxed(const Problem& problem) {
   Problem result = problem;
   for (Rank rank = 0; rank < problem.ranks; ++rank)
     for (int chunk = 0; chunk < problem.chunks; ++chunk) {
-      const Ticks full =
-          problem.full_backward[static_cast<std::size_t>(problem.stage(rank, chunk))];
+      const auto stage = static_cast<std::size_t>(problem.stage(rank, chunk));
+      const Ticks full = problem.full_backward[stage];
       const auto input =
           static_cast<std::size_t>(problem.track(rank, letter_of(chunk, OpKind::BackwardInput)));
       TrackCosts& first = result.tracks[input];
@@ -106,6 +122,8 @@ Problem relaxed(const Problem& problem) {
       const Ticks both = std::min(full, first.duration + second.duration);
       first.duration = std::min(first.duration, full);
       second.duration = both - first.duration;
+      result.tracks[input - 1].memory = problem.kept[stage];  // nothing is reserved
+      second.memory = std::max(second.memory, -problem.kept[stage]);
     }
   return result;
 }

@@ -40,9 +40,9 @@ constexpr OpKind kind_of_track(Track track) {
 
 struct TrackCosts {
   Ticks duration = 0;
-  Track next = kNoTrack;    ///< The track that its outputs go to.
-  Ticks hop = 0;            ///< What an output takes to get there.
-  std::int64_t memory = 0;  ///< What an op adds to its rank's memory; ≥ 0 for F, ≤ 0 for I and W.
+  Track next = kNoTrack;  ///< The track that its outputs go to.
+  Ticks hop = 0;          ///< What an output takes to get there.
+  std::int64_t memory = 0;  ///< What an op takes of its rank's memory; ≥ 0 for F, ≤ 0 for I and W.
   Rank next_rank = 0;       ///< Its rank; the own one if there is none.
 };
 
@@ -73,6 +73,8 @@ struct Problem {
   /// [stage] Whether a B stands for I and W: then the I is the B, and the W takes no time. Empty:
   /// nowhere.
   std::vector<std::uint8_t> merged_stages = {};
+  /// [stage] What is live between F and I. Where W needs more, F reserves that: `costs` of the F.
+  std::vector<std::int64_t> kept = {};
 
   int letters() const { return chunks * kLetterKinds; }
   /// Letters in the order of one rank.
@@ -112,7 +114,8 @@ enum class MemoryUnit : std::uint8_t {
 /// Everything but micro-batches, limit and objective.
 Problem make_problem(const Placement& placement, const CostModel& costs, MemoryUnit unit);
 
-/// The problem with B's at all stages where a B is shorter than I and W; none if there are none.
+/// The problem with B's at all stages where a B is shorter than I and W, or as long and holds less;
+/// none if there are none.
 std::optional<Problem> merged(const Problem& problem);
 
 /// A problem that no schedule takes less time for, be it with B's or without.

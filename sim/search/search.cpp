@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -202,20 +203,33 @@ std::int64_t least_memory_limit(const Problem& problem) {
   return least;
 }
 
-void check_memory_limit(const Problem& problem, MemoryUnit unit) {
-  const std::int64_t least = least_memory_limit(problem);
-  if (problem.memory_limit < least)
+void check_memory_limit(std::int64_t limit, std::int64_t least, MemoryUnit unit) {
+  if (limit < least)
     throw Error(fmt::format(
-        "no schedule keeps to a memory limit of {} {} on every rank: the least limit is {}",
-        problem.memory_limit, unit == MemoryUnit::SizeInBytes ? "bytes" : "live activations",
-        least));
+        "no schedule keeps to a memory limit of {} {} on every rank: the least limit is {}", limit,
+        unit == MemoryUnit::SizeInBytes ? "bytes" : "live activations", least));
+}
+
+/// What can be searched: with I and W apart, and with B's where these are better.
+std::vector<Problem> variants(const Problem& problem) {
+  std::vector<Problem> result = {problem};
+  if (auto with_full_backwards = merged(problem))
+    result.push_back(std::move(*with_full_backwards));
+  return result;
+}
+
+std::int64_t least_memory_limit(const std::vector<Problem>& problems) {
+  std::int64_t least = std::numeric_limits<std::int64_t>::max();
+  for (const Problem& problem : problems)
+    least = std::min(least, least_memory_limit(problem));
+  return least;
 }
 
 }  // namespace
 
 std::int64_t least_memory_limit(const Placement& placement, const CostModel& costs,
                                 MemoryUnit unit) {
-  return least_memory_limit(make_problem(placement, costs, unit));
+  return least_memory_limit(variants(make_problem(placement, costs, unit)));
 }
 
 SearchResult search_schedule(const Placement& placement, int microbatches, const CostModel& costs,
@@ -224,21 +238,25 @@ SearchResult search_schedule(const Placement& placement, int microbatches, const
   problem.microbatches = microbatches;
   problem.memory_limit = options.memory_limit;
   problem.objective = options.objective;
-  check_memory_limit(problem, options.memory_unit);
+  const std::vector<Problem> problems = variants(problem);
+  check_memory_limit(options.memory_limit, least_memory_limit(problems), options.memory_unit);
   std::vector<Letters> starts;
   for (const Schedule& seed : seeds)
     if (auto letters = to_letters(problem, seed))
       starts.push_back(std::move(*letters));
   const LowerBound bound = lower_bound(relaxed(problem));
-  Candidate best = best_of_passes(problem, bound.value(), starts, options.effort);
-  if (const auto with_full_backwards = merged(problem)) {
-    Candidate other = best_of_passes(*with_full_backwards, bound.value(), starts, options.effort);
-    if (problem.is_better(other.score, best.score))
-      return {.schedule = to_schedule(*with_full_backwards, placement, other.letters),
-              .score = other.score,
-              .bound = bound};
+  const Problem* best_problem = nullptr;
+  Candidate best;
+  for (const Problem& variant : problems) {
+    if (options.memory_limit < least_memory_limit(variant))
+      continue;
+    Candidate found = best_of_passes(variant, bound.value(), starts, options.effort);
+    if (best_problem == nullptr || problem.is_better(found.score, best.score)) {
+      best_problem = &variant;
+      best = std::move(found);
+    }
   }
-  return {.schedule = to_schedule(problem, placement, best.letters),
+  return {.schedule = to_schedule(*best_problem, placement, best.letters),
           .score = best.score,
           .bound = bound};
 }
