@@ -14,7 +14,6 @@ namespace bubblescope {
 namespace {
 
 constexpr std::string_view kFormat = "bubblescope-costs/1";
-constexpr std::size_t kMaxFileBytes = std::size_t{4} << 20;
 constexpr double kGiga = 1e9;
 
 /// The value of `key`, in µs, as a Time.
@@ -252,7 +251,7 @@ CostSource parse_costs(std::string_view text, const std::string& file) {
 }
 
 CostSource read_costs(const std::string& path) {
-  return parse_costs(read_file(path, kMaxFileBytes), path);
+  return parse_costs(read_file(path, kMostCostFileBytes), path);
 }
 
 std::string costs_text(const CostSource& source, const nlohmann::ordered_json& comments) {

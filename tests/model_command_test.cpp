@@ -82,9 +82,24 @@ TEST_CASE("Costs that are saved are read back as the same") {
   const json schema = json::parse(contents(source_file("data/schema/costs.schema.json")));
   CHECK(schema_faults(schema, json::parse(contents(file))) == std::vector<std::string>());
   CHECK(read_costs(file).stages.size() == 8);
+  output("costs -p 8 " + kDeepseek + " --save " + file + ".gz");
+  const std::string unpacked = output("costs --format json --costs " + file);
+  CHECK(output("costs --format json --costs " + file + ".gz") == unpacked);
   for (const char* schedule : {"1f1b", "dualpipe", "zb-h1"}) {
     const std::string shape = std::string("simulate ") + schedule + " -p 8 -m 16 --format json ";
     CHECK(output(shape + kDeepseek) == output(shape + "--costs " + file));
+  }
+}
+
+TEST_CASE("Costs are not saved into the file or the stream of the table") {
+  const TemporaryFolder folder;
+  const std::string costs = "costs -p 2 --forward 1us --input-grad 1us --weight-grad 1us ";
+  for (const char* files : {"--save a.json -o a.json", "--save a.json -o ./a.json", "--save -"}) {
+    const ProcessResult result = run(costs + files, {.folder = folder.path()});
+    CHECK(result.exit_code == kUsage);
+    CHECK(has(result.err, "--save needs a file of its own"));
+    CHECK(result.out == "");
+    CHECK(folder.listing() == "");
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "analysis/unpacked_file.h"
 #include "sim/cost_file.h"
 #include "sim/error.h"
 #include "sim/nearest.h"
@@ -266,8 +267,9 @@ CostSource CostCommandOptions::source() const {
     throw UsageError(fmt::format("{} does not go with --costs: a cost file tells its network",
                                  network.first_given()));
   const bool is_path = costs.find('/') != std::string::npos || costs.ends_with(".json") ||
-                       std::filesystem::exists(costs);
-  return is_path ? read_costs(costs) : named_costs(costs);
+                       costs.ends_with(".json.gz") || std::filesystem::exists(costs);
+  return is_path ? parse_costs(read_unpacked(costs, kMostCostFileBytes), costs)
+                 : named_costs(costs);
 }
 
 std::optional<Time> CostCommandOptions::latency_alone() const {
