@@ -103,6 +103,16 @@ TEST_CASE("Costs are not saved into the file or the stream of the table") {
   }
 }
 
+TEST_CASE("costs takes no option of a run, of which it would take no notice") {
+  const std::string costs = "costs -p 2 --forward 1us --input-grad 1us --weight-grad 1us ";
+  for (const char* option :
+       {"--reduce after", "--optimizer-sync none", "--comm ideal", "--channels pair"}) {
+    const ProcessResult result = run(costs + option);
+    CHECK(result.exit_code == kUsage);
+    CHECK(has(result.err, "there is no option --"));
+  }
+}
+
 TEST_CASE("A model's ranks stand on nodes as their GPUs do") {
   const std::string four = "--model gpt3-175b --hardware h800 --parallel tp=4 ";
   const json network = parsed("costs -p 4 --format json " + four)["network"];

@@ -85,7 +85,7 @@ Command add_costs(CLI::App& root, const GlobalOptions& global) {
   add_option(*app, {"-p,--ranks", "N", "pipeline ranks", "Shape"}, options->ranks);
   add_option(*app, {"-v,--chunks", "N", "stages that a rank holds (default: 1)", "Shape"},
              options->chunks);
-  options->costs.add_to(*app);
+  options->costs.add_source_to(*app);
   options->output.add_to(*app);
   add_option(*app, {"--save", "FILE", "a cost file of them, which --costs reads", "Output"},
              options->save);

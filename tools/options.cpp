@@ -128,7 +128,7 @@ Shape ShapeOptions::shape(const Shape& present) const {
                                                  {"--group-size", group_size}, kCount)))};
 }
 
-void CostCommandOptions::add_to(CLI::App& app) {
+void CostCommandOptions::add_source_to(CLI::App& app) {
   const auto add = [&](const char* name, const char* word, const char* help, std::string& value) {
     add_option(app, {name, word, help, "Costs"}, value);
   };
@@ -146,14 +146,6 @@ void CostCommandOptions::add_to(CLI::App& app) {
   add("--grad-reduce", "TIME", "of a rank's gradients over data-parallel ranks, once a step",
       grad_reduce);
   add("--optimizer", "TIME", "the update of a rank's weights, once a step", optimizer);
-  add("--reduce", "WHEN",
-      "gradients are reduced: after a rank's last action (default); overlapped, after each stage's "
-      "last backward, beside the actions",
-      reduce_when);
-  add("--optimizer-sync", "WHAT",
-      "the optimizer waits for: global, all ranks' gradients (default); none, its own, as Zero "
-      "Bubble's does",
-      optimizer_sync);
   add("--cost-per", "WHAT",
       "rank: durations and sizes are for one p-th of the model (default); stage: as they stand",
       per);
@@ -163,6 +155,23 @@ void CostCommandOptions::add_to(CLI::App& app) {
       overlap);
   network.add_to(app);
   model.add_to(app);
+}
+
+void CostCommandOptions::add_to(CLI::App& app) {
+  add_source_to(app);
+  add_option(app,
+             {"--reduce", "WHEN",
+              "gradients are reduced: after a rank's last action (default); overlapped, after each "
+              "stage's last backward, beside the actions",
+              "Costs"},
+             reduce_when);
+  add_option(
+      app,
+      {"--optimizer-sync", "WHAT",
+       "the optimizer waits for: global, all ranks' gradients (default); none, its own, as Zero "
+       "Bubble's does",
+       "Costs"},
+      optimizer_sync);
   comm.add_to(app);
 }
 
