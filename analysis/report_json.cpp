@@ -18,6 +18,8 @@ ordered_json noise_json(const NoiseReport& noise) {
   return {{"samples", noise.options.samples},
           {"seed", noise.options.seed},
           {"step_time_ns", percentiles_json(noise.step_time)},
+          {"iteration_time_ns",
+           noise.iteration ? percentiles_json(*noise.iteration) : ordered_json(nullptr)},
           {"bubble_fraction", percentiles_json(noise.bubble_fraction)},
           {"critical_share", noise.critical_share}};
 }

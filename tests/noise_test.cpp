@@ -154,6 +154,20 @@ TEST_CASE("The rank that is slow is the one that hurts") {
   }
 }
 
+TEST_CASE("Noise goes on into the iteration, which ends a reduction and an update after the step") {
+  const std::string line =
+      "simulate 1f1b -p 2 -m 4 --forward 1ms --input-grad 1ms --weight-grad 1ms --jitter 5% "
+      "--samples 20 ";
+  const std::string update = "--grad-reduce 300us --optimizer 200us ";
+  const json noise = json::parse(output(line + update + "--format json"))["noise"];
+  for (const char* figure : {"mean", "p5", "p50", "p95", "p99", "max"})
+    CHECK(noise["iteration_time_ns"][figure].get<double>() ==
+          doctest::Approx(noise["step_time_ns"][figure].get<double>() + 500'000).epsilon(1e-12));
+  const std::string table = output(line + update);  // in the table of all figures, and of noise
+  CHECK(table.find("\niteration  ") != table.rfind("\niteration  "));
+  CHECK(json::parse(output(line + "--format json"))["noise"]["iteration_time_ns"] == nullptr);
+}
+
 TEST_CASE("Noise that no Time could hold is refused") {
   DependencyGraph slow = graph(1'000'000'000'000'000);
   CHECK_THROWS_AS(study_noise(slow, {.noise = {.stragglers = {{0, 1000}}}, .samples = 1}), Error);

@@ -155,7 +155,7 @@ Prediction predict(ScheduledProgram scheduled, const Scenario& scenario, Progres
   std::optional<NoiseReport> noise;
   if (scenario.noise) {
     progress.now(fmt::format("{}: simulating {} steps with noise", name, scenario.noise->samples));
-    noise = study_noise(graph, *scenario.noise);
+    noise = study_noise(graph, *scenario.noise, scenario.iteration);
   }
   return {std::move(graph), std::move(timeline), scheduled.search, std::move(noise),
           scenario.iteration};
