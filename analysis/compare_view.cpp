@@ -1,6 +1,7 @@
 #include "analysis/compare_view.h"
 
 #include <algorithm>
+#include <cmath>
 #include <tuple>
 
 #include <fmt/format.h>
@@ -21,21 +22,25 @@ Time mean(const Report& report, Time RankReport::*figure) {
 }
 
 double times_as_long(const Report& report, const Report& best) {
-  return best.whole_time() > Time::zero() ? static_cast<double>(report.whole_time().count()) /
-                                                static_cast<double>(best.whole_time().count())
-                                          : 1.0;
+  return best.ranked_time() > Time::zero() ? static_cast<double>(report.ranked_time().count()) /
+                                                 static_cast<double>(best.ranked_time().count())
+                                           : 1.0;
 }
 
 /// Why `best` takes less time than `next`: the larger of what its ranks save in work and in
-/// waiting.
+/// waiting, without noise.
 std::string reason(const Report& best, const Report& next, TimeUnit unit) {
   const auto saved = [&](Time RankReport::*figure) {
     return mean(next, figure) - mean(best, figure);
   };
   const Time busy = saved(&RankReport::busy);
   const Time idle = saved(&RankReport::idle);
-  if (best.whole_time() == next.whole_time())
+  if (best.ranked_time() == next.ranked_time())
     return fmt::format("as fast as {}", next.schedule);
+  if (best.whole_time() >= next.whole_time())
+    return fmt::format("{:.3f}× faster than {}, which is {} without noise",
+                       times_as_long(next, best), next.schedule,
+                       best.whole_time() == next.whole_time() ? "as fast" : "faster");
   const auto why = idle >= busy ? fmt::format("a rank idles {} less", unit.format(idle))
                    : 2 * saved(&RankReport::exposed_comm) > busy
                        ? fmt::format("a rank exposes {} less communication",
@@ -55,9 +60,12 @@ std::string memory_words(const Report& report) {
                      report.weight_copies == 1 ? "copy" : "copies");
 }
 
-/// One unit for all times of a comparison, whose last result takes longest.
+/// One unit for all times of a comparison.
 TimeUnit unit_of(const Comparison& comparison) {
-  return TimeUnit::fit(comparison.results.back().whole_time());
+  Time longest{};
+  for (const Report& report : comparison.results)
+    longest = std::max({longest, report.whole_time(), report.ranked_time()});
+  return TimeUnit::fit(longest);
 }
 
 /// What "× best" refers to; where nothing fits, the fastest.
@@ -75,6 +83,11 @@ bool is_mixed(const Comparison& comparison) {
   return std::any_of(results.begin(), results.end(), [&](const Report& report) {
     return comm_words(report) != comm_words(results.front());
   });
+}
+
+/// All have it, or none.
+bool has_noise(const Comparison& comparison) {
+  return !comparison.results.empty() && comparison.results.front().noise;
 }
 
 Table table(const Comparison& comparison) {
@@ -97,6 +110,11 @@ Table table(const Comparison& comparison) {
   constexpr std::ptrdiff_t kAfterStep = 2;  // sorted by it, so it stands before "× best"
   if (whole)
     out.columns.insert(out.columns.begin() + kAfterStep, {"iteration"});
+  const bool noisy = has_noise(comparison);
+  const std::ptrdiff_t before_best = kAfterStep + (whole ? 1 : 0);
+  if (noisy)
+    out.columns.insert(out.columns.begin() + before_best,
+                       {{"p50 with\nnoise"}, {"p95 with\nnoise"}});
   if (sized)
     out.columns.push_back({"peak\nmemory"});
   if (limited)
@@ -123,6 +141,10 @@ Table table(const Comparison& comparison) {
                         : Emphasis::None};
     if (whole)
       row.cells.insert(row.cells.begin() + kAfterStep, unit.format(report.whole_time()));
+    if (const Percentiles* times = noisy ? report.noisy_time() : nullptr)
+      row.cells.insert(
+          row.cells.begin() + before_best,
+          {unit.format(report.ranked_time()), unit.format(Time(std::llround(times->p95)))});
     if (sized)
       row.cells.push_back(report.peak_memory ? format_bytes(*report.peak_memory) : "unknown");
     if (limited)
@@ -177,18 +199,23 @@ std::string search_words(const Report& report, TimeUnit unit) {
 std::string title(const Comparison& comparison) {
   if (comparison.results.empty())
     return "no schedule fits this shape";
-  if (!is_mixed(comparison))
-    return setting(comparison.results.front());
   const Report& first = comparison.results.front();
-  return fmt::format("{} ranks, {} micro-batches; messages travel in several ways", first.ranks,
-                     first.microbatches);
+  std::string text =
+      is_mixed(comparison)
+          ? fmt::format("{} ranks, {} micro-batches; messages travel in several ways", first.ranks,
+                        first.microbatches)
+          : setting(first);
+  if (first.noise)
+    text += fmt::format("; {} steps with noise, seed {}, ranked by their median",
+                        first.noise->options.samples, first.noise->options.seed);
+  return text;
 }
 
 }  // namespace
 
 void sort_best_first(std::vector<Report>& results) {
   const auto key = [](const Report& report) {
-    return std::tuple(report.whole_time(), report.peak_activation_share, report.weight_copies);
+    return std::tuple(report.ranked_time(), report.peak_activation_share, report.weight_copies);
   };
   std::stable_sort(results.begin(), results.end(),
                    [&](const Report& a, const Report& b) { return key(a) < key(b); });
@@ -204,8 +231,9 @@ std::string verdict(const Comparison& comparison) {
                                       : "none: no schedule stays within the memory limit";
   const Report& best = *fitting.front();
   const TimeUnit unit = unit_of(comparison);
-  std::string text = fmt::format("{}, {} {}", best.schedule, unit.format(best.whole_time()),
-                                 best.iteration ? "an iteration" : "a step");
+  std::string text = fmt::format("{}, {} {}{}", best.schedule, unit.format(best.ranked_time()),
+                                 best.iteration ? "an iteration" : "a step",
+                                 best.noise ? " in the median with noise" : "");
   if (fitting.size() > 1)
     text += ": " + reason(best, *fitting[1], unit);
   text += fmt::format("; it holds {}", memory_words(best));

@@ -1,6 +1,7 @@
 #include "analysis/report.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include <fmt/format.h>
@@ -122,6 +123,16 @@ std::string search_assumption(const Report& report) {
 std::string setting(const Report& report) {
   return fmt::format("{} rank{}, {} micro-batch{}, {}", report.ranks, report.ranks == 1 ? "" : "s",
                      report.microbatches, report.microbatches == 1 ? "" : "es", comm_words(report));
+}
+
+const Percentiles* Report::noisy_time() const {
+  if (!noise)
+    return nullptr;
+  return noise->iteration ? &*noise->iteration : &noise->step_time;
+}
+
+Time Report::ranked_time() const {
+  return noise ? Time(std::llround(noisy_time()->p50)) : whole_time();
 }
 
 double SearchFigures::above_bound() const {

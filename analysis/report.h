@@ -69,6 +69,10 @@ struct Report {
 
   /// Of the whole iteration where that is known, else of the step.
   Time whole_time() const { return iteration ? iteration->time : step_time; }
+  /// The same, of the samples that noise gave where there is any.
+  const Percentiles* noisy_time() const;
+  /// What runs are ranked by: `whole_time`, its median where noise makes steps differ.
+  Time ranked_time() const;
 };
 
 /// What a search assumed of messages and this run does not: "ideal communication", "no contention"

@@ -198,4 +198,27 @@ TEST_CASE("simulate with noise tells percentiles and wrong words") {
   CHECK(missing.exit_code == 3);
 }
 
+TEST_CASE("compare ranks by the median of the same samples that simulate draws") {
+  const std::string rest =
+      " -p 4 -m 8 --forward 1ms --input-grad 1ms --weight-grad 1ms --optimizer 1ms --straggler "
+      "2=1.3 --jitter 5% --samples 20 --seed 7";
+  const json compared =
+      json::parse(output("compare --format json --schedules 1f1b,zb-h1,dualpipev" + rest));
+  double last = 0;
+  for (const json& result : compared["results"]) {
+    const double median = result["noise"]["iteration_time_ns"]["p50"];
+    CHECK(last <= median);
+    last = median;
+    const std::string name = result["schedule"];
+    CHECK(result["noise"] ==
+          json::parse(output("simulate " + name + " --format json" + rest))["noise"]);
+  }
+  CHECK(compared["results"].size() == 3);
+  const std::string shape = "compare -p 4 -m 8 --forward 1ms --input-grad 1ms --weight-grad 1ms ";
+  CHECK(run(shape + "--straggler 4=2").exit_code == 2);
+  const ProcessResult varied = run(shape + "--vary p2p=0:1ms --jitter 5%");
+  CHECK(varied.exit_code == 2);
+  CHECK(varied.err.find("--vary compares steps without noise") != std::string::npos);
+}
+
 }  // namespace bubblescope
