@@ -9,6 +9,7 @@
 #include "sim/error.h"
 #include "sim/json_input.h"
 #include "sim/phases_json.h"
+#include "sim/printable.h"
 
 namespace bubblescope {
 namespace {
@@ -235,7 +236,7 @@ CostSource parse_costs(std::string_view text, const std::string& file) {
   if (const std::string format = object.text("format"); format != kFormat)
     object.fail("format", fmt::format("expected \"{}\", got \"{}\"", kFormat, format));
   CostSource source;
-  source.name = object.text("name");
+  source.name = printable_name(object.text("name"));
   source.file = file;
   source.description = object.text("source");
   if (const auto ranks = object.optional_integer("ranks")) {
