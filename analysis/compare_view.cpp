@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <tuple>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -85,72 +88,86 @@ bool is_mixed(const Comparison& comparison) {
   });
 }
 
-/// All have it, or none.
-bool has_noise(const Comparison& comparison) {
-  return !comparison.results.empty() && comparison.results.front().noise;
+/// A column, and what it shows of a result.
+struct Figure {
+  Column column;
+  std::function<std::string(const Report&)> cell;
+};
+
+/// The times, and what the ranks do in them. One of `results` has to be there.
+std::vector<Figure> time_figures(const Comparison& comparison) {
+  const auto& results = comparison.results;
+  const TimeUnit unit = unit_of(comparison);
+  const Report& reference = best_that_fits(comparison);
+  std::vector<Figure> figures = {
+      {{"schedule", Align::Left}, [](const Report& r) { return r.schedule; }},
+      {{"step time"}, [=](const Report& r) { return unit.format(r.step_time); }}};
+  if (std::any_of(results.begin(), results.end(),
+                  [](const Report& r) { return r.iteration.has_value(); }))
+    figures.push_back(
+        {{"iteration"}, [=](const Report& r) { return unit.format(r.whole_time()); }});
+  if (results.front().noise) {  // as all have
+    figures.push_back(
+        {{"p50 with\nnoise"}, [=](const Report& r) { return unit.format(r.ranked_time()); }});
+    figures.push_back({{"p95 with\nnoise"}, [=](const Report& r) {
+                         return unit.format(Time(std::llround(r.noisy_time()->p95)));
+                       }});
+  }
+  const std::vector<Figure> others = {
+      {{"× best"},
+       [&](const Report& r) { return fmt::format("{:.3f}", times_as_long(r, reference)); }},
+      {{"bubble\nfraction"}, [](const Report& r) { return format_percent(r.bubble_fraction); }},
+      {{"bubble\noverhead"}, [](const Report& r) { return format_percent(r.bubble_overhead); }},
+      {{"span\nbubble"}, [](const Report& r) { return format_percent(r.span_bubble); }},
+      {{"exposed\ncomm"},
+       [=](const Report& r) { return unit.format(mean(r, &RankReport::exposed_comm)); }}};
+  figures.insert(figures.end(), others.begin(), others.end());
+  return figures;
+}
+
+/// What the ranks hold, and the columns that only some comparisons have.
+std::vector<Figure> other_figures(const Comparison& comparison) {
+  const auto& results = comparison.results;
+  const auto any = [&](auto&& has) { return std::any_of(results.begin(), results.end(), has); };
+  std::vector<Figure> figures = {
+      {{"live\nactivations"},
+       [](const Report& r) { return std::to_string(r.peak_live_activations); }},
+      {{"p-ths of\nthe model"},
+       [](const Report& r) { return fmt::format("{:g}", r.peak_activation_share); }},
+      {{"weight\ncopies"}, [](const Report& r) { return std::to_string(r.weight_copies); }}};
+  if (any([](const Report& r) { return r.chunks != 1; }))
+    figures.push_back({{"v"}, [](const Report& r) { return std::to_string(r.chunks); }});
+  if (any([](const Report& r) { return r.throughput.has_value(); }))
+    figures.push_back({{"MFU"}, [](const Report& r) {
+                         return r.throughput ? format_percent(r.throughput->mfu) : "unknown";
+                       }});
+  if (any([](const Report& r) { return r.peak_memory.has_value(); }))
+    figures.push_back({{"peak\nmemory"}, [](const Report& r) {
+                         return r.peak_memory ? format_bytes(*r.peak_memory) : "unknown";
+                       }});
+  if (comparison.limit.is_given())
+    figures.push_back({{"fits", Align::Left},
+                       [&](const Report& r) { return fits(r, comparison.limit) ? "yes" : "no"; }});
+  if (is_mixed(comparison))
+    figures.push_back({{"messages", Align::Left}, comm_words});
+  return figures;
 }
 
 Table table(const Comparison& comparison) {
-  const auto& results = comparison.results;
-  Table out{{{"schedule", Align::Left},
-             {"step time"},
-             {"× best"},
-             {"bubble\nfraction"},
-             {"bubble\noverhead"},
-             {"span\nbubble"},
-             {"exposed\ncomm"},
-             {"live\nactivations"},
-             {"p-ths of\nthe model"},
-             {"weight\ncopies"}}};
-  const bool limited = comparison.limit.is_given();
-  const bool sized = std::any_of(results.begin(), results.end(),
-                                 [](const Report& r) { return r.peak_memory.has_value(); });
-  const bool whole = std::any_of(results.begin(), results.end(),
-                                 [](const Report& r) { return r.iteration.has_value(); });
-  constexpr std::ptrdiff_t kAfterStep = 2;  // sorted by it, so it stands before "× best"
-  if (whole)
-    out.columns.insert(out.columns.begin() + kAfterStep, {"iteration"});
-  const bool noisy = has_noise(comparison);
-  const std::ptrdiff_t before_best = kAfterStep + (whole ? 1 : 0);
-  if (noisy)
-    out.columns.insert(out.columns.begin() + before_best,
-                       {{"p50 with\nnoise"}, {"p95 with\nnoise"}});
-  if (sized)
-    out.columns.push_back({"peak\nmemory"});
-  if (limited)
-    out.columns.push_back({"fits", Align::Left});
-  const bool mixed = is_mixed(comparison);
-  if (mixed)
-    out.columns.push_back({"messages", Align::Left});
-  if (results.empty())
+  Table out;
+  if (comparison.results.empty())
     return out;
-  const TimeUnit unit = unit_of(comparison);
-  const Report& reference = best_that_fits(comparison);
+  std::vector<Figure> figures = time_figures(comparison);
+  for (Figure& figure : other_figures(comparison))
+    figures.push_back(std::move(figure));
+  for (const Figure& figure : figures)
+    out.columns.push_back(figure.column);
   bool best_is_ahead = true;
-  for (const Report& report : results) {
+  for (const Report& report : comparison.results) {
     const bool fit = fits(report, comparison.limit);
-    Table::Row row{
-        {report.schedule, unit.format(report.step_time),
-         fmt::format("{:.3f}", times_as_long(report, reference)),
-         format_percent(report.bubble_fraction), format_percent(report.bubble_overhead),
-         format_percent(report.span_bubble), unit.format(mean(report, &RankReport::exposed_comm)),
-         std::to_string(report.peak_live_activations),
-         fmt::format("{:g}", report.peak_activation_share), std::to_string(report.weight_copies)},
-        !fit            ? Emphasis::Faint
-        : best_is_ahead ? Emphasis::Strong
-                        : Emphasis::None};
-    if (whole)
-      row.cells.insert(row.cells.begin() + kAfterStep, unit.format(report.whole_time()));
-    if (const Percentiles* times = noisy ? report.noisy_time() : nullptr)
-      row.cells.insert(
-          row.cells.begin() + before_best,
-          {unit.format(report.ranked_time()), unit.format(Time(std::llround(times->p95)))});
-    if (sized)
-      row.cells.push_back(report.peak_memory ? format_bytes(*report.peak_memory) : "unknown");
-    if (limited)
-      row.cells.emplace_back(fit ? "yes" : "no");
-    if (mixed)
-      row.cells.push_back(comm_words(report));
+    Table::Row row{{}, !fit ? Emphasis::Faint : best_is_ahead ? Emphasis::Strong : Emphasis::None};
+    for (const Figure& figure : figures)
+      row.cells.push_back(figure.cell(report));
     best_is_ahead = best_is_ahead && !fit;
     out.rows.push_back(std::move(row));
   }

@@ -43,6 +43,15 @@ Table summary_table(const Report& report, const MemoryLimit& limit) {
     table.rows.push_back({{"exposed reduction", unit.format(iteration.exposed_reduce),
                            "most on one rank, of gradients, after its last action"}});
   }
+  if (report.throughput) {
+    const char* time = report.iteration ? "iteration" : "step time";
+    table.rows.push_back(
+        {{"tokens a second", fmt::format("{:.0f}", report.throughput->tokens_per_second),
+          fmt::format("over all GPUs, by the {}", time)}});
+    table.rows.push_back(
+        {{"MFU", format_percent(report.throughput->mfu),
+          fmt::format("the model's FLOPs, none made again / (GPUs × peak × {})", time)}});
+  }
   if (limit.is_given())
     table.rows.push_back({{"fits", fits(report, limit) ? "yes" : "no", "within the memory limit"}});
   if (report.search) {

@@ -302,6 +302,28 @@ AnalyticCosts analytic_costs(const ModelJob& job, int stages) {
   return result;
 }
 
+StepWork step_work(const ModelJob& job, int ranks, int microbatches) {
+  ModelJob whole = job;  // in one stage
+  whole.layout.reset();
+  whole.training.fused_attention = true;
+  const std::vector<Phase> phases = analytic_phases(whole);
+  const AnalyticCosts costs = analytic_costs(whole, 1);
+  double forward = 0;
+  for (std::size_t i = 0; i < phases.size(); ++i)
+    if (phases[i].of == OpKind::Forward)
+      forward += costs.stages[0].phases[i].flops;
+  const Training& training = job.training;
+  const auto of_stage = static_cast<double>(job.parallel.gpus_per_stage());
+  StepWork work{.gpus = ranks * job.parallel.gpus_per_stage()};
+  work.tokens = static_cast<double>(training.microbatch * training.sequence * job.parallel.data) *
+                microbatches;
+  work.flops = 3 * forward * of_stage * microbatches;
+  work.peak =
+      of_stage * ranks *
+      (training.precision == Precision::Fp8 ? job.hardware.fp8_flops : job.hardware.bf16_flops);
+  return work;
+}
+
 std::optional<std::string> find_obstacle(const ModelJob& job, int stages) {
   try {
     analytic_costs(job, stages);

@@ -46,6 +46,17 @@ struct AnalyticCosts {
 /// layout is for another number of stages.
 AnalyticCosts analytic_costs(const ModelJob& job, int stages);
 
+/// What GPUs do in a step of so many micro-batches on so many ranks of the pipeline.
+struct StepWork {
+  std::int64_t gpus = 0;
+  double tokens = 0;
+  /// What the model needs: three times its forward, attention below the diagonal alone, and nothing
+  /// that is made again.
+  double flops = 0;
+  double peak = 0;  ///< FLOPs a second, of all GPUs in the job's precision.
+};
+StepWork step_work(const ModelJob& job, int ranks, int microbatches);
+
 /// Why the job cannot be laid over so many stages; none where it can.
 std::optional<std::string> find_obstacle(const ModelJob& job, int stages);
 

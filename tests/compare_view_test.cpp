@@ -102,6 +102,15 @@ TEST_CASE("colours mark the best that fits, and what does not fit, in tables onl
     CHECK(compare_view(sample(), format, Color::On).find('\x1b') == std::string::npos);
 }
 
+TEST_CASE("stages that a rank holds are told where they are not one everywhere") {
+  Comparison comparison = sample();
+  CHECK(compare_view(comparison, Format::Markdown, Color::Off).find("| v |") == std::string::npos);
+  comparison.results.front().chunks = 2;
+  const std::string text = compare_view(comparison, Format::Markdown, Color::Off);
+  CHECK(text.find("| v |") != std::string::npos);
+  CHECK(text.find("| 2 |") != std::string::npos);
+}
+
 TEST_CASE("the best comes first and ties go to fewer activations, fewer copies, the order given") {
   CHECK(names(compare({{"c", 9ms, 5ms, 0ms, 5},
                        {"b", 9ms, 5ms, 0ms, 4, 2},

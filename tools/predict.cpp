@@ -117,6 +117,8 @@ Report Prediction::report() const {
   report.search = search;
   report.noise = noise;
   report.iteration = end_iteration(graph, timeline, iteration);
+  if (work)
+    report.throughput = throughput(*work, report.whole_time());
   return report;
 }
 
@@ -157,8 +159,12 @@ Prediction predict(ScheduledProgram scheduled, const Scenario& scenario, Progres
     progress.now(fmt::format("{}: simulating {} steps with noise", name, scenario.noise->samples));
     noise = study_noise(graph, *scenario.noise, scenario.iteration);
   }
-  return {std::move(graph), std::move(timeline), scheduled.search, std::move(noise),
-          scenario.iteration};
+  std::optional<StepWork> work;
+  if (scenario.job)
+    work =
+        step_work(*scenario.job, graph.schedule().placement.ranks, graph.schedule().microbatches);
+  return {std::move(graph), std::move(timeline), scheduled.search,
+          std::move(noise), scenario.iteration,  work};
 }
 
 void note_costs(const Scenario& scenario, const GlobalOptions& global) {
