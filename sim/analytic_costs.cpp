@@ -214,21 +214,13 @@ std::string describe(const ModelJob& job, const StageLayout& layout) {
       job.model.description, job.hardware.description);
 }
 
-/// The GPUs of one stage stand beside one another, then come those of the next: Megatron-Core's
-/// order tp-cp-ep-dp-pp. Where a node cannot be filled with whole stages, none share it.
-int ranks_per_node(const ModelJob& job) {
-  const std::int64_t present = job.hardware.gpus_per_node;
-  const std::int64_t needed = job.parallel.gpus_per_stage();
-  return present % needed == 0 ? static_cast<int>(present / needed) : 1;
-}
-
 /// Each GPU sends what it holds to that of its place in the next stage.
 void lay_links(const ModelJob& job, CostSource& source) {
   const Hardware& hardware = job.hardware;
   const Link nvlink = {hardware.nvlink_latency,
                        hardware.nvlink_bandwidth * hardware.efficiency.nvlink};
   const Link nic = {hardware.nic_latency, hardware.nic_bandwidth * hardware.efficiency.network};
-  const Network network{.ranks_per_node = job.nodes.ranks_per_node.value_or(ranks_per_node(job)),
+  const Network network{.ranks_per_node = ranks_per_node(job),
                         .intra_node = {nvlink, job.nodes.nvlink},
                         .inter_node = {nic, job.nodes.nic}};
   if (network.ranks_per_node > 1 || network.is_shared())
@@ -249,6 +241,13 @@ void check(const ModelJob& job) {
 }
 
 }  // namespace
+
+int ranks_per_node(const ModelJob& job) {
+  const std::int64_t present = job.hardware.gpus_per_node;
+  const std::int64_t needed = job.parallel.gpus_per_stage();
+  const std::int64_t whole = present % needed == 0 ? present / needed : 1;
+  return job.nodes.ranks_per_node.value_or(static_cast<int>(whole));
+}
 
 std::vector<Phase> analytic_phases(const ModelJob& job) {
   const std::vector<PhaseId> ids = phase_ids(job);

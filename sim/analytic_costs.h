@@ -29,6 +29,11 @@ struct ModelJob {
   Nodes nodes = {};
 };
 
+/// As told; else the GPUs of one stage stand beside one another, then come those of the next, in
+/// Megatron-Core's order tp-cp-ep-dp-pp: where a node cannot be filled with whole stages, none
+/// share it.
+int ranks_per_node(const ModelJob& job);
+
 /// One stage in detail.
 struct AnalyticStage {
   StageLayers layers;

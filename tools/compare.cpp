@@ -168,6 +168,10 @@ int run(const CompareOptions& options, const GlobalOptions& global) {
     for (const std::string& picture : {options.html.path, options.vary.svg})
       refuse_overwrite({"program", program}, picture);
   const std::vector<Contender> all = contenders(options, global);
+  if (options.limits.is_search_given() &&
+      std::none_of(all.begin(), all.end(),
+                   [](const Contender& each) { return each.is_searched(); }))
+    global.note("--objective and --effort are for automatic schedules");
   const Shape present = all.front().program ? shape_of(*all.front().program) : Shape{};
   if (options.vary.are_given() && options.html.is_given())
     throw UsageError("--html shows schedules, not what --vary finds: --svg draws that");

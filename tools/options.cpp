@@ -262,9 +262,21 @@ std::optional<ModelJob> CostCommandOptions::job() const {
   if (!costs.empty())
     throw UsageError(
         fmt::format("{} does not go with --costs: one source of costs", model.first_given()));
+  if (model.model.empty())  // costs by hand, and an option astray
+    for (const auto& [option, value] : parts())
+      if (!value->empty())
+        throw UsageError(fmt::format("{} is for costs from a --model, and {} gives them by hand",
+                                     model.first_given(), option));
   refuse_by_hand("--model");
+  if (options().per != CostPer::WholeRank)
+    throw UsageError("--cost-per does not go with --model: it tells the costs of each stage");
   ModelJob job = model.job();
   job.nodes = network.of_model();
+  if (job.nodes.nvlink > 0 && ranks_per_node(job) == 1)
+    throw UsageError(fmt::format(
+        "--nvlink: no two of the pipeline's ranks share a node, so no message is within one: each "
+        "has {} GPUs, and a node {}",
+        job.parallel.gpus_per_stage(), job.hardware.gpus_per_node));
   return job;
 }
 

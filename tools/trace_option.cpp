@@ -88,7 +88,7 @@ void TraceOption::check(const OutputOptions& output) const {
     choose("--trace-flavour", flavour, {"perfetto", "kineto"});
   if (!flavour.empty() && !is_given())
     throw UsageError("--trace-flavour goes with --trace");
-  if (path == "-" || (is_given() && are_same_output(path, output.path)))
+  if (path == "-" || (is_given() && path == output.path))
     throw UsageError("--trace needs a file of its own");
   if (is_kineto() && std::filesystem::exists(path) && !std::filesystem::is_directory(path))
     throw UsageError(
