@@ -13,6 +13,7 @@
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/output.h"
+#include "tools/picture_options.h"
 #include "tools/units.h"
 
 namespace bubblescope {
@@ -55,8 +56,7 @@ LoopShape shape_of(const CostsCommandOptions& options, const std::optional<Model
 
 std::string run(const CostsCommandOptions& options, const GlobalOptions& global) {
   const Format format = options.output.parsed_format();
-  if (!options.save.empty() && are_same_output(options.save, options.output.path))
-    throw UsageError("--save needs a file of its own");
+  require_own_files(options.output, {{"--save", options.save}});
   const Color color = options.output.color(global);
   const std::optional<ModelJob> job = options.costs.job();
   CostSource source = job ? CostSource{} : options.costs.source();

@@ -123,17 +123,6 @@ void require_writable(const std::string& path) {
     OutputFile{path};
 }
 
-bool are_same_output(const std::string& a, const std::string& b) {
-  const auto is_stdout = [](const std::string& path) { return path.empty() || path == "-"; };
-  if (is_stdout(a) || is_stdout(b))
-    return is_stdout(a) && is_stdout(b);
-  std::error_code error;  // what does not exist yet has its path alone
-  const auto place = [&](const std::string& path) {
-    return std::filesystem::weakly_canonical(std::filesystem::absolute(path), error);
-  };
-  return std::filesystem::equivalent(a, b, error) || place(a) == place(b);
-}
-
 void write_output(const std::string& path, std::string_view text) {
   if (path.empty() || path == "-") {
     if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)

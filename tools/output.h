@@ -38,9 +38,6 @@ class OutputFile {
 /// Throws Error, before long work, where OutputFile would; leaves no trace. "" and "-" are stdout.
 void require_writable(const std::string& path);
 
-/// Whether what is written to one ends up in the other. "" and "-" are stdout.
-bool are_same_output(const std::string& a, const std::string& b);
-
 /// Writes a result to stdout, or to the file named, whole.
 void write_output(const std::string& path, std::string_view text);
 
