@@ -91,8 +91,11 @@ std::vector<RankTrace> read_ranks(const std::string& path, std::vector<std::stri
   FileRanges file = read_ranges(path);
   const bool has_gpu = !file.of_gpu.empty();
   if (!has_gpu && file.of_host.empty())
-    throw Error(fmt::format("{}: has no ranges of pipeline actions, such as \"PP:0F3\"{}", path,
-                            file.steps.empty() ? "" : ", and ProfilerStep alone times none"));
+    throw Error(fmt::format(
+        "{}: has no ranges of pipeline actions, such as \"PP:0F3\"{}", path,
+        file.steps.empty()
+            ? ""
+            : "; its ProfilerStep ranges tell when steps are, not what is done in them"));
   if (!has_gpu)
     notes.push_back(path +
                     ": has ranges of the host alone (no gpu_user_annotation): they tell when "

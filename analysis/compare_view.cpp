@@ -1,7 +1,11 @@
 #include "analysis/compare_view.h"
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
 #include <tuple>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -21,21 +25,25 @@ Time mean(const Report& report, Time RankReport::*figure) {
 }
 
 double times_as_long(const Report& report, const Report& best) {
-  return best.whole_time() > Time::zero() ? static_cast<double>(report.whole_time().count()) /
-                                                static_cast<double>(best.whole_time().count())
-                                          : 1.0;
+  return best.ranked_time() > Time::zero() ? static_cast<double>(report.ranked_time().count()) /
+                                                 static_cast<double>(best.ranked_time().count())
+                                           : 1.0;
 }
 
 /// Why `best` takes less time than `next`: the larger of what its ranks save in work and in
-/// waiting.
+/// waiting, without noise.
 std::string reason(const Report& best, const Report& next, TimeUnit unit) {
   const auto saved = [&](Time RankReport::*figure) {
     return mean(next, figure) - mean(best, figure);
   };
   const Time busy = saved(&RankReport::busy);
   const Time idle = saved(&RankReport::idle);
-  if (best.whole_time() == next.whole_time())
+  if (best.ranked_time() == next.ranked_time())
     return fmt::format("as fast as {}", next.schedule);
+  if (best.whole_time() >= next.whole_time())
+    return fmt::format("{:.3f}× faster than {}, which is {} without noise",
+                       times_as_long(next, best), next.schedule,
+                       best.whole_time() == next.whole_time() ? "as fast" : "faster");
   const auto why = idle >= busy ? fmt::format("a rank idles {} less", unit.format(idle))
                    : 2 * saved(&RankReport::exposed_comm) > busy
                        ? fmt::format("a rank exposes {} less communication",
@@ -55,9 +63,12 @@ std::string memory_words(const Report& report) {
                      report.weight_copies == 1 ? "copy" : "copies");
 }
 
-/// One unit for all times of a comparison, whose last result takes longest.
+/// One unit for all times of a comparison.
 TimeUnit unit_of(const Comparison& comparison) {
-  return TimeUnit::fit(comparison.results.back().whole_time());
+  Time longest{};
+  for (const Report& report : comparison.results)
+    longest = std::max({longest, report.whole_time(), report.ranked_time()});
+  return TimeUnit::fit(longest);
 }
 
 /// What "× best" refers to; where nothing fits, the fastest.
@@ -77,58 +88,86 @@ bool is_mixed(const Comparison& comparison) {
   });
 }
 
-Table table(const Comparison& comparison) {
+/// A column, and what it shows of a result.
+struct Figure {
+  Column column;
+  std::function<std::string(const Report&)> cell;
+};
+
+/// The times, and what the ranks do in them. One of `results` has to be there.
+std::vector<Figure> time_figures(const Comparison& comparison) {
   const auto& results = comparison.results;
-  Table out{{{"schedule", Align::Left},
-             {"step time"},
-             {"× best"},
-             {"bubble\nfraction"},
-             {"bubble\noverhead"},
-             {"span\nbubble"},
-             {"exposed\ncomm"},
-             {"live\nactivations"},
-             {"p-ths of\nthe model"},
-             {"weight\ncopies"}}};
-  const bool limited = comparison.limit.is_given();
-  const bool sized = std::any_of(results.begin(), results.end(),
-                                 [](const Report& r) { return r.peak_memory.has_value(); });
-  const bool whole = std::any_of(results.begin(), results.end(),
-                                 [](const Report& r) { return r.iteration.has_value(); });
-  constexpr std::ptrdiff_t kAfterStep = 2;  // sorted by it, so it stands before "× best"
-  if (whole)
-    out.columns.insert(out.columns.begin() + kAfterStep, {"iteration"});
-  if (sized)
-    out.columns.push_back({"peak\nmemory"});
-  if (limited)
-    out.columns.push_back({"fits", Align::Left});
-  const bool mixed = is_mixed(comparison);
-  if (mixed)
-    out.columns.push_back({"messages", Align::Left});
-  if (results.empty())
-    return out;
   const TimeUnit unit = unit_of(comparison);
   const Report& reference = best_that_fits(comparison);
+  std::vector<Figure> figures = {
+      {{"schedule", Align::Left}, [](const Report& r) { return r.schedule; }},
+      {{"step time"}, [=](const Report& r) { return unit.format(r.step_time); }}};
+  if (std::any_of(results.begin(), results.end(),
+                  [](const Report& r) { return r.iteration.has_value(); }))
+    figures.push_back(
+        {{"iteration"}, [=](const Report& r) { return unit.format(r.whole_time()); }});
+  if (results.front().noise) {  // as all have
+    figures.push_back(
+        {{"p50 with\nnoise"}, [=](const Report& r) { return unit.format(r.ranked_time()); }});
+    figures.push_back({{"p95 with\nnoise"}, [=](const Report& r) {
+                         return unit.format(Time(std::llround(r.noisy_time()->p95)));
+                       }});
+  }
+  const std::vector<Figure> others = {
+      {{"× best"},
+       [&](const Report& r) { return fmt::format("{:.3f}", times_as_long(r, reference)); }},
+      {{"bubble\nfraction"}, [](const Report& r) { return format_percent(r.bubble_fraction); }},
+      {{"bubble\noverhead"}, [](const Report& r) { return format_percent(r.bubble_overhead); }},
+      {{"span\nbubble"}, [](const Report& r) { return format_percent(r.span_bubble); }},
+      {{"exposed\ncomm"},
+       [=](const Report& r) { return unit.format(mean(r, &RankReport::exposed_comm)); }}};
+  figures.insert(figures.end(), others.begin(), others.end());
+  return figures;
+}
+
+/// What the ranks hold, and the columns that only some comparisons have.
+std::vector<Figure> other_figures(const Comparison& comparison) {
+  const auto& results = comparison.results;
+  const auto any = [&](auto&& has) { return std::any_of(results.begin(), results.end(), has); };
+  std::vector<Figure> figures = {
+      {{"live\nactivations"},
+       [](const Report& r) { return std::to_string(r.peak_live_activations); }},
+      {{"p-ths of\nthe model"},
+       [](const Report& r) { return fmt::format("{:g}", r.peak_activation_share); }},
+      {{"weight\ncopies"}, [](const Report& r) { return std::to_string(r.weight_copies); }}};
+  if (any([](const Report& r) { return r.chunks != 1; }))
+    figures.push_back({{"v"}, [](const Report& r) { return std::to_string(r.chunks); }});
+  if (any([](const Report& r) { return r.throughput.has_value(); }))
+    figures.push_back({{"MFU"}, [](const Report& r) {
+                         return r.throughput ? format_percent(r.throughput->mfu) : "unknown";
+                       }});
+  if (any([](const Report& r) { return r.peak_memory.has_value(); }))
+    figures.push_back({{"peak\nmemory"}, [](const Report& r) {
+                         return r.peak_memory ? format_bytes(*r.peak_memory) : "unknown";
+                       }});
+  if (comparison.limit.is_given())
+    figures.push_back({{"fits", Align::Left},
+                       [&](const Report& r) { return fits(r, comparison.limit) ? "yes" : "no"; }});
+  if (is_mixed(comparison))
+    figures.push_back({{"messages", Align::Left}, comm_words});
+  return figures;
+}
+
+Table table(const Comparison& comparison) {
+  Table out;
+  if (comparison.results.empty())
+    return out;
+  std::vector<Figure> figures = time_figures(comparison);
+  for (Figure& figure : other_figures(comparison))
+    figures.push_back(std::move(figure));
+  for (const Figure& figure : figures)
+    out.columns.push_back(figure.column);
   bool best_is_ahead = true;
-  for (const Report& report : results) {
+  for (const Report& report : comparison.results) {
     const bool fit = fits(report, comparison.limit);
-    Table::Row row{
-        {report.schedule, unit.format(report.step_time),
-         fmt::format("{:.3f}", times_as_long(report, reference)),
-         format_percent(report.bubble_fraction), format_percent(report.bubble_overhead),
-         format_percent(report.span_bubble), unit.format(mean(report, &RankReport::exposed_comm)),
-         std::to_string(report.peak_live_activations),
-         fmt::format("{:g}", report.peak_activation_share), std::to_string(report.weight_copies)},
-        !fit            ? Emphasis::Faint
-        : best_is_ahead ? Emphasis::Strong
-                        : Emphasis::None};
-    if (whole)
-      row.cells.insert(row.cells.begin() + kAfterStep, unit.format(report.whole_time()));
-    if (sized)
-      row.cells.push_back(report.peak_memory ? format_bytes(*report.peak_memory) : "unknown");
-    if (limited)
-      row.cells.emplace_back(fit ? "yes" : "no");
-    if (mixed)
-      row.cells.push_back(comm_words(report));
+    Table::Row row{{}, !fit ? Emphasis::Faint : best_is_ahead ? Emphasis::Strong : Emphasis::None};
+    for (const Figure& figure : figures)
+      row.cells.push_back(figure.cell(report));
     best_is_ahead = best_is_ahead && !fit;
     out.rows.push_back(std::move(row));
   }
@@ -180,19 +219,24 @@ std::string title(const Comparison& comparison) {
   if (comparison.results.empty())
     return "no schedule fits this shape";
   const Report& first = comparison.results.front();
-  const std::string limit =
-      comparison.limit.is_given() ? "; limit: " + limit_words(comparison.limit) : "";
-  if (!is_mixed(comparison))
-    return setting(first) + limit;
-  return fmt::format("{} ranks, {} micro-batches; messages travel in several ways{}", first.ranks,
-                     first.microbatches, limit);
+  std::string text =
+      is_mixed(comparison)
+          ? fmt::format("{} ranks, {} micro-batches; messages travel in several ways", first.ranks,
+                        first.microbatches)
+          : setting(first);
+  if (first.noise)
+    text += fmt::format("; {} steps with noise, seed {}, ranked by their median",
+                        first.noise->options.samples, first.noise->options.seed);
+  if (comparison.limit.is_given())
+    text += "; limit: " + limit_words(comparison.limit);
+  return text;
 }
 
 }  // namespace
 
 void sort_best_first(std::vector<Report>& results) {
   const auto key = [](const Report& report) {
-    return std::tuple(report.whole_time(), report.peak_activation_share, report.weight_copies);
+    return std::tuple(report.ranked_time(), report.peak_activation_share, report.weight_copies);
   };
   std::stable_sort(results.begin(), results.end(),
                    [&](const Report& a, const Report& b) { return key(a) < key(b); });
@@ -208,8 +252,9 @@ std::string verdict(const Comparison& comparison) {
                                       : "none: no schedule stays within the memory limit";
   const Report& best = *fitting.front();
   const TimeUnit unit = unit_of(comparison);
-  std::string text = fmt::format("{}, {} {}", best.schedule, unit.format(best.whole_time()),
-                                 best.iteration ? "an iteration" : "a step");
+  std::string text = fmt::format("{}, {} {}{}", best.schedule, unit.format(best.ranked_time()),
+                                 best.iteration ? "an iteration" : "a step",
+                                 best.noise ? " in the median with noise" : "");
   if (fitting.size() > 1)
     text += ": " + reason(best, *fitting[1], unit);
   text += fmt::format("; it holds {}", memory_words(best));

@@ -30,8 +30,8 @@ struct Comparison {
   MemoryLimit limit = {};
 };
 
-/// By step time; ties by peak activations in p-ths of the model, weight copies, then the order
-/// given.
+/// By step time, with noise by its median; ties by peak activations in p-ths of the model, weight
+/// copies, then the order given.
 void sort_best_first(std::vector<Report>& results);
 
 /// The best that fits, and why, in a sentence.

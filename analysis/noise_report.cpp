@@ -94,7 +94,8 @@ Percentiles percentiles(std::vector<double> values) {
   return {sum / count, at(0.05), at(0.5), at(0.95), at(0.99), values.back()};
 }
 
-NoiseReport study_noise(DependencyGraph& graph, const NoiseOptions& options) {
+NoiseReport study_noise(DependencyGraph& graph, const NoiseOptions& options,
+                        IterationOptions iteration) {
   check_range(graph, options.noise);
   const std::span<Time> durations = graph.duration();
   const std::vector<Time> calm(durations.begin(), durations.end());
@@ -102,6 +103,7 @@ NoiseReport study_noise(DependencyGraph& graph, const NoiseOptions& options) {
   NoiseReport report{.options = options,
                      .critical_share = std::vector<double>(static_cast<std::size_t>(ranks))};
   std::vector<double> steps;
+  std::vector<double> iterations;
   std::vector<double> bubbles;
   for (int sample = 0; sample < options.samples; ++sample) {
     draw_durations(graph, calm, options.noise, options.seed, static_cast<std::uint64_t>(sample),
@@ -110,12 +112,16 @@ NoiseReport study_noise(DependencyGraph& graph, const NoiseOptions& options) {
     const auto [step, busy] = step_times(graph, timeline);
     const auto length = static_cast<double>(step.count());
     steps.push_back(length);
+    if (const auto end = end_iteration(graph, timeline, iteration))
+      iterations.push_back(static_cast<double>(end->time.count()));
     bubbles.push_back(length > 0 ? 1 - static_cast<double>(busy.count()) / (ranks * length) : 0);
     if (length > 0)
       follow_critical_path(graph, timeline, report.critical_share, 1 / (length * options.samples));
   }
   std::copy(calm.begin(), calm.end(), durations.begin());
   report.step_time = percentiles(std::move(steps));
+  if (!iterations.empty())
+    report.iteration = percentiles(std::move(iterations));
   report.bubble_fraction = percentiles(std::move(bubbles));
   return report;
 }

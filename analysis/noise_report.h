@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "analysis/iteration.h"
 #include "sim/dependency_graph.h"
 #include "sim/noise.h"
 
@@ -31,14 +33,17 @@ Percentiles percentiles(std::vector<double> values);
 
 struct NoiseReport {
   NoiseOptions options = {};
-  Percentiles step_time = {};        ///< ns
-  Percentiles bubble_fraction = {};  ///< 0 to 1
+  Percentiles step_time = {};                 ///< ns
+  std::optional<Percentiles> iteration = {};  ///< ns, where costs tell what comes after the step.
+  Percentiles bubble_fraction = {};           ///< 0 to 1
   /// [rank] The mean share of the step in which the critical path runs on the rank: one percent off
   /// all its actions takes so many hundredths of a percent off the step.
   std::vector<double> critical_share = {};
 };
 
-/// Simulates samples of the graph; its durations are afterwards as they were.
-NoiseReport study_noise(DependencyGraph& graph, const NoiseOptions& options);
+/// Simulates samples of the graph; its durations are afterwards as they were. Only actions differ:
+/// reductions and optimizer steps last as the costs say.
+NoiseReport study_noise(DependencyGraph& graph, const NoiseOptions& options,
+                        IterationOptions iteration = {});
 
 }  // namespace bubblescope

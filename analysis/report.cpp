@@ -1,6 +1,7 @@
 #include "analysis/report.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include <fmt/format.h>
@@ -122,8 +123,33 @@ std::string search_assumption(const Report& report) {
 }
 
 std::string setting(const Report& report) {
-  return fmt::format("{} rank{}, {} micro-batch{}, {}", report.ranks, report.ranks == 1 ? "" : "s",
-                     report.microbatches, report.microbatches == 1 ? "" : "es", comm_words(report));
+  std::string gpus;
+  if (report.throughput)
+    gpus = fmt::format(" ({} GPU{})", report.throughput->gpus,
+                       report.throughput->gpus == 1 ? "" : "s");
+  return fmt::format("{} rank{}{}, {} micro-batch{}, {}", report.ranks,
+                     report.ranks == 1 ? "" : "s", gpus, report.microbatches,
+                     report.microbatches == 1 ? "" : "es", comm_words(report));
+}
+
+Throughput throughput(const StepWork& work, Time time) {
+  const double seconds = std::chrono::duration<double>(time).count();
+  Throughput result{.gpus = work.gpus};
+  if (seconds > 0) {
+    result.tokens_per_second = work.tokens / seconds;
+    result.mfu = work.flops / (work.peak * seconds);
+  }
+  return result;
+}
+
+const Percentiles* Report::noisy_time() const {
+  if (!noise)
+    return nullptr;
+  return noise->iteration ? &*noise->iteration : &noise->step_time;
+}
+
+Time Report::ranked_time() const {
+  return noise ? Time(std::llround(noisy_time()->p50)) : whole_time();
 }
 
 double SearchFigures::above_bound() const {

@@ -11,6 +11,7 @@
 #include "analysis/iteration.h"
 #include "analysis/links.h"
 #include "analysis/noise_report.h"
+#include "sim/analytic_costs.h"
 #include "sim/dependency_graph.h"
 #include "sim/search/search.h"
 #include "sim/timeline.h"
@@ -60,6 +61,14 @@ struct SearchFigures {
   double above_bound() const;
 };
 
+/// What a model's training comes to.
+struct Throughput {
+  std::int64_t gpus = 0;
+  double tokens_per_second = 0;
+  double mfu = 0;  ///< Model FLOPs utilization: what the model needs, as a part of the peak.
+};
+Throughput throughput(const StepWork& work, Time time);
+
 struct Report {
   std::string schedule = {};
   int ranks = 0;
@@ -67,22 +76,27 @@ struct Report {
   int chunks = 0;
   Comm comm = Comm::Ideal;
   Channels channels = default_channels(comm);
-  Time step_time{};                          ///< Last end − first start over all ranks.
-  double bubble_fraction = 0;                ///< Σ idle / (ranks × step time)
-  double bubble_overhead = 0;                ///< Σ idle / Σ busy
-  double span_bubble = 0;                    ///< Largest over ranks of (span − busy) / span.
-  int peak_live_activations = 0;             ///< Largest over ranks, in activations of a stage.
-  double peak_activation_share = 0;          ///< The same in p-ths of the model.
-  std::optional<Bytes> peak_memory = {};     ///< Largest over ranks.
-  int weight_copies = 0;                     ///< Copies of the model's weights over all ranks.
-  std::vector<RankReport> per_rank = {};     ///< [rank]
-  std::vector<LinkReport> links = {};        ///< That messages share.
-  std::optional<SearchFigures> search = {};  ///< Of an automatic schedule.
-  std::optional<NoiseReport> noise = {};     ///< Where durations differ from step to step.
+  Time step_time{};                           ///< Last end − first start over all ranks.
+  double bubble_fraction = 0;                 ///< Σ idle / (ranks × step time)
+  double bubble_overhead = 0;                 ///< Σ idle / Σ busy
+  double span_bubble = 0;                     ///< Largest over ranks of (span − busy) / span.
+  int peak_live_activations = 0;              ///< Largest over ranks, in activations of a stage.
+  double peak_activation_share = 0;           ///< The same in p-ths of the model.
+  std::optional<Bytes> peak_memory = {};      ///< Largest over ranks.
+  int weight_copies = 0;                      ///< Copies of the model's weights over all ranks.
+  std::vector<RankReport> per_rank = {};      ///< [rank]
+  std::vector<LinkReport> links = {};         ///< That messages share.
+  std::optional<SearchFigures> search = {};   ///< Of an automatic schedule.
+  std::optional<NoiseReport> noise = {};      ///< Where durations differ from step to step.
+  std::optional<Throughput> throughput = {};  ///< Where the costs come from a model.
   std::optional<IterationReport> iteration = {};  ///< Where costs tell what comes after the step.
 
   /// Of the whole iteration where that is known, else of the step.
   Time whole_time() const { return iteration ? iteration->time : step_time; }
+  /// The same, of the samples that noise gave where there is any.
+  const Percentiles* noisy_time() const;
+  /// What runs are ranked by: `whole_time`, its median where noise makes steps differ.
+  Time ranked_time() const;
 };
 
 /// What a search assumed of messages and this run does not: "ideal communication", "no contention"
@@ -90,7 +104,7 @@ struct Report {
 std::string search_assumption(const Report& report);
 /// "torch communication, one channel a pair"
 std::string comm_words(const Report& report);
-/// "4 ranks, 8 micro-batches, torch communication, one channel a pair"
+/// "4 ranks (32 GPUs), 8 micro-batches, torch communication, one channel a pair"
 std::string setting(const Report& report);
 
 /// Fractions whose denominator is 0 are 0.

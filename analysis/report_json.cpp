@@ -18,6 +18,8 @@ ordered_json noise_json(const NoiseReport& noise) {
   return {{"samples", noise.options.samples},
           {"seed", noise.options.seed},
           {"step_time_ns", percentiles_json(noise.step_time)},
+          {"iteration_time_ns",
+           noise.iteration ? percentiles_json(*noise.iteration) : ordered_json(nullptr)},
           {"bubble_fraction", percentiles_json(noise.bubble_fraction)},
           {"critical_share", noise.critical_share}};
 }
@@ -48,6 +50,10 @@ ordered_json summary_json(const Report& report) {
        report.iteration ? ordered_json(report.iteration->time.count()) : nullptr},
       {"exposed_grad_reduce_ns",
        report.iteration ? ordered_json(report.iteration->exposed_reduce.count()) : nullptr},
+      {"gpus", report.throughput ? ordered_json(report.throughput->gpus) : nullptr},
+      {"tokens_per_second",
+       report.throughput ? ordered_json(report.throughput->tokens_per_second) : nullptr},
+      {"mfu", report.throughput ? ordered_json(report.throughput->mfu) : nullptr},
       {"objective",
        of_search([](const auto& s) { return s.objective == Objective::Step ? "step" : "span"; })},
       {"objective_ns", of_search([](const auto& s) { return s.reached.count(); })},

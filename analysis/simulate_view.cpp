@@ -57,6 +57,15 @@ Table summary_table(const Report& report, const MemoryLimit& limit) {
     table.rows.push_back({{"exposed reduction", unit.format(iteration.exposed_reduce),
                            "most on one rank, of gradients, after its last action"}});
   }
+  if (report.throughput) {
+    const char* time = report.iteration ? "iteration" : "step time";
+    table.rows.push_back(
+        {{"tokens a second", fmt::format("{:.0f}", report.throughput->tokens_per_second),
+          fmt::format("over all GPUs, by the {}", time)}});
+    table.rows.push_back(
+        {{"MFU", format_percent(report.throughput->mfu),
+          fmt::format("the model's FLOPs, none made again / (GPUs × peak × {})", time)}});
+  }
   if (limit.is_given())
     table.rows.push_back(
         {{"fits", fits(report, limit) ? "yes" : "no", "within " + limit_words(limit)}});
@@ -109,14 +118,10 @@ std::string in_two_lines(std::string text) {
   return text;
 }
 
-/// A time in ns, as a mean of times is.
-std::string format_ns(const TimeUnit& unit, double ns) {
-  return unit.format(Time(std::llround(ns)));
-}
-
 Table noise_table(const Report& report) {
   const NoiseReport& noise = *report.noise;
-  const TimeUnit unit = TimeUnit::fit(Time(std::llround(noise.step_time.max)));
+  const Percentiles& longest = noise.iteration.value_or(noise.step_time);
+  const TimeUnit unit = TimeUnit::fit(Time(std::llround(longest.max)));
   Table table{{{"with noise", Align::Left},
                {"none"},
                {"mean"},
@@ -125,15 +130,20 @@ Table noise_table(const Report& report) {
                {"p95"},
                {"p99"},
                {"most"}}};
-  const Percentiles& step = noise.step_time;
-  const Percentiles& bubble = noise.bubble_fraction;
-  table.rows.push_back({{"step time", unit.format(report.step_time)}});
-  table.rows.push_back({{"bubble_fraction", format_percent(report.bubble_fraction)}});
-  for (const auto value : {&Percentiles::mean, &Percentiles::p5, &Percentiles::p50,
-                           &Percentiles::p95, &Percentiles::p99, &Percentiles::max}) {
-    table.rows[0].cells.push_back(format_ns(unit, step.*value));
-    table.rows[1].cells.push_back(format_percent(bubble.*value));
-  }
+  const auto add = [&](const char* figure, const std::string& calm, const Percentiles& values,
+                       auto&& format) {
+    Table::Row row{{figure, calm}};
+    for (const double value :
+         {values.mean, values.p5, values.p50, values.p95, values.p99, values.max})
+      row.cells.push_back(format(value));
+    table.rows.push_back(std::move(row));
+  };
+  const auto time = [&](double ns) { return unit.format(Time(std::llround(ns))); };
+  add("step time", unit.format(report.step_time), noise.step_time, time);
+  if (noise.iteration && report.iteration)
+    add("iteration", unit.format(report.iteration->time), *noise.iteration, time);
+  add("bubble_fraction", format_percent(report.bubble_fraction), noise.bubble_fraction,
+      format_percent);
   return table;
 }
 

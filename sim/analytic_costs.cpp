@@ -220,21 +220,13 @@ std::string describe(const ModelJob& job, const StageLayout& layout) {
       job.model.description, job.hardware.description);
 }
 
-/// The GPUs of one stage stand beside one another, then come those of the next: Megatron-Core's
-/// order tp-cp-ep-dp-pp. Where a node cannot be filled with whole stages, none share it.
-int ranks_per_node(const ModelJob& job) {
-  const std::int64_t present = job.hardware.gpus_per_node;
-  const std::int64_t needed = job.parallel.gpus_per_stage();
-  return present % needed == 0 ? static_cast<int>(present / needed) : 1;
-}
-
 /// Each GPU sends what it holds to that of its place in the next stage.
 void lay_links(const ModelJob& job, CostSource& source) {
   const Hardware& hardware = job.hardware;
   const Link nvlink = {hardware.nvlink_latency,
                        hardware.nvlink_bandwidth * hardware.efficiency.nvlink};
   const Link nic = {hardware.nic_latency, hardware.nic_bandwidth * hardware.efficiency.network};
-  const Network network{.ranks_per_node = job.nodes.ranks_per_node.value_or(ranks_per_node(job)),
+  const Network network{.ranks_per_node = ranks_per_node(job),
                         .intra_node = {nvlink, job.nodes.nvlink},
                         .inter_node = {nic, job.nodes.nic}};
   if (network.ranks_per_node > 1 || network.is_shared())
@@ -274,6 +266,13 @@ void check_nodes(const ModelJob& job) {
     throw Error(fmt::format("{} ranks of {} GPU{} are more than the {} GPUs of a node of {}", ranks,
                             each, each == 1 ? "" : "s", job.hardware.gpus_per_node,
                             job.hardware.name));
+}
+
+int ranks_per_node(const ModelJob& job) {
+  const std::int64_t present = job.hardware.gpus_per_node;
+  const std::int64_t needed = job.parallel.gpus_per_stage();
+  const std::int64_t whole = present % needed == 0 ? present / needed : 1;
+  return job.nodes.ranks_per_node.value_or(static_cast<int>(whole));
 }
 
 std::vector<Phase> analytic_phases(const ModelJob& job) {
@@ -329,6 +328,28 @@ AnalyticCosts analytic_costs(const ModelJob& job, int stages) {
   }
   lay_links(job, source);
   return result;
+}
+
+StepWork step_work(const ModelJob& job, int ranks, int microbatches) {
+  ModelJob whole = job;  // in one stage
+  whole.layout.reset();
+  whole.training.fused_attention = true;
+  const std::vector<Phase> phases = analytic_phases(whole);
+  const AnalyticCosts costs = analytic_costs(whole, 1);
+  double forward = 0;
+  for (std::size_t i = 0; i < phases.size(); ++i)
+    if (phases[i].of == OpKind::Forward)
+      forward += costs.stages[0].phases[i].flops;
+  const Training& training = job.training;
+  const auto of_stage = static_cast<double>(job.parallel.gpus_per_stage());
+  StepWork work{.gpus = ranks * job.parallel.gpus_per_stage()};
+  work.tokens = static_cast<double>(training.microbatch * training.sequence * job.parallel.data) *
+                microbatches;
+  work.flops = 3 * forward * of_stage * microbatches;
+  work.peak =
+      of_stage * ranks *
+      (training.precision == Precision::Fp8 ? job.hardware.fp8_flops : job.hardware.bf16_flops);
+  return work;
 }
 
 std::optional<std::string> find_obstacle(const ModelJob& job, int stages) {

@@ -29,6 +29,11 @@ struct ModelJob {
   Nodes nodes = {};
 };
 
+/// As told; else the GPUs of one stage stand beside one another, then come those of the next, in
+/// Megatron-Core's order tp-cp-ep-dp-pp: where a node cannot be filled with whole stages, none
+/// share it.
+int ranks_per_node(const ModelJob& job);
+
 /// One stage in detail.
 struct AnalyticStage {
   StageLayers layers;
@@ -52,6 +57,17 @@ void check_nodes(const ModelJob& job);
 /// Throws Error where the model cannot be divided as the job says, one of the above does, or the
 /// layout is for another number of stages.
 AnalyticCosts analytic_costs(const ModelJob& job, int stages);
+
+/// What GPUs do in a step of so many micro-batches on so many ranks of the pipeline.
+struct StepWork {
+  std::int64_t gpus = 0;
+  double tokens = 0;
+  /// What the model needs: three times its forward, attention below the diagonal alone, and nothing
+  /// that is made again.
+  double flops = 0;
+  double peak = 0;  ///< FLOPs a second, of all GPUs in the job's precision.
+};
+StepWork step_work(const ModelJob& job, int ranks, int microbatches);
 
 /// Why the job cannot be laid over so many stages; none where it can.
 std::optional<std::string> find_obstacle(const ModelJob& job, int stages);

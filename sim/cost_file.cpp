@@ -9,12 +9,12 @@
 #include "sim/error.h"
 #include "sim/json_input.h"
 #include "sim/phases_json.h"
+#include "sim/printable.h"
 
 namespace bubblescope {
 namespace {
 
 constexpr std::string_view kFormat = "bubblescope-costs/1";
-constexpr std::size_t kMaxFileBytes = std::size_t{4} << 20;
 constexpr double kGiga = 1e9;
 
 /// The value of `key`, in µs, as a Time.
@@ -234,7 +234,7 @@ CostSource parse_costs(std::string_view text, const std::string& file) {
   if (const std::string format = object.text("format"); format != kFormat)
     object.fail("format", fmt::format("expected \"{}\", got \"{}\"", kFormat, format));
   CostSource source;
-  source.name = object.text("name");
+  source.name = printable_name(object.text("name"));
   source.file = file;
   source.description = object.text("source");
   if (const auto ranks = object.optional_integer("ranks")) {
@@ -250,7 +250,7 @@ CostSource parse_costs(std::string_view text, const std::string& file) {
 }
 
 CostSource read_costs(const std::string& path) {
-  return parse_costs(read_file(path, kMaxFileBytes), path);
+  return parse_costs(read_file(path, kMostCostFileBytes), path);
 }
 
 std::string costs_text(const CostSource& source, const nlohmann::ordered_json& comments) {

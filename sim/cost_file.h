@@ -1,6 +1,7 @@
 // Cost files, format "bubblescope-costs/1": data/schema/costs.schema.json tells every key.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -12,6 +13,9 @@ namespace bubblescope {
 
 /// Reads the text of a cost file; `file` names it in errors. Throws Error with the JSON path.
 CostSource parse_costs(std::string_view text, const std::string& file);
+
+/// A cost file has no more.
+constexpr std::size_t kMostCostFileBytes = std::size_t{4} << 20;
 
 /// Reads a cost file. Throws Error.
 CostSource read_costs(const std::string& path);

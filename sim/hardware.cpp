@@ -8,6 +8,7 @@
 #include "sim/cost_model.h"
 #include "sim/error.h"
 #include "sim/json_input.h"
+#include "sim/printable.h"
 
 namespace bubblescope {
 namespace {
@@ -33,8 +34,9 @@ int count(ObjectReader& object, const std::string& key, int least) {
 }
 
 Time time(ObjectReader& object, const std::string& key) {
+  const double microseconds = object.number(key);
   try {
-    return time_from_us(object.number(key));
+    return time_from_us(microseconds);
   } catch (const Error& error) {
     object.fail(key, error.what());
   }
@@ -57,6 +59,9 @@ Hardware::Efficiency read_efficiency(ObjectReader object, bool has_fp8) {
                               .network = fraction(object, "network")};
   if (has_fp8)
     result.gemm_fp8 = fraction(object, "gemm_fp8");
+  else if (object.has("gemm_fp8"))
+    object.fail("gemm_fp8",
+                "needs fp8_TFLOPs beside \"efficiency\", the peak that it is a part of");
   object.finish();
   return result;
 }
@@ -71,7 +76,7 @@ Hardware parse_hardware(std::string_view text, const std::string& file) {
   constexpr double kTera = 1e12;
   constexpr double kGiga = 1e9;
   Hardware hardware;
-  hardware.name = object.text("name");
+  hardware.name = printable_name(object.text("name"));
   hardware.description = object.text("source");
   hardware.bf16_flops = positive(object, "bf16_TFLOPs", kTera);
   if (object.has("fp8_TFLOPs"))

@@ -33,7 +33,7 @@ std::string reason(const json::exception& exception) {
 
 std::string quoted(const json& value) {
   if (value.is_structured())
-    return value.is_object() ? "an object" : "an array";
+    return value.is_object() ? "an object" : value.empty() ? "an empty array" : "an array";
   const std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
   return text.size() <= 40 ? text : text.substr(0, 40) + "…";
 }
@@ -215,7 +215,7 @@ std::optional<std::vector<ObjectReader>> ObjectReader::optional_objects(const st
   if (value == nullptr)
     return std::nullopt;
   if (!value->is_array() || value->empty())
-    fail(key, fmt::format("expected an array of objects, got {}", quoted(*value)));
+    fail(key, fmt::format("expected an array of one object or more, got {}", quoted(*value)));
   std::vector<ObjectReader> objects;
   for (std::size_t i = 0; i < value->size(); ++i)
     objects.emplace_back((*value)[i], inside(fmt::format("{}/{}", key, i)));

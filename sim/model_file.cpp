@@ -8,6 +8,7 @@
 
 #include "sim/error.h"
 #include "sim/json_input.h"
+#include "sim/printable.h"
 
 namespace bubblescope {
 namespace {
@@ -214,17 +215,26 @@ Model parse_model(std::string_view text, const std::string& file) {
       each = each->is_null() ? json.erase(each) : std::next(each);
   ObjectReader object(json, {file, ""});
   if (!is_own) {
+    if (!object.has("hidden_size") && object.has("n_embd"))
+      object.fail("n_embd",
+                  "is of GPT-2's family, whose keys are not read: write them as those of "
+                  "data/models/gpt3-175b.json");
+    if (!object.has("hidden_size") && object.has("text_config"))
+      object.fail("text_config",
+                  "is of a model of several media, which are not read: its text model "
+                  "can be given as a file of its own");
     if (!object.has("hidden_size"))
       object.fail("hidden_size",
                   fmt::format("is missing: expected format \"{}\", or a config.json", kFormat));
     Model model = read(object, false);
-    model.name = object.has("model_type") ? object.text("model_type") : "config.json";
+    model.name =
+        object.has("model_type") ? printable_name(object.text("model_type")) : "config.json";
     model.description = file;
     return model;
   }
   if (const std::string format = object.text("format"); format != kFormat)
     object.fail("format", fmt::format("expected \"{}\", got \"{}\"", kFormat, format));
-  const std::string name = object.text("name");
+  const std::string name = printable_name(object.text("name"));
   const std::string source = object.text("source");
   Model model = read(object, true);
   model.name = name;

@@ -14,6 +14,7 @@
 #include "sim/error.h"
 #include "sim/json_input.h"
 #include "sim/nearest.h"
+#include "sim/printable.h"
 #include "sim/steps.h"
 #include "sim/tokens.h"
 
@@ -238,7 +239,7 @@ class HeadReader {
     reader_.skip("program");
     Schedule& schedule = program.schedule;
     Placement& placement = schedule.placement;
-    schedule.name = reader_.text("schedule");
+    schedule.name = printable_name(reader_.text("schedule"));
     if (std::any_of(schedule.name.begin(), schedule.name.end(),
                     [](char c) { return static_cast<unsigned char>(c) < ' '; }))
       reader_.fail("schedule", "is a name with control characters");

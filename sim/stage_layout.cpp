@@ -32,8 +32,10 @@ std::size_t read_factor(const Items& items, std::size_t& position) {
     digits += items[position++].what;
   std::size_t factor = 0;
   const auto [rest, error] = std::from_chars(digits.data(), digits.data() + digits.size(), factor);
-  if (digits.empty() || error != std::errc() || factor > kMostItems)
+  if (digits.empty())
     fail(items[asterisk].place, "expected a number of times after '*'");
+  if (error != std::errc() || factor > kMostItems)
+    fail(items[asterisk].place, fmt::format("expected at most {} times after '*'", kMostItems));
   return factor;
 }
 

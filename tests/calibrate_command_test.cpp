@@ -118,7 +118,8 @@ TEST_CASE("traces with PyTorch's ranges become costs, of the GPU where it has so
   check_failure("calibrate a.json b.json --schedule 1f1b", kBadInput,
                 "1B0 is missing, which the schedule runs", folder);
   folder.write("none.json", R"([{"ph": "X", "name": "ProfilerStep#1", "ts": 1, "dur": 1}])");
-  check_failure("calibrate none.json", kBadInput, "ProfilerStep alone times none", folder);
+  check_failure("calibrate none.json", kBadInput,
+                "its ProfilerStep ranges tell when steps are, not what is done in them", folder);
   folder.write("odd.json", R"([{"ph": "X", "name": "PP:what", "ts": 1, "dur": 1}])");
   check_failure("calibrate odd.json", kBadInput, "odd.json: range 'PP:what'", folder);
   std::string cut = trace(timeline, 0, "user_annotation");

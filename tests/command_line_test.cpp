@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <set>
 #include <sstream>
 #include <string>
@@ -254,7 +255,8 @@ TEST_CASE("a cost that makes no sense is refused, exit code 2") {
   for (const std::string text : {"1", "-1MB", "nanB", "1e300GB", "1MBit", "10000000TB"})
     failures.push_back({kGood + " --activation " + text, {"--activation"}});
   for (const std::string text : {"1GB", "0GB/s", "-1GB/s", "infB/s", "nanB/s", "1/s", "1e400B/s"})
-    failures.push_back({kGood + " --message 1MB --bandwidth " + text, {"--bandwidth"}});
+    failures.push_back(
+        {kGood + " --message 1MB --bandwidth " + text, {"--bandwidth", "got '" + text + "'"}});
   check_failures(failures, kUsage);
 }
 
@@ -745,6 +747,63 @@ TEST_CASE("a bad option in the environment or in the file is told like one on th
     CHECK(result.out == "");
     CHECK(is_one_message(result.err));
   }
+}
+
+TEST_CASE("Each option that an error names is told with where it comes from") {
+  const TemporaryFolder folder;
+  folder.write("empty.toml", "[simulate]\n");
+  folder.write("zero.toml", "[simulate]\nzero = 2\n");
+  const std::string needs_ranks = "simulate 1f1b -m 8" + kCosts + " --config empty.toml";
+  check_failure({needs_ranks, {"-p/--ranks is required\n"}}, kUsage, folder);
+  check_failure(
+      {kGood, {"--forward does not go with --model", " (--model from BUBBLESCOPE_MODEL)\n"}},
+      kUsage, folder, {.environment = {{"BUBBLESCOPE_MODEL", "deepseek-v3"}}});
+  const std::string astray = "--zero is for costs from a --model, and --forward gives them by hand";
+  check_failure({kGood + " --zero 2", {astray + "\n"}}, kUsage, folder);
+  check_failure({kGood, {astray + " (from BUBBLESCOPE_ZERO)\n"}}, kUsage, folder,
+                {.environment = {{"BUBBLESCOPE_ZERO", "2"}}});
+  check_failure({kGood + " --config zero.toml", {astray + " (from zero.toml)\n"}}, kUsage, folder);
+}
+
+TEST_CASE("BUBBLESCOPE_CONFIG names the file of --config") {
+  const TemporaryFolder folder;
+  folder.write("ranks.toml", "[simulate]\nranks = 2\n");
+  folder.write("other.toml", "[simulate]\nranks = 4\n");
+  const std::string line = "simulate 1f1b -m 8 --format json" + kCosts;
+  const ProcessOptions options = {.environment = {{"BUBBLESCOPE_CONFIG", "ranks.toml"}},
+                                  .folder = folder.path()};
+  CHECK(json::parse(output(line, options))["ranks"] == 2);
+  CHECK(json::parse(output(line + " --config other.toml", options))["ranks"] == 4);
+}
+
+TEST_CASE("What would change nothing is noted, and the figures stand") {
+  struct Case {
+    std::string line;
+    std::string says;
+    std::map<std::string, std::string> environment = {};
+  };
+  const std::string once = " --schedules 1f1b";
+  const Case cases[] = {
+      {kGood + " --reduce overlapped", "--reduce and --optimizer-sync are for costs that tell"},
+      {kGood + " --optimizer-sync none", "--reduce and --optimizer-sync are for costs that tell"},
+      {kGood + " --ranks-per-node 2", "--ranks-per-node changes nothing by itself"},
+      {kCompare + kCosts + once + " --effort 2", "--objective and --effort are for automatic"},
+      {kGood, "BUBBLESCOPE_RANK in the environment is no option", {{"BUBBLESCOPE_RANK", "4"}}},
+      {kGood, "did you mean 'BUBBLESCOPE_RANKS'?", {{"BUBBLESCOPE_RANK", "4"}}}};
+  for (const Case& each : cases) {
+    const ProcessResult result = run(each.line, {.environment = each.environment});
+    CAPTURE(result.err);
+    CHECK(result.exit_code == 0);
+    CHECK_MESSAGE(has(result.err, "bubblescope: note: "), each.line);
+    CHECK_MESSAGE(has(result.err, each.says), each.line);
+    CHECK(run("-q " + each.line, {.environment = each.environment}).err == "");
+  }
+  for (const std::string& line :
+       {kGood + " --reduce overlapped --grad-reduce 1us", kGood + " --optimizer 1us --reduce after",
+        kGood + " --ranks-per-node 2 --inter-p2p 1us",
+        kCompare + kCosts + " --schedules zb-auto --effort 2"})
+    CHECK_MESSAGE(run(line).err == "", line);
+  CHECK(run(kGood, {.environment = {{"BUBBLESCOPE_CUDA_MODULE", "none.so"}}}).err == "");
 }
 
 TEST_CASE("colours are for terminals, and --color decides") {

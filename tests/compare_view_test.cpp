@@ -123,12 +123,47 @@ TEST_CASE("colours mark the best that fits, and what does not fit, in tables onl
     CHECK(compare_view(sample(), format, Color::On).find('\x1b') == std::string::npos);
 }
 
+TEST_CASE("stages that a rank holds are told where they are not one everywhere") {
+  Comparison comparison = sample();
+  CHECK(compare_view(comparison, Format::Markdown, Color::Off).find("| v |") == std::string::npos);
+  comparison.results.front().chunks = 2;
+  const std::string text = compare_view(comparison, Format::Markdown, Color::Off);
+  CHECK(text.find("| v |") != std::string::npos);
+  CHECK(text.find("| 2 |") != std::string::npos);
+}
+
 TEST_CASE("the best comes first and ties go to fewer activations, fewer copies, the order given") {
   CHECK(names(compare({{"c", 9ms, 5ms, 0ms, 5},
                        {"b", 9ms, 5ms, 0ms, 4, 2},
                        {"a", 9ms, 5ms},
                        {"first", 8ms, 5ms, 0ms, 99, 2},
                        {"again", 9ms, 4ms}})) == "first a again b c ");
+}
+
+TEST_CASE("With noise the median decides, and the verdict tells where it turns the order") {
+  Comparison comparison = sample();
+  for (Report& report : comparison.results) {
+    const auto calm = static_cast<double>(report.step_time.count());
+    const double stretch = report.schedule == "dualpipe" ? 1.5 : 1.1;
+    report.noise = {.options = {.seed = 3, .samples = 50},
+                    .step_time = {.p50 = calm * stretch, .p95 = calm * 1.6}};
+  }
+  sort_best_first(comparison.results);
+  CHECK(names(comparison) == "zb-h2 1f1b dualpipe ");
+  const std::string table = compare_view(comparison, Format::Table, Color::Off);
+  CAPTURE(table);
+  for (const char* part :
+       {"2 ranks, 4 micro-batches, ideal communication; 50 steps with noise, seed 3",
+        "zb-h2      8.400 ms   9.240 ms  13.440 ms   1.000 ",
+        "dualpipe   7.500 ms  11.250 ms  12.000 ms   1.218 ",
+        "verdict: zb-h2, 9.240 ms a step in the median with noise: 1.190× faster than 1f1b, "
+        "because a rank idles 1.600 ms less"})
+    CHECK_MESSAGE(table.find(part) != table.npos, "lacks: " << part);
+  comparison.limit = {};
+  CHECK(verdict(comparison).find("takes") == std::string::npos);
+  comparison.results.erase(comparison.results.begin() + 1);
+  CHECK(verdict(comparison).find("1.218× faster than dualpipe, which is faster without noise") !=
+        std::string::npos);
 }
 
 TEST_CASE("the verdict names the best that fits, why, and what it costs") {

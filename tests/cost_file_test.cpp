@@ -9,6 +9,7 @@
 
 #include <doctest/doctest.h>
 
+#include "sim/printable.h"
 #include "tests/support/random_schedule.h"
 
 namespace bubblescope {
@@ -164,10 +165,12 @@ TEST_CASE("Keys that are missing or too many are told with their path") {
        "key \"name\" is given twice in one object"},
       {good_but("\"message_bytes\": 64", "\"forward_us\": 1"),
        "key \"forward_us\" is given twice in one object"},
-      {good_but("\"link\"", "\"stages\": [], \"link\""), "/stages: expected an array of objects"},
+      {good_but("\"link\"", "\"stages\": [], \"link\""),
+       "/stages: expected an array of one object or more, got an empty array"},
       {good_but("\"link\"", "\"stages\": [{}], \"link\""), "/stages: is given beside \"stage\""},
       {good_but("\"stage\": {", "\"_stage\": {"), "/stage: is missing"},
-      {good_but("\"stage\": {", "\"stages\": {"), "/stages: expected an array of objects"},
+      {good_but("\"stage\": {", "\"stages\": {"),
+       "/stages: expected an array of one object or more, got an object"},
   });
 }
 
@@ -214,7 +217,7 @@ TEST_CASE("What is no JSON is told with the line") {
       {good_but("\"mine\"", "\"mi\xffne\""), "parse error at line 3"},
       {kGood + "x", "parse error at line 20, column 2"},
       {"", "parse error at line 1, column 1"},
-      {"[]", "/: expected an object, got an array"},
+      {"[]", "/: expected an object, got an empty array"},
       {"3", "/: expected an object, got 3"},
   });
 }
@@ -253,6 +256,15 @@ TEST_CASE("A cost file that cannot be read is told by its path and the reason") 
 TEST_CASE("A cost file is read from its path") {
   const TemporaryFile file("-bubblescope-good.json", kGood);
   CHECK(read_costs(file.path()).stages[0].forward == Time(1500));
+}
+
+TEST_CASE("Names that files tell can stand on a terminal") {
+  CHECK(printable_name("deepseek-v3, Größe µ") == "deepseek-v3, Größe µ");
+  CHECK(printable_name("\x1b[31mred\n\x7f\xc2\x9b") == "?[31mred???");
+  CHECK(printable_name("") == "unnamed");
+  const std::string longest(64, 'x');
+  CHECK(printable_name(longest) == longest);
+  CHECK(printable_name(longest + "µ") == longest + "…");
 }
 
 }  // namespace bubblescope

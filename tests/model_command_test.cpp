@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/cost_file.h"
+#include "sim/hardware.h"
+#include "sim/model_file.h"
 #include "tests/support/command.h"
 #include "tests/support/json_schema.h"
 #include "tests/support/reference.h"
@@ -21,6 +23,15 @@ const std::string kDeepseek =
 
 json parsed(const std::string& line) {
   return json::parse(output(line));
+}
+
+/// As of a cost file, which does not tell what the model needs.
+json without_throughput(json report) {
+  for (const char* key : {"gpus", "tokens_per_second", "mfu"}) {
+    CHECK(report[key].is_number());
+    report[key] = nullptr;
+  }
+  return report;
 }
 
 json result_of(const json& comparison, const std::string& schedule) {
@@ -82,11 +93,67 @@ TEST_CASE("Costs that are saved are read back as the same") {
   const json schema = json::parse(contents(source_file("data/schema/costs.schema.json")));
   CHECK(schema_faults(schema, json::parse(contents(file))) == std::vector<std::string>());
   CHECK(read_costs(file).stages.size() == 8);
+  output("costs -p 8 " + kDeepseek + " --save " + file + ".gz");
+  const std::string unpacked = output("costs --format json --costs " + file);
+  CHECK(output("costs --format json --costs " + file + ".gz") == unpacked);
   for (const char* schedule : {"1f1b", "dualpipe", "zb-h1"}) {
     const std::string shape =
         std::string("simulate ") + schedule + " -p 8 -m 16 --memory-limit 80GB --format json ";
-    CHECK(output(shape + kDeepseek) == output(shape + "--costs " + file));
+    CHECK(without_throughput(parsed(shape + kDeepseek)) == parsed(shape + "--costs " + file));
   }
+}
+
+TEST_CASE("Costs are not saved into the file or the stream of the table") {
+  const TemporaryFolder folder;
+  const std::string costs = "costs -p 2 --forward 1us --input-grad 1us --weight-grad 1us ";
+  for (const char* files : {"--save a.json -o a.json", "--save a.json -o ./a.json", "--save -"}) {
+    const ProcessResult result = run(costs + files, {.folder = folder.path()});
+    CHECK(result.exit_code == kUsage);
+    CHECK(has(result.err, "--save needs a file of its own"));
+    CHECK(result.out == "");
+    CHECK(folder.listing() == "");
+  }
+}
+
+TEST_CASE("costs takes no option of a run, of which it would take no notice") {
+  const std::string costs = "costs -p 2 --forward 1us --input-grad 1us --weight-grad 1us ";
+  for (const char* option :
+       {"--reduce after", "--optimizer-sync none", "--comm ideal", "--channels pair"}) {
+    const ProcessResult result = run(costs + option);
+    CHECK(result.exit_code == kUsage);
+    CHECK(has(result.err, "there is no option --"));
+  }
+}
+
+TEST_CASE("A model's throughput follows from its FLOPs, the GPUs and the iteration") {
+  const std::string job =
+      "simulate 1f1b -p 8 -m 32 --model llama-3.1-405b --hardware h100-sxm --parallel "
+      "tp=8,cp=2,dp=4 --sequence 8192 --microbatch-size 2 ";
+  const json plain = parsed(job + "--format json");
+  const double seconds = plain["iteration_time_ns"].get<double>() * 1e-9;
+  const double tokens = 32.0 * 2 * 8192 * 4;
+  CHECK(plain["gpus"] == 8 * 8 * 2 * 4);
+  CHECK(plain["tokens_per_second"].get<double>() == doctest::Approx(tokens / seconds));
+  // 6 FLOPs a parameter that multiplies and a token; 6 × layers × width × sequence of attention.
+  const Model model = read_model(source_file("data/models/llama-3.1-405b.json").string());
+  const double flops =
+      6.0 * static_cast<double>(activated_parameters(model)) + 6.0 * 126 * 16384 * 8192;
+  const double peak =
+      512 * read_hardware(source_file("data/hardware/h100-sxm.json").string()).bf16_flops;
+  CHECK(plain["mfu"].get<double>() ==
+        doctest::Approx(flops * tokens / (peak * seconds)).epsilon(1e-4));
+  // What is made again costs time and counts as nothing; scores above the diagonal neither.
+  for (const char* option : {"--recompute full", "--attention unfused"}) {
+    const json other = parsed(job + option + " --format json");
+    const double slower =
+        other["iteration_time_ns"].get<double>() / plain["iteration_time_ns"].get<double>();
+    CHECK(slower > 1.05);
+    CHECK(other["mfu"].get<double>() * slower == doctest::Approx(plain["mfu"].get<double>()));
+  }
+  CHECK(has(output(job), "8 ranks (512 GPUs), 32 micro-batches, "));
+  CHECK(has(output(job), "\nMFU "));
+  const std::string shape = job.substr(std::string("simulate 1f1b").size());
+  CHECK(has(output("compare --schedules 1f1b,zb-h1" + shape), " MFU "));
 }
 
 TEST_CASE("A model's ranks stand on nodes as their GPUs do") {
@@ -133,8 +200,8 @@ TEST_CASE("Messages of a model divide links where options say so, under every wa
   output("costs -p 4 -v 2 --model gpt3-175b --hardware h800 --parallel tp=4 --nic 20GB/s --save " +
          file);
   const std::string limit = " --memory-limit 80GB";  // which a cost file does not tell
-  CHECK(output("simulate interleaved-1f1b -p 4 -m 8 -v 2 --format json --costs " + file + limit) ==
-        output(line + "--nic 20GB/s" + limit));
+  CHECK(parsed("simulate interleaved-1f1b -p 4 -m 8 -v 2 --format json --costs " + file + limit) ==
+        without_throughput(parsed(line + "--nic 20GB/s" + limit)));
 }
 
 TEST_CASE("compare lays the model over each schedule's own number of stages") {
@@ -211,6 +278,10 @@ TEST_CASE("What is wrong with a model's options is told with its place") {
       {"--model deepseek-v3 --hardware h800 --inter-bandwidth 1GB/s", kUsage,
        "--inter-bandwidth does not go with --model"},
       {"--model deepseek-v3 --hardware h800 --ranks-per-node 0", kUsage, "--ranks-per-node"},
+      {"--model gpt3-175b --hardware h800 --parallel tp=8 --nvlink 1GB/s", kUsage,
+       "--nvlink: no two of the pipeline's ranks share a node"},
+      {"--model gpt3-175b --hardware h800 --cost-per stage", kUsage,
+       "--cost-per does not go with --model"},
       {"--model deepseek-v3 --hardware h800 --parallel ep=512", kUsage,
        "--parallel: ep=512 is more than the 256 experts of deepseek-v3"},
       {"--model deepseek-v3 --hardware h800 --parallel tp=3", kUsage,

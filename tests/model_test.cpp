@@ -156,6 +156,8 @@ TEST_CASE("A config.json of Hugging Face gives the same model") {
     config["hidden_act"] = "silu";
     const Model read = parse_model(config.dump(), "config.json");
     CHECK(read.name == "some_type");
+    config["model_type"] = "\x1b[31m" + std::string(5000, 'x');
+    CHECK(parse_model(config.dump(), "config.json").name == "?[31m" + std::string(59, 'x') + "…");
     CHECK(total_parameters(read) == total_parameters(model(name)));
     CHECK(activated_parameters(read) == activated_parameters(model(name)));
   }
@@ -253,7 +255,10 @@ TEST_CASE("What is wrong in a model's file is told with its place") {
   CHECK(complaint(json{{"a", 1}}) ==
         "mine.json: /hidden_size: is missing: expected format \"bubblescope-model/1\", or a "
         "config.json");
-  CHECK(complaint(json::array()) == "mine.json: /: expected an object, got an array");
+  CHECK(complaint(json::array()) == "mine.json: /: expected an object, got an empty array");
+  CHECK(complaint(json{{"n_embd", 768}}).starts_with("mine.json: /n_embd: is of GPT-2's family"));
+  CHECK(complaint(json{{"text_config", json::object()}})
+            .starts_with("mine.json: /text_config: is of a model of several media"));
 }
 
 TEST_CASE("Hardware is read, and what is wrong in it told with its place") {
@@ -290,6 +295,15 @@ TEST_CASE("Hardware is read, and what is wrong in it told with its place") {
   json lacking = hardware_json("h800");
   lacking["efficiency"].erase("gemm_fp8");
   CHECK(hardware_complaint(lacking) == "gpu.json: /efficiency/gemm_fp8: is missing");
+  json without_peak = hardware_json("h800");
+  without_peak.erase("fp8_TFLOPs");
+  CHECK(
+      hardware_complaint(without_peak) ==
+      "gpu.json: /efficiency/gemm_fp8: needs fp8_TFLOPs beside \"efficiency\", the peak that it is "
+      "a part of");
+  json text = hardware_json("h800");
+  text["nic_latency_us"] = "10";
+  CHECK(hardware_complaint(text) == "gpu.json: /nic_latency_us: expected a number ≥ 0, got \"10\"");
 }
 
 TEST_CASE("Degrees of parallelism are read") {

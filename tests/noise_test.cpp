@@ -154,6 +154,20 @@ TEST_CASE("The rank that is slow is the one that hurts") {
   }
 }
 
+TEST_CASE("Noise goes on into the iteration, which ends a reduction and an update after the step") {
+  const std::string line =
+      "simulate 1f1b -p 2 -m 4 --forward 1ms --input-grad 1ms --weight-grad 1ms --jitter 5% "
+      "--samples 20 ";
+  const std::string update = "--grad-reduce 300us --optimizer 200us ";
+  const json noise = json::parse(output(line + update + "--format json"))["noise"];
+  for (const char* figure : {"mean", "p5", "p50", "p95", "p99", "max"})
+    CHECK(noise["iteration_time_ns"][figure].get<double>() ==
+          doctest::Approx(noise["step_time_ns"][figure].get<double>() + 500'000).epsilon(1e-12));
+  const std::string table = output(line + update);  // in the table of all figures, and of noise
+  CHECK(table.find("\niteration  ") != table.rfind("\niteration  "));
+  CHECK(json::parse(output(line + "--format json"))["noise"]["iteration_time_ns"] == nullptr);
+}
+
 TEST_CASE("Noise that no Time could hold is refused") {
   DependencyGraph slow = graph(1'000'000'000'000'000);
   CHECK_THROWS_AS(study_noise(slow, {.noise = {.stragglers = {{0, 1000}}}, .samples = 1}), Error);
@@ -187,6 +201,29 @@ TEST_CASE("simulate with noise tells percentiles and wrong words") {
   }
   const ProcessResult missing = run(line + "--noise-factors none.txt");
   CHECK(missing.exit_code == 3);
+}
+
+TEST_CASE("compare ranks by the median of the same samples that simulate draws") {
+  const std::string rest =
+      " -p 4 -m 8 --forward 1ms --input-grad 1ms --weight-grad 1ms --optimizer 1ms --straggler "
+      "2=1.3 --jitter 5% --samples 20 --seed 7";
+  const json compared =
+      json::parse(output("compare --format json --schedules 1f1b,zb-h1,dualpipev" + rest));
+  double last = 0;
+  for (const json& result : compared["results"]) {
+    const double median = result["noise"]["iteration_time_ns"]["p50"];
+    CHECK(last <= median);
+    last = median;
+    const std::string name = result["schedule"];
+    CHECK(result["noise"] ==
+          json::parse(output("simulate " + name + " --format json" + rest))["noise"]);
+  }
+  CHECK(compared["results"].size() == 3);
+  const std::string shape = "compare -p 4 -m 8 --forward 1ms --input-grad 1ms --weight-grad 1ms ";
+  CHECK(run(shape + "--straggler 4=2").exit_code == 2);
+  const ProcessResult varied = run(shape + "--vary p2p=0:1ms --jitter 5%");
+  CHECK(varied.exit_code == 2);
+  CHECK(varied.err.find("--vary compares steps without noise") != std::string::npos);
 }
 
 }  // namespace bubblescope

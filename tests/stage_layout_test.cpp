@@ -80,7 +80,7 @@ TEST_CASE("What is wrong in a layout is told with its place") {
       {"E((t))*2L", "character 3: parentheses inside parentheses"},
       {"Et*L", "character 3: expected a number of times after '*'"},
       {"*2", "character 1: '*' without what it repeats"},
-      {"Et*99999999L", "character 3: expected a number of times after '*'"},
+      {"Et*99999999L", "character 3: expected at most 1000000 times after '*'"},
       {"Et*3L", "character 5: has 3 layers (t), and plain has 2"},
       {"Et*2mL", "character 6: has 1 multi-token prediction layers (m), and plain has 0"},
       {"Etmt", "character 4: a layer (t) behind multi-token prediction (m)"},

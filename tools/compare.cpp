@@ -17,6 +17,7 @@
 #include "tools/compare_sweep.h"
 #include "tools/contender.h"
 #include "tools/errors.h"
+#include "tools/noise_options.h"
 #include "tools/output.h"
 #include "tools/picture_options.h"
 #include "tools/predict.h"
@@ -32,6 +33,7 @@ struct CompareOptions {
   OutputOptions output;
   PictureOption html = {"--html", kMostHtmlActions};
   LimitOptions limits;
+  NoiseCommandOptions noise;
   std::vector<std::string> schedules = {"all"};
   std::vector<std::string> programs;
   DialectOption dialect;
@@ -166,15 +168,21 @@ int run(const CompareOptions& options, const GlobalOptions& global) {
     for (const std::string& picture : {options.html.path, options.vary.svg})
       refuse_overwrite({"program", program}, picture);
   const std::vector<Contender> all = contenders(options, global);
+  if (options.limits.is_search_given() &&
+      std::none_of(all.begin(), all.end(),
+                   [](const Contender& each) { return each.is_searched(); }))
+    global.note("--objective and --effort are for automatic schedules");
   const Shape present = all.front().program ? shape_of(*all.front().program) : Shape{};
   if (options.vary.are_given() && options.html.is_given())
     throw UsageError("--html shows schedules, not what --vary finds: --svg draws that");
+  if (options.vary.are_given() && options.noise.are_given())
+    throw UsageError("--vary compares steps without noise");
   if (options.vary.are_given())
     return run_varied(options, all, present, global);
   if (!options.vary.svg.empty())
     throw UsageError("--svg draws what --vary finds; give both");
-  const Scenario scenario =
-      make_scenario(options.shape.shape(present), options.costs, options.limits);
+  Scenario scenario = make_scenario(options.shape.shape(present), options.costs, options.limits);
+  scenario.noise = options.noise.parsed(scenario.shape.ranks);
   Comparison comparison;
   {
     Progress progress(global.quiet);
@@ -196,6 +204,7 @@ Command add_compare(CLI::App& root, const GlobalOptions& global) {
   options->costs.add_to(*app);
   options->limits.add_to(*app);
   options->output.add_to(*app);
+  options->noise.add_to(*app);
   options->html.add_to(*app, "a page of them side by side, which opens offline in any browser");
   app->add_option("--schedules", options->schedules, "which to compare (default: all)")
       ->envname(environment_name("schedules"))

@@ -13,6 +13,7 @@
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/output.h"
+#include "tools/picture_options.h"
 #include "tools/units.h"
 
 namespace bubblescope {
@@ -55,6 +56,7 @@ LoopShape shape_of(const CostsCommandOptions& options, const std::optional<Model
 
 std::string run(const CostsCommandOptions& options, const GlobalOptions& global) {
   const Format format = options.output.parsed_format();
+  require_own_files(options.output, {{"--save", options.save}});
   const Color color = options.output.color(global);
   const std::optional<ModelJob> job = options.costs.job();
   CostSource source = job ? CostSource{} : options.costs.source();
@@ -83,7 +85,7 @@ Command add_costs(CLI::App& root, const GlobalOptions& global) {
   add_option(*app, {"-p,--ranks", "N", "pipeline ranks", "Shape"}, options->ranks);
   add_option(*app, {"-v,--chunks", "N", "stages that a rank holds (default: 1)", "Shape"},
              options->chunks);
-  options->costs.add_to(*app);
+  options->costs.add_source_to(*app);
   options->output.add_to(*app);
   add_option(*app, {"--save", "FILE", "a cost file of them, which --costs reads", "Output"},
              options->save);

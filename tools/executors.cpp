@@ -17,7 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kModule = "bubblescope_cuda.so";
-constexpr const char* kModuleVariable = "BUBBLESCOPE_CUDA_MODULE";
 
 /// Where the module may lie: beside the program in a build, or where it is installed.
 std::vector<fs::path> module_places() {
@@ -32,7 +31,7 @@ std::vector<fs::path> module_places() {
 }
 
 fs::path find_module() {
-  const char* named = std::getenv(kModuleVariable);
+  const char* named = std::getenv(kCudaModuleVariable);
   if (named != nullptr && *named != '\0')
     return fs::absolute(named);  // dlopen looks for a bare name elsewhere
   std::error_code error;
@@ -42,7 +41,7 @@ fs::path find_module() {
   throw DeviceError(fmt::format(
       "--backend cuda: there is no {} in {}: build with nvcc (the preset cuda), or name "
       "it in {}",
-      kModule, module_places().front().parent_path().string(), kModuleVariable));
+      kModule, module_places().front().parent_path().string(), kCudaModuleVariable));
 }
 
 std::string first_line(const std::string& text) {

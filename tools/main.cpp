@@ -1,4 +1,5 @@
 // bubblescope: reads the command line, dispatches, and turns exceptions into exit codes.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -7,6 +8,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -17,6 +19,7 @@
 #include "sim/nearest.h"
 #include "tools/command.h"
 #include "tools/errors.h"
+#include "tools/executors.h"
 #include "tools/output.h"
 #include "tools/version.h"
 
@@ -73,6 +76,28 @@ void refuse_unknown(const CLI::App& root, const std::vector<Command>& commands) 
                        : fmt::format("unexpected argument '{}'", word));
 }
 
+/// Notes variables of the environment that look like options and are none of any subcommand.
+void note_unknown_variables(const CLI::App& root, const std::vector<Command>& commands,
+                            const GlobalOptions& global) {
+  std::vector<std::string> known = {kCudaModuleVariable};
+  const auto add = [&](const CLI::App& app) {
+    for (const CLI::Option* option : app.get_options())
+      if (!option->get_envname().empty())
+        known.push_back(option->get_envname());
+  };
+  add(root);
+  for (const Command& command : commands)
+    add(*command.app);
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    const std::string_view text = *variable;
+    const std::string name(text.substr(0, text.find('=')));
+    if (name.starts_with(environment_name("")) &&
+        std::find(known.begin(), known.end(), name) == known.end())
+      global.note(fmt::format("{} in the environment is no option of a subcommand{}", name,
+                              did_you_mean(name, known)));
+  }
+}
+
 /// --help and --version, with one blank line between groups and a newline at the end.
 int print_help(const CLI::App& root, const CLI::Success& success) {
   std::string text = success.get_name() == "CallForVersion" ? success.what() : root.help();
@@ -83,28 +108,59 @@ int print_help(const CLI::App& root, const CLI::Success& success) {
   return kDone;
 }
 
-/// " (from BUBBLESCOPE_RANKS)", or from the file of --config: whence an option comes that an error
-/// begins with, unless it was on the command line.
-std::string source_of_option(std::string_view error, const CLI::App& app, const CLI::App& root,
+/// Whence an option comes that is not on the command line: BUBBLESCOPE_RANKS, or the file of
+/// --config. Empty where it is there, or was not given at all.
+std::string source_of_option(const CLI::Option& option, const CLI::App& root,
                              const std::vector<std::string>& words) {
-  const std::string_view told = error.substr(0, error.find_first_of(": '"));  // "-p/--ranks"
-  for (const CLI::Option* option : app.get_options()) {
-    if (option->get_lnames().empty() || !told.ends_with("--" + option->get_lnames().front()))
-      continue;
-    for (const std::string& word : words) {
-      const std::string name = word.substr(0, word.find('='));
-      const bool is_short =
-          word.size() > 1 && word[1] != '-' && option->check_sname(word.substr(1, 1));
-      if (word.starts_with('-') && (option->check_name(name) || is_short))
-        return "";
-    }
-    const char* set = std::getenv(option->get_envname().c_str());
-    if (set != nullptr && *set != '\0')
-      return fmt::format(" (from {})", option->get_envname());
-    const CLI::Option* config = root.get_config_ptr();
-    return config->count() > 0 ? fmt::format(" (from {})", config->as<std::string>()) : "";
+  if (option.count() == 0)
+    return "";
+  for (const std::string& word : words) {
+    const std::string name = word.substr(0, word.find('='));
+    const bool is_short =
+        word.size() > 1 && word[1] != '-' && option.check_sname(word.substr(1, 1));
+    if (word.starts_with('-') && (option.check_name(name) || is_short))
+      return "";
   }
-  return "";
+  const char* set = std::getenv(option.get_envname().c_str());
+  return set != nullptr && *set != '\0' ? option.get_envname()
+                                        : root.get_config_ptr()->as<std::string>();
+}
+
+/// " (from BUBBLESCOPE_RANKS)" of the option that an error begins with, and " (--model from
+/// BUBBLESCOPE_MODEL)" of others that it names, unless they are on the command line.
+std::string sources_of_options(std::string_view error, const CLI::App& app, const CLI::App& root,
+                               const std::vector<std::string>& words) {
+  constexpr std::string_view kNameLetters = "abcdefghijklmnopqrstuvwxyz0123456789-";
+  const std::string_view first = error.substr(0, error.find_first_of(": '"));  // "-p/--ranks"
+  std::string text;
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_lnames().empty())
+      continue;
+    const std::string name = "--" + option->get_lnames().front();
+    const auto end_of = [&](std::size_t place) {
+      return std::min(error.find_first_not_of(kNameLetters, place), error.size());
+    };
+    std::size_t place = error.find(name);
+    while (place != error.npos && end_of(place) != place + name.size())  // part of a longer one's
+      place = error.find(name, place + 1);
+    const std::string source =
+        place != error.npos ? source_of_option(*option, root, words) : std::string();
+    if (!source.empty())
+      text += fmt::format(" ({}from {})", first.ends_with(name) ? "" : name + " ", source);
+  }
+  return text;
+}
+
+/// `reversed` words, the last one first as CLI11 takes them, with --config where only
+/// BUBBLESCOPE_CONFIG tells the file: CLI11 asks the environment after it has read the file.
+std::vector<std::string> with_config_of_environment(std::vector<std::string> reversed) {
+  const char* file = std::getenv(environment_name("config").c_str());
+  const bool is_given = std::any_of(reversed.begin(), reversed.end(), [](const std::string& word) {
+    return word.substr(0, word.find('=')) == "--config";
+  });
+  if (file != nullptr && *file != '\0' && !is_given)
+    reversed.insert(reversed.end(), {file, "--config"});
+  return reversed;
 }
 
 /// The words as a shell takes them.
@@ -129,6 +185,7 @@ int run(int argc, char** argv) {
   root.set_version_flag("--version", std::string("bubblescope ") + kVersion, "the version")
       ->group("General");
   root.set_config("--config", "", "options from a TOML file, in a [section] a subcommand")
+      ->envname(environment_name("config"))
       ->type_name("FILE")
       ->group("General");
   root.config_formatter(std::make_shared<ConfigBelowEnvironment>());
@@ -153,7 +210,7 @@ int run(int argc, char** argv) {
       "cannot\nbe written, 4 a device or a peer failed or is missing.\n\n"
       "Example:\n  bubblescope compare -p 16 -m 120 --costs deepseek-v3-h800");
   try {
-    root.parse(argc, argv);
+    root.parse(with_config_of_environment({words.rbegin(), words.rend() - 1}));
   } catch (const CLI::Success& success) {
     return print_help(root, success);
   } catch (const CLI::FileError& error) {
@@ -168,12 +225,14 @@ int run(int argc, char** argv) {
   }
   refuse_unknown(root, commands);
   global.check();
+  note_unknown_variables(root, commands, global);
   for (const Command& command : commands)
     if (command.app->parsed())
       try {
         return command.run();
       } catch (const UsageError& error) {
-        throw UsageError(error.what() + source_of_option(error.what(), *command.app, root, words));
+        throw UsageError(error.what() +
+                         sources_of_options(error.what(), *command.app, root, words));
       }
   throw UsageError("a subcommand is expected; 'bubblescope --help' lists them");
 }

@@ -65,60 +65,60 @@ std::int64_t count(const char* option, const std::string& given, std::int64_t ot
   return given.empty() ? otherwise : parse_count({option, given}, kCount);
 }
 
+/// An option, in the order of the help.
+struct ModelOption {
+  const char* name;
+  const char* word;
+  const char* help;
+  std::string ModelOptions::*value;
+};
+
+constexpr ModelOption kOptions[] = {
+    {"--model", "FILE|NAME", "such as deepseek-v3, or a config.json; a wrong name lists all",
+     &ModelOptions::model},
+    {"--hardware", "FILE|NAME", "such as h800; a wrong name lists all", &ModelOptions::hardware},
+    {"--parallel", "LIST",
+     "tensor, expert, data, context: tp=8,ep=64,dp=128,cp=1 (default: 1 each; dp as many as ep "
+     "needs)",
+     &ModelOptions::parallel},
+    {"--microbatch-size", "N", "sequences of a micro-batch (default: 1)",
+     &ModelOptions::microbatch_size},
+    {"--sequence", "N",
+     "tokens of a sequence (default: 4096, or all positions that the model learned)",
+     &ModelOptions::sequence},
+    {"--precision", "WHAT", "of matrix products: bf16 (default), fp8", &ModelOptions::precision},
+    {"--recompute", "WHAT",
+     "in the backward: none (default); selective, norms, activation functions, latent "
+     "attention's up-projections and scores that are not fused; full, whole layers",
+     &ModelOptions::recompute},
+    {"--layout", "TEXT",
+     "layers of each stage, as Megatron's --pipeline-model-parallel-layout: 'Et*3|(tt|)*29,m|L' "
+     "(default: even, the earlier stages have one more)",
+     &ModelOptions::layout},
+    {"--pair-order", "WHOSE", "launch order of F&B pairs: deepseek (default), megatron",
+     &ModelOptions::pair_order},
+    {"--attention", "HOW", "flash (default), or unfused, with its scores in memory",
+     &ModelOptions::attention},
+    {"--zero", "STAGE", "what data parallelism divides, as ZeRO: 0, 1 (default), 2, 3",
+     &ModelOptions::zero},
+    {"--gradients", "WHAT", "how gradients are accumulated: fp32 (default), bf16",
+     &ModelOptions::gradients},
+    {"--moments", "WHAT", "Adam's moments: fp32 (default), bf16", &ModelOptions::moments},
+    {"--collectives", "HOW",
+     "reductions and gathers over several nodes: ring (default); hierarchical, NVLink first",
+     &ModelOptions::collectives}};
+
 }  // namespace
 
 void ModelOptions::add_to(CLI::App& app) {
-  const auto add = [&](const char* name, const char* value_name, const char* help,
-                       std::string& value) {
-    add_option(app, {name, value_name, help, "Costs from a model"}, value);
-  };
-  add("--model", "FILE|NAME", "such as deepseek-v3, or a config.json; a wrong name lists all",
-      model);
-  add("--hardware", "FILE|NAME", "such as h800; a wrong name lists all", hardware);
-  add("--parallel", "LIST",
-      "tensor, expert, data, context: tp=8,ep=64,dp=128,cp=1 (default: 1 each; dp as many as ep "
-      "needs)",
-      parallel);
-  add("--microbatch-size", "N", "sequences of a micro-batch (default: 1)", microbatch_size);
-  add("--sequence", "N",
-      "tokens of a sequence (default: 4096, or all positions that the model learned)", sequence);
-  add("--precision", "WHAT", "of matrix products: bf16 (default), fp8", precision);
-  add("--recompute", "WHAT",
-      "in the backward: none (default); selective, norms, activation functions, latent "
-      "attention's up-projections and scores that are not fused; full, whole layers",
-      recompute);
-  add("--layout", "TEXT",
-      "layers of each stage, as Megatron's --pipeline-model-parallel-layout: 'Et*3|(tt|)*29,m|L' "
-      "(default: even, the earlier stages have one more)",
-      layout);
-  add("--pair-order", "WHOSE", "launch order of F&B pairs: deepseek (default), megatron",
-      pair_order);
-  add("--attention", "HOW", "flash (default), or unfused, with its scores in memory", attention);
-  add("--zero", "STAGE", "what data parallelism divides, as ZeRO: 0, 1 (default), 2, 3", zero);
-  add("--gradients", "WHAT", "how gradients are accumulated: fp32 (default), bf16", gradients);
-  add("--moments", "WHAT", "Adam's moments: fp32 (default), bf16", moments);
-  add("--collectives", "HOW",
-      "reductions and gathers over several nodes: ring (default); hierarchical, NVLink first",
-      collectives);
+  for (const ModelOption& each : kOptions)
+    add_option(app, {each.name, each.word, each.help, "Costs from a model"}, this->*each.value);
 }
 
 std::string ModelOptions::first_given() const {
-  for (const auto& [option, value] : {std::pair("--model", &model),
-                                      {"--hardware", &hardware},
-                                      {"--parallel", &parallel},
-                                      {"--microbatch-size", &microbatch_size},
-                                      {"--sequence", &sequence},
-                                      {"--precision", &precision},
-                                      {"--recompute", &recompute},
-                                      {"--layout", &layout},
-                                      {"--pair-order", &pair_order},
-                                      {"--attention", &attention},
-                                      {"--zero", &zero},
-                                      {"--gradients", &gradients},
-                                      {"--moments", &moments},
-                                      {"--collectives", &collectives}})
-    if (!value->empty())
-      return option;
+  for (const ModelOption& each : kOptions)
+    if (!(this->*each.value).empty())
+      return each.name;
   return "";
 }
 

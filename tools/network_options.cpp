@@ -24,33 +24,40 @@ double parse_shared(const char* option, const std::string& text) {
   return text.empty() ? 0 : parse_rate({option, text});
 }
 
+/// An option, in the order of the help.
+struct NetworkOption {
+  const char* name;
+  const char* word;
+  const char* help;
+  std::string NetworkOptions::*value;
+};
+
+constexpr NetworkOption kOptions[] = {
+    {"--ranks-per-node", "N",
+     "nodes of N ranks: --p2p and --bandwidth are within one (default with --model: as many "
+     "stages as a node has GPUs for)",
+     &NetworkOptions::ranks_per_node},
+    {"--inter-p2p", "TIME", "latency of a message between nodes (default: --p2p)",
+     &NetworkOptions::inter_p2p},
+    {"--inter-bandwidth", "RATE", "of a message between nodes (default: --bandwidth)",
+     &NetworkOptions::inter_bandwidth},
+    {"--nic", "RATE",
+     "what the messages of a node to others divide, and those from others (default: unlimited)",
+     &NetworkOptions::nic},
+    {"--nvlink", "RATE", "what the messages within a node divide (default: unlimited)",
+     &NetworkOptions::nvlink}};
+
 }  // namespace
 
 void NetworkOptions::add_to(CLI::App& app) {
-  const auto add = [&](const char* name, const char* word, const char* help, std::string& value) {
-    add_option(app, {name, word, help, "Network"}, value);
-  };
-  add("--ranks-per-node", "N",
-      "nodes of N ranks: --p2p and --bandwidth are within one (default with --model: as many "
-      "stages as a node has GPUs for)",
-      ranks_per_node);
-  add("--inter-p2p", "TIME", "latency of a message between nodes (default: --p2p)", inter_p2p);
-  add("--inter-bandwidth", "RATE", "of a message between nodes (default: --bandwidth)",
-      inter_bandwidth);
-  add("--nic", "RATE",
-      "what the messages of a node to others divide, and those from others (default: unlimited)",
-      nic);
-  add("--nvlink", "RATE", "what the messages within a node divide (default: unlimited)", nvlink);
+  for (const NetworkOption& each : kOptions)
+    add_option(app, {each.name, each.word, each.help, "Network"}, this->*each.value);
 }
 
 std::string NetworkOptions::first_given() const {
-  for (const auto& [option, value] : {std::pair("--ranks-per-node", &ranks_per_node),
-                                      {"--inter-p2p", &inter_p2p},
-                                      {"--inter-bandwidth", &inter_bandwidth},
-                                      {"--nic", &nic},
-                                      {"--nvlink", &nvlink}})
-    if (!value->empty())
-      return option;
+  for (const NetworkOption& each : kOptions)
+    if (!(this->*each.value).empty())
+      return each.name;
   return "";
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <limits>
 #include <string_view>
 #include <system_error>
@@ -108,6 +109,13 @@ void NoiseCommandOptions::add_to(CLI::App& app) {
       factors);
   add("--samples", "N", "steps that are simulated with noise (default: 1000)", samples);
   add("--seed", "N", "of the noise (default: 1)", seed);
+}
+
+bool NoiseCommandOptions::are_given() const {
+  const std::string* all[] = {&jitter,  &rank_jitter, &straggler, &hiccups,
+                              &factors, &samples,     &seed};
+  return std::any_of(std::begin(all), std::end(all),
+                     [](const std::string* value) { return !value->empty(); });
 }
 
 std::optional<NoiseOptions> NoiseCommandOptions::parsed(int ranks) const {

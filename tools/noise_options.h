@@ -15,6 +15,8 @@ struct NoiseCommandOptions {
   std::string samples, seed;
 
   void add_to(CLI::App& app);
+  /// Any of them.
+  bool are_given() const;
   /// None where no noise is asked for. Throws UsageError for what is wrong on the command line,
   /// Error for a file of factors that is.
   std::optional<NoiseOptions> parsed(int ranks) const;

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "analysis/unpacked_file.h"
 #include "sim/cost_file.h"
 #include "sim/error.h"
 #include "sim/nearest.h"
@@ -127,7 +128,7 @@ Shape ShapeOptions::shape(const Shape& present) const {
                                                  {"--group-size", group_size}, kCount)))};
 }
 
-void CostCommandOptions::add_to(CLI::App& app) {
+void CostCommandOptions::add_source_to(CLI::App& app) {
   const auto add = [&](const char* name, const char* word, const char* help, std::string& value) {
     add_option(app, {name, word, help, "Costs"}, value);
   };
@@ -145,14 +146,6 @@ void CostCommandOptions::add_to(CLI::App& app) {
   add("--grad-reduce", "TIME", "of a rank's gradients over data-parallel ranks, once a step",
       grad_reduce);
   add("--optimizer", "TIME", "the update of a rank's weights, once a step", optimizer);
-  add("--reduce", "WHEN",
-      "gradients are reduced: after a rank's last action (default); overlapped, after each stage's "
-      "last backward, beside the actions",
-      reduce_when);
-  add("--optimizer-sync", "WHAT",
-      "the optimizer waits for: global, all ranks' gradients (default); none, its own, as Zero "
-      "Bubble's does",
-      optimizer_sync);
   add("--cost-per", "WHAT",
       "rank: durations and sizes are for one p-th of the model (default); stage: as they stand",
       per);
@@ -162,6 +155,23 @@ void CostCommandOptions::add_to(CLI::App& app) {
       overlap);
   network.add_to(app);
   model.add_to(app);
+}
+
+void CostCommandOptions::add_to(CLI::App& app) {
+  add_source_to(app);
+  add_option(app,
+             {"--reduce", "WHEN",
+              "gradients are reduced: after a rank's last action (default); overlapped, after each "
+              "stage's last backward, beside the actions",
+              "Costs"},
+             reduce_when);
+  add_option(
+      app,
+      {"--optimizer-sync", "WHAT",
+       "the optimizer waits for: global, all ranks' gradients (default); none, its own, as Zero "
+       "Bubble's does",
+       "Costs"},
+      optimizer_sync);
   comm.add_to(app);
 }
 
@@ -252,7 +262,14 @@ std::optional<ModelJob> CostCommandOptions::job() const {
   if (!costs.empty())
     throw UsageError(
         fmt::format("{} does not go with --costs: one source of costs", model.first_given()));
+  if (model.model.empty())  // costs by hand, and an option astray
+    for (const auto& [option, value] : parts())
+      if (!value->empty())
+        throw UsageError(fmt::format("{} is for costs from a --model, and {} gives them by hand",
+                                     model.first_given(), option));
   refuse_by_hand("--model");
+  if (options().per != CostPer::WholeRank)
+    throw UsageError("--cost-per does not go with --model: it tells the costs of each stage");
   ModelJob job = model.job();
   job.nodes = network.of_model();
   try {
@@ -260,6 +277,11 @@ std::optional<ModelJob> CostCommandOptions::job() const {
   } catch (const Error& error) {
     throw UsageError(fmt::format("--ranks-per-node: {}", error.what()));
   }
+  if (job.nodes.nvlink > 0 && ranks_per_node(job) == 1)
+    throw UsageError(fmt::format(
+        "--nvlink: no two of the pipeline's ranks share a node, so no message is within one: each "
+        "has {} GPUs, and a node {}",
+        job.parallel.gpus_per_stage(), job.hardware.gpus_per_node));
   return job;
 }
 
@@ -271,8 +293,9 @@ CostSource CostCommandOptions::source() const {
     throw UsageError(fmt::format("{} does not go with --costs: a cost file tells its network",
                                  network.first_given()));
   const bool is_path = costs.find('/') != std::string::npos || costs.ends_with(".json") ||
-                       std::filesystem::exists(costs);
-  return is_path ? read_costs(costs) : named_costs(costs);
+                       costs.ends_with(".json.gz") || std::filesystem::exists(costs);
+  return is_path ? parse_costs(read_unpacked(costs, kMostCostFileBytes), costs)
+                 : named_costs(costs);
 }
 
 std::optional<Time> CostCommandOptions::latency_alone() const {

@@ -91,6 +91,8 @@ struct CostCommandOptions {
   CommOptions comm = {};
 
   void add_to(CLI::App& app);
+  /// Those alone that tell costs: nothing of what is run with them.
+  void add_source_to(CLI::App& app);
   /// What the costs come from where they come from a model. Throws as `source` does.
   std::optional<ModelJob> job() const;
   /// Where they do not. Throws UsageError for what is wrong on the command line, Error for what is

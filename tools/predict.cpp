@@ -20,6 +20,14 @@ CostModel costs_of(const CatalogueEntry& entry, const Scenario& scenario) {
   return {scenario.costs_over(placement.depth), placement, scenario.cost_options};
 }
 
+/// Whether a message takes the same time within a node as between two, and shares nothing.
+bool are_nodes_alike(const Network& network) {
+  const Link& within = network.intra_node.message;
+  const Link& between = network.inter_node.message;
+  return !network.is_shared() && within.latency == between.latency &&
+         within.bytes_per_second == between.bytes_per_second;
+}
+
 }  // namespace
 
 void check_size(const CatalogueEntry& entry, const Shape& shape, Comm comm, bool shares_links) {
@@ -131,6 +139,8 @@ Report Prediction::report() const {
   report.search = search;
   report.noise = noise;
   report.iteration = end_iteration(graph, timeline, iteration);
+  if (work)
+    report.throughput = throughput(*work, report.whole_time());
   return report;
 }
 
@@ -169,10 +179,14 @@ Prediction predict(ScheduledProgram scheduled, const Scenario& scenario, Progres
   std::optional<NoiseReport> noise;
   if (scenario.noise) {
     progress.now(fmt::format("{}: simulating {} steps with noise", name, scenario.noise->samples));
-    noise = study_noise(graph, *scenario.noise);
+    noise = study_noise(graph, *scenario.noise, scenario.iteration);
   }
-  return {std::move(graph), std::move(timeline), scheduled.search, std::move(noise),
-          scenario.iteration};
+  std::optional<StepWork> work;
+  if (scenario.job)
+    work =
+        step_work(*scenario.job, graph.schedule().placement.ranks, graph.schedule().microbatches);
+  return {std::move(graph), std::move(timeline), scheduled.search,
+          std::move(noise), scenario.iteration,  work};
 }
 
 namespace {
@@ -196,6 +210,23 @@ void note_costs(const Scenario& scenario, const GlobalOptions& global) {
   if (made_for && *made_for != scenario.shape.ranks)
     global.note(fmt::format("costs '{}' were made for {} ranks and are used as they are for {}",
                             scenario.costs.name, *made_for, scenario.shape.ranks));
+  if (scenario.costs_by_hand && scenario.costs.network && are_nodes_alike(*scenario.costs.network))
+    global.note(
+        "--ranks-per-node changes nothing by itself: it is for --inter-p2p, --inter-bandwidth, "
+        "--nic and --nvlink");
+  const auto& stages = scenario.costs.stages;
+  const auto tells_update = [](const StageCost& stage) {
+    return stage.grad_reduce + stage.optimizer > Time::zero();
+  };
+  const IterationOptions usual;
+  const bool is_asked =
+      scenario.iteration.reduce != usual.reduce || scenario.iteration.sync != usual.sync;
+  if (is_asked && !scenario.job && std::none_of(stages.begin(), stages.end(), tells_update))
+    global.note(
+        "--reduce and --optimizer-sync are for costs that tell of --grad-reduce or --optimizer");
+  if (scenario.costs.stage_by_stage && scenario.cost_options.per == CostPer::OneStage)
+    global.note(fmt::format("--cost-per changes nothing: costs '{}' are told stage by stage",
+                            scenario.costs.name));
 }
 
 }  // namespace bubblescope

@@ -19,6 +19,7 @@ struct Prediction {
   std::optional<SearchFigures> search;  ///< Of an automatic schedule.
   std::optional<NoiseReport> noise;     ///< Where the scenario has noise.
   IterationOptions iteration = {};
+  std::optional<StepWork> work = {};  ///< Where the costs come from a model.
 
   /// What fits: what was asked for, else the memory of a model's hardware.
   MemoryLimit limit() const;

@@ -28,11 +28,14 @@ constexpr Unit kSizes[] = {{"B", 1},           {"KB", 1e3},           {"MB", 1e6
                                quantity.text.substr(0, 40)));
 }
 
-/// The number in front of a known unit, times the unit's factor; "0" needs no unit.
-double parse(Quantity quantity, std::span<const Unit> units, std::string_view expected) {
+/// The number in front of a known unit and `after` it, times the unit's factor; "0" needs no unit.
+double parse(Quantity quantity, std::span<const Unit> units, std::string_view expected,
+             std::string_view after = "") {
+  if (!quantity.text.ends_with(after))
+    fail(quantity, expected);
   double number = 0;
   const char* const begin = quantity.text.data();
-  const char* const end = begin + quantity.text.size();
+  const char* const end = begin + quantity.text.size() - after.size();
   const auto [rest, error] = std::from_chars(begin, end, number);
   const std::string_view suffix(rest, static_cast<std::size_t>(end - rest));
   if (error != std::errc() || !(number >= 0) || std::isinf(number))
@@ -81,12 +84,7 @@ Bytes parse_size(Quantity quantity) {
 
 double parse_rate(Quantity quantity) {
   constexpr std::string_view kExpected = "a rate above zero with its unit, such as 50GB/s";
-  constexpr std::string_view kPerSecond = "/s";
-  if (!quantity.text.ends_with(kPerSecond))
-    fail(quantity, kExpected);
-  const Quantity size = {quantity.option,
-                         quantity.text.substr(0, quantity.text.size() - kPerSecond.size())};
-  const double rate = parse(size, kSizes, kExpected);
+  const double rate = parse(quantity, kSizes, kExpected, "/s");
   if (rate <= 0)
     fail(quantity, kExpected);
   return rate;
