@@ -8,14 +8,15 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "sim/printable.h"
+
 namespace bubblescope {
 namespace {
 
 using nlohmann::ordered_json;
 using Align = Column::Align;
 
-constexpr std::size_t kMostRows = 12;  // of families and of ranges, in tables
-constexpr std::size_t kMostOfName = 60;
+constexpr std::size_t kMostRows = 12;        // of families and of ranges, in tables
 constexpr std::size_t kMostWithStreams = 8;  // ranks whose streams tables show
 
 /// How each reason is shown; the words end "most of it …".
@@ -185,9 +186,9 @@ Table idle_table(const GpuFigures& figures) {
     if (figures.ranks.size() > kMostWithStreams)
       continue;
     for (const StreamFigures& stream : rank.streams) {
-      table.rows.push_back(
-          {{"", stream.stream, std::to_string(stream.events), unit.format(stream.busy)},
-           Emphasis::Faint});
+      table.rows.push_back({{"", printable_name(stream.stream), std::to_string(stream.events),
+                             unit.format(stream.busy)},
+                            Emphasis::Faint});
       add_reasons(table.rows.back(), stream.idle, unit);
     }
   }
@@ -214,7 +215,7 @@ Table family_table(const GpuFigures& figures) {
   const TimeUnit unit = TimeUnit::fit(all);
   Table table{{{"kind", Align::Left}, {"family", Align::Left}, {"events"}, {"time"}, {"share"}}};
   for (const auto& [time, family] : order)
-    table.rows.push_back({{to_string(family->first.first), family->first.second,
+    table.rows.push_back({{to_string(family->first.first), printable_name(family->first.second),
                            std::to_string(family->second.count), unit.format(time),
                            format_percent(share(time, all))}});
   return table;
@@ -257,7 +258,7 @@ Table range_table(const GpuFigures& figures) {
   for (const auto& [time, name] : order) {
     const RangeFigures& range = sums[name];
     table.rows.push_back(
-        {{name.substr(0, kMostOfName), std::to_string(range.count), std::to_string(range.events),
+        {{printable_name(name), std::to_string(range.count), std::to_string(range.events),
           unit.format(range.time[0]), unit.format(range.time[1]), unit.format(range.time[2])}});
   }
   return table;
@@ -294,7 +295,8 @@ std::string analyze_view(const GpuFigures& figures, Format format, Color color) 
     json["ranks"].push_back(full_json(rank));
   const std::string words = verdict(figures);
   json["verdict"] = words.empty() ? ordered_json(nullptr) : ordered_json(words);
-  return json.dump(2) + "\n";
+  constexpr auto kReplace = ordered_json::error_handler_t::replace;  // in names of files
+  return json.dump(2, ' ', false, kReplace) + "\n";
 }
 
 }  // namespace bubblescope

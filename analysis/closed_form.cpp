@@ -155,18 +155,22 @@ std::string count_text(const CountFormula& count, int& terms) {
   return text;
 }
 
-Sample run(const CatalogueEntry& entry, const CostSource& costs, Comm comm, const Shape& shape,
-           std::string* region) {
-  Program program = make_program(entry, shape, comm);
-  CostModel model(costs, program.schedule.placement, {.per = CostPer::OneStage});
+Sample run(const CatalogueEntry& entry, const CostSource& costs, ClosedFormOptions options,
+           const Shape& shape, ClosedForm* found) {
+  Program program = make_program(entry, shape, options.comm);
+  CostModel model(costs, program.schedule.placement,
+                  {.per = CostPer::OneStage, .overlap = options.overlap});
   const DependencyGraph graph = build_graph(std::move(program), std::move(model));
   const Timeline timeline = simulate(graph);
   const Explanation why =
-      region != nullptr ? explain(graph, timeline) : count_costs(graph, timeline);
-  if (region != nullptr && why.region)
-    *region = region_words(*why.region);
+      found != nullptr ? explain(graph, timeline) : count_costs(graph, timeline);
   if (!why.costs)
     throw Error("a formula needs costs that are the same for all stages");
+  if (found != nullptr) {
+    found->costs = *why.costs;
+    if (why.region)
+      found->region = region_words(*why.region);
+  }
   const auto split = [&](LinearForm form) {
     if ((*why.costs)[index(CostKind::Hop)] == 0)
       form[index(CostKind::Hop)] = 0;
@@ -221,8 +225,8 @@ std::string to_text(const FormFormula& formula) {
   return text.empty() ? "0" : text;
 }
 
-ClosedForm find_closed_form(const CatalogueEntry& entry, const CostSource& costs, Comm comm,
-                            std::optional<int> chunks) {
+ClosedForm find_closed_form(const CatalogueEntry& entry, const CostSource& costs,
+                            ClosedFormOptions options, std::optional<int> chunks) {
   if (entry.automatic != nullptr)
     throw Error(fmt::format("schedule {} is made for each shape and its costs: it has no formula",
                             entry.name));
@@ -237,7 +241,7 @@ ClosedForm find_closed_form(const CatalogueEntry& entry, const CostSource& costs
   for (const Shape& shape : shapes) {
     const bool is_middle =
         shape.ranks == found.shape.ranks && shape.microbatches == found.shape.microbatches;
-    samples.push_back(run(entry, costs, comm, shape, is_middle ? &found.region : nullptr));
+    samples.push_back(run(entry, costs, options, shape, is_middle ? &found : nullptr));
     found.least_ranks = std::min(found.least_ranks, shape.ranks);
     found.most_ranks = std::max(found.most_ranks, shape.ranks);
     found.least_microbatches = std::min(found.least_microbatches, shape.microbatches);

@@ -29,7 +29,8 @@ std::string to_text(const FormFormula& formula);
 struct ClosedForm {
   Shape shape;  ///< The middle one of those tried, for which `region` is told.
   std::string region = {};
-  int shapes = 0;  ///< How many it was held against.
+  PerCost<std::int64_t> costs{};  ///< In ns, 0 for what does not occur.
+  int shapes = 0;                 ///< How many it was held against.
   int least_ranks = 0, most_ranks = 0;
   int least_microbatches = 0, most_microbatches = 0;
   /// None where no such formula gives the times of all shapes.
@@ -39,9 +40,15 @@ struct ClosedForm {
   std::optional<FormFormula> idle_last = {};    ///< On rank p − 1.
 };
 
+/// How the shapes are run.
+struct ClosedFormOptions {
+  Comm comm = Comm::Ideal;
+  Overlap overlap = Overlap::Auto;
+};
+
 /// With `costs`, the same for all stages, of one stage each, and v as `chunks` asks for. Throws
 /// Error for an automatic schedule, and where the costs differ from stage to stage.
-ClosedForm find_closed_form(const CatalogueEntry& entry, const CostSource& costs, Comm comm,
-                            std::optional<int> chunks);
+ClosedForm find_closed_form(const CatalogueEntry& entry, const CostSource& costs,
+                            ClosedFormOptions options, std::optional<int> chunks);
 
 }  // namespace bubblescope

@@ -1,5 +1,6 @@
 #include "analysis/closed_form_view.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -16,18 +17,16 @@ std::string told(const std::optional<FormFormula>& formula) {
   return formula ? to_text(*formula) : "no formula of the kind a + b·p + c·m for each cost";
 }
 
-/// "F 10.000 µs, I 10.000 µs, …"
-std::string costs_words(const ClosedFormSubject& subject) {
-  const StageCost& costs = subject.costs;
-  const Time backward = costs.backward.value_or(costs.input_grad + costs.weight_grad);
-  const TimeUnit unit = TimeUnit::fit(costs.forward + backward);
-  std::string words = fmt::format("F {}, I {}, W {}, B {}, F&B {}", unit.format(costs.forward),
-                                  unit.format(costs.input_grad), unit.format(costs.weight_grad),
-                                  unit.format(backward),
-                                  unit.format(costs.overlapped.value_or(costs.forward + backward)));
-  if (subject.link.latency > Time::zero())
-    words += ", hop " + unit.format(subject.link.latency);
-  return words;
+/// "F 10.000 µs, B 20.000 µs": of a stage.
+std::string costs_words(const ClosedForm& form) {
+  const TimeUnit unit =
+      TimeUnit::fit(Time(*std::max_element(form.costs.begin(), form.costs.end())));
+  std::string words;
+  for (std::size_t kind = 0; kind < kCostKinds; ++kind)
+    if (form.costs[kind] > 0)
+      words += fmt::format("{}{} {}", words.empty() ? "" : ", ", kCostNames[kind],
+                           unit.format(Time(form.costs[kind])));
+  return words + (words.empty() ? "nothing costs anything" : " a stage");
 }
 
 }  // namespace
@@ -65,7 +64,7 @@ std::string closed_form_view(const ClosedFormSubject& subject, const ClosedForm&
   Table table{{{"", Align::Left}, {"in p ranks and m micro-batches", Align::Left}}};
   for (const auto& [what, formula] : formulas)
     table.rows.push_back({{what, told(formula)}});
-  table.rows.push_back({{"at the costs", costs_words(subject)}});
+  table.rows.push_back({{"at the costs", costs_words(form)}});
   table.rows.push_back({{"holds", holds}});
   table.rows.push_back({{"checked", checked}});
   const std::string title =

@@ -19,8 +19,6 @@ namespace bubblescope {
 struct ClosedFormSubject {
   std::string schedule;
   Comm comm;
-  StageCost costs;
-  Link link;
 };
 std::string closed_form_view(const ClosedFormSubject& subject, const ClosedForm& form,
                              Format format, Color color);

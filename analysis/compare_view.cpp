@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <numeric>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -234,12 +235,21 @@ std::string title(const Comparison& comparison) {
 
 }  // namespace
 
-void sort_best_first(std::vector<Report>& results) {
-  const auto key = [](const Report& report) {
+std::vector<std::size_t> sort_best_first(std::vector<Report>& results) {
+  const auto key = [&](std::size_t result) {
+    const Report& report = results[result];
     return std::tuple(report.ranked_time(), report.peak_activation_share, report.weight_copies);
   };
-  std::stable_sort(results.begin(), results.end(),
-                   [&](const Report& a, const Report& b) { return key(a) < key(b); });
+  std::vector<std::size_t> order(results.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return key(a) < key(b); });
+  std::vector<Report> sorted;
+  sorted.reserve(results.size());
+  for (const std::size_t result : order)
+    sorted.push_back(std::move(results[result]));
+  results = std::move(sorted);
+  return order;
 }
 
 std::string verdict(const Comparison& comparison) {

@@ -31,8 +31,8 @@ struct Comparison {
 };
 
 /// By step time, with noise by its median; ties by peak activations in p-ths of the model, weight
-/// copies, then the order given.
-void sort_best_first(std::vector<Report>& results);
+/// copies, then the order given. Where each of the results stood before.
+std::vector<std::size_t> sort_best_first(std::vector<Report>& results);
 
 /// The best that fits, and why, in a sentence.
 std::string verdict(const Comparison& comparison);

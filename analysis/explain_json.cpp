@@ -1,5 +1,7 @@
 #include "analysis/explain_json.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -81,6 +83,26 @@ ordered_json levers_json(const Explanation& why) {
   return levers;
 }
 
+/// After the step: what data parallelism makes each rank wait for.
+ordered_json synchronisation_json(const IterationReport& iteration) {
+  ordered_json list = ordered_json::array();
+  const auto& ranks = iteration.per_rank;
+  const auto last = std::max_element(
+      ranks.begin(), ranks.end(),
+      [](const IterationEnd& a, const IterationEnd& b) { return a.reduced < b.reduced; });
+  const bool is_global = iteration.options.sync == OptimizerSync::Global;
+  for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
+    const Time until = is_global ? last->reduced : ranks[rank].reduced;
+    list.push_back({{"rank", rank},
+                    {"start_ns", ranks[rank].reduced.count()},
+                    {"end_ns", until.count()},
+                    {"cause", "data_parallel"},
+                    {"blocked_by", fmt::format("gradients of rank {}", last - ranks.begin())},
+                    {"optimized_ns", ranks[rank].optimized.count()}});
+  }
+  return list;
+}
+
 ordered_json offenders_json(const Explained& step) {
   ordered_json list = ordered_json::array();
   for (const Offender& each : offenders(step.graph, find_bubbles(step.graph, step.timeline)))
@@ -158,6 +180,8 @@ ordered_json explain_json(const Explained& step, const Explanation& why) {
     json["idle"].push_back(std::move(bubble));
   });
   json["offenders"] = offenders_json(step);
+  if (step.report.iteration)
+    json["synchronisation"] = synchronisation_json(*step.report.iteration);
   return json;
 }
 

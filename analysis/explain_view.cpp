@@ -64,7 +64,10 @@ Table form_table(const Explained& step, const Explanation& why) {
     table.rows.push_back({{what, unit.format(time), words}});
   };
   if (!why.costs) {
-    row("step time", why.step_time, "stages differ, so that only the times below add up");
+    row("step time", why.step_time,
+        step.graph.costs().shares_links()
+            ? "messages slow one another down, so that no sum of costs holds elsewhere"
+            : "costs of one kind differ, so that only the times below add up");
     return table;
   }
   row("step time", why.step_time, to_text(told_form(why, why.path.counts)));
@@ -74,8 +77,8 @@ Table form_table(const Explained& step, const Explanation& why) {
         to_text(alike.form) + " " + rank_words(alike.ranks, why.idle.size()));
     title = "";
   }
-  if (why.region)
-    table.rows.push_back({{"holds", "", region_words(*why.region)}});
+  table.rows.push_back(
+      {{"holds", "", why.region ? region_words(*why.region) : "not looked for in steps of hours"}});
   return table;
 }
 

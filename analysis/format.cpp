@@ -41,6 +41,17 @@ std::string csv_field(const nlohmann::ordered_json& value) {
   return quoted + '"';
 }
 
+/// What would end a cell or its row is escaped or a blank.
+std::string markdown_cell(std::string_view text) {
+  std::string cell;
+  for (const char c : text)
+    if (c == '|')
+      cell += "\\|";
+    else
+      cell += c == '\n' || c == '\r' ? ' ' : c;
+  return cell;
+}
+
 }  // namespace
 
 std::string emphasize(std::string_view text, Emphasis emphasis, Color color) {
@@ -88,7 +99,7 @@ std::string to_markdown(const Table& table) {
   for (const Table::Row& row : table.rows) {
     text += "|";
     for (const std::string& cell : row.cells)
-      text += fmt::format(" {} |", cell);
+      text += fmt::format(" {} |", markdown_cell(cell));
     text += "\n";
   }
   return text;

@@ -44,10 +44,14 @@ void round_to_us(RankTrace& trace) {
                    [](const GpuEvent& a, const GpuEvent& b) { return a.start < b.start; });
 }
 
-void keep_launched_between(RankTrace& trace, Time from, Time to) {
+std::size_t keep_launched_between(RankTrace& trace, Time from, Time to) {
+  const auto unknown =
+      std::count_if(trace.events.begin(), trace.events.end(),
+                    [](const GpuEvent& event) { return event.launch == GpuEvent::kNoLaunch; });
   std::erase_if(trace.events, [&](const GpuEvent& event) {
     return event.launch == GpuEvent::kNoLaunch || event.launch < from || event.launch >= to;
   });
+  return static_cast<std::size_t>(unknown);
 }
 
 }  // namespace bubblescope

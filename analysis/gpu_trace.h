@@ -1,6 +1,7 @@
 // What a trace tells of a rank's GPU: the model that readers fill and figures are taken from.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -55,7 +56,8 @@ struct RankTrace {
 /// starts.
 void round_to_us(RankTrace& trace);
 
-/// What the host launched at `from` or later and before `to`; what no launch is known of goes too.
-void keep_launched_between(RankTrace& trace, Time from, Time to);
+/// What the host launched at `from` or later and before `to`; what no launch is known of goes too,
+/// and is counted.
+std::size_t keep_launched_between(RankTrace& trace, Time from, Time to);
 
 }  // namespace bubblescope

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "sim/error.h"
+#include "sim/printable.h"
 
 namespace bubblescope {
 namespace {
@@ -50,15 +51,18 @@ constexpr Word kCompute[] = {{"pipeline_forward_backward", "forward and backward
                              {"batchnorm", "norm"},
                              {"bn_fw", "norm"},
                              {"bn_bw", "norm"},
-                             {"conv", "convolution"},
-                             {"dgrad", "convolution"},
-                             {"wgrad", "convolution"},
                              {"fprop", "convolution"},
-                             {"winograd", "convolution"},
+                             {"implicit_gemm", "convolution"},
+                             {"implicitgemm", "convolution"},
+                             {"implicit_convolve", "convolution"},
                              {"gemm", "GEMM"},
                              {"cutlass", "GEMM"},
                              {"cublas", "GEMM"},
                              {"matmul", "GEMM"},
+                             {"conv", "convolution"},
+                             {"dgrad", "convolution"},
+                             {"wgrad", "convolution"},
+                             {"winograd", "convolution"},
                              {"softmax", "softmax"},
                              {"multi_tensor_apply", "optimizer"},
                              {"adam", "optimizer"},
@@ -78,6 +82,13 @@ constexpr Word kCompute[] = {{"pipeline_forward_backward", "forward and backward
                              {"dropout", "elementwise"},
                              {"reduce", "reduction"},
                              {"triton", "Triton"}};
+
+#ifdef __GLIBCXX__
+/// Matches in time that grows with the name, not as two to its length; without back-references.
+constexpr auto kBounded = std::regex_constants::__polynomial;
+#else
+constexpr std::regex::flag_type kBounded{};
+#endif
 
 /// Without numbers, for names that differ in them alone: "F0&B3" gives "F&B".
 std::string without_digits(std::string_view name) {
@@ -115,13 +126,20 @@ bool is_communication(std::string_view name) {
 std::string_view kernel_family(std::string_view name, KernelClass kernel_class) {
   if (kernel_class == KernelClass::Memory) {
     constexpr std::size_t kMemcpyKind = 11;  // "Memcpy HtoD"
-    return name.starts_with("Memcpy")   ? name.substr(0, kMemcpyKind)
+    const bool is_ascii =
+        std::all_of(name.begin(),
+                    name.begin() + static_cast<std::ptrdiff_t>(std::min(name.size(), kMemcpyKind)),
+                    [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+    return name.starts_with("Memcpy")   ? name.substr(0, is_ascii ? kMemcpyKind : 6)
            : name.starts_with("Memset") ? "Memset"
                                         : "other";
   }
   std::string lower(name);
   std::transform(lower.begin(), lower.end(), lower.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  constexpr std::string_view kConvert = "convert";  // is no convolution
+  for (std::size_t at = lower.find(kConvert); at != lower.npos; at = lower.find(kConvert, at))
+    lower.replace(at, kConvert.size(), "cast");
   const std::span<const Word> words = kernel_class == KernelClass::Communication
                                           ? std::span<const Word>(kCommunication)
                                           : std::span<const Word>(kCompute);
@@ -135,7 +153,9 @@ KernelNames::KernelNames(const std::optional<std::string>& communication_pattern
   if (!communication_pattern)
     return;
   try {
-    pattern_.emplace(*communication_pattern, std::regex::ECMAScript | std::regex::optimize);
+    const std::regex whole(*communication_pattern);  // what is wrong is told of it alone
+    pattern_.emplace("[\\s\\S]*?(?:" + *communication_pattern + ")",
+                     std::regex::ECMAScript | std::regex::nosubs | kBounded);
   } catch (const std::regex_error& error) {
     throw Error(fmt::format("'{}' is no regular expression: {}",
                             communication_pattern->substr(0, 80), error.what()));
@@ -148,14 +168,14 @@ KernelClass KernelNames::class_of(const std::string& name) const {
       return KernelClass::Memory;
   if (!pattern_)
     return is_communication(name) ? KernelClass::Communication : KernelClass::Compute;
-  // The library's matcher calls itself for each character.
   const auto end = name.begin() + static_cast<std::ptrdiff_t>(std::min(name.size(), kMostMatched));
   try {
-    return std::regex_search(name.begin(), end, *pattern_) ? KernelClass::Communication
-                                                           : KernelClass::Compute;
+    constexpr auto kFromBegin = std::regex_constants::match_continuous;
+    return std::regex_search(name.begin(), end, *pattern_, kFromBegin) ? KernelClass::Communication
+                                                                       : KernelClass::Compute;
   } catch (const std::regex_error&) {
     throw Error(
-        fmt::format("the pattern for communication takes too long on '{}'", name.substr(0, 80)));
+        fmt::format("the pattern for communication takes too long on '{}'", printable_name(name)));
   }
 }
 

@@ -36,7 +36,8 @@ class KernelNames {
   using Id = std::uint32_t;
 
   /// A pattern takes the place of `is_communication`. It is looked for in the first
-  /// `kMostMatched` characters of a name. Throws Error unless it is an ECMAScript expression.
+  /// `kMostMatched` characters of a name, in time that does not explode. Throws Error unless it is
+  /// an ECMAScript expression without back-references.
   explicit KernelNames(const std::optional<std::string>& communication_pattern = {});
   static constexpr std::size_t kMostMatched = 1000;
 

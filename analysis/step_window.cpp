@@ -34,6 +34,16 @@ void require_events(const RankTrace& trace) {
         fmt::format("{}: nothing of the GPU was launched in the steps that count", trace.place));
 }
 
+void keep_steps(RankTrace& trace, Span steps, std::vector<std::string>& notes) {
+  const std::size_t all = trace.events.size();
+  const std::size_t unknown = keep_launched_between(trace, steps.start, steps.end);
+  if (unknown > 0)
+    notes.push_back(fmt::format(
+        "{}: leaves out {} of {} events of the GPU, since no launch tells which step they are of",
+        trace.place, unknown, all));
+  require_events(trace);
+}
+
 void drop_last_step(RankTrace& trace, std::vector<std::string>& notes) {
   if (step_numbers(trace).size() < 2) {
     notes.push_back(fmt::format(
@@ -41,9 +51,8 @@ void drop_last_step(RankTrace& trace, std::vector<std::string>& notes) {
     return;
   }
   const Time last = trace.steps.back().start;
-  keep_launched_between(trace, Time::min(), last);
+  keep_steps(trace, {Time::min(), last}, notes);
   std::erase_if(trace.steps, [&](const ProfilerStep& step) { return step.start >= last; });
-  require_events(trace);
 }
 
 Numbers common_steps(const std::vector<RankTrace>& ranks) {
@@ -69,8 +78,7 @@ void keep_common_steps(TraceSet& traces, const Numbers& common) {
         from = std::min(from, step.start);
         to = std::max(to, step.end);
       }
-    keep_launched_between(rank, from, to);
-    require_events(rank);
+    keep_steps(rank, {from, to}, traces.notes);
   }
   traces.notes.push_back(
       fmt::format("ranks have different ProfilerSteps: only those that all have count, {} to {}",

@@ -10,6 +10,7 @@
 
 #include "analysis/annotations.h"
 #include "sim/error.h"
+#include "sim/printable.h"
 
 namespace bubblescope {
 namespace {
@@ -56,13 +57,43 @@ std::optional<Time> plain_time(std::string_view digits) {
   return Time(value);
 }
 
+/// The code of "\\uD83D", which begins at `at`; 0 for what is none.
+unsigned escaped_code(std::string_view raw, std::size_t at) {
+  constexpr std::size_t kDigits = 4;
+  unsigned code = 0;
+  const std::string_view escape = raw.substr(std::min(at, raw.size()), 2 + kDigits);
+  if (escape.size() < 2 + kDigits || !escape.starts_with("\\u"))
+    return 0;
+  const auto [end, error] =
+      std::from_chars(escape.data() + 2, escape.data() + escape.size(), code, 16);
+  return error == std::errc() && end == escape.data() + escape.size() ? code : 0;
+}
+
+/// With U+FFFD for each half of a surrogate pair that stands alone, as cut names have them.
+std::string without_lone_surrogates(std::string_view raw) {
+  constexpr std::size_t kEscape = 6;  // "\\uD83D"
+  const auto is_high = [](unsigned code) { return code >= 0xD800 && code < 0xDC00; };
+  const auto is_low = [](unsigned code) { return code >= 0xDC00 && code < 0xE000; };
+  std::string text;
+  for (std::size_t i = 0; i < raw.size();) {
+    const unsigned code = escaped_code(raw, i);
+    const bool is_pair = is_high(code) && is_low(escaped_code(raw, i + kEscape));
+    const bool is_lone = !is_pair && (is_high(code) || is_low(code));
+    const std::size_t length = is_pair ? 2 * kEscape : is_lone ? kEscape : raw[i] == '\\' ? 2 : 1;
+    text += is_lone ? "\\ufffd" : raw.substr(i, length);
+    i += length;
+  }
+  return text;
+}
+
 /// The text of a JSON string without its quotes.
 std::string decoded(std::string_view raw, const std::string& path) {
   if (raw.find('\\') == raw.npos)
     return std::string(raw);
-  const auto json = nlohmann::json::parse(fmt::format("\"{}\"", raw), nullptr, false);
+  const auto json =
+      nlohmann::json::parse(fmt::format("\"{}\"", without_lone_surrogates(raw)), nullptr, false);
   if (!json.is_string())
-    throw Error(fmt::format("{}: '{}' is no JSON string", path, raw.substr(0, 80)));
+    throw Error(fmt::format("{}: '{}' is no JSON string", path, printable_name(raw)));
   return json.get<std::string>();
 }
 
@@ -141,7 +172,9 @@ std::uint32_t TraceCollector::intern(ByText<std::uint32_t>& ids, std::vector<std
   return id;
 }
 
-std::uint32_t TraceCollector::stream_id(std::string_view device, std::string_view stream) {
+/// Where no device is told, the process stands for it, as in PyTorch's traces.
+std::uint32_t TraceCollector::stream_id(const EventFields& event, std::string_view stream) {
+  const std::string_view device = event.args.device.empty() ? event.process : event.args.device;
   key_.assign(device).append("/").append(stream);
   const auto [found, is_new] =
       stream_ids_.try_emplace(key_, static_cast<std::uint32_t>(streams_.size()));
@@ -203,9 +236,9 @@ void TraceCollector::add_complete(const EventFields& event) {
                              .end = when.end,
                              .launch = correlation ? Time(*correlation) : GpuEvent::kNoLaunch,
                              .name = name_id(event),
-                             .stream = stream_id(event.args.device, event.args.stream)});
+                             .stream = stream_id(event, event.args.stream)});
     if (!threads_.slices.empty())
-      threads_ = {};
+      forget_threads();
     return;
   }
   if (correlation) {
@@ -217,6 +250,13 @@ void TraceCollector::add_complete(const EventFields& event) {
   count_record();
   const Span when = span(event);
   threads_.slices.push_back({when.start, when.end, name_id(event), thread_id(event)});
+}
+
+/// Where the GPU has events, those of threads do not count.
+void TraceCollector::forget_threads() {
+  threads_ = {};
+  thread_ids_ = {};
+  open_ = {};
 }
 
 void TraceCollector::add_begin(const EventFields& event) {
@@ -254,8 +294,7 @@ void TraceCollector::add_range(const EventFields& event, bool is_gpu) {
     }
   std::uint32_t stream = TraceRange::kHost;
   if (is_gpu)
-    stream = stream_id(event.args.device.empty() ? event.process : event.args.device,
-                       event.args.stream.empty() ? event.thread : event.args.stream);
+    stream = stream_id(event, event.args.stream.empty() ? event.thread : event.args.stream);
   trace_.ranges.push_back(
       {when.start, when.end, intern(range_ids_, trace_.range_names, event.name), stream});
 }

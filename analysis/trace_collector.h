@@ -67,9 +67,10 @@ class TraceCollector {
   KernelNames::Id name_id(const EventFields& event);
   std::uint32_t intern(ByText<std::uint32_t>& ids, std::vector<std::string>& texts,
                        std::string_view raw);
-  std::uint32_t stream_id(std::string_view device, std::string_view stream);
+  std::uint32_t stream_id(const EventFields& event, std::string_view stream);
   std::uint32_t thread_id(const EventFields& event);
   void add_complete(const EventFields& event);
+  void forget_threads();
   void add_begin(const EventFields& event);
   void add_end(const EventFields& event);
   void add_range(const EventFields& event, bool is_gpu);

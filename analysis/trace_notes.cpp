@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "analysis/trace_events.h"
+#include "sim/printable.h"
 
 namespace bubblescope {
 
@@ -16,11 +17,10 @@ std::optional<std::string> overlap_note(const RankTrace& trace, const KernelName
   std::string first;
   for (const GpuEvent& event : trace.events) {
     Time& end = ends[event.stream];
-    constexpr std::size_t kMostOfName = 60;
     if (event.start < end && count++ == 0)
-      first =
-          fmt::format("'{}' on stream {} at {} µs", names.text(event.name).substr(0, kMostOfName),
-                      trace.streams[event.stream], TraceEvents::microseconds(event.start));
+      first = fmt::format("'{}' on stream {} at {} µs", printable_name(names.text(event.name)),
+                          printable_name(trace.streams[event.stream]),
+                          TraceEvents::microseconds(event.start));
     end = std::max(end, event.end);
   }
   if (count == 0)

@@ -1,6 +1,7 @@
 #include "analysis/trace_reader.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <iterator>
 #include <simdjson.h>
 
@@ -33,14 +34,17 @@ void read_args(ondemand::value value, EventFields& event) {
     return;
   for (auto field : args) {
     const ondemand::raw_json_string key = field.key();
+    ondemand::value each = field.value();
+    if (each.raw_json_token().starts_with("null"))
+      continue;  // as if absent
     if (key.unsafe_is_equal("stream"))
-      event.args.stream = text_of(field.value());
+      event.args.stream = text_of(each);
     else if (key.unsafe_is_equal("device"))
-      event.args.device = text_of(field.value());
+      event.args.device = text_of(each);
     else if (key.unsafe_is_equal("correlation"))
-      event.args.correlation = text_of(field.value());
+      event.args.correlation = text_of(each);
     else if (key.unsafe_is_equal("name"))
-      event.args.name = text_of(field.value());
+      event.args.name = text_of(each);
   }
 }
 
@@ -140,19 +144,56 @@ class TraceReader {
   std::size_t events_ = 0;
 };
 
+void refuse_twice(const std::vector<std::string>& paths) {
+  std::set<std::filesystem::path> seen;
+  for (const std::string& path : paths) {
+    std::error_code error;
+    const auto real = std::filesystem::canonical(path, error);
+    if (!error && !seen.insert(real).second)
+      throw Error(fmt::format("{}: is given twice", path));
+  }
+}
+
+/// Those that no file tells become the lowest that none has.
+void number_unknown_ranks(std::vector<RankTrace>& ranks) {
+  std::set<std::int64_t> known;
+  for (const RankTrace& rank : ranks)
+    known.insert(rank.rank);
+  std::int64_t next = 0;
+  for (RankTrace& rank : ranks) {
+    if (rank.rank != RankTrace::kUnknownRank)
+      continue;
+    while (known.contains(next))
+      ++next;
+    rank.rank = next++;
+  }
+}
+
 }  // namespace
 
-TraceSet read_traces(const std::vector<std::string>& paths, KernelNames& names) {
-  TraceSet set{.has_one_clock = paths.size() == 1};
+TraceSet read_traces(const std::vector<std::string>& paths, KernelNames& names,
+                     const std::set<std::string>& may_be_none) {
+  refuse_twice(paths);
+  TraceSet set;
+  std::vector<NoTrace> none;
   for (const std::string& path : paths) {
-    FileTraces file = TraceReader(path, names).read();
-    std::move(file.notes.begin(), file.notes.end(), std::back_inserter(set.notes));
-    for (RankTrace& rank : file.ranks) {
-      if (rank.rank == RankTrace::kUnknownRank)
-        rank.rank = static_cast<std::int64_t>(set.ranks.size());
-      set.ranks.push_back(std::move(rank));
+    try {
+      FileTraces file = TraceReader(path, names).read();
+      std::move(file.notes.begin(), file.notes.end(), std::back_inserter(set.notes));
+      std::move(file.ranks.begin(), file.ranks.end(), std::back_inserter(set.ranks));
+    } catch (const NoTrace& error) {
+      if (!may_be_none.contains(path))
+        throw;
+      none.push_back(error);
     }
   }
+  if (set.ranks.empty() && !none.empty())
+    throw Error(none.front().what());
+  if (!none.empty())
+    set.notes.push_back(fmt::format("leaves out {} files that are no traces, the first {}",
+                                    none.size(), none.front().what()));
+  set.has_one_clock = paths.size() - none.size() == 1;
+  number_unknown_ranks(set.ranks);
   std::stable_sort(set.ranks.begin(), set.ranks.end(),
                    [](const RankTrace& a, const RankTrace& b) { return a.rank < b.rank; });
   for (std::size_t i = 1; i < set.ranks.size(); ++i)

@@ -57,6 +57,10 @@ void TraceScanner::fail(std::string_view what) const {
   throw Error(fmt::format("{}: {}", path_, what));
 }
 
+void TraceScanner::fail_no_trace() const {
+  throw NoTrace(fmt::format("{}: expected a trace: an array of events, or \"traceEvents\"", path_));
+}
+
 std::string TraceScanner::place() const {
   if (part_ == Part::Events)
     return fmt::format("in event {}", events_);
@@ -158,6 +162,8 @@ std::string_view TraceScanner::take_value() {
     } else {
       const char* after = std::find_if(
           begin, end, [](char c) { return is_blank(c) || c == ',' || c == '}' || c == ']'; });
+      if (after == begin)
+        fail(fmt::format("expected a value {}, got '{}'", place(), first));
       if (after != end) {
         at_ += static_cast<std::size_t>(after - begin);
         return {begin, after};
@@ -195,7 +201,7 @@ void TraceScanner::start() {
   if (c < 0)
     fail("is empty");
   if (c != '{' && c != '[')
-    fail("expected a trace: an array of events, or \"traceEvents\"");
+    fail_no_trace();
   ++at_;
   is_array_ = has_events_ = c == '[';
   part_ = is_array_ ? Part::Events : Part::Members;
@@ -329,7 +335,7 @@ TracePiece TraceScanner::next() {
   if (const int c = peek(); c >= 0)
     fail(fmt::format("expected nothing behind the trace, got '{}'", static_cast<char>(c)));
   if (!has_events_)
-    fail("expected a trace: an array of events, or \"traceEvents\"");
+    fail_no_trace();
   return {};
 }
 

@@ -12,8 +12,15 @@
 #include <vector>
 
 #include "analysis/unpacked_file.h"
+#include "sim/error.h"
 
 namespace bubblescope {
+
+/// Of a file that begins as no trace does, or has no events.
+class NoTrace : public Error {
+ public:
+  using Error::Error;
+};
 
 /// A member of the outermost object, or some events. Views hold until the next piece is asked for.
 struct TracePiece {
@@ -53,6 +60,7 @@ class TraceScanner {
   enum class Next : std::uint8_t { Event, End, Unknown };
 
   [[noreturn]] void fail(std::string_view what) const;
+  [[noreturn]] void fail_no_trace() const;
   std::string place() const;
   bool refill(std::size_t keep);
   int peek();

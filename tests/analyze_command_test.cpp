@@ -208,11 +208,53 @@ TEST_CASE("analyze refuses what it cannot do with a reason") {
   check_failure("analyze " + a + " --window setp", kUsage, "step");
   check_failure("analyze " + a + " --steps last", kUsage, "drop-last");
   check_failure("analyze " + a + " --comm-pattern (", kUsage, "--comm-pattern: ");
-  check_failure("analyze " + a + " -o " + a, kUsage, "would overwrite");
+  std::filesystem::create_symlink(a, folder / "link.json");
+  for (const std::string& same :
+       {a, (folder / "./a.json").string(), (folder / "link.json").string()})
+    check_failure("analyze " + a + " -o " + same, kUsage, "is the trace that is read");
+  check_failure("analyze " + folder.path().string() + " -o " + a, kUsage, "is the trace that is");
+  check_failure("analyze ''", kUsage, "an empty value was given");
+  check_failure("analyze " + a + " " + (folder / "./a.json").string(), kBadInput, "is given twice");
   check_failure("analyze " + a + " " + (folder / "copy.json").string(), kBadInput,
                 "copy.json: is of rank 0, as");
   check_failure("analyze " + (folder / "empty").string(), kBadInput, "is a directory without");
   check_failure("analyze /nowhere.json", kBadInput, "/nowhere.json: ");
+}
+
+TEST_CASE("names from traces reach tables printable and whole") {
+  const TemporaryFolder folder;
+  std::string wide;
+  for (int i = 0; i < 50; ++i)
+    wide += "\u00b5";
+  const auto range = [](const std::string& name) {
+    return R"({"ph": "X", "cat": "gpu_user_annotation", "name": ")" + name +
+           R"(", "pid": 0, "tid": 7, "ts": 1, "dur": 5},)";
+  };
+  folder.write("a.json", R"({"schemaVersion": 1, "traceEvents": [)" + range("a\\u001b[31m|\\n") +
+                             range("x" + wide + wide) + R"(
+    {"ph": "X", "cat": "kernel", "name": "k", "pid": 0, "tid": 7, "ts": 2, "dur": 1,
+     "args": {"stream": 7}}]})");
+  const ProcessOptions there{.folder = folder.path()};
+  const std::string text = output("analyze a.json", there);
+  CHECK(has(text, "a?[31m|?"));
+  CHECK(has(text, "\u00b5\u2026"));
+  CHECK_NOTHROW(json(text).dump());  // it is UTF-8
+  CHECK(has(output("analyze a.json --format md", there), "| a?[31m\\|? |"));
+  std::filesystem::rename(folder / "a.json", folder / "b\xff.json");
+  CHECK(has(output("analyze b*.json --format json", there), "b\xEF\xBF\xBD.json"));
+}
+
+TEST_CASE("a folder may hold other files beside its traces") {
+  const TemporaryFolder folder;
+  write_ranks(folder);
+  folder.write("meta.json", R"({"model": "x"})");
+  const ProcessResult result = run("analyze --format json " + folder.path().string());
+  CHECK(result.exit_code == 0);
+  CHECK(json::parse(result.out)["ranks"].size() == 2);
+  CHECK(has(result.err, "leaves out 1 files that are no traces, the first "));
+  CHECK(has(result.err, "meta.json: expected a trace"));
+  check_failure("analyze " + (folder / "a.json").string() + " " + (folder / "meta.json").string(),
+                kBadInput, "meta.json: expected a trace");
 }
 
 }  // namespace bubblescope

@@ -11,7 +11,7 @@ namespace {
 
 ClosedForm formulas(const std::string& name, const SimpleCosts& costs = {},
                     std::optional<int> chunks = {}) {
-  return find_closed_form(*find_schedule(name), simple_costs(costs), Comm::Ideal, chunks);
+  return find_closed_form(*find_schedule(name), simple_costs(costs), {}, chunks);
 }
 
 }  // namespace
@@ -51,9 +51,7 @@ TEST_CASE("What has no formula says why") {
   CostSource uneven{.name = "uneven", .stage_by_stage = true};
   for (int stage = 0; stage < 4; ++stage)
     uneven.stages.push_back({.forward = Time(1 + stage)});
-  CHECK(!error_of([&] {
-           find_closed_form(*find_schedule("1f1b"), uneven, Comm::Ideal, {});
-         }).empty());
+  CHECK(!error_of([&] { find_closed_form(*find_schedule("1f1b"), uneven, {}, {}); }).empty());
 }
 
 }  // namespace bubblescope

@@ -92,4 +92,28 @@ TEST_CASE("explain without p and m needs costs of one stage and a schedule with 
   CHECK(run("explain dualpip").exit_code == kUsage);
 }
 
+TEST_CASE("explain without p and m takes notice of each option or refuses it") {
+  const std::string pair = "explain dualpipe --overlapped 22us" + kCosts;
+  CHECK(has(output(pair), "F&B 22.000 µs"));
+  CHECK(has(output(pair + " --overlap sum"), "F&B 29.000 µs"));
+  for (const std::string option : {"--memory-limit 8", "--effort 3", "--grad-reduce 1ms",
+                                   "--optimizer 1ms", "--group-size 4", "--channels pair"}) {
+    CAPTURE(option);
+    CHECK(run("explain interleaved-1f1b " + option + kCosts).exit_code == kUsage);
+  }
+}
+
+TEST_CASE("explain tells what each rank waits for when gradients are reduced") {
+  const json why = output_json("explain 1f1b -p 4 -m 8 --grad-reduce 1ms --optimizer 1ms" + kCosts);
+  REQUIRE(why["synchronisation"].size() == 4);
+  // All reduce after their last action: rank 0's, the last to end, is the last.
+  const std::int64_t all = why["step_time_ns"].get<std::int64_t>() + 1'000'000;
+  for (const json& rank : why["synchronisation"]) {
+    CHECK(rank["end_ns"] == all);
+    CHECK(rank["blocked_by"] == "gradients of rank 0");
+    CHECK(rank["optimized_ns"] == all + 1'000'000);
+  }
+  CHECK(why["synchronisation"][3]["start_ns"] == all - 3 * 19'000);
+}
+
 }  // namespace bubblescope

@@ -278,6 +278,14 @@ TEST_CASE("ranks are held to the steps that all have, on one clock") {
   CHECK(only.ranks[0].events.size() == 1);
   REQUIRE(only.notes.size() == 1);
   CHECK(has(only.notes[0], "fewer than two ProfilerSteps"));
+  TraceSet partly{.ranks = {rank(0, {1, 2})}};
+  partly.ranks[0].events[0].launch = GpuEvent::kNoLaunch;
+  partly.ranks[0].events.push_back(partly.ranks[0].events[0]);
+  partly.ranks[0].events.back().launch = Time(110);
+  select_steps(partly, {.steps = StepChoice::DropLast});
+  CHECK(partly.ranks[0].events.size() == 1);
+  REQUIRE(partly.notes.size() == 1);
+  CHECK(has(partly.notes[0], "leaves out 1 of 3 events of the GPU, since no launch tells"));
 }
 
 TEST_CASE("events belong to the ranges that launched them, or lie around them on the stream") {
@@ -330,6 +338,12 @@ TEST_CASE("kernels are told apart by their names") {
       {"Memset (Device)", Memory, "Memset"},
       {"void cutlass::device_kernel<flash::FlashAttnBwd<x>>(y)", Compute, "attention"},
       {"sm90_xmma_gemm_bf16f32_tn_n", Compute, "GEMM"},
+      {"wgrad_gemm_accum_fp32", Compute, "GEMM"},
+      {"cutlass::Kernel2<dgrad_tensorop>", Compute, "GEMM"},
+      {"sm80_xmma_fprop_implicit_gemm_f16", Compute, "convolution"},
+      {"conv2d_forward", Compute, "convolution"},
+      {"convert_fp8_kernel", Compute, "elementwise"},
+      {"Memcpy \u00b5\u00b5\u00b5", Memory, "Memcpy"},
       {"void layer_norm::ln_fwd_kernel<x>", Compute, "norm"},
       {"void at::native::vectorized_elementwise_kernel<4>", Compute, "elementwise"},
       {"mystery", Compute, "other"}};
@@ -349,6 +363,13 @@ TEST_CASE("kernels are told apart by their names") {
   CHECK(own.kernel_class(own.add("Memcpy my_")) == Memory);
   CHECK(own.kernel_class(own.add(std::string(1'000'000, 'x') + "reduce")) == Compute);
   CHECK_THROWS_AS(KernelNames("("), Error);
+  CHECK_THROWS_AS(KernelNames("a)(?:b"), Error);
+  CHECK_THROWS_AS(KernelNames("(a)\\1"), Error);
+  for (const char* pattern : {"(a*)*b", "(a|aa)*b", ".*.*.*.*.*.*.*b"}) {  // would take years
+    KernelNames slow(pattern);
+    CHECK(slow.kernel_class(slow.add(std::string(500, 'a'))) == Compute);
+    CHECK(slow.kernel_class(slow.add("xaab")) == Communication);
+  }
 }
 
 }  // namespace bubblescope

@@ -266,6 +266,65 @@ TEST_CASE("ranks are as traces tell, else as files are given, and no two are the
   }
 }
 
+TEST_CASE("files of unknown rank take the ranks that no other has, and none is given twice") {
+  const std::string unknown = kineto(event({}), R"({"world_size": 2})");
+  const Read all = read(
+      {unknown, kineto(event({}), R"({"rank": 0})"), unknown, kineto(event({}), R"({"rank": 2})")});
+  REQUIRE(all.traces.ranks.size() == 4);
+  for (std::size_t rank = 0; rank < 4; ++rank)
+    CHECK(all.rank(rank).rank == static_cast<std::int64_t>(rank));
+  CHECK(has(all.rank(1).place, "0t.json"));
+  CHECK(has(all.rank(3).place, "2t.json"));
+  const TemporaryFolder folder;
+  folder.write("a.json", unknown);
+  KernelNames names;
+  CHECK_THROWS_WITH_AS(
+      read_traces({(folder / "a.json").string(), (folder / "./a.json").string()}, names),
+      doctest::Contains("a.json: is given twice"), Error);
+}
+
+TEST_CASE("threads that are named behind a GPU's events cost nothing") {
+  const std::string host = R"({"ph": "X", "name": "a", "pid": 1, "tid": 5, "ts": 1, "dur": 1},)";
+  const std::string named =
+      R"({"ph": "M", "name": "thread_name", "pid": 1, "tid": 5, "args": {"name": "main"}})";
+  const Read all = read({"[" + host + event({}) + "," + named + "]"});
+  REQUIRE(all.traces.ranks.size() == 1);
+  CHECK(all.rank().events.size() == 1);
+}
+
+TEST_CASE("null is as if absent, and ranges find the stream of kernels without a device") {
+  const Read all =
+      read({kineto(event({}) +
+                   R"(, {"ph": "X", "name": "op", "pid": 1, "tid": 1, "ts": 1, "dur": 9,
+           "args": {"stream": null}},
+          {"ph": "X", "cat": "kernel", "name": "b", "pid": 4, "tid": 9, "ts": 20, "dur": 1,
+           "args": {"stream": 9, "device": null, "correlation": null}},
+          {"ph": "X", "cat": "gpu_user_annotation", "name": "fw", "pid": 4, "tid": 9, "ts": 20,
+           "dur": 1})")});
+  CHECK(all.rank().events.size() == 2);
+  REQUIRE(all.rank().ranges.size() == 1);
+  CHECK(all.rank().streams.at(all.rank().ranges[0].stream) == "4:9");
+}
+
+TEST_CASE("half a surrogate pair in a name is replaced") {
+  const Read all = read({kineto(event({.name = "a\\ud83d"}) + "," +
+                                event({.name = "\\ude00b\\\\ud83d", .start = "3"}) + "," +
+                                event({.name = "\\ud83d\\ude00", .start = "5"}))});
+  const auto& events = all.rank().events;
+  CHECK(all.names.text(events.at(0).name) == "a\xEF\xBF\xBD");
+  CHECK(all.names.text(events.at(1).name) ==
+        "\xEF\xBF\xBD"
+        "b\\ud83d");
+  CHECK(all.names.text(events.at(2).name) == "\xF0\x9F\x98\x80");
+}
+
+TEST_CASE("a member without a value is refused") {
+  CHECK(complaint(R"({"a":, "traceEvents": []})") == "expected a value in \"a\", got ','");
+  CHECK(complaint(R"({"traceEvents": [], "a": })") == "expected a value in \"a\", got '}'");
+  CHECK(complaint(R"({"distributedInfo":, "traceEvents": []})") ==
+        "expected a value in \"distributedInfo\", got ','");
+}
+
 TEST_CASE("overlapping slices and broken flows are told and keep nothing from being read") {
   const Read all = read(
       {kineto(event({.start = "1", .duration = "5"}) + "," + event({.name = "late", .start = "3"}) +

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
-#include <optional>
+#include <set>
+#include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -12,6 +14,7 @@
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/output.h"
+#include "tools/program_input.h"
 
 namespace bubblescope {
 namespace {
@@ -25,12 +28,19 @@ struct AnalyzeOptions {
   OutputOptions output;
 };
 
+struct Files {
+  std::vector<std::string> all;
+  std::set<std::string> in_folders;
+};
+
 /// A folder stands for the traces in it.
-std::vector<std::string> files_of(const std::vector<std::string>& paths) {
-  std::vector<std::string> files;
+Files files_of(const std::vector<std::string>& paths) {
+  Files files;
   for (const std::string& path : paths) {
+    if (path.empty())
+      throw UsageError("a trace is expected, and an empty value was given");
     if (!std::filesystem::is_directory(path)) {
-      files.push_back(path);
+      files.all.push_back(path);
       continue;
     }
     std::vector<std::string> found;
@@ -41,7 +51,8 @@ std::vector<std::string> files_of(const std::vector<std::string>& paths) {
     if (found.empty())
       throw Error(fmt::format("{}: is a directory without .json or .json.gz", path));
     std::sort(found.begin(), found.end());
-    files.insert(files.end(), found.begin(), found.end());
+    files.all.insert(files.all.end(), found.begin(), found.end());
+    files.in_folders.insert(found.begin(), found.end());
   }
   return files;
 }
@@ -66,10 +77,10 @@ std::string run(const AnalyzeOptions& options, const GlobalOptions& global) {
   KernelNames names = kernel_names(options);
   if (options.paths.empty())
     throw UsageError("a trace is expected: a file of PyTorch's profiler, or one a rank");
-  const std::vector<std::string> files = files_of(options.paths);
-  if (std::find(files.begin(), files.end(), options.output.path) != files.end())
-    throw UsageError("-o would overwrite a trace that is read");
-  TraceSet traces = read_traces(files, names);
+  const Files files = files_of(options.paths);
+  for (const std::string& file : files.all)
+    refuse_overwrite({"trace", file}, options.output.path);
+  TraceSet traces = read_traces(files.all, names, files.in_folders);
   select_steps(traces, select);
   for (const std::string& note : traces.notes)
     global.note(note);

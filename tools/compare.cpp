@@ -1,6 +1,5 @@
 // bubblescope compare: schedules side by side on the same costs, or over a range of one or two.
 #include <algorithm>
-#include <map>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -100,8 +99,8 @@ std::vector<Contender> contenders(const CompareOptions& options, const GlobalOpt
 /// What is kept of the schedules for their page; nothing where none is asked for.
 struct Pages {
   const PictureOption& option;
-  std::size_t actions = 0;                         ///< Of all of them.
-  std::map<std::string, std::string> schedules{};  ///< By name.
+  std::size_t actions = 0;             ///< Of all of them.
+  std::vector<std::string> schedules;  ///< In the order in which they are reported.
 
   Report report(const Prediction& prediction) {
     Report report = prediction.report();
@@ -109,18 +108,17 @@ struct Pages {
       return report;
     actions += prediction.graph.schedule().actions.size();
     option.check_size(actions);
-    schedules[report.schedule] = html_data(Picture(prediction.graph, prediction.timeline), report);
+    schedules.push_back(html_data(Picture(prediction.graph, prediction.timeline), report));
     return report;
   }
 
-  /// In the order of `results`.
-  void write(const std::vector<Report>& results) {
+  void write(const std::vector<std::size_t>& order) {
     if (!option.is_given())
       return;
     std::vector<std::string> texts;
-    texts.reserve(results.size());
-    for (const Report& result : results)
-      texts.push_back(schedules[result.schedule]);
+    texts.reserve(order.size());
+    for (const std::size_t schedule : order)
+      texts.push_back(std::move(schedules[schedule]));
     option.write(html_view(texts));
   }
 };
@@ -136,7 +134,7 @@ Comparison compare(const std::vector<Contender>& contenders, const Scenario& sce
           predict(schedule_for(contender, scenario, progress), contender.own(scenario), progress)));
   if (comparison.results.empty())
     throw Error(none_fits(comparison));
-  sort_best_first(comparison.results);
+  pages.write(sort_best_first(comparison.results));
   return comparison;
 }
 
@@ -186,9 +184,8 @@ int run(const CompareOptions& options, const GlobalOptions& global) {
   Comparison comparison;
   {
     Progress progress(global.quiet);
-    Pages pages{options.html};
+    Pages pages{.option = options.html, .schedules = {}};
     comparison = compare(all, scenario, pages, progress);
-    pages.write(comparison.results);
   }
   note_costs(scenario, global);
   write_output(options.output.path, compare_view(comparison, format, color));

@@ -1,5 +1,8 @@
 // bubblescope explain: where every idle interval comes from, and what the step time hangs on.
 #include <memory>
+#include <utility>
+
+#include <fmt/format.h>
 
 #include "analysis/closed_form_view.h"
 #include "analysis/explain_view.h"
@@ -27,8 +30,16 @@ std::string run_formulas(const ExplainOptions& options, Format format, Color col
   if (costs.job())
     throw UsageError("formulas in p and m need the costs of one stage: by hand, or a cost file");
   const ShapeOptions& shape = options.subject.shape;
-  if (!shape.group_size.empty())
-    throw UsageError("--group-size needs -p/--ranks and -m/--microbatches");
+  const LimitOptions& limits = options.subject.limits;
+  for (const auto& [option, is_given] :
+       {std::pair("--group-size", !shape.group_size.empty()),
+        std::pair("--memory-limit", !limits.memory_limit.empty()),
+        std::pair("--objective and --effort", limits.is_search_given()),
+        std::pair("--grad-reduce", !costs.grad_reduce.empty()),
+        std::pair("--optimizer", !costs.optimizer.empty()),
+        std::pair("--channels", !costs.comm.channels.empty())})
+    if (is_given)
+      throw UsageError(fmt::format("{} needs -p/--ranks and -m/--microbatches", option));
   CostSource source;
   if (costs.are_given())
     source = costs.source();
@@ -39,9 +50,9 @@ std::string run_formulas(const ExplainOptions& options, Format format, Color col
   if (!shape.chunks.empty())
     chunks = shape.shape({.ranks = 1, .microbatches = 1}).chunks;
   const Comm comm = costs.comm.choice().comm_or_ideal();
-  const ClosedForm form = find_closed_form(entry, source, comm, chunks);
-  return closed_form_view({std::string(entry.name), comm, source.stages.front(), source.link}, form,
-                          format, color);
+  const ClosedForm form =
+      find_closed_form(entry, source, {.comm = comm, .overlap = costs.options().overlap}, chunks);
+  return closed_form_view({std::string(entry.name), comm}, form, format, color);
 }
 
 std::string run(const ExplainOptions& options, const GlobalOptions& global) {

@@ -1,8 +1,11 @@
 // bubblescope: reads the command line, dispatches, and turns exceptions into exit codes.
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <istream>
 #include <malloc.h>
 #include <memory>
@@ -163,6 +166,55 @@ std::vector<std::string> with_config_of_environment(std::vector<std::string> rev
   return reversed;
 }
 
+/// However it is written.
+std::filesystem::path place(const std::string& path) {
+  std::error_code error;
+  const auto place =
+      std::filesystem::weakly_canonical(std::filesystem::absolute(path, error), error);
+  return error ? std::filesystem::path(path) : place;
+}
+
+/// "costs" of --costs, "trace" of TRACE.
+std::string what_is_read(const CLI::Option& option) {
+  std::string name = option.get_name();
+  name.erase(0, name.find_first_not_of('-'));
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return name;
+}
+
+/// UsageError where an output would take the place of a file that is read, or lie in the folder
+/// that --trace fills.
+void refuse_lost_files(const CLI::App& app, const CLI::App& root) {
+  const auto is_output = [](const CLI::Option* option) {
+    constexpr std::array kOutputs = {"--output", "--trace", "--svg", "--html", "--save"};
+    return std::find(kOutputs.begin(), kOutputs.end(), option->get_name()) != kOutputs.end() ||
+           option->check_lname("output");
+  };
+  std::vector<const CLI::Option*> given;
+  for (const CLI::App* each : {&app, &root})
+    for (const CLI::Option* option : each->get_options())
+      if (option->count() > 0 && option->get_type_size() != 0)
+        given.push_back(option);
+  for (const CLI::Option* output : given) {
+    if (!is_output(output) || output->results().front().empty())
+      continue;
+    const std::string& path = output->results().front();
+    for (const CLI::Option* other : given)
+      for (const std::string& file : other->results()) {
+        std::error_code error;  // what does not exist is no input
+        if (!is_output(other) && std::filesystem::is_regular_file(file, error) &&
+            place(file) == place(path))
+          throw UsageError(
+              fmt::format("{} is the {} that is read: take another file for the output", path,
+                          what_is_read(*other)));
+        if (other != output && other->check_lname("trace") && is_output(other) && !file.empty() &&
+            place(path).parent_path() == place(file))
+          throw UsageError(fmt::format("{} lies in the folder of --trace, {}", path, file));
+      }
+  }
+}
+
 /// The words as a shell takes them.
 std::string command_line(const std::vector<std::string>& words) {
   std::string line = "bubblescope";
@@ -229,6 +281,7 @@ int run(int argc, char** argv) {
   for (const Command& command : commands)
     if (command.app->parsed())
       try {
+        refuse_lost_files(*command.app, root);
         return command.run();
       } catch (const UsageError& error) {
         throw UsageError(error.what() +
