@@ -331,9 +331,8 @@ AnalyticCosts analytic_costs(const ModelJob& job, int stages) {
 }
 
 StepWork step_work(const ModelJob& job, int ranks, int microbatches) {
-  ModelJob whole = job;  // in one stage
-  whole.layout.reset();
-  whole.training.fused_attention = true;
+  ModelJob whole{.model = job.model, .hardware = job.hardware, .training = job.training};
+  whole.training.fused_attention = true;  // which leaves out what is above the diagonal
   const std::vector<Phase> phases = analytic_phases(whole);
   const AnalyticCosts costs = analytic_costs(whole, 1);
   double forward = 0;
@@ -345,7 +344,7 @@ StepWork step_work(const ModelJob& job, int ranks, int microbatches) {
   StepWork work{.gpus = ranks * job.parallel.gpus_per_stage()};
   work.tokens = static_cast<double>(training.microbatch * training.sequence * job.parallel.data) *
                 microbatches;
-  work.flops = 3 * forward * of_stage * microbatches;
+  work.flops = 3 * forward * static_cast<double>(job.parallel.data) * microbatches;
   work.peak =
       of_stage * ranks *
       (training.precision == Precision::Fp8 ? job.hardware.fp8_flops : job.hardware.bf16_flops);
