@@ -150,6 +150,11 @@ TEST_CASE("A model's throughput follows from its FLOPs, the GPUs and the iterati
     CHECK(slower > 1.05);
     CHECK(other["mfu"].get<double>() * slower == doctest::Approx(plain["mfu"].get<double>()));
   }
+  // Nor does a head of keys and values that two GPUs of a tensor group compute both.
+  const json wide =
+      parsed(std::string(job).replace(job.find("tp=8"), 4, "tp=16") + "--format json");
+  CHECK(wide["mfu"].get<double>() * 2 * wide["iteration_time_ns"].get<double>() ==
+        doctest::Approx(plain["mfu"].get<double>() * plain["iteration_time_ns"].get<double>()));
   CHECK(has(output(job), "8 ranks (512 GPUs), 32 micro-batches, "));
   CHECK(has(output(job), "\nMFU "));
   const std::string shape = job.substr(std::string("simulate 1f1b").size());
