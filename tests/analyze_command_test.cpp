@@ -243,7 +243,7 @@ TEST_CASE("names from traces reach tables printable and whole") {
   CHECK_NOTHROW(json(text).dump());  // it is UTF-8
   CHECK(has(output("analyze a.json --format md", there), "| a?[31m\\|? |"));
   std::filesystem::rename(folder / "a.json", folder / "b\xff.json");
-  CHECK(has(output("analyze b*.json --format json", there), "b\xEF\xBF\xBD.json"));
+  CHECK(has(output("analyze b\xff.json --format json", there), "b\xEF\xBF\xBD.json"));
 }
 
 TEST_CASE("a folder may hold other files beside its traces") {
