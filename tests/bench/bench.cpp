@@ -118,6 +118,8 @@ int run(const std::vector<std::string>& arguments) {
   figures.shapes.push_back(measure_shape(kLarge, 7, 1));
   figures.simgrid = compare_with_simgrid();
   figures.linearity = measure_linearity();
+  progress("phases");
+  figures.phases = measure_phases();
   progress("traces");
   figures.traces = measure_traces();
   fmt::print("{}", to_text(figures));

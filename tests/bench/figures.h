@@ -8,6 +8,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "tests/bench/kernel.h"
+#include "tests/bench/phases.h"
 #include "tests/bench/prediction.h"
 #include "tests/bench/traces.h"
 
@@ -42,6 +43,7 @@ struct Figures {
   std::vector<ShapeFigures> shapes;  ///< The small one, then the large one.
   std::optional<SimGridFigures> simgrid;
   std::vector<LinearityFigures> linearity;
+  PhaseFigures phases;
   TraceFigures traces;
 };
 
