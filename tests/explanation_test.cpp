@@ -13,6 +13,7 @@
 #include "tests/support/costs.h"
 #include "tests/support/generated.h"
 #include "tests/support/random_schedule.h"
+#include "tests/support/sanitized.h"
 
 namespace bubblescope {
 namespace {
@@ -106,10 +107,11 @@ TEST_CASE("DualPipe's idle time on the middle ranks is its README's formula at F
 
 TEST_CASE("The form is the simulated time for all schedules and 1,000 random costs each") {
   constexpr std::uint64_t kSeed = 7;
+  constexpr int kTrials = kSanitized ? 100 : 1000;
   CAPTURE(kSeed);
   std::mt19937_64 engine(kSeed);
   for (const CatalogueEntry& entry : generated_schedules())
-    for (int trial = 0; trial < 1000; ++trial) {
+    for (int trial = 0; trial < kTrials; ++trial) {
       const Shape shape = fitting(entry, engine);
       const SimpleCosts costs = draw_costs(engine);
       const Comm comm = std::array{Comm::Ideal, Comm::Stream, Comm::Batched}[draw_index(engine, 3)];
