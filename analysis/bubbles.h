@@ -38,7 +38,7 @@ struct Bubble {
   BubbleCause cause = BubbleCause::WarmUp;
   NodeId waiting = 0;  ///< The action that ends the wait; of a drain, the rank's last action.
   /// The action or message waited for, of a drain the last to end; `waiting` itself where there is
-  /// none. Others may tie: analysis/blockers.h.
+  /// none. Others may tie: analysis/explain/blockers.h.
   NodeId blocking = 0;
 };
 

@@ -2,7 +2,7 @@
 
 #include <optional>
 
-#include "analysis/cost_kinds.h"
+#include "analysis/explain/cost_kinds.h"
 #include "sim/simulate.h"
 
 namespace bubblescope {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "analysis/measured_run.h"
+#include "analysis/calibration/measured_run.h"
 
 namespace bubblescope {
 

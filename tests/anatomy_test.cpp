@@ -5,8 +5,8 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include "analysis/blockers.h"
 #include "analysis/bubbles.h"
+#include "analysis/explain/blockers.h"
 #include "analysis/report.h"
 #include "sim/lowering.h"
 #include "sim/simulate.h"

@@ -1,5 +1,5 @@
 // Formulas in p and m, found by running, against those that papers give.
-#include "analysis/closed_form.h"
+#include "analysis/explain/closed_form.h"
 
 #include <doctest/doctest.h>
 

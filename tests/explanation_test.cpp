@@ -1,12 +1,12 @@
 // The step as a sum of costs: true at the given costs, and wherever the region says so.
-#include "analysis/explanation.h"
+#include "analysis/explain/explanation.h"
 
 #include <algorithm>
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include "analysis/cone.h"
+#include "analysis/explain/cone.h"
 #include "analysis/report.h"
 #include "sim/lowering.h"
 #include "sim/simulate.h"

@@ -1,5 +1,5 @@
 // Figures of traces: HolisticTraceAnalysis's on its own traces, and an oracle on random ones.
-#include "analysis/gpu_figures.h"
+#include "analysis/gpu_trace/gpu_figures.h"
 
 #include <algorithm>
 #include <cmath>
@@ -10,8 +10,8 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
-#include "analysis/kernel_names.h"
-#include "analysis/step_window.h"
+#include "analysis/gpu_trace/kernel_names.h"
+#include "analysis/gpu_trace/step_window.h"
 #include "sim/error.h"
 #include "tests/support/command.h"
 #include "tests/support/reference.h"

@@ -1,6 +1,6 @@
 // Pages hold every action and every idle interval, and names only as text. What they do in a
 // browser is tested by tests/browser/run.
-#include "analysis/html_view.h"
+#include "analysis/pictures/html_view.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -11,7 +11,7 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
-#include "analysis/blockers.h"
+#include "analysis/explain/blockers.h"
 #include "sim/lowering.h"
 #include "sim/schedules/catalogue.h"
 #include "sim/simulate.h"

@@ -1,5 +1,5 @@
 // Costs from measured steps: what was put into a run comes out of it.
-#include "analysis/measured_costs.h"
+#include "analysis/calibration/measured_costs.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -11,8 +11,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "analysis/calibration_view.h"
-#include "analysis/primus_dump.h"
+#include "analysis/calibration/calibration_view.h"
+#include "analysis/calibration/primus_dump.h"
 #include "sim/cost_file.h"
 #include "sim/error.h"
 #include "sim/schedules/catalogue.h"

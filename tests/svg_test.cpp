@@ -1,5 +1,5 @@
 // The parts of SVG pictures: text is harmless and fits, numbers are short, ticks are round.
-#include "analysis/svg.h"
+#include "analysis/pictures/svg.h"
 
 #include <cmath>
 #include <cstddef>

@@ -1,5 +1,5 @@
 // Pictures are well-formed, show every action and every idle interval, and stay small.
-#include "analysis/svg_view.h"
+#include "analysis/pictures/svg_view.h"
 
 #include <cmath>
 #include <cstddef>

@@ -7,8 +7,8 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
-#include "analysis/sweep_picture.h"
-#include "analysis/sweep_view.h"
+#include "analysis/sweep/sweep_picture.h"
+#include "analysis/sweep/sweep_view.h"
 #include "tests/support/command.h"
 #include "tests/support/golden.h"
 #include "tests/support/random_schedule.h"

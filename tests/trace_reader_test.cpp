@@ -1,5 +1,5 @@
 // Traces of GPUs from files: any size, exact times, and clear words for what is wrong.
-#include "analysis/trace_reader.h"
+#include "analysis/gpu_trace/trace_reader.h"
 
 #include <algorithm>
 #include <random>
@@ -14,7 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <zlib.h>
 
-#include "analysis/trace_scanner.h"
+#include "analysis/gpu_trace/trace_scanner.h"
 #include "sim/error.h"
 #include "tests/support/command.h"
 #include "tests/support/process.h"

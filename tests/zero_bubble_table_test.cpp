@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "analysis/published_tables/tables.h"
+#include "analysis/published/tables.h"
 #include "sim/schedules/automatic.h"
 #include "sim/schedules/catalogue.h"
 #include "tests/support/published.h"

@@ -8,8 +8,8 @@
 
 #include <fmt/format.h>
 
-#include "analysis/analyze_view.h"
-#include "analysis/step_window.h"
+#include "analysis/gpu_trace/analyze_view.h"
+#include "analysis/gpu_trace/step_window.h"
 #include "sim/error.h"
 #include "tools/command.h"
 #include "tools/errors.h"

@@ -8,9 +8,9 @@
 #include <fmt/format.h>
 
 #include "analysis/compare_view.h"
-#include "analysis/html_view.h"
-#include "analysis/sweep_picture.h"
-#include "analysis/sweep_view.h"
+#include "analysis/pictures/html_view.h"
+#include "analysis/sweep/sweep_picture.h"
+#include "analysis/sweep/sweep_view.h"
 #include "sim/error.h"
 #include "tools/command.h"
 #include "tools/compare_sweep.h"

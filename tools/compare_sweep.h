@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "analysis/sweep.h"
+#include "analysis/sweep/sweep.h"
 #include "tools/contender.h"
 #include "tools/vary_options.h"
 

@@ -7,8 +7,8 @@
 
 #include <fmt/format.h>
 
-#include "analysis/annotated_trace.h"
-#include "analysis/primus_dump.h"
+#include "analysis/calibration/annotated_trace.h"
+#include "analysis/calibration/primus_dump.h"
 #include "analysis/recorded_timeline.h"
 #include "analysis/unpacked_file.h"
 #include "sim/error.h"

@@ -7,8 +7,8 @@
 
 #include <fmt/format.h>
 
-#include "analysis/published_tables/tables.h"
-#include "analysis/published_view.h"
+#include "analysis/published/published_view.h"
+#include "analysis/published/tables.h"
 #include "sim/cost_file.h"
 #include "sim/error.h"
 #include "sim/json_input.h"

@@ -2,9 +2,9 @@
 #include <memory>
 #include <utility>
 
-#include "analysis/html_view.h"
+#include "analysis/pictures/html_view.h"
+#include "analysis/pictures/svg_view.h"
 #include "analysis/simulate_view.h"
-#include "analysis/svg_view.h"
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/noise_options.h"

@@ -8,7 +8,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "analysis/sweep.h"
+#include "analysis/sweep/sweep.h"
 #include "tools/predict.h"
 
 namespace bubblescope {

@@ -10,9 +10,9 @@
 #include <fmt/format.h>
 
 #include "analysis/chrome_trace.h"
-#include "analysis/gpu_figures.h"
+#include "analysis/gpu_trace/gpu_figures.h"
+#include "analysis/gpu_trace/trace_reader.h"
 #include "analysis/kineto_trace.h"
-#include "analysis/trace_reader.h"
 #include "sim/simulate.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/prediction.h"

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "analysis/published_tables/tables.h"
+#include "analysis/published/tables.h"
 #include "sim/cost_file.h"
 #include "tests/support/reference.h"
 

@@ -1,0 +1,419 @@
+#include "analysis/gpu_trace/trace_collector.h"
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <tuple>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "analysis/calibration/annotations.h"
+#include "sim/error.h"
+#include "sim/printable.h"
+
+namespace bubblescope {
+namespace {
+
+constexpr std::string_view kStep = "ProfilerStep#";
+
+/// A whole number in decimal.
+std::optional<std::int64_t> integer(std::string_view digits) {
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  if (error != std::errc() || end != digits.data() + digits.size())
+    return std::nullopt;
+  return value;
+}
+
+/// The usual form, digits with at most three decimals; none for others.
+std::optional<Time> plain_time(std::string_view digits) {
+  constexpr std::size_t kMostWhole = 16;                 // as times since 1970 have
+  constexpr std::int64_t kMost = 4'000'000'000'000'000;  // with the decimals an int64 holds it
+  constexpr std::size_t kDecimals = 3;
+  std::int64_t value = 0;
+  std::size_t at = 0;
+  const auto is_digit = [&] {
+    return at < digits.size() && digits[at] >= '0' && digits[at] <= '9';
+  };
+  for (; is_digit(); ++at) {
+    if (at == kMostWhole)
+      return std::nullopt;
+    value = value * 10 + (digits[at] - '0');
+  }
+  if (at == 0 || value > kMost)
+    return std::nullopt;
+  std::size_t decimals = 0;
+  if (at < digits.size() && digits[at] == '.')
+    for (++at; is_digit(); ++at, ++decimals) {
+      if (decimals == kDecimals)
+        return std::nullopt;
+      value = value * 10 + (digits[at] - '0');
+    }
+  if (at != digits.size())
+    return std::nullopt;
+  for (; decimals < kDecimals; ++decimals)
+    value *= 10;
+  return Time(value);
+}
+
+/// The code of "\\uD83D", which begins at `at`; 0 for what is none.
+unsigned escaped_code(std::string_view raw, std::size_t at) {
+  constexpr std::size_t kDigits = 4;
+  unsigned code = 0;
+  const std::string_view escape = raw.substr(std::min(at, raw.size()), 2 + kDigits);
+  if (escape.size() < 2 + kDigits || !escape.starts_with("\\u"))
+    return 0;
+  const auto [end, error] =
+      std::from_chars(escape.data() + 2, escape.data() + escape.size(), code, 16);
+  return error == std::errc() && end == escape.data() + escape.size() ? code : 0;
+}
+
+/// With U+FFFD for each half of a surrogate pair that stands alone, as cut names have them.
+std::string without_lone_surrogates(std::string_view raw) {
+  constexpr std::size_t kEscape = 6;  // "\\uD83D"
+  const auto is_high = [](unsigned code) { return code >= 0xD800 && code < 0xDC00; };
+  const auto is_low = [](unsigned code) { return code >= 0xDC00 && code < 0xE000; };
+  std::string text;
+  for (std::size_t i = 0; i < raw.size();) {
+    const unsigned code = escaped_code(raw, i);
+    const bool is_pair = is_high(code) && is_low(escaped_code(raw, i + kEscape));
+    const bool is_lone = !is_pair && (is_high(code) || is_low(code));
+    const std::size_t length = is_pair ? 2 * kEscape : is_lone ? kEscape : raw[i] == '\\' ? 2 : 1;
+    text += is_lone ? "\\ufffd" : raw.substr(i, length);
+    i += length;
+  }
+  return text;
+}
+
+/// The text of a JSON string without its quotes.
+std::string decoded(std::string_view raw, const std::string& path) {
+  if (raw.find('\\') == raw.npos)
+    return std::string(raw);
+  const auto json =
+      nlohmann::json::parse(fmt::format("\"{}\"", without_lone_surrogates(raw)), nullptr, false);
+  if (!json.is_string())
+    throw Error(fmt::format("{}: '{}' is no JSON string", path, printable_name(raw)));
+  return json.get<std::string>();
+}
+
+std::uint64_t flow_key(const EventFields& event) {
+  constexpr std::uint64_t kOdd = 0x9E3779B97F4A7C15;  // spreads what the other adds
+  const std::hash<std::string_view> hash;
+  return hash(event.category) * kOdd + hash(event.id);
+}
+
+}  // namespace
+
+void TraceCollector::fail(std::string_view key, std::string_view what) const {
+  throw Error(fmt::format("{}: /traceEvents/{}/{}: {}", path_, events_ - 1, key, what));
+}
+
+void TraceCollector::count_record() {
+  if (++records_ > kMostRecords)
+    throw Error(fmt::format("{}: has more than {} events that count", path_, kMostRecords));
+}
+
+Time TraceCollector::time(const char* key, std::string_view digits) const {
+  if (const auto time = plain_time(digits))
+    return *time;
+  if (digits.empty())
+    fail(key, "is missing");
+  try {
+    return time_from_us_digits(digits);
+  } catch (const Error& error) {
+    fail(key, error.what());
+  }
+}
+
+Span TraceCollector::span(const EventFields& event) {
+  const Time start = time("ts", event.start);
+  return checked({start, start + time("dur", event.duration)}, "dur");
+}
+
+/// `key` is what is wrong if anything is.
+Span TraceCollector::checked(Span span, const char* key) {
+  constexpr Time kMost{4'000'000'000'000'000'000};  // sums and differences of two fit
+  if (span.end < span.start)
+    fail(key, "is below 0: time goes backwards");
+  if (span.end > kMost)
+    fail(key, "leads past the end of time");
+  if (span.length() > kMost || Time(total_ns_) > kMost - span.length())
+    fail(key, "is more, with those before it, than can be counted");
+  total_ns_ += span.length().count();
+  return span;
+}
+
+KernelNames::Id TraceCollector::name_id(const EventFields& event) {
+  std::optional<KernelClass> known;
+  if (event.category == "gpu_memcpy" || event.category == "gpu_memset")
+    known = KernelClass::Memory;
+  auto& ids = name_ids_[known ? static_cast<std::size_t>(*known) : kKernelClasses];
+  if (const auto found = ids.find(event.name); found != ids.end())
+    return found->second;
+  names_bytes_ += event.name.size();
+  if (names_bytes_ > kMostOfNames)
+    fail("name", fmt::format("is too much: names have more than {} MiB", kMostOfNames >> 20));
+  const KernelNames::Id id = names_.add(decoded(event.name, path_), known);
+  ids.emplace(event.name, id);
+  return id;
+}
+
+std::uint32_t TraceCollector::intern(ByText<std::uint32_t>& ids, std::vector<std::string>& texts,
+                                     std::string_view raw) {
+  if (const auto found = ids.find(raw); found != ids.end())
+    return found->second;
+  names_bytes_ += raw.size();
+  if (names_bytes_ > kMostOfNames)
+    fail("name", fmt::format("is too much: names have more than {} MiB", kMostOfNames >> 20));
+  const auto id = static_cast<std::uint32_t>(texts.size());
+  ids.emplace(raw, id);
+  texts.push_back(decoded(raw, path_));
+  return id;
+}
+
+/// Where no device is told, the process stands for it, as in PyTorch's traces.
+std::uint32_t TraceCollector::stream_id(const EventFields& event, std::string_view stream) {
+  const std::string_view device = event.args.device.empty() ? event.process : event.args.device;
+  key_.assign(device).append("/").append(stream);
+  const auto [found, is_new] =
+      stream_ids_.try_emplace(key_, static_cast<std::uint32_t>(streams_.size()));
+  if (is_new) {
+    count_record();
+    streams_.emplace_back(device, stream);
+  }
+  return found->second;
+}
+
+std::uint32_t TraceCollector::thread_id(const EventFields& event) {
+  key_.assign(event.process).append("/").append(event.thread);
+  const auto [found, is_new] =
+      thread_ids_.try_emplace(key_, static_cast<std::uint32_t>(threads_.threads.size()));
+  if (is_new) {
+    count_record();
+    threads_.threads.push_back(
+        {.process = decoded(event.process, path_), .id = decoded(event.thread, path_)});
+  }
+  return found->second;
+}
+
+void TraceCollector::add(const EventFields& event) {
+  ++events_;
+  if (event.phase.size() != 1)
+    return;
+  switch (event.phase.front()) {
+    case 'X':
+      return add_complete(event);
+    case 's':
+    case 'f':
+      return add_flow(event);
+    case 'B':
+      return add_begin(event);
+    case 'E':
+      return add_end(event);
+    case 'M':
+      if (event.name == "thread_name" && !header_.is_kineto)
+        threads_.threads[thread_id(event)].name = decoded(event.args.name, path_);
+      return;
+    default:
+      return;
+  }
+}
+
+void TraceCollector::add_complete(const EventFields& event) {
+  const bool is_gpu_range = event.category == "gpu_user_annotation";
+  if (is_gpu_range || event.category == "user_annotation" || event.name.starts_with(kStep))
+    return add_range(event, is_gpu_range);
+  const bool has_stream = !event.args.stream.empty() && event.args.stream.front() != '-' &&
+                          event.category != "cuda_sync" && event.category != "overhead";
+  const auto correlation = integer(event.args.correlation);
+  if (has_stream) {
+    if (event.name.empty())
+      fail("name", "is missing");
+    count_record();
+    const Span when = span(event);
+    trace_.events.push_back({.start = when.start,
+                             .end = when.end,
+                             .launch = correlation ? Time(*correlation) : GpuEvent::kNoLaunch,
+                             .name = name_id(event),
+                             .stream = stream_id(event, event.args.stream)});
+    if (!threads_.slices.empty())
+      forget_threads();
+    return;
+  }
+  if (correlation) {
+    count_record();
+    launches_.push_back({*correlation, time("ts", event.start)});
+  }
+  if (!counts_threads())
+    return;
+  count_record();
+  const Span when = span(event);
+  threads_.slices.push_back({when.start, when.end, name_id(event), thread_id(event)});
+}
+
+/// Where the GPU has events, those of threads do not count.
+void TraceCollector::forget_threads() {
+  threads_ = {};
+  thread_ids_ = {};
+  open_ = {};
+}
+
+void TraceCollector::add_begin(const EventFields& event) {
+  if (!counts_threads())
+    return;
+  count_record();
+  const std::uint32_t thread = thread_id(event);
+  open_.resize(std::max<std::size_t>(open_.size(), thread + 1));
+  const Time start = time("ts", event.start);
+  open_[thread].push_back({start, start, name_id(event), thread});
+}
+
+/// Ends what began last on its thread.
+void TraceCollector::add_end(const EventFields& event) {
+  if (!counts_threads())
+    return;
+  const std::uint32_t thread = thread_id(event);
+  if (thread >= open_.size() || open_[thread].empty()) {
+    ++lonely_ends_;
+    return;
+  }
+  ThreadSlices::Slice slice = open_[thread].back();
+  open_[thread].pop_back();
+  slice.end = checked({slice.start, time("ts", event.start)}, "ts").end;
+  threads_.slices.push_back(slice);
+}
+
+void TraceCollector::add_range(const EventFields& event, bool is_gpu) {
+  count_record();
+  const Span when = span(event);
+  if (!is_gpu && event.name.starts_with(kStep))
+    if (const auto number = integer(event.name.substr(kStep.size()))) {
+      trace_.steps.push_back({*number, when.start, when.end});
+      return;
+    }
+  std::uint32_t stream = TraceRange::kHost;
+  if (is_gpu)
+    stream = stream_id(event, event.args.stream.empty() ? event.thread : event.args.stream);
+  trace_.ranges.push_back(
+      {when.start, when.end, intern(range_ids_, trace_.range_names, event.name), stream});
+}
+
+void TraceCollector::add_flow(const EventFields& event) {
+  count_record();
+  (event.phase == "s" ? flows_.starts : flows_.ends).push_back({flow_key(event), events_ - 1});
+}
+
+/// Until now `launch` has the correlation.
+void TraceCollector::find_launches() {
+  std::sort(launches_.begin(), launches_.end(), [](const Launch& a, const Launch& b) {
+    return std::pair(a.correlation, a.start) < std::pair(b.correlation, b.start);
+  });
+  for (GpuEvent& event : trace_.events) {
+    if (event.launch == GpuEvent::kNoLaunch)
+      continue;
+    const auto found = std::lower_bound(
+        launches_.begin(), launches_.end(), event.launch.count(),
+        [](const Launch& launch, std::int64_t wanted) { return launch.correlation < wanted; });
+    const bool is_found = found != launches_.end() && found->correlation == event.launch.count();
+    event.launch = is_found ? found->start : GpuEvent::kNoLaunch;
+  }
+}
+
+/// Streams that have events, by device and number; their names tell the device where there are
+/// several. Ranges on others become none of a stream.
+void TraceCollector::order_streams(RankTrace& trace) const {
+  constexpr std::uint32_t kUnused = TraceRange::kHost;
+  std::vector<std::uint32_t> place(streams_.size(), kUnused);
+  for (const GpuEvent& event : trace.events)
+    place[event.stream] = 0;
+  std::vector<std::uint32_t> used;
+  for (std::uint32_t stream = 0; stream < streams_.size(); ++stream)
+    if (place[stream] != kUnused)
+      used.push_back(stream);
+  const auto key = [&](std::uint32_t stream) {
+    const auto& [device, name] = streams_[stream];
+    constexpr std::int64_t kWord = std::numeric_limits<std::int64_t>::max();  // behind numbers
+    return std::tuple(integer(device).value_or(kWord), device, integer(name).value_or(kWord), name);
+  };
+  std::sort(used.begin(), used.end(),
+            [&](std::uint32_t a, std::uint32_t b) { return key(a) < key(b); });
+  const bool has_devices = std::any_of(used.begin(), used.end(), [&](std::uint32_t stream) {
+    return streams_[stream].first != streams_[used.front()].first;
+  });
+  for (std::uint32_t i = 0; i < used.size(); ++i) {
+    const auto& [device, name] = streams_[used[i]];
+    place[used[i]] = i;
+    trace.streams.push_back(
+        decoded(has_devices ? fmt::format("{}:{}", device, name) : name, path_));
+  }
+  for (GpuEvent& event : trace.events)
+    event.stream = place[event.stream];
+  std::erase_if(trace.ranges, [&](const TraceRange& range) {
+    return range.stream != TraceRange::kHost && place[range.stream] == kUnused;
+  });
+  for (TraceRange& range : trace.ranges)
+    if (range.stream != TraceRange::kHost)
+      range.stream = place[range.stream];
+}
+
+RankTrace TraceCollector::gpu_rank() {
+  find_launches();
+  RankTrace trace = std::move(trace_);
+  trace.rank = header_.rank.value_or(RankTrace::kUnknownRank);
+  trace.place = path_;
+  const auto by_start = [](const auto& a, const auto& b) { return a.start < b.start; };
+  std::stable_sort(trace.events.begin(), trace.events.end(), by_start);
+  std::stable_sort(trace.ranges.begin(), trace.ranges.end(), by_start);
+  std::stable_sort(trace.steps.begin(), trace.steps.end(), by_start);
+  order_streams(trace);
+  if (auto note = overlap_note(trace, names_))
+    notes_.push_back(*std::move(note));
+  return trace;
+}
+
+std::vector<RankTrace> TraceCollector::ranks_without_gpu() {
+  if (header_.is_kineto)
+    throw Error(
+        fmt::format("{}: has no events of a GPU (slices with args.stream): was the GPU "
+                    "profiled?",
+                    path_));
+  std::vector<RankTrace> ranks;
+  if (header_.is_ours)
+    ranks = ranks_of_ours(path_, threads_, names_);
+  if (!ranks.empty()) {
+    for (const RankTrace& rank : ranks)
+      if (auto note = overlap_note(rank, names_))
+        notes_.push_back(*std::move(note));
+    return ranks;
+  }
+  ranks = ranks_of_threads(path_, threads_);
+  if (ranks.empty())
+    throw Error(
+        fmt::format("{}: has no slices: events with \"ph\": \"X\" or \"B\" and \"E\"", path_));
+  notes_.push_back(fmt::format(
+      "{}: has no events of a GPU (slices with args.stream): takes processes for ranks, threads "
+      "for streams, and each slice of a thread for work",
+      path_));
+  std::size_t lonely = lonely_ends_;
+  for (const auto& begun : open_)
+    lonely += begun.size();
+  if (lonely > 0)
+    notes_.push_back(
+        fmt::format("{}: leaves out {} \"B\" or \"E\" events without the other", path_, lonely));
+  return ranks;
+}
+
+FileTraces TraceCollector::finish() {
+  FileTraces traces;
+  if (trace_.events.empty())
+    traces.ranks = ranks_without_gpu();
+  else
+    traces.ranks.push_back(gpu_rank());
+  if (auto note = flow_note(path_, std::move(flows_)))
+    notes_.push_back(*std::move(note));
+  traces.notes = std::move(notes_);
+  return traces;
+}
+
+}  // namespace bubblescope

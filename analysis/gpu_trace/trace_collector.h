@@ -1,0 +1,105 @@
+// Makes the GPU's work of one or more ranks of a trace's events, which come one after another.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "analysis/gpu_trace/gpu_trace.h"
+#include "analysis/gpu_trace/kernel_names.h"
+#include "analysis/gpu_trace/thread_slices.h"
+#include "analysis/gpu_trace/trace_notes.h"
+#include "analysis/text_hash.h"
+#include "sim/timeline.h"
+
+namespace bubblescope {
+
+/// What counts of an event, as it is written, strings without their quotes; empty where absent.
+struct EventFields {
+  std::string_view phase = {}, category = {}, name = {}, process = {}, thread = {};
+  std::string_view start = {}, duration = {}, id = {};
+  struct {
+    std::string_view stream = {}, device = {}, correlation = {}, name = {};
+  } args = {};
+};
+
+/// What stands around the events.
+struct TraceHeader {
+  std::optional<std::int64_t> rank = {};  ///< distributedInfo.rank
+  bool is_kineto = false;                 ///< Has schemaVersion or deviceProperties.
+  bool is_ours = false;                   ///< Has otherData.schedule.
+};
+
+struct FileTraces {
+  std::vector<RankTrace> ranks = {};    ///< Of kUnknownRank where the file does not tell.
+  std::vector<std::string> notes = {};  ///< What was assumed, and what is odd.
+};
+
+/// Slices with args.stream are the GPU's, but for ranges and synchronization. Where there are none,
+/// ranks are processes: in our own traces their actions compute, and messages communicate; in
+/// others each slice of each thread counts. Throws Error, with file and place, for a time that is
+/// none, a duration below 0, and more than `kMostRecords` of anything.
+class TraceCollector {
+ public:
+  static constexpr std::size_t kMostRecords = 100'000'000;
+  static constexpr std::size_t kMostOfNames = std::size_t{256} << 20;  // bytes
+
+  TraceCollector(const std::string& path, KernelNames& names) : path_(path), names_(names) {}
+
+  void set_header(const TraceHeader& header) { header_ = header; }
+  void add(const EventFields& event);
+  FileTraces finish();
+
+ private:
+  struct Launch {
+    std::int64_t correlation;
+    Time start;
+  };
+
+  [[noreturn]] void fail(std::string_view key, std::string_view what) const;
+  void count_record();
+  Time time(const char* key, std::string_view digits) const;
+  Span span(const EventFields& event);
+  Span checked(Span span, const char* key);
+  KernelNames::Id name_id(const EventFields& event);
+  std::uint32_t intern(ByText<std::uint32_t>& ids, std::vector<std::string>& texts,
+                       std::string_view raw);
+  std::uint32_t stream_id(const EventFields& event, std::string_view stream);
+  std::uint32_t thread_id(const EventFields& event);
+  void add_complete(const EventFields& event);
+  void forget_threads();
+  void add_begin(const EventFields& event);
+  void add_end(const EventFields& event);
+  void add_range(const EventFields& event, bool is_gpu);
+  void add_flow(const EventFields& event);
+
+  void find_launches();
+  void order_streams(RankTrace& trace) const;
+  RankTrace gpu_rank();
+  std::vector<RankTrace> ranks_without_gpu();
+  bool counts_threads() const { return !header_.is_kineto && trace_.events.empty(); }
+
+  const std::string& path_;
+  KernelNames& names_;
+  TraceHeader header_ = {};
+  std::size_t events_ = 0;
+  std::size_t records_ = 0;
+  std::size_t names_bytes_ = 0;
+  std::int64_t total_ns_ = 0;
+  std::vector<std::vector<ThreadSlices::Slice>> open_ = {};  // [thread] begun and not ended
+  std::size_t lonely_ends_ = 0;
+  RankTrace trace_ = {};
+  std::vector<std::pair<std::string, std::string>> streams_ = {};  // device, stream
+  ByText<std::uint32_t> stream_ids_ = {}, range_ids_ = {}, thread_ids_ = {};
+  ByText<KernelNames::Id> name_ids_[kKernelClasses + 1] = {};  // by the text as it is written
+  std::string key_ = {};
+  std::vector<Launch> launches_ = {};
+  FlowEnds flows_ = {};
+  ThreadSlices threads_ = {};  // where there are no GPU events
+  std::vector<std::string> notes_ = {};
+};
+
+}  // namespace bubblescope
