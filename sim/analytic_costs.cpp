@@ -189,8 +189,11 @@ LayerPhases to_phases(const ModelJob& job, const std::vector<PhaseId>& ids,
                       const std::vector<LayerCost>& layers) {
   LayerPhases result{.phases = analytic_phases(job), .sms = job.hardware.sms};
   for (const LayerCost& layer : layers)
-    for (const PhaseId id : ids) {
-      const PhaseCost& cost = layer[static_cast<std::size_t>(id)];
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      const PhaseCost& cost = layer[static_cast<std::size_t>(ids[i])];
+      Phase& phase = result.phases[i];
+      if (phase.stream == kExpert)  // of layers with experts, which are all alike
+        phase.sent = std::max(phase.sent, static_cast<Bytes>(cost.traffic));
       const Time elapsed = to_time(cost.seconds());
       result.times.push_back({elapsed, std::min(elapsed, to_time(cost.seconds() - cost.gaps))});
     }

@@ -228,6 +228,23 @@ Time CostModel::pair_exposed(const Action& pair) const {
                     exposed(pair.op()) + exposed(pair.overlapped()));
 }
 
+PhaseRun CostModel::phases(const Action& action) const {
+  const LayerPhases& own = cost(action.op().stage()).phases;
+  if (action.is_pair())
+    return times_of(action) == PairTimes::Phases
+               ? run_pair(own, cost(action.overlapped().stage()).phases)
+               : PhaseRun{};
+  return own.empty() ? PhaseRun{} : run_phases(own, action.op().kind());
+}
+
+Bytes CostModel::most_sent_among_experts() const {
+  Bytes most = 0;
+  for (const StageCost& stage : costs_)
+    for (const Phase& phase : stage.phases.phases)
+      most = std::max(most, phase.sent);
+  return most;
+}
+
 Bytes CostModel::message_bytes(const Op& producer) const {
   return producer.kind() == OpKind::Forward ? cost(producer.stage()).message
                                             : cost(producer.stage() - 1).message;

@@ -94,6 +94,10 @@ class CostModel {
   Time exposed_communication(const Action& action) const {
     return action.is_pair() ? pair_exposed(action) : exposed(action.op());
   }
+  /// What runs inside an action, as its phases tell it; nothing where they do not.
+  PhaseRun phases(const Action& action) const;
+  /// The most that any phase sends among experts, as far as phases tell it.
+  Bytes most_sent_among_experts() const;
   /// What the output of `producer`, the activation of an F or the gradient of an I or B, takes to
   /// another rank where it has the links for itself. The gradient is as large as the activation
   /// that the stage before sent.

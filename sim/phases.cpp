@@ -24,11 +24,10 @@ int divide_rounded_up(int value, int divisor) {
 struct Launch {
   const Phase* phase;
   PhaseTime time;
-  std::size_t after;
   PhaseSpan span;
 };
 
-constexpr std::size_t kNothing = ~std::size_t{0};
+constexpr std::uint32_t kNothing = PhaseSpan::kNone;
 
 /// What an action launches, in order. Phases that a layer does not have are left out.
 class Launches {
@@ -40,12 +39,17 @@ class Launches {
       input_grads_[index] = last_input_grad_;
     if (time.elapsed == Time::zero())
       return;
-    launches_.push_back(
-        {.phase = &phase,
-         .time = time,
-         .after = input_of(phase),
-         .span = {static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(layer), {}, {}}});
-    const std::size_t launch = launches_.size() - 1;
+    launches_.push_back({.phase = &phase,
+                         .time = time,
+                         .span = {.phase = static_cast<std::uint32_t>(index),
+                                  .layer = static_cast<std::uint32_t>(layer),
+                                  .stream = phase.stream,
+                                  .after = input_of(phase),
+                                  .alone = time.elapsed,
+                                  .sent = phase.sent,
+                                  .start = {},
+                                  .end = {}}});
+    const auto launch = static_cast<std::uint32_t>(launches_.size() - 1);
     if (phase.of == OpKind::Forward)
       last_forward_ = launch;
     if (phase.of == OpKind::BackwardInput)
@@ -57,7 +61,7 @@ class Launches {
 
  private:
   /// The launch that makes what `phase` reads; nothing where another action made it.
-  std::size_t input_of(const Phase& phase) const {
+  std::uint32_t input_of(const Phase& phase) const {
     switch (phase.of) {
       case OpKind::Forward:
         return last_forward_;
@@ -70,9 +74,9 @@ class Launches {
   }
 
   std::vector<Launch> launches_ = {};
-  std::size_t last_forward_ = kNothing;
-  std::size_t last_input_grad_ = kNothing;
-  std::vector<std::size_t> input_grads_;  // [phase] of the layer at hand
+  std::uint32_t last_forward_ = kNothing;
+  std::uint32_t last_input_grad_ = kNothing;
+  std::vector<std::uint32_t> input_grads_;  // [phase] of the layer at hand
 };
 
 /// Runs launches on their streams, from event to event; between two of them rates do not change.
@@ -108,7 +112,7 @@ class Streams {
     for (std::size_t queue = 0; queue < kQueues; ++queue) {
       if (!running_[queue] && next_[queue] < waiting_[queue].size()) {
         Launch& launch = launches_[waiting_[queue][next_[queue]]];
-        if (launch.after == kNothing || has_ended_[launch.after]) {
+        if (launch.span.after == kNothing || has_ended_[launch.span.after]) {
           launch.span.start = now_;
           running_[queue] = Running{waiting_[queue][next_[queue]++], launch.time.elapsed};
         }

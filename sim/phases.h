@@ -50,6 +50,7 @@ struct Phase {
   PhaseStream stream;
   int after = kNone;       ///< A W's: the phase of I that makes its input.
   int sms = 0;             ///< That it holds while it communicates.
+  Bytes sent = 0;          ///< Among experts: by a rank to all others, in a layer; 0: not told.
   Slowdown slowdown = {};  ///< Of one that computes.
 };
 
@@ -75,8 +76,14 @@ struct LayerPhases {
 
 /// A phase as it runs in an action, from the action's start.
 struct PhaseSpan {
+  static constexpr std::uint32_t kNone = ~std::uint32_t{0};
+
   std::uint32_t phase;  ///< In LayerPhases::phases.
   std::uint32_t layer;
+  PhaseStream stream;
+  std::uint32_t after;  ///< The one in PhaseRun::spans whose output it reads, or kNone.
+  Time alone;           ///< What it takes with nothing beside it.
+  Bytes sent;           ///< Phase::sent
   Time start;
   Time end;
 };

@@ -115,6 +115,11 @@ Phase read_phase(ObjectReader& object, const LayerPhases& stage) {
       object.fail("after", "is for a phase of W: those of F and of I follow one another");
     phase.after = find_input(object, stage.phases, object.text("after"));
   }
+  if (object.has("sent_bytes")) {
+    if (phase.stream != PhaseStream::Expert)
+      object.fail("sent_bytes", "is for a phase that communicates among experts");
+    phase.sent = object.integer("sent_bytes");
+  }
   const bool computes = phase.stream == PhaseStream::Compute;
   if (object.has(computes ? "sms" : "slowdown"))
     object.fail(computes ? "sms" : "slowdown",
@@ -180,6 +185,8 @@ nlohmann::ordered_json phase_json(const LayerPhases& stage, std::size_t index) {
   json["elapsed_us"] = times_json(stage, index, &PhaseTime::elapsed);
   if (auto busy = times_json(stage, index, &PhaseTime::busy); busy != json["elapsed_us"])
     json["busy_us"] = std::move(busy);
+  if (phase.sent > 0)
+    json["sent_bytes"] = phase.sent;
   if (phase.sms > 0)
     json["sms"] = phase.sms;
   if (phase.slowdown.kind != Slowdown::Kind::None)

@@ -67,7 +67,8 @@ json full_costs() {
        "slowdown": {"kind": "waves", "blocks": 132}},
       {"name": "attn(F)", "of": "F", "stream": "compute", "elapsed_us": 2,
        "slowdown": {"kind": "factor", "factor": 1.1}},
-      {"name": "combine(F)", "of": "F", "stream": "expert", "elapsed_us": 2, "sms": 20}])json");
+      {"name": "combine(F)", "of": "F", "stream": "expert", "elapsed_us": 2, "sms": 20,
+       "sent_bytes": 4096}])json");
   costs["link"] = {{"latency_us", 1}, {"bandwidth_GBps", 50}};
   return costs;
 }

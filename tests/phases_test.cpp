@@ -302,7 +302,7 @@ TEST_CASE("Phases of a cost file are read, and what is wrong is named with its p
   };
   const auto phase = [](const std::string& rest) {
     return R"("layers": 2, "sms": 132, "phases": [
-        {"name": "c", "of": "I", "stream": "expert", "elapsed_us": 3, "sms": 20},
+        {"name": "c", "of": "I", "stream": "expert", "elapsed_us": 3, "sms": 20, "sent_bytes": 7},
         {"name": "a", "of": "F", "stream": "compute", "elapsed_us": [1, 2], "busy_us": 1)" +
            rest + "}]";
   };
@@ -314,6 +314,7 @@ TEST_CASE("Phases of a cost file are read, and what is wrong is named with its p
   CHECK(read.time(1, 1).elapsed == std::chrono::microseconds(2));
   CHECK(read.time(1, 1).busy == std::chrono::microseconds(1));
   CHECK(read.phases[0].sms == 20);
+  CHECK(read.phases[0].sent == 7);
   CHECK(read.phases[1].slowdown.at(20, 132) == doctest::Approx(1.3));
   const auto fault = [&](const std::string& stage) {
     try {
@@ -333,6 +334,8 @@ TEST_CASE("Phases of a cost file are read, and what is wrong is named with its p
         "\"wave\"; did you mean 'waves'?");
   CHECK(fault(phase(R"(, "sms": 3)")) ==
         "x.json: /stage/phases/1/sms: is for a phase that communicates");
+  CHECK(fault(phase(R"(, "sent_bytes": 3)")) ==
+        "x.json: /stage/phases/1/sent_bytes: is for a phase that communicates among experts");
   CHECK(fault(R"("layers": 3)") == "x.json: /stage/layers: needs \"phases\" beside it");
   CHECK(fault(phase("") + R"(, "backward_us": 3)")
             .starts_with("x.json: /stage/backward_us: needs forward_us beside it"));
