@@ -2,209 +2,98 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
-#include <condition_variable>
+#include <charconv>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <map>
-#include <memory>
 #include <mutex>
 #include <set>
+#include <stdexcept>
 #include <string>
-#include <thread>
+#include <string_view>
 #include <utility>
-#include <vector>
 
 namespace bubblescope::cuda_double {
 namespace {
 
-/// Whether something in a stream has ended.
-using Done = std::shared_ptr<std::atomic<bool>>;
-Done make_done() {
-  return std::make_shared<std::atomic<bool>>(false);
+/// Reads a number off the beginning of `text`.
+template <class T>
+bool take_number(std::string_view& text, T& number) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+  return error == std::errc();
 }
 
-struct Operation {
-  std::function<void()> body;  ///< May be empty.
-  std::vector<Done> after;     ///< Beside what stands before it in its queue.
-  Done done;
+/// What a variable says, where it is set: `read` takes the whole of it.
+template <class Read>
+void ask(const char* variable, const char* expected, const Read& read) {
+  const char* const value = std::getenv(variable);
+  if (value == nullptr || *value == '\0')
+    return;
+  std::string_view text = value;
+  if (!read(text) || !text.empty())
+    throw std::invalid_argument(std::string(variable) + "=" + value + ": expected " + expected);
+}
+
+Machine machine_of_environment() {
+  Machine machine;
+  ask("BUBBLESCOPE_DOUBLE_GPUS", "a number of GPUs",
+      [&](std::string_view& text) { return take_number(text, machine.gpus) && machine.gpus >= 0; });
+  ask("BUBBLESCOPE_DOUBLE_MEMORY", "a number of bytes",
+      [&](std::string_view& text) { return take_number(text, machine.memory); });
+  ask("BUBBLESCOPE_DOUBLE_CLOCK", "NANOSECONDS,PPM", [&](std::string_view& text) {
+    std::int64_t ahead = 0;
+    double ppm = 0;
+    if (!take_number(text, ahead) || !text.starts_with(','))
+      return false;
+    text.remove_prefix(1);
+    if (!take_number(text, ppm))
+      return false;
+    machine.clock_ahead = std::chrono::nanoseconds(ahead);
+    machine.clock_drift = ppm * 1e-6;
+    return true;
+  });
+  if (machine.gpus == 0)
+    machine.found = cudaErrorNoDevice;
+  return machine;
+}
+
+struct Allocation {
+  int gpu;  ///< Host memory: none.
+  std::size_t bytes;
 };
+constexpr int kHost = -1;
 
 struct Context {
-  Machine machine;
+  Machine machine = machine_of_environment();
   std::atomic<bool> broken = false;
   std::atomic<std::size_t> things = 0;
   std::mutex mutex;
-  std::map<void*, std::size_t> allocations;              ///< Bytes; guarded by `mutex`.
-  std::size_t used = 0;                                  ///< Bytes; guarded by `mutex`.
-  std::set<std::pair<CUgreenCtx, std::string>> kernels;  ///< Launched; guarded by `mutex`.
+  std::map<void*, Allocation> allocations;               ///< Guarded by `mutex`, as all below.
+  std::map<int, std::size_t> used;                       ///< [gpu] bytes
+  std::set<std::pair<CUgreenCtx, std::string>> kernels;  ///< Launched.
 };
 Context& context() {
   static Context only;
   return only;
 }
-thread_local int current_gpu = 0;
-thread_local int captures = 0;  // that this thread has begun and not ended
-
-/// A thread that works off a queue, in which there is no more room than in a GPU's.
-class Worker {
- public:
-  Worker() : thread_([this] { run(); }) {}
-  ~Worker() {
-    {
-      const std::lock_guard lock(mutex_);
-      ends_ = true;
-    }
-    changed_.notify_all();
-    thread_.join();
-  }
-  Worker(const Worker&) = delete;
-  Worker& operator=(const Worker&) = delete;
-
-  void push(Operation operation, std::size_t room = 1024) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return queue_.size() < room; });
-    queue_.push_back(std::move(operation));
-    changed_.notify_all();
-  }
-
- private:
-  void run() {
-    std::unique_lock lock(mutex_);
-    while (true) {
-      changed_.wait(lock, [&] { return !queue_.empty() || ends_; });
-      if (queue_.empty())
-        return;
-      Operation& operation = queue_.front();  // a deque's elements stay where they are
-      lock.unlock();
-      for (const Done& done : operation.after)
-        done->wait(false);
-      if (operation.body && !context().broken)
-        operation.body();
-      *operation.done = true;
-      operation.done->notify_all();
-      lock.lock();
-      queue_.pop_front();
-      changed_.notify_all();
-    }
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<Operation> queue_;
-  bool ends_ = false;
-  std::thread thread_;
-};
-
-/// What was captured, in the order of the calls.
-struct Node {
-  CUstream_st* stream;
-  std::function<void()> body;
-  std::vector<std::size_t> after;
-};
-using Nodes = std::vector<Node>;
-
-}  // namespace
-}  // namespace bubblescope::cuda_double
-
-namespace cd = bubblescope::cuda_double;
-
-struct CUgraph_st {
-  cd::Nodes nodes;
-};
-
-struct CUevent_st {
-  int gpu;
-  CUgreenCtx partition = nullptr;
-  cd::Done done = nullptr;            // of its last record; none: nothing to wait for
-  CUgraph_st* captured_by = nullptr;  // if that was captured
-  std::size_t node = 0;
-};
-
-struct CUstream_st {
-  int gpu;
-  CUgreenCtx partition = nullptr;
-  std::vector<cd::Done> after = {};  // of the next operation
-  cd::Done last = nullptr;
-  CUgraph_st* capture = nullptr;
-  std::vector<std::size_t> capture_after = {};
-  bool began_capture = false;
-  cd::Worker worker = {};
-};
-
-struct CUgraphExec_st {
-  cd::Nodes nodes;
-  std::map<CUstream_st*, std::unique_ptr<cd::Worker>> workers = {};  // one a captured stream
-};
-
-namespace bubblescope::cuda_double {
-namespace {
-
-cudaError_t state() {
-  return context().broken ? cudaErrorLaunchFailure : cudaSuccess;
-}
-
-/// Adds to the stream, or to the graph that captures it.
-void add(CUstream_st& stream, std::function<void()> body) {
-  if (stream.capture != nullptr) {
-    Nodes& nodes = stream.capture->nodes;
-    nodes.push_back({&stream, std::move(body), std::move(stream.capture_after)});
-    stream.capture_after = {nodes.size() - 1};
-    return;
-  }
-  Operation operation{std::move(body), std::move(stream.after), make_done()};
-  stream.after = {};
-  stream.last = operation.done;
-  stream.worker.push(std::move(operation));
-}
-
-/// Whether all nodes come before what the stream would do next, as the end of a capture asks.
-bool are_joined(const CUstream_st& stream) {
-  const Nodes& nodes = stream.capture->nodes;
-  std::vector<bool> is_before(nodes.size());
-  for (const std::size_t node : stream.capture_after)
-    is_before[node] = true;
-  for (std::size_t node = nodes.size(); node-- > 0;)
-    if (is_before[node])
-      for (const std::size_t before : nodes[node].after)
-        is_before[before] = true;
-  return std::all_of(is_before.begin(), is_before.end(), [](bool each) { return each; });
-}
-
-void replay(CUgraphExec_st& graph, CUstream_st& stream) {
-  add(stream, {});
-  std::vector<Done> done;
-  for (const Node& node : graph.nodes) {
-    std::vector<Done> after = {stream.last};
-    for (const std::size_t before : node.after)
-      after.push_back(done[before]);
-    done.push_back(make_done());
-    graph.workers.at(node.stream)
-        ->push({node.body, std::move(after), done.back()}, ~std::size_t{0});
-  }
-  stream.after = std::move(done);
-  add(stream, {});
-}
-
-/// While a thread captures, it may make nothing: CUDA refuses what it finds unsafe then.
-cudaError_t may_make() {
-  return captures > 0 ? cudaErrorStreamCaptureUnsupported : state();
-}
+thread_local int gpu_of_thread = 0;
 
 /// As aligned as what cudaMalloc gives.
 constexpr std::size_t kAlignment = 256;
 
-cudaError_t allocate(void** memory, std::size_t bytes) {
+cudaError_t allocate(void** memory, std::size_t bytes, int gpu) {
   if (const cudaError_t refused = may_make(); refused != cudaSuccess)
     return refused;
   Context& all = context();
   const std::lock_guard lock(all.mutex);
-  if (all.used + bytes > all.machine.memory)
+  std::size_t& used = all.used[gpu];
+  if (bytes > all.machine.memory - std::min(used, all.machine.memory))
     return cudaErrorMemoryAllocation;
   *memory = std::aligned_alloc(kAlignment, (bytes / kAlignment + 1) * kAlignment);
-  all.allocations[*memory] = bytes;
-  all.used += bytes;
+  all.allocations[*memory] = {gpu, bytes};
+  used += bytes;
   ++all.things;
   return state();
 }
@@ -215,17 +104,10 @@ cudaError_t give_back(void* memory) {
   const auto found = all.allocations.find(memory);
   if (found == all.allocations.end())
     return cudaErrorInvalidValue;
-  all.used -= found->second;
+  all.used[found->second.gpu] -= found->second.bytes;
   all.allocations.erase(found);
   --all.things;
   std::free(memory);
-  return state();
-}
-
-template <class T>
-cudaError_t destroy(T* thing) {
-  delete thing;
-  --context().things;
   return state();
 }
 
@@ -235,11 +117,19 @@ void install(const Machine& machine) {
   context().machine = machine;
   context().broken = false;
   context().kernels.clear();
-  current_gpu = 0;
+  gpu_of_thread = 0;
 }
 
 const Machine& machine() {
   return context().machine;
+}
+
+cudaError_t state() {
+  return context().broken ? cudaErrorLaunchFailure : cudaSuccess;
+}
+
+int current_gpu() {
+  return gpu_of_thread;
 }
 
 std::size_t things_left() {
@@ -250,28 +140,9 @@ void count_things(int change) {
   context().things += static_cast<std::size_t>(change);
 }
 
-cudaStream_t make_stream(int gpu, CUgreenCtx partition) {
-  count_things(1);
-  return new CUstream_st{.gpu = gpu, .partition = partition};
-}
-
-std::uint64_t timer(cudaStream_t stream) {
-  using std::chrono::nanoseconds;
-  const nanoseconds now = std::chrono::steady_clock::now().time_since_epoch();
-  return static_cast<std::uint64_t>((now + std::chrono::seconds(stream->gpu)).count());
-}
-
-cudaError_t launch(cudaStream_t stream, std::function<void()> kernel, const char* caller) {
-  if (stream->gpu != current_gpu)
-    return cudaErrorInvalidResourceHandle;
-  if (stream->partition != nullptr) {
-    const std::lock_guard lock(context().mutex);
-    context().kernels.emplace(stream->partition, caller);
-  }
-  if (const auto takes = context().machine.launch_takes; takes.count() > 0)
-    std::this_thread::sleep_for(takes);
-  add(*stream, std::move(kernel));
-  return state();
+void note_kernel(CUgreenCtx partition, const char* name) {
+  const std::lock_guard lock(context().mutex);
+  context().kernels.emplace(partition, name);
 }
 
 std::size_t kernels_in_partitions() {
@@ -299,8 +170,21 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 
 cudaError_t cudaSetDevice(int device) {
-  current_gpu = device;
+  gpu_of_thread = device;
   return device < context().machine.gpus ? state() : cudaErrorInvalidDevice;
+}
+
+cudaError_t cudaGetDevice(int* device) {
+  *device = gpu_of_thread;
+  return state();
+}
+
+cudaError_t cudaDeviceGetPCIBusId(char* id, int length, int device) {
+  if (device < 0 || device >= context().machine.gpus)
+    return cudaErrorInvalidDevice;
+  const int needed =
+      std::snprintf(id, static_cast<std::size_t>(length), "0000:%02x:00.0", device + 1);
+  return needed < length ? state() : cudaErrorInvalidValue;
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int /*device*/) {
@@ -359,11 +243,18 @@ cudaError_t cudaGetLastError() {
 }
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
-  return allocate(memory, bytes);
+  return allocate(memory, bytes, gpu_of_thread);
+}
+
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  const std::lock_guard lock(context().mutex);
+  *total = context().machine.memory;
+  *free = *total - context().used[gpu_of_thread];
+  return state();
 }
 
 cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned int /*flags*/) {
-  return allocate(memory, bytes);
+  return allocate(memory, bytes, kHost);
 }
 
 cudaError_t cudaHostGetDevicePointer(void** on_device, void* memory, unsigned int /*flags*/) {
@@ -387,132 +278,6 @@ cudaError_t cudaMemset(void* memory, int byte, std::size_t bytes) {
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind /*kind*/) {
   std::memcpy(to, from, bytes);
   return state();
-}
-
-cudaError_t cudaMemcpyPeerAsync(void* to, int /*to_gpu*/, const void* from, int /*from_gpu*/,
-                                std::size_t bytes, cudaStream_t stream) {
-  add(*stream, [=] { std::memcpy(to, from, bytes); });
-  return state();
-}
-
-cudaError_t cudaMemsetAsync(void* memory, int byte, std::size_t bytes, cudaStream_t stream) {
-  add(*stream, [=] { std::memset(memory, byte, bytes); });
-  return state();
-}
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned int /*flags*/) {
-  if (const cudaError_t refused = may_make(); refused != cudaSuccess)
-    return refused;
-  *stream = make_stream(current_gpu, nullptr);
-  return state();
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  return destroy(stream);
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  if (stream == cudaStreamLegacy)
-    return state();
-  if (stream->capture != nullptr)
-    return cudaErrorStreamCaptureUnsupported;
-  if (stream->last)
-    stream->last->wait(false);
-  return state();
-}
-
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned int /*flags*/) {
-  if (event->captured_by != nullptr) {
-    stream->capture = event->captured_by;
-    stream->capture_after.push_back(event->node);
-  } else if (stream->capture != nullptr) {
-    return cudaErrorStreamCaptureIsolation;
-  } else if (event->done) {
-    stream->after.push_back(event->done);
-  }
-  return state();
-}
-
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode /*mode*/) {
-  stream->capture = new CUgraph_st;
-  stream->began_capture = true;
-  ++captures;
-  ++context().things;
-  return state();
-}
-
-cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-  if (!stream->began_capture)
-    return cudaErrorStreamCaptureUnmatched;
-  --captures;
-  const bool joined = are_joined(*stream);
-  *graph = stream->capture;
-  for (const Node& node : (*graph)->nodes) {
-    node.stream->capture = nullptr;
-    node.stream->capture_after.clear();
-  }
-  stream->capture = nullptr;
-  stream->began_capture = false;
-  return joined ? state() : cudaErrorStreamCaptureUnjoined;
-}
-
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-  return destroy(graph);
-}
-
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* ready, cudaGraph_t graph,
-                                 unsigned long long /*flags*/) {
-  *ready = new CUgraphExec_st{.nodes = graph->nodes};
-  for (const Node& node : graph->nodes)
-    if (!(*ready)->workers.contains(node.stream))
-      (*ready)->workers[node.stream] = std::make_unique<Worker>();
-  ++context().things;
-  return state();
-}
-
-cudaError_t cudaGraphUpload(cudaGraphExec_t /*graph*/, cudaStream_t /*stream*/) {
-  return state();
-}
-
-cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
-  replay(*graph, *stream);
-  return state();
-}
-
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
-  return destroy(graph);
-}
-
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned int /*flags*/) {
-  if (const cudaError_t refused = may_make(); refused != cudaSuccess)
-    return refused;
-  *event = new CUevent_st{.gpu = current_gpu, .partition = current_partition()};
-  ++context().things;
-  return state();
-}
-
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  return destroy(event);
-}
-
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  if (event->gpu != stream->gpu || event->partition != stream->partition)
-    return cudaErrorInvalidResourceHandle;
-  add(*stream, {});
-  event->captured_by = stream->capture;
-  if (stream->capture != nullptr)
-    event->node = stream->capture->nodes.size() - 1;
-  else
-    event->done = stream->last;
-  return state();
-}
-
-cudaError_t cudaEventQuery(cudaEvent_t event) {
-  if (event->captured_by != nullptr)
-    return cudaErrorCapturedEvent;
-  if (state() != cudaSuccess || !event->done || *event->done)
-    return state();
-  return cudaErrorNotReady;
 }
 
 }  // extern "C"

@@ -393,7 +393,7 @@ TEST_CASE("CUDA double: what is missing is told in one line") {
   CHECK(contains(what({.found = cudaErrorInsufficientDriver, .driver = 11040}),
                  "the CUDA driver, for CUDA 11.4, is too old"));
   CHECK(contains(what({.found = cudaErrorNoDevice}), "there is no GPU (cudaErrorNoDevice: "));
-  const std::size_t stamps = own.plan.instructions.size() + own.plan.messages.size();
+  const std::size_t stamps = gpu::Step::stamps(own.plan);
   CHECK(contains(what({.memory = 100'000}),
                  fmt::format("no memory for {} bytes of stamps: ", 16 * stamps)));
 }
