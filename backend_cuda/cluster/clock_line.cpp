@@ -1,0 +1,70 @@
+#include "backend_cuda/cluster/clock_line.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <vector>
+
+namespace bubblescope {
+namespace {
+
+Time moment_of(const ClockReading& reading) {
+  return reading.at.time_since_epoch();
+}
+
+/// A reading says as much as its error is small.
+double weight_of(const ClockReading& reading) {
+  const auto error = static_cast<double>(std::max(reading.uncertainty, Time(1)).count());
+  return 1 / (error * error);
+}
+
+Time rounded(double value) {
+  return Time(std::llround(value));
+}
+
+}  // namespace
+
+ClockLine::ClockLine(const std::vector<ClockReading>& readings) {
+  if (readings.empty())
+    return;
+  // Differences to the first reading are exact as doubles for three months.
+  const Time first = moment_of(readings.front());
+  const Time first_ahead = readings.front().ahead;
+  double weights = 0;
+  double at = 0;
+  double ahead = 0;
+  for (const ClockReading& each : readings) {
+    const double weight = weight_of(each);
+    weights += weight;
+    at += weight * static_cast<double>((moment_of(each) - first).count());
+    ahead += weight * static_cast<double>((each.ahead - first_ahead).count());
+  }
+  centre_ = first + rounded(at / weights);
+  const double mean = ahead / weights;
+  double squares = 0;
+  double products = 0;
+  for (const ClockReading& each : readings) {
+    const double x = static_cast<double>((moment_of(each) - centre_).count());
+    const double y = static_cast<double>((each.ahead - first_ahead).count()) - mean;
+    squares += weight_of(each) * x * x;
+    products += weight_of(each) * x * y;
+  }
+  ahead_ = first_ahead + rounded(mean);
+  drift_ = squares > 0 ? products / squares : 0;
+  for (const ClockReading& each : readings) {
+    const Time passed_by = std::chrono::abs(each.ahead - ahead_at(moment_of(each)));
+    uncertainty_ = std::max({uncertainty_, each.uncertainty, passed_by});
+  }
+}
+
+Time ClockLine::ahead_at(Time ours) const {
+  return ahead_ + rounded(drift_ * static_cast<double>((ours - centre_).count()));
+}
+
+Time ClockLine::ours(Time theirs) const {
+  // theirs = ours + ahead_ + drift_ · (ours − centre_), solved for ours − centre_
+  const double since = static_cast<double>((theirs - ahead_ - centre_).count());
+  return centre_ + rounded(since / (1 + drift_));
+}
+
+}  // namespace bubblescope

@@ -1,0 +1,34 @@
+// How one clock runs beside another, from readings before and after.
+#pragma once
+
+#include <vector>
+
+#include "backend_cuda/cluster/control.h"
+#include "sim/types.h"
+
+namespace bubblescope {
+
+/// A straight line through readings: an offset and a drift.
+class ClockLine {
+ public:
+  /// Of one reading, an offset alone; of more, the line with the least weighted squares. None: 0.
+  explicit ClockLine(const std::vector<ClockReading>& readings);
+
+  /// A moment of their clock, by ours; both in ns since their steady clocks' epochs.
+  Time ours(Time theirs) const;
+  Time ahead_at(Time ours) const;          ///< How far theirs is ahead then.
+  double drift() const { return drift_; }  ///< ns a ns.
+  /// The largest of the readings it was made from, or how far the line passes by one, if that is
+  /// more.
+  Time uncertainty() const { return uncertainty_; }
+
+ private:
+  // ahead(t) = ahead_ + drift_ · (t − centre_): nanoseconds of a clock have more digits than a
+  // double, differences of moments of one run have not.
+  Time centre_{};
+  Time ahead_{};
+  double drift_ = 0;
+  Time uncertainty_{};
+};
+
+}  // namespace bubblescope

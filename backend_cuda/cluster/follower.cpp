@@ -1,0 +1,134 @@
+#include "backend_cuda/cluster/follower.h"
+
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "backend_cuda/cluster/orders.h"
+
+namespace bubblescope {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr int kLeader = 0;
+constexpr milliseconds kBetweenReports{100};
+
+class Follower final : public Executor {
+ public:
+  Follower(const Plan& plan, Control& control, std::unique_ptr<RankExecutor> own,
+           const RankPlace& place)
+      : plan_(plan), control_(control), own_(std::move(own)), place_(place) {
+    control_.all_gather(write_facts(own_->machine()));
+  }
+  Follower(const Follower&) = delete;
+  Follower& operator=(const Follower&) = delete;
+
+  MachineFacts machine() const override { return own_->machine(); }
+  void end_warm_up() override { own_->end_warm_up(); }
+  void start() override {
+    own_->start();
+    state_ = State::Launching;
+  }
+  bool wait(milliseconds patience) override {
+    const auto give_up = steady_clock::now() + patience;
+    while (state_ != State::Idle && steady_clock::now() < give_up)
+      advance();
+    return state_ == State::Idle;
+  }
+  /// More each time: not this process watches whether a step goes on.
+  std::size_t ended() const override { return ++asked_; }
+  void abort() noexcept override;
+  RunTimes times() const override { return times_; }
+  std::optional<Parity> parity() override {
+    control_.send(kLeader, write_parity(own_->parity().value_or(Parity{})));
+    return std::nullopt;
+  }
+
+ private:
+  enum class State : std::uint8_t {
+    Idle,
+    Launching,
+    Ready,  ///< To be opened.
+    Running,
+    Done,  ///< Here; elsewhere perhaps not.
+  };
+
+  void advance();
+  void obey(const std::string& payload);
+  void report();
+
+  const Plan& plan_;
+  Control& control_;
+  std::unique_ptr<RankExecutor> own_;
+  const RankPlace place_;
+  State state_ = State::Idle;
+  RunTimes times_ = {};
+  mutable std::size_t asked_ = 0;
+  steady_clock::time_point reported_ = {};
+};
+
+void Follower::advance() {
+  const bool is_busy = state_ == State::Launching || state_ == State::Running;
+  if (const auto mail = control_.receive(milliseconds(is_busy ? 0 : 1)))
+    obey(mail->payload);
+  if (state_ == State::Launching && own_->is_ready()) {
+    control_.send(kLeader, Writer(Order::Ready).text());
+    state_ = State::Ready;
+  } else if (state_ == State::Launching) {
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  } else if (state_ == State::Running && own_->wait(milliseconds(1))) {
+    control_.send(kLeader, write_times(Order::Done, plan_, place_.rank, *own_));
+    state_ = State::Done;
+  }
+  report();
+}
+
+void Follower::obey(const std::string& payload) {
+  Reader reader(payload);
+  switch (reader.order()) {
+    case Order::Open:
+      wait_until(Time(reader.number()));
+      own_->open();
+      state_ = State::Running;
+      return;
+    case Order::Times:
+      times_ = read_all_times(reader, plan_);
+      state_ = State::Idle;
+      return;
+    case Order::Abort:
+      throw DeviceError("the leader ended the job");
+    default:
+      throw DeviceError("the leader says what a follower does not know");
+  }
+}
+
+void Follower::report() {
+  const auto now = steady_clock::now();
+  if (state_ != State::Running || now - reported_ < kBetweenReports)
+    return;
+  reported_ = now;
+  control_.send(kLeader, write_progress({.ended = static_cast<std::int64_t>(own_->ended()),
+                                         .running = own_->running()}));
+}
+
+/// Tells the leader how far this rank came.
+void Follower::abort() noexcept {
+  own_->abort();
+  if (std::exchange(state_, State::Idle) == State::Idle)
+    return;
+  try {
+    control_.send(kLeader, write_times(Order::Partial, plan_, place_.rank, *own_));
+  } catch (const DeviceError&) {  // nobody is left to be told
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Executor> make_follower(const Plan& plan, Control& control,
+                                        std::unique_ptr<RankExecutor> own, const RankPlace& place) {
+  return std::make_unique<Follower>(plan, control, std::move(own), place);
+}
+
+}  // namespace bubblescope

@@ -1,0 +1,113 @@
+// The lines of a process, and the thread that serves them: it sends and receives, gives signs of
+// life, answers for the clock, and notices who is lost.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <poll.h>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "backend_cuda/cluster/control.h"
+#include "backend_cuda/cluster/meeting.h"
+
+namespace bubblescope {
+
+/// Another process, as this one sees it.
+struct Peer {
+  ProcessName process;
+  Line line;                             ///< Closed once it has left or died.
+  Moment heard;                          ///< When its last byte came, or the first one could.
+  Moment moved;                          ///< When it last took bytes.
+  bool left = false;                     ///< It has said goodbye.
+  bool silent = false;                   ///< It is lost, though its line is open.
+  std::optional<Moment> told_all = {};   ///< When our goodbye went out.
+  std::deque<std::string> gathers = {};  ///< Given to all, and not yet taken.
+};
+
+/// Pings until enough pongs have come.
+struct ClockExchange {
+  int rank;
+  int left;
+  bool begun = false;
+  Moment sent = {};
+  std::optional<ClockReading> best = {};
+};
+
+/// All but constructor, destructor and `lock` need the lock. The thread holds it but while it
+/// waits.
+class Links {
+ public:
+  using Lock = std::unique_lock<std::mutex>;
+
+  Links(int rank, ControlOptions options, std::vector<Member> members);
+  Links(const Links&) = delete;
+  Links& operator=(const Links&) = delete;
+  /// Sends what is queued and says goodbye.
+  ~Links();
+
+  Lock lock() const { return Lock(mutex_); }
+  /// Notified of mails, gathered payloads, readings and losses.
+  std::condition_variable& changed() { return changed_; }
+
+  Peer& peer(int rank);
+  std::vector<Peer>& peers() { return peers_; }
+  void queue(Peer& to, const FrameBytes& frame);
+  void queue_to_all(const FrameBytes& frame);
+  bool has_unsent() const;
+
+  const std::optional<Loss>& loss() const { return loss_; }
+  /// The leader tells it to all others. Nothing if one is known.
+  void lose(int rank, const std::string& what);
+  /// This process fails.
+  void fail(const std::string& what);
+
+  std::deque<Mail>& mails() { return mails_; }
+  std::deque<std::vector<std::string>>& gathered() { return gathered_; }
+  void begin(const ClockExchange& exchange);
+  const std::optional<ClockExchange>& exchange() const { return exchange_; }
+
+ private:
+  bool leads() const { return rank_ == 0; }
+  void wake();
+  void run();
+  void wait(Lock& lock);
+  Moment next_deadline() const;
+  void serve(std::size_t peer, short events);
+  void receive(Peer& peer);
+  void handle(Peer& peer, const Frame& frame, Moment at);
+  void answer_ping(Peer& peer, Moment at);
+  void take_pong(Peer& peer, const Frame& frame, Moment at);
+  void ping();
+  void send(Peer& peer);
+  void end(Peer& peer);
+  void give_signs_of_life(Moment now);
+  void notice_silence(Moment now);
+  void leave_step(Moment now);
+  void end_process_after_grace(Moment now) const;
+
+  const int rank_;
+  const ControlOptions options_;
+  const ProcessName self_;
+  Socket wake_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<Peer> peers_;  // the leader: [rank − 1]; another: the leader
+  std::deque<Mail> mails_;
+  std::deque<std::vector<std::string>> gathered_;
+  std::optional<ClockExchange> exchange_;
+  std::optional<Loss> loss_;
+  Moment lost_at_;
+  bool leaving_ = false;
+
+  Moment next_life_;
+  std::vector<pollfd> polled_;
+  std::vector<std::size_t> polled_peers_;
+  std::thread thread_;
+};
+
+}  // namespace bubblescope

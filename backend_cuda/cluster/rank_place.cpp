@@ -1,0 +1,20 @@
+#include <fmt/format.h>
+
+#include "backend_cuda/cluster/rank_executor.h"
+
+namespace bubblescope {
+
+RankPlace place_of(const Plan& plan, const Seat& seat) {
+  if (seat.world % plan.ranks() != 0)
+    throw DeviceError(
+        fmt::format("{} processes ({}) for {} pipeline ranks: start {}, or a multiple of it for "
+                    "replicas",
+                    seat.world, seat.told_by, plan.ranks(), plan.ranks()));
+  const int replicas = seat.world / plan.ranks();
+  return {.rank = seat.rank / replicas,
+          .replica = seat.rank % replicas,
+          .replicas = replicas,
+          .gpu = seat.local_rank};
+}
+
+}  // namespace bubblescope

@@ -1,0 +1,298 @@
+#include "backend_cuda/cluster/seat.h"
+
+#include <charconv>
+#include <cstdint>
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "backend_cuda/cluster/token.h"
+#include "backend_cuda/replay/executor.h"
+#include "sim/printable.h"
+
+namespace bubblescope {
+namespace {
+
+constexpr int kMostProcesses = 1 << 20;
+constexpr int kMostPort = 65'535;
+constexpr int kTorchrunPort = 29'500;  // torchrun's own default
+/// Slurm numbers the steps of a batch script, of an interactive shell and the like from here.
+constexpr std::uint64_t kFirstSpecialStep = 0xffff'fff0U;
+
+struct HostAndPort {
+  std::string host;
+  std::optional<int> port;
+};
+
+int number(std::string_view name, const std::string& text, int least, int most) {
+  int value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || stop != end || value < least || value > most)
+    throw DeviceError(fmt::format("{} is '{}': expected a whole number from {} to {}", name,
+                                  printable_name(text), least, most));
+  return value;
+}
+
+/// "gpu7", "gpu7:4000", "10.0.0.1:4000", "::1", "[::1]:4000"
+HostAndPort parse_master(const std::string& text) {
+  const auto fail = [&] {
+    return DeviceError(fmt::format("--master is '{}': expected HOST, HOST:PORT or [ADDRESS]:PORT",
+                                   printable_name(text)));
+  };
+  HostAndPort result;
+  std::string rest;
+  if (text.starts_with('[')) {
+    const std::size_t close = text.find(']');
+    if (close == std::string::npos)
+      throw fail();
+    result.host = text.substr(1, close - 1);
+    rest = text.substr(close + 1);
+  } else if (text.find(':') == text.rfind(':')) {
+    const std::size_t colon = std::min(text.find(':'), text.size());
+    result.host = text.substr(0, colon);
+    rest = text.substr(colon);
+  } else {
+    result.host = text;  // an address of IPv6 without a port
+  }
+  if (result.host.empty() || (!rest.empty() && (rest.front() != ':' || rest.size() == 1)))
+    throw fail();
+  if (!rest.empty())
+    result.port = number("the port of --master", rest.substr(1), 1, kMostPort);
+  return result;
+}
+
+/// How a launcher tells who a process is.
+struct Launcher {
+  const char* name;
+  const char* rank;
+  const char* size;
+  const char* local_rank;
+  const char* local_size;  // or nothing
+};
+
+constexpr Launcher kTorchrun = {"torchrun", "RANK", "WORLD_SIZE", "LOCAL_RANK", nullptr};
+constexpr Launcher kSlurm = {"Slurm", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", nullptr};
+constexpr Launcher kOpenMpi = {"Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE",
+                               "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"};
+constexpr Launcher kPmi = {"PMI", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"};
+
+class SeatSearch {
+ public:
+  SeatSearch(const SeatFlags& flags, const Environment& environment)
+      : flags_(flags), variable_(environment) {}
+
+  Seat run() {
+    if (!flags_.master.empty())
+      master_ = parse_master(flags_.master);
+    take_first();
+    if (!flags_.local_rank.empty())
+      seat_.local_rank = number("--local-rank", flags_.local_rank, 0, kMostProcesses - 1);
+    seat_.secret = variable_("BUBBLESCOPE_TOKEN").value_or("");
+    return std::move(seat_);
+  }
+
+ private:
+  void take_first() {
+    if (!flags_.rank.empty() || !flags_.world_size.empty())
+      return take_flags();
+    if (tells(kTorchrun))
+      return take_torchrun();
+    if (tells(kSlurm) && !within_slurm())
+      return take_slurm();
+    if (tells(kOpenMpi))
+      return take_mpi(kOpenMpi, {"PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid"},
+                      "mpirun -x MASTER_ADDR=host");
+    if (tells(kPmi))
+      return take_mpi(kPmi, {"PMI_JOBID", "SLURM_JOB_ID"}, "mpiexec -genv MASTER_ADDR host");
+    take_single();
+  }
+
+  void take_flags() {
+    if (flags_.rank.empty() || flags_.world_size.empty())
+      throw DeviceError(flags_.rank.empty() ? "--world-size is given without --rank"
+                                            : "--rank is given without --world-size");
+    seat_.told_by = "flags";
+    seat_.world = number("--world-size", flags_.world_size, 1, kMostProcesses);
+    seat_.rank = number("--rank", flags_.rank, 0, seat_.world - 1);
+    need_local_rank("--rank is given", "--local-rank");
+    take_master("--rank and --world-size do not tell the host of rank 0: give --master HOST:PORT");
+    seat_.port = told_port().value_or(static_cast<std::uint16_t>(kTorchrunPort + 1));
+    seat_.job = fmt::format("flags, port {}", seat_.port);
+  }
+
+  void take_torchrun() {
+    take_numbers(kTorchrun);
+    take_master(
+        "torchrun: MASTER_ADDR is not set, the host of rank 0: set it, or give --master HOST:PORT");
+    seat_.port = told_port().value_or(static_cast<std::uint16_t>(kTorchrunPort + 1));
+    seat_.job =
+        fmt::format("torchrun {} {} port {}", variable_("TORCHELASTIC_RUN_ID").value_or("none"),
+                    variable_("TORCHELASTIC_RESTART_COUNT").value_or("0"), seat_.port);
+  }
+
+  void take_slurm() {
+    take_numbers(kSlurm);
+    const std::string step = variable_("SLURM_STEP_ID").value_or("0");
+    if (in_batch_script() && seat_.world > 1)
+      throw DeviceError(fmt::format(
+          "Slurm: this is not one of {} processes but the batch script or a shell: start it by "
+          "srun, or give --rank 0 --world-size 1 --local-rank 0 for a single process",
+          seat_.world));
+    if (seat_.world == 1)
+      return;
+    std::optional<std::string> job = variable_("SLURM_JOB_ID");
+    if (!job)
+      throw DeviceError("Slurm: SLURM_JOB_ID is not set, though SLURM_PROCID is");
+    seat_.job = fmt::format("Slurm {}.{}", *job, step);
+    seat_.port = port_of_job();
+    if (master_) {
+      seat_.leader = master_->host;
+      return;
+    }
+    std::optional<std::string> hosts = variable_("SLURM_STEP_NODELIST");
+    if (!hosts)
+      hosts = variable_("SLURM_JOB_NODELIST");
+    if (!hosts)
+      throw DeviceError(
+          "Slurm: neither SLURM_STEP_NODELIST nor SLURM_JOB_NODELIST is set, whose first host is "
+          "that of rank 0: give --master HOST");
+    seat_.leader = expand_host_list(*hosts).front();
+  }
+
+  /// Launchers of MPI tell no host, but whether all processes are on one.
+  void take_mpi(const Launcher& launcher, std::pair<const char*, const char*> job_names,
+                const char* advice) {
+    take_numbers(launcher);
+    if (seat_.world == 1)
+      return;
+    std::optional<std::string> job = variable_(job_names.first);
+    if (!job)
+      job = variable_(job_names.second);
+    seat_.job = fmt::format("{} {}", launcher.name, job.value_or("none"));
+    seat_.port = told_port().value_or(port_of_job());
+    const std::optional<std::string> local_size = variable_(launcher.local_size);
+    const bool one_host =
+        local_size && number(launcher.local_size, *local_size, 1, seat_.world) == seat_.world;
+    if (one_host && !master_ && !variable_("MASTER_ADDR"))
+      seat_.leader = "127.0.0.1";
+    else
+      take_master(
+          fmt::format("{} does not tell the host of rank 0, and {}: name it by `{}`, or give "
+                      "--master HOST",
+                      launcher.name,
+                      local_size ? "the processes are on several hosts"
+                                 : fmt::format("{} is not set", launcher.local_size),
+                      advice));
+  }
+
+  void take_single() {
+    for (const Launcher& each : {kTorchrun, kSlurm, kOpenMpi, kPmi})
+      if (variable_(each.rank) && !variable_(each.size))
+        throw DeviceError(
+            fmt::format("{} is set, but {} is not, the number of processes: set it, "
+                        "or give --rank and --world-size",
+                        each.rank, each.size));
+    if (variable_("PMIX_RANK"))
+      throw DeviceError(
+          "PMIX_RANK is set, but PMIx tells the number of processes by no variable: give --rank "
+          "and --world-size");
+    if (master_)
+      throw DeviceError(
+          "--master is given, but neither --rank and --world-size nor a launcher tell which "
+          "process this is");
+    seat_.told_by = "a single process";
+  }
+
+  bool tells(const Launcher& launcher) const {
+    return variable_(launcher.rank) && variable_(launcher.size);
+  }
+
+  /// Whether an mpirun within a Slurm job has started this process: Slurm's variables are then
+  /// those of the batch script, or of mpirun's daemon.
+  bool within_slurm() const { return variable_(kOpenMpi.rank) || variable_(kPmi.local_rank); }
+
+  /// srun numbers the step of what it starts.
+  bool in_batch_script() const {
+    const std::optional<std::string> step = variable_("SLURM_STEP_ID");
+    if (!step)
+      return !variable_("SLURM_STEP_NODELIST");
+    std::uint64_t value = 0;
+    const char* const end = step->data() + step->size();
+    const auto [stop, error] = std::from_chars(step->data(), end, value);
+    if (error != std::errc() || stop != end)
+      throw DeviceError(
+          fmt::format("SLURM_STEP_ID is '{}': expected a whole number", printable_name(*step)));
+    return value >= kFirstSpecialStep;
+  }
+
+  void take_numbers(const Launcher& launcher) {
+    seat_.told_by = launcher.name;
+    seat_.world = number(launcher.size, *variable_(launcher.size), 1, kMostProcesses);
+    seat_.rank = number(launcher.rank, *variable_(launcher.rank), 0, seat_.world - 1);
+    if (const std::optional<std::string> local = variable_(launcher.local_rank))
+      seat_.local_rank = number(launcher.local_rank, *local, 0, seat_.world - 1);
+    else
+      need_local_rank(fmt::format("{} is set", launcher.rank), launcher.local_rank);
+  }
+
+  void need_local_rank(const std::string& given, const char* name) const {
+    if (seat_.world > 1 && flags_.local_rank.empty())
+      throw DeviceError(fmt::format(
+          "{}, but {} is not, the number of the process, and of its GPU, on its host: "
+          "{}--local-rank "
+          "0 where each host or pod has one process",
+          given, name, std::string_view(name).starts_with("--") ? "" : "set it, or give "));
+  }
+
+  void take_master(const std::string& complaint) {
+    if (master_)
+      seat_.leader = master_->host;
+    else
+      seat_.leader = variable_("MASTER_ADDR").value_or("");
+    if (seat_.leader.empty() && seat_.world > 1)
+      throw DeviceError(complaint);
+  }
+
+  std::optional<std::uint16_t> told_port() const {
+    if (master_ && master_->port)
+      return static_cast<std::uint16_t>(*master_->port);
+    const std::optional<std::string> agent = variable_("MASTER_PORT");
+    if (!agent)
+      return std::nullopt;
+    // The next one has to be a port, too.
+    return static_cast<std::uint16_t>(number("MASTER_PORT", *agent, 1, kMostPort - 1) + 1);
+  }
+
+  std::uint16_t port_of_job() const {
+    if (master_ && master_->port)
+      return static_cast<std::uint16_t>(*master_->port);
+    return static_cast<std::uint16_t>(20'000 + mixed_hash(seat_.job) % 12'000);
+  }
+
+  const SeatFlags& flags_;
+  const Environment& variable_;
+  std::optional<HostAndPort> master_;
+  Seat seat_;
+};
+
+}  // namespace
+
+Environment process_environment() {
+  return [](std::string_view name) -> std::optional<std::string> {
+    const char* const value = std::getenv(std::string(name).c_str());
+    if (value == nullptr || *value == '\0')
+      return std::nullopt;
+    return value;
+  };
+}
+
+Seat find_seat(const SeatFlags& flags, const Environment& environment) {
+  return SeatSearch(flags, environment).run();
+}
+
+}  // namespace bubblescope
