@@ -15,6 +15,7 @@
 #include "tools/errors.h"
 #include "tools/executors.h"
 #include "tools/interrupt.h"
+#include "tools/job.h"
 #include "tools/measure.h"
 #include "tools/measured_input.h"
 #include "tools/output.h"
@@ -47,6 +48,7 @@ Calibration read(const CalibrateOptions& options, const MachineChoice& machine,
   if (!options.machine.repeats.empty())
     out.repeats = machine.replay.repeats;
   out.replay.timeout = machine.replay.timeout;
+  out.replay.fault_grace = machine.replay.fault_grace;
   out.replay.interrupted = &guard.seen();
   if (!options.p2p.empty())
     out.link.latency = parse_time({"--p2p", options.p2p});
@@ -95,25 +97,32 @@ int run_on_input(const CalibrateOptions& options, const GlobalOptions& global) {
 
 int run_on_machine(const CalibrateOptions& options, const GlobalOptions& global) {
   const MachineChoice machine = options.machine.choice();
-  const InterruptGuard guard;
-  const Calibration calibration = read(options, machine, guard);
-  const ExecutorMaker maker = [&](const Plan& plan, const ExecutorOptions& executor) {
-    return make_executor(machine.backend, plan, executor);
-  };
-  require_writable(options.output.path);
-  Profile profile;
-  {
-    Progress progress(global.quiet);
-    progress.now("measuring");
-    profile = calibrate(maker, calibration);
-  }
-  profile.backend = to_string(machine.backend);
-  profile.created = now_in_utc();
-  profile.command = global.command;
-  write_output(options.output.path, profile_json(profile));
-  global.note(fmt::format("measured on {}, ± {}", profile.machine.front().second,
-                          format_percent(profile.noise)));
-  return kDone;
+  return in_job(machine, global, [&](Job* job, const GlobalOptions& own) {
+    const bool tells = job == nullptr || job->leads();
+    const InterruptGuard guard;
+    const Calibration calibration = read(options, machine, guard);
+    const ExecutorMaker maker = [&](const Plan& plan, const ExecutorOptions& executor) {
+      return job == nullptr ? make_executor(machine.backend, plan, executor)
+                            : make_executor(*job, plan, executor);
+    };
+    if (tells)
+      require_writable(options.output.path);
+    Profile profile;
+    {
+      Progress progress(own.quiet);
+      progress.now("measuring");
+      profile = calibrate(maker, calibration);
+    }
+    if (!tells)
+      return kDone;
+    profile.backend = to_string(machine.backend);
+    profile.created = now_in_utc();
+    profile.command = global.command;
+    write_output(options.output.path, profile_json(profile));
+    global.note(fmt::format("measured on {}, ± {}", profile.machine.front().second,
+                            format_percent(profile.noise)));
+    return kDone;
+  });
 }
 
 void add_input_options(CLI::App& app, CalibrateOptions& options) {

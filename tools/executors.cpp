@@ -1,5 +1,6 @@
 #include "tools/executors.h"
 
+#include <cassert>
 #include <cstdlib>
 #include <dlfcn.h>
 #include <filesystem>
@@ -30,7 +31,7 @@ std::vector<fs::path> module_places() {
   return places;
 }
 
-fs::path find_module() {
+fs::path find_module(Backend backend) {
   const char* named = std::getenv(kCudaModuleVariable);
   if (named != nullptr && *named != '\0')
     return fs::absolute(named);  // dlopen looks for a bare name elsewhere
@@ -38,28 +39,30 @@ fs::path find_module() {
   for (const fs::path& place : module_places())
     if (fs::exists(place, error))
       return place;
-  throw DeviceError(fmt::format(
-      "--backend cuda: there is no {} in {}: build with nvcc (the preset cuda), or name "
-      "it in {}",
-      kModule, module_places().front().parent_path().string(), kCudaModuleVariable));
+  throw DeviceError(
+      fmt::format("--backend {}: there is no {} in {}: build with nvcc (the preset cuda), or name "
+                  "it in {}",
+                  to_string(backend), kModule, module_places().front().parent_path().string(),
+                  kCudaModuleVariable));
 }
 
 std::string first_line(const std::string& text) {
   return text.substr(0, text.find('\n'));
 }
 
-/// The module stays loaded, since executors and their exceptions are made of its code.
-std::unique_ptr<Executor> make_cuda_executor(const Plan& plan, const ExecutorOptions& options) {
-  const fs::path path = find_module();
+/// Of the module, which stays loaded, since executors and their exceptions are made of its code.
+template <class Function>
+Function find_in_module(Backend backend, const char* name) {
+  const fs::path path = find_module(backend);
   void* module = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (module == nullptr)
-    throw DeviceError(fmt::format("--backend cuda: {}", first_line(dlerror())));
-  void* symbol = dlsym(module, kMakeExecutor);
+    throw DeviceError(fmt::format("--backend {}: {}", to_string(backend), first_line(dlerror())));
+  void* symbol = dlsym(module, name);
   if (symbol == nullptr)
-    throw DeviceError(fmt::format("--backend cuda: {} is no module of this program: it lacks {}",
-                                  path.string(), kMakeExecutor));
-  const auto make = reinterpret_cast<MakeExecutor>(symbol);
-  return std::unique_ptr<Executor>(make(plan, options));
+    throw DeviceError(fmt::format(
+        "--backend {}: {} is no module of this program{}: it lacks {}", to_string(backend),
+        path.string(), backend == Backend::Nccl ? ", or was built without nccl.h" : "", name));
+  return reinterpret_cast<Function>(symbol);
 }
 
 }  // namespace
@@ -68,13 +71,25 @@ std::unique_ptr<Executor> make_executor(Backend backend, const Plan& plan,
                                         const ExecutorOptions& options) {
   switch (backend) {
     case Backend::Cuda:
-      return make_cuda_executor(plan, options);
+      return std::unique_ptr<Executor>(
+          find_in_module<MakeExecutor>(backend, kMakeExecutor)(plan, options));
     case Backend::Nccl:
-      throw DeviceError("--backend nccl is not built in: a GPU for each rank comes later");
+      assert(!"processes of a job have executors of their own");
+      break;
     case Backend::Host:
       break;
   }
   return make_host_executor(plan, options);
+}
+
+void check_nccl() {
+  find_in_module<CheckNccl>(Backend::Nccl, kCheckNccl)();
+}
+
+std::unique_ptr<RankExecutor> make_rank_executor(const Plan& plan, const ExecutorOptions& options,
+                                                 const RankPlace& place, Control& control) {
+  const auto make = find_in_module<MakeRankExecutor>(Backend::Nccl, kMakeRankExecutor);
+  return std::unique_ptr<RankExecutor>(make(plan, options, place, control));
 }
 
 }  // namespace bubblescope

@@ -40,7 +40,7 @@ void MachineOptions::add_to(CLI::App& app) {
   };
   add("--backend", "WHICH",
       "host: a thread for each stream of each rank (default); cuda: GPUs of this machine; nccl: a "
-      "GPU a rank, not built in yet",
+      "process for each GPU, which mpirun, srun or torchrun start",
       backend);
   add_flag(app,
            {"--real-time", "",
@@ -63,6 +63,21 @@ void MachineOptions::add_to(CLI::App& app) {
            no_partitions);
   add("--timeout", "TIME", "a step in which nothing ends for so long is aborted (default: 30s)",
       timeout);
+  add_cluster_options_to(app);
+}
+
+void MachineOptions::add_cluster_options_to(CLI::App& app) {
+  const auto add = [&](const char* name, const char* word, const char* help, std::string& value) {
+    add_option(app, {name, word, help, "Cluster (--backend nccl)"}, value);
+  };
+  add("--rank", "N", "of this process (default: as torchrun, srun or mpirun tell)", seat.rank);
+  add("--world-size", "N", "processes, p or a multiple of it (default: the same)", seat.world_size);
+  add("--local-rank", "N", "which GPU of its host it takes (default: the same)", seat.local_rank);
+  add("--master", "HOST[:PORT]",
+      "where rank 0 is, and on which port it listens (default: the same)", seat.master);
+  add("--meet-timeout", "TIME", "for all processes to come together (default: 60s)", meet_timeout);
+  add("--max-ctas", "N", "that NCCL may use for each communicator (default: as it likes)",
+      max_ctas);
 }
 
 void MachineOptions::add_replay_options_to(CLI::App& app) {
@@ -143,6 +158,28 @@ void MachineOptions::choose_machine(MachineChoice& choice) const {
   executor.shape = tensor_shape();
 }
 
+void MachineOptions::choose_cluster(MachineChoice& choice) const {
+  for (const auto& [option, value] : {std::pair("--rank", &seat.rank),
+                                      {"--world-size", &seat.world_size},
+                                      {"--local-rank", &seat.local_rank},
+                                      {"--master", &seat.master},
+                                      {"--meet-timeout", &meet_timeout},
+                                      {"--max-ctas", &max_ctas}})
+    if (!value->empty() && choice.backend != Backend::Nccl)
+      throw UsageError(fmt::format("{} is for --backend nccl", option));
+  constexpr std::chrono::milliseconds kFaultGrace{500};
+  if (choice.backend == Backend::Nccl)
+    choice.replay.fault_grace = kFaultGrace;
+  constexpr int kMostCtas = 32;  // that NCCL takes
+  choice.cluster.seat = seat;
+  if (!meet_timeout.empty())
+    choice.cluster.meet_timeout = std::chrono::duration_cast<std::chrono::milliseconds>(
+        parse_time({"--meet-timeout", meet_timeout}));
+  if (!max_ctas.empty())
+    choice.executor.max_ctas =
+        static_cast<int>(parse_count({"--max-ctas", max_ctas}, {1, kMostCtas}));
+}
+
 void MachineOptions::take_profile(MachineChoice& choice) const {
   for (const auto& [option, is_given] : {std::pair("--workload", !workload.empty()),
                                          {"--tokens", !tokens.empty()},
@@ -172,6 +209,7 @@ MachineChoice MachineOptions::choice() const {
     choose_machine(choice);
   else
     take_profile(choice);
+  choose_cluster(choice);
   const bool is_exact = choice.has_virtual_clock();
   choice.replay.repeats = count("--repeats", repeats, is_exact ? 1 : 5);
   choice.replay.warm_ups = count("--warm-ups", warm_ups, is_exact ? 0 : 1, 0);

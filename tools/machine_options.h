@@ -1,10 +1,12 @@
 // The options of a machine that replays: which, what it computes, how often, how long it may hang.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 
+#include "backend_cuda/cluster/seat.h"
 #include "backend_cuda/replay/executor.h"
 #include "backend_cuda/replay/profile.h"
 #include "backend_cuda/replay/replay.h"
@@ -15,8 +17,15 @@ namespace bubblescope {
 enum class Backend : std::uint8_t { Host, Cuda, Nccl };
 std::string_view to_string(Backend backend);
 
+/// Of --backend nccl.
+struct ClusterChoice {
+  SeatFlags seat = {};
+  std::chrono::milliseconds meet_timeout{60'000};
+};
+
 struct MachineChoice {
   Backend backend = Backend::Host;
+  ClusterChoice cluster = {};
   /// Its `shape.blocks` is a rank's share of the model; `executor_for` tells that of a stage.
   ExecutorOptions executor = {};
   ReplayOptions replay = {};
@@ -44,6 +53,8 @@ struct MachineOptions {
   bool no_check = false;
   bool cross_check = false;
   std::string profile;
+  SeatFlags seat;
+  std::string meet_timeout, max_ctas;
 
   void add_to(CLI::App& app);
   /// What only a replay of a schedule has.
@@ -52,7 +63,9 @@ struct MachineOptions {
   MachineChoice choice() const;
 
  private:
+  void add_cluster_options_to(CLI::App& app);
   void choose_machine(MachineChoice& choice) const;
+  void choose_cluster(MachineChoice& choice) const;
   void take_profile(MachineChoice& choice) const;
   void refuse_what_means_nothing(const MachineChoice& choice) const;
   TensorShape tensor_shape() const;

@@ -84,12 +84,18 @@ std::string save(const RunRecord& record, const TraceOption& trace) {
   }
 }
 
-Replay run(const Plan& plan, const MeasureOptions& options, Progress& progress) {
+std::unique_ptr<Executor> make_executor(const Plan& plan, const MeasureOptions& options) {
   ExecutorOptions executor_options =
       options.machine.executor_for(plan.schedule().placement.chunks());
   if (!options.machine.injection.empty())
     executor_options.injection = parse_injection(options.machine.injection, plan.schedule());
-  const auto executor = make_executor(options.machine.backend, plan, executor_options);
+  if (options.job == nullptr)
+    return make_executor(options.machine.backend, plan, executor_options);
+  return make_executor(*options.job, plan, executor_options);
+}
+
+Replay run(const Plan& plan, const MeasureOptions& options, Progress& progress) {
+  const auto executor = make_executor(plan, options);
   if (const auto& profile = options.machine.profile)
     if (const auto what = other_partitions(profile->machine, executor->machine()))
       throw Error(fmt::format("{}: the profile is of other partitions: {}: calibrate again",
@@ -102,7 +108,7 @@ Replay run(const Plan& plan, const MeasureOptions& options, Progress& progress) 
     return replay(plan, *executor, replay_options);
   } catch (const ReplayFault& fault) {
     const std::string what = fmt::format("{}: {}", plan.schedule().name, fault.what());
-    if (!options.trace.is_given())
+    if (!options.trace.is_given() || !options.tells())
       throw ReplayFault(what, fault.times());
     RunRecord record =
         make_record(plan, fault.times(), executor->machine().front().second + ", cut short");

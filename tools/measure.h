@@ -4,6 +4,7 @@
 
 #include "analysis/measurement.h"
 #include "analysis/replay_view.h"
+#include "tools/job.h"
 #include "tools/machine_options.h"
 #include "tools/predict.h"
 #include "tools/subject.h"
@@ -15,6 +16,10 @@ namespace bubblescope {
 struct MeasureOptions {
   MachineChoice machine = {};
   TraceOption trace = {};
+  Job* job = nullptr;  ///< Of --backend nccl.
+
+  /// Whether this process tells and writes what was measured.
+  bool tells() const { return job == nullptr || job->leads(); }
 };
 
 struct Measured {
@@ -33,7 +38,7 @@ std::string now_in_utc();
 /// Throws ReplayFault where a step does not come to its end, once its trace is written, and
 /// DeviceError where there is no such machine. Throws Error for a program that deadlocks or is
 /// unsound, before anything starts; where it is not checked, it runs until that shows, and Error
-/// tells that it did not.
+/// tells that it did not. All processes of a job call it alike.
 Measured measure(Subject subject, const MeasureOptions& options, const GlobalOptions& global,
                  Progress& progress);
 

@@ -27,34 +27,46 @@ struct ReplayCommandOptions {
   }
 };
 
-int run(const ReplayCommandOptions& options, const GlobalOptions& global) {
-  const Format format = options.format();
-  const Color color = options.output.color(global);
-  options.trace.check(options.output);
-  if (options.machine.no_check && !options.subject.program.is_given())
-    throw UsageError("--no-check is for --program: schedules of the catalogue are sound");
-  options.subject.refuse_overwrite(options.output.path);
-  options.subject.refuse_overwrite(options.trace.path);
-  const MeasureOptions measure_options = {options.machine.choice(), options.trace};
+int run_subject(const ReplayCommandOptions& options, const MeasureOptions& measure_options,
+                const GlobalOptions& global) {
   Subject subject = make_subject(options.name, options.subject, global,
                                  subject_rules(measure_options.machine, options.subject.costs));
   subject.note(options.subject, global);
-  require_writable(options.output.path);
-  if (options.trace.is_given())
+  if (measure_options.tells())
+    require_writable(options.output.path);
+  if (measure_options.tells() && options.trace.is_given())
     options.trace.require_writable();
   ReplayResult result;
   {
     Progress progress(global.quiet);
     Measured measured = measure(std::move(subject), measure_options, global, progress);
+    if (!measure_options.tells())
+      return kDone;
     const DependencyGraph& graph = measured.prediction.graph;
     if (options.trace.is_given())
       options.trace.write(graph, measured.timeline);
     result = {report(graph, measured.timeline), std::move(measured.record),
               std::move(measured.measurement)};
   }
-  write_output(options.output.path, replay_view(result, format, color));
+  write_output(options.output.path,
+               replay_view(result, options.format(), options.output.color(global)));
   const auto& parity = result.measurement.parity;
   return parity && !parity->holds ? kCheckFailed : kDone;
+}
+
+int run(const ReplayCommandOptions& options, const GlobalOptions& global) {
+  options.format();  // wrong words are told before anything runs
+  options.output.color(global);
+  options.trace.check(options.output);
+  if (options.machine.no_check && !options.subject.program.is_given())
+    throw UsageError("--no-check is for --program: schedules of the catalogue are sound");
+  options.subject.refuse_overwrite(options.output.path);
+  options.subject.refuse_overwrite(options.trace.path);
+  MeasureOptions measure_options = {options.machine.choice(), options.trace};
+  return in_job(measure_options.machine, global, [&](Job* job, const GlobalOptions& own) {
+    measure_options.job = job;
+    return run_subject(options, measure_options, own);
+  });
 }
 
 }  // namespace

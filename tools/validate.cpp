@@ -29,26 +29,14 @@ Validation validate(Subject subject, const MeasureOptions& options, double toler
   Measured measured = measure(std::move(subject), options, global, progress);
   const DependencyGraph& graph = measured.prediction.graph;
   const Timeline& predicted = measured.prediction.timeline;
-  if (options.trace.is_given())
+  if (options.trace.is_given() && options.tells())
     options.trace.write(graph, TimelinePair{predicted, measured.timeline});
   return {compare_timelines(graph, predicted, measured.timeline), std::move(measured.measurement),
           tolerance};
 }
 
-int run(const ValidateOptions& options, const GlobalOptions& global) {
-  const Format format = options.output.parsed_format();
-  const Color color = options.output.color(global);
-  options.trace.check(options.output);
-  if (options.trace.is_given() && options.names.size() > 1)
-    throw UsageError("--trace is for one schedule");
-  options.subject.refuse_overwrite(options.output.path);
-  options.subject.refuse_overwrite(options.trace.path);
-  for (const std::string* path : {&options.output.path, &options.trace.path})
-    refuse_overwrite({"profile", options.machine.profile}, *path);
-  const double tolerance = parse_percent({"--tolerance", options.tolerance});
-  const MeasureOptions measure_options = {options.machine.choice(), options.trace};
-  if (!measure_options.machine.is_checked)
-    throw UsageError("--no-check is for replay: what cannot run cannot be predicted");
+int run_subjects(const ValidateOptions& options, const MeasureOptions& measure_options,
+                 double tolerance, const GlobalOptions& global) {
   const auto names = options.names.empty() ? std::vector<std::string>{""} : options.names;
   const SubjectRules rules = subject_rules(measure_options.machine, options.subject.costs);
   std::vector<Subject> subjects;  // all are read before the first runs
@@ -61,17 +49,41 @@ int run(const ValidateOptions& options, const GlobalOptions& global) {
     global.note(
         "tensors take as long as the machine takes, whatever the costs say: calibrate, and "
         "validate with --profile");
-  require_writable(options.output.path);
-  if (options.trace.is_given())
+  if (measure_options.tells())
+    require_writable(options.output.path);
+  if (measure_options.tells() && options.trace.is_given())
     options.trace.require_writable();
   std::vector<Validation> results;
   results.reserve(subjects.size());
   for (Subject& subject : subjects)
     results.push_back(validate(std::move(subject), measure_options, tolerance, global));
-  write_output(options.output.path, validate_view(results, format, color));
+  if (!measure_options.tells())
+    return kDone;
+  write_output(options.output.path, validate_view(results, options.output.parsed_format(),
+                                                  options.output.color(global)));
   const bool all_hold =
       std::all_of(results.begin(), results.end(), [](const Validation& v) { return v.holds(); });
   return all_hold ? kDone : kCheckFailed;
+}
+
+int run(const ValidateOptions& options, const GlobalOptions& global) {
+  options.output.parsed_format();  // wrong words are told before anything runs
+  options.output.color(global);
+  options.trace.check(options.output);
+  if (options.trace.is_given() && options.names.size() > 1)
+    throw UsageError("--trace is for one schedule");
+  options.subject.refuse_overwrite(options.output.path);
+  options.subject.refuse_overwrite(options.trace.path);
+  for (const std::string* path : {&options.output.path, &options.trace.path})
+    refuse_overwrite({"profile", options.machine.profile}, *path);
+  const double tolerance = parse_percent({"--tolerance", options.tolerance});
+  MeasureOptions measure_options = {options.machine.choice(), options.trace};
+  if (!measure_options.machine.is_checked)
+    throw UsageError("--no-check is for replay: what cannot run cannot be predicted");
+  return in_job(measure_options.machine, global, [&](Job* job, const GlobalOptions& own) {
+    measure_options.job = job;
+    return run_subjects(options, measure_options, tolerance, own);
+  });
 }
 
 }  // namespace

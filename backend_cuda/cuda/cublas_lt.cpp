@@ -17,7 +17,7 @@ constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;  // as NVIDIA adv
 struct CublasLt::Library {
   OpenLibrary library =
       open_library({.what = "tensors need cublasLt",
-                    .variable = "BUBBLESCOPE_CUBLASLT",
+                    .variable = kCublasLtVariable,
                     .names = {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"}});
   cublasLtHandle_t handle = nullptr;
   decltype(&cublasLtCreate) create = nullptr;

@@ -7,8 +7,6 @@
 #include <string>
 #include <thread>
 
-#include "backend_cuda/cuda/machine.h"
-
 namespace bubblescope::gpu {
 namespace {
 
@@ -17,10 +15,10 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 
-class CudaExecutor : public Executor {
+class CudaExecutor : public RankExecutor {
  public:
-  CudaExecutor(const Plan& plan, const ExecutorOptions& options)
-      : plan_(plan), machine_(std::make_unique<Machine>(plan, options)) {}
+  CudaExecutor(const Plan& plan, const ExecutorOptions& options, const Here* here)
+      : plan_(plan), machine_(std::make_unique<Machine>(plan, options, here)) {}
   ~CudaExecutor() override;
 
   MachineFacts machine() const override { return machine_->facts(); }
@@ -32,6 +30,11 @@ class CudaExecutor : public Executor {
   RunTimes times() const override;
   std::optional<Parity> parity() override;
 
+  bool is_ready() override;
+  void open() override { machine_->open(); }
+  std::optional<InstructionId> running() const override;
+  Time clock_uncertainty() const override { return machine_->clock_uncertainty(); }
+
  private:
   /// Waits for the launch. Throws what it threw.
   bool is_launched(milliseconds patience);
@@ -42,6 +45,7 @@ class CudaExecutor : public Executor {
   Stamp stamp(std::size_t index) const {
     return at_abort_.empty() ? machine_->stamp(index) : at_abort_[index];
   }
+  bool is_here(InstructionId id) const { return machine_->is_here(plan_.instructions[id].rank); }
   bool is_action(InstructionId id) const {
     return plan_.instructions[id].kind == Instruction::Kind::Action;
   }
@@ -90,6 +94,10 @@ void CudaExecutor::start() {
   });
 }
 
+bool CudaExecutor::is_ready() {
+  return guard([&] { return is_launched(milliseconds(0)); });
+}
+
 bool CudaExecutor::is_launched(milliseconds patience) {
   if (launch_.valid() && launch_.wait_for(patience) != std::future_status::ready)
     return false;
@@ -110,6 +118,7 @@ bool CudaExecutor::wait(milliseconds patience) {
       std::this_thread::sleep_for(kNap);
     }
     runs_ = false;
+    machine_->end_step();
     machine_->work().check();
     std::vector<Span> actions;
     for (const InstructionId id : plan_.instruction_of_action)
@@ -122,8 +131,15 @@ bool CudaExecutor::wait(milliseconds patience) {
 std::size_t CudaExecutor::ended() const {
   std::size_t count = 0;
   for (InstructionId id = 0; id < plan_.instructions.size(); ++id)
-    count += has_ended(id) ? 1U : 0U;
+    count += is_here(id) && has_ended(id) ? 1U : 0U;
   return count;
+}
+
+std::optional<InstructionId> CudaExecutor::running() const {
+  for (const InstructionId id : plan_.instruction_of_action)
+    if (is_here(id) && stamp(id).start != 0 && stamp(id).end == 0)
+      return id;
+  return std::nullopt;
 }
 
 /// Keeps the stamps as they are: what waits behind a kernel that is stopped begins then.
@@ -153,7 +169,7 @@ bool CudaExecutor::has_ended(InstructionId id) const {
     return stamp(id).end != 0;
   const auto transfers = plan_.transfers_of(plan_.instructions[id]);
   return std::all_of(transfers.begin(), transfers.end(), [&](const PlanTransfer& transfer) {
-    return stamp(plan_.instructions.size() + transfer.message).end != 0;
+    return stamp(machine_->step().stamp_of_message(transfer.message)).end != 0;
   });
 }
 
@@ -163,12 +179,13 @@ RunTimes CudaExecutor::times() const {
     times.messages.push_back(span_of_message(id));
   Time origin = Time::max();
   for (InstructionId id = 0; id < plan_.instructions.size(); ++id) {
-    times.instructions.push_back(is_action(id) ? span_of(id, plan_.instructions[id].rank)
-                                               : span_of_transfers(id, times.messages));
+    times.instructions.push_back(!is_here(id)    ? Span{kNever, kNever}
+                                 : is_action(id) ? span_of(id, plan_.instructions[id].rank)
+                                                 : span_of_transfers(id, times.messages));
     if (const Time start = times.instructions.back().start; is_action(id) && start != kNever)
       origin = std::min(origin, start);
   }
-  if (origin == Time::max())
+  if (origin == Time::max() || machine_->has_wire())
     return times;
   for (std::vector<Span>* spans : {&times.instructions, &times.messages})
     for (Span& span : *spans)
@@ -178,11 +195,10 @@ RunTimes CudaExecutor::times() const {
   return times;
 }
 
-/// By the clock of the first GPU.
+/// By the clock that all ranks share.
 Span CudaExecutor::span_of(std::size_t index, Rank rank) const {
-  const Time ahead = machine_->ahead(rank);
   const auto time = [&](unsigned long long reading) {
-    return reading == 0 ? kNever : Time(static_cast<std::int64_t>(reading)) - ahead;
+    return reading == 0 ? kNever : machine_->common_time(rank, reading);
   };
   const Stamp taken = stamp(index);
   return {time(taken.start), time(taken.end)};
@@ -191,9 +207,9 @@ Span CudaExecutor::span_of(std::size_t index, Rank rank) const {
 /// An eager one begins when it is made, and arrives when it has lasted and its copy is there.
 Span CudaExecutor::span_of_message(MessageId id) const {
   const PlanMessage& message = plan_.messages[id];
-  Span span = span_of(plan_.instructions.size() + id, message.from);
+  Span span = span_of(machine_->step().stamp_of_message(id), message.from);
   const auto maker = machine_->step().maker(id);
-  if (!plan_.is_eager || span.end == kNever || !maker)
+  if (!plan_.is_eager || machine_->has_wire() || span.end == kNever || !maker)
     return span;
   span.start = std::min(span.start, span_of(*maker, message.from).end);
   span.end = std::max(span.end, span.start + message.duration);
@@ -224,7 +240,7 @@ std::string CudaExecutor::what_runs() const {
   std::string text;
   for (InstructionId id = 0; id < plan_.instructions.size(); ++id) {
     const Stamp taken = stamp(id);
-    if (!is_action(id) || taken.start == 0 || taken.end != 0)
+    if (!is_here(id) || !is_action(id) || taken.start == 0 || taken.end != 0)
       continue;
     const Instruction& instruction = plan_.instructions[id];
     text += (text.empty() ? "while rank " : ", rank ") + std::to_string(instruction.rank) +
@@ -233,19 +249,30 @@ std::string CudaExecutor::what_runs() const {
   return text.empty() ? text : text + ": ";
 }
 
-}  // namespace
-
-std::unique_ptr<Executor> make_cuda_executor(const Plan& plan, const ExecutorOptions& options) {
+std::unique_ptr<CudaExecutor> make(const Plan& plan, const ExecutorOptions& options,
+                                   const Here* here) {
   // With CUDA's default of 8 hardware queues, kernels of unrelated streams would wait for each
   // other. A value of the user's own stays.
   setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
   try {
-    return std::make_unique<CudaExecutor>(plan, options);
+    return std::make_unique<CudaExecutor>(plan, options, here);
   } catch (const DeviceError&) {
     throw;
   } catch (const std::runtime_error& error) {
     throw DeviceError(error.what());
   }
+}
+
+}  // namespace
+
+std::unique_ptr<Executor> make_cuda_executor(const Plan& plan, const ExecutorOptions& options) {
+  return make(plan, options, nullptr);
+}
+
+std::unique_ptr<RankExecutor> make_cuda_rank_executor(const Plan& plan,
+                                                      const ExecutorOptions& options,
+                                                      const Here& here) {
+  return make(plan, options, &here);
 }
 
 }  // namespace bubblescope::gpu

@@ -65,7 +65,7 @@ std::vector<CUdevResource> largest_groups(const GreenDriver& driver, const Gpu& 
 
 }  // namespace
 
-std::vector<Gpu> find_gpus(int ranks) {
+int count_gpus() {
   int count = 0;
   if (const cudaError_t counted = cudaGetDeviceCount(&count); counted != cudaSuccess) {
     cudaGetLastError();
@@ -73,7 +73,11 @@ std::vector<Gpu> find_gpus(int ranks) {
   }
   if (count == 0)
     throw DeviceError(why_none(cudaErrorNoDevice));
-  count = std::min(count, ranks);
+  return count;
+}
+
+std::vector<Gpu> find_gpus(int ranks) {
+  const int count = std::min(count_gpus(), ranks);
   std::vector<Gpu> gpus;
   gpus.reserve(static_cast<std::size_t>(count));
   for (int ordinal = 0; ordinal < count; ++ordinal)
@@ -85,6 +89,14 @@ std::vector<Gpu> find_gpus(int ranks) {
         let_reach(gpu, other);
   }
   return gpus;
+}
+
+Gpu find_gpu(int ordinal) {
+  const int count = count_gpus();
+  if (ordinal >= count && count > 1)
+    throw DeviceError("GPU " + std::to_string(ordinal) + " is wanted, of " + std::to_string(count) +
+                      " on this host: start as many processes on a host");
+  return open(std::min(ordinal, count - 1));
 }
 
 std::vector<std::size_t> spread(int ranks, std::size_t gpus) {

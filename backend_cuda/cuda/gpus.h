@@ -21,9 +21,16 @@ struct Gpu {
   TimerRate timer;
 };
 
+/// At least 1. Throws DeviceError, which says in one line what is missing.
+int count_gpus();
+
 /// The first GPUs that CUDA shows, one a rank where there are so many, with kernels loaded. Each
 /// can reach the memory of the others. Throws DeviceError, which says in one line what is missing.
 std::vector<Gpu> find_gpus(int ranks);
+
+/// The one with this number, for a process that runs one rank; the only one, where a launcher shows
+/// each process just its own. The same errors.
+Gpu find_gpu(int ordinal);
 
 /// [rank] Its place among `gpus`: neighbours share one.
 std::vector<std::size_t> spread(int ranks, std::size_t gpus);

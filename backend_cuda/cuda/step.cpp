@@ -1,10 +1,12 @@
 #include "backend_cuda/cuda/step.h"
 
+#include <algorithm>
 #include <cassert>
 #include <map>
 #include <utility>
 
 #include "backend_cuda/cuda/spin_kernels.h"
+#include "backend_cuda/cuda/tensor_kernels.h"
 
 namespace bubblescope::gpu {
 namespace {
@@ -24,27 +26,47 @@ Step::Step(const Parts& parts)
       end_awaited_(plan_.instructions.size()) {
   for (const Wait& wait : plan_.waits)
     (wait.moment == Wait::For::Start ? start_awaited_ : end_awaited_)[wait.instruction] = true;
-  make_lanes(parts.partitions);
+  make_lanes();
+  find_stamps();
   find_makers();
   reserve_events();
 }
 
-void Step::make_lanes(std::span<const Partition> partitions) {
-  const auto add = [&](int gpu, const Partition* partition) {
-    const auto id = static_cast<std::uint32_t>(lanes_.size());
-    BUBBLESCOPE_CHECK(cudaSetDevice(gpu));
-    if (partition != nullptr)
-      lanes_.emplace_back(id, gpu, *partition);
-    else
-      lanes_.emplace_back(id, gpu);
-    return id;
-  };
+std::uint32_t Step::add_lane(int gpu, const Partition* partition) {
+  const auto id = static_cast<std::uint32_t>(lanes_.size());
+  BUBBLESCOPE_CHECK(cudaSetDevice(gpu));
+  if (partition != nullptr)
+    lanes_.emplace_back(id, gpu, *partition);
+  else
+    lanes_.emplace_back(id, gpu);
+  return id;
+}
+
+void Step::make_lanes() {
   const std::vector<int>& gpus = parts_.layout.gpu_of_rank;
-  add(gpus.front(), nullptr);
+  const auto first =
+      std::find_if(gpus.begin(), gpus.end(), [](int gpu) { return gpu != kElsewhere; });
+  add_lane(*first);
+  lane_of_rank_.resize(gpus.size());
   for (std::size_t rank = 0; rank < gpus.size(); ++rank)
-    add(gpus[rank], partitions.empty() ? nullptr : &partitions[rank]);
-  std::map<std::pair<StreamId, std::size_t>, std::uint32_t> lane_of_send;
+    if (gpus[rank] != kElsewhere)
+      lane_of_rank_[rank] =
+          add_lane(gpus[rank], parts_.partitions.empty() ? nullptr : &parts_.partitions[rank]);
   message_lane_.resize(plan_.messages.size());
+  if (parts_.wire == nullptr)
+    return make_lanes_of_messages();
+  const auto first_channel = static_cast<std::uint32_t>(lanes_.size());
+  for (std::size_t channel = 0; channel < parts_.wire->channels(); ++channel)
+    add_lane(*first);
+  for (InstructionId id = 0; id < plan_.instructions.size(); ++id)
+    if (is_here(id) && !is_action(id))
+      for (const PlanTransfer& transfer : plan_.transfers_of(plan_.instructions[id]))
+        message_lane_[transfer.message] =
+            first_channel + static_cast<std::uint32_t>(parts_.wire->channel(transfer));
+}
+
+void Step::make_lanes_of_messages() {
+  std::map<std::pair<StreamId, std::size_t>, std::uint32_t> lane_of_send;
   for (const Instruction& instruction : plan_.instructions) {
     if (instruction.kind != Instruction::Kind::Transfers)
       continue;
@@ -54,10 +76,22 @@ void Step::make_lanes(std::span<const Partition> partitions) {
         continue;
       const auto key = std::pair(instruction.stream, sends++);
       if (!lane_of_send.contains(key))
-        lane_of_send[key] = add(gpus[static_cast<std::size_t>(instruction.rank)], nullptr);
+        lane_of_send[key] =
+            add_lane(parts_.layout.gpu_of_rank[static_cast<std::size_t>(instruction.rank)]);
       message_lane_[transfer.message] = lane_of_send[key];
     }
   }
+}
+
+/// What a wire moves together has one stamp, that of its first message.
+void Step::find_stamps() {
+  for (MessageId id = 0; id < plan_.messages.size(); ++id)
+    stamp_of_message_.push_back(plan_.instructions.size() + id);
+  for (InstructionId id = 0; parts_.wire != nullptr && id < plan_.instructions.size(); ++id)
+    if (is_here(id) && !is_action(id) && !plan_.is_eager)
+      for (const PlanTransfer& transfer : plan_.transfers_of(plan_.instructions[id]))
+        stamp_of_message_[transfer.message] =
+            plan_.instructions.size() + plan_.transfers[plan_.instructions[id].first].message;
 }
 
 void Step::find_makers() {
@@ -75,7 +109,7 @@ void Step::reserve_events() {
   std::vector<std::size_t> marks(lanes_.size(), 1);
   const auto lane_id = [&](Rank rank) { return lane_of(rank).id(); };
   for (InstructionId id = 0; id < plan_.instructions.size(); ++id) {
-    if (!is_action(id))
+    if (!is_action(id) || !is_here(id))
       continue;
     const bool is_followed_by_transfers = id + 1 < plan_.instructions.size() && !is_action(id + 1);
     marks[lane_id(plan_.instructions[id].rank)] +=
@@ -83,7 +117,7 @@ void Step::reserve_events() {
   }
   for (MessageId id = 0; id < plan_.messages.size(); ++id) {
     ++marks[message_lane_[id]];
-    if (plan_.is_eager)
+    if (plan_.is_eager && parts_.wire == nullptr)
       ++marks[lane_id(plan_.messages[id].to)];
   }
   for (Lane& lane : lanes_)
@@ -94,9 +128,14 @@ void Step::enqueue(std::size_t depth, std::function<void()> on_deep) {
   depth_ = depth;
   on_deep_ = std::move(on_deep);
   restart();
+  if (parts_.wire != nullptr && plan_.is_eager)
+    receive_eagerly();
   for (const InstructionId id : plan_.launch_order)
-    enqueue_instruction(id);
+    if (is_here(id))
+      enqueue_instruction(id);
   join();
+  if (parts_.wire != nullptr)
+    reduce();
 }
 
 void Step::announce(const Lane& lane, std::size_t operations) {
@@ -124,7 +163,7 @@ void Step::enqueue_instruction(InstructionId id) {
     run(id, before);
   } else {
     states_[id].start = std::move(before);
-    post(id);
+    parts_.wire == nullptr ? post(id) : hand_over(id);
   }
 }
 
@@ -180,9 +219,59 @@ void Step::move(MessageId id) {
   const std::size_t operations = parts_.work.operations(id);
   announce(lane, operations);
   lane.select();
-  parts_.work.enqueue_message(id, stamp_of_message(id), lane.stream());
+  parts_.work.enqueue_message(id, parts_.stamps + stamp_of_message(id), lane.stream());
   lane.count(operations);
   arrived_[id] = lane.record();
+}
+
+/// What this rank does for its messages: all together, but eager ones each for itself.
+void Step::hand_over(InstructionId id) {
+  const auto transfers = plan_.transfers_of(plan_.instructions[id]);
+  if (!plan_.is_eager)
+    return hand_over(transfers, states_[id].start);
+  for (std::size_t i = 0; i < transfers.size(); ++i)
+    if (transfers[i].is_send)
+      hand_over(transfers.subspan(i, 1), states_[id].start);
+}
+
+void Step::hand_over(std::span<const PlanTransfer> transfers, const Marks& start) {
+  Lane& lane = lanes_[message_lane_[transfers.front().message]];
+  wait_for(lane, start);
+  const std::size_t operations = 2 + parts_.wire->operations(transfers);
+  announce(lane, operations);
+  lane.select();
+  Stamp* const stamp = parts_.stamps + stamp_of_message(transfers.front().message);
+  BUBBLESCOPE_CHECK(launch_stamp_start(stamp, lane.stream()));
+  parts_.wire->enqueue(transfers, lane.stream());
+  BUBBLESCOPE_CHECK(launch_stamp_end(stamp, 0, lane.stream()));
+  lane.count(operations);
+  const Mark there = lane.record();
+  for (const PlanTransfer& transfer : transfers)
+    arrived_[transfer.message] = there;
+}
+
+/// Eager messages are awaited from the beginning, in the order in which their senders, whose
+/// actions and sends are one stream, send them.
+void Step::receive_eagerly() {
+  for (InstructionId id = 0; id < plan_.instructions.size(); ++id) {
+    if (is_action(id))
+      continue;
+    for (const PlanTransfer& sent : plan_.transfers_of(plan_.instructions[id])) {
+      const PlanTransfer received = {sent.message, false};
+      if (sent.is_send && parts_.layout.is_here(plan_.messages[sent.message].to))
+        hand_over({&received, 1}, {});
+    }
+  }
+}
+
+/// Once all is done, so that nothing is beside it.
+void Step::reduce() {
+  Lane& root = lanes_.front();
+  root.select();
+  Stamp* const stamp = parts_.stamps + stamp_of_reduction();
+  BUBBLESCOPE_CHECK(launch_stamp_start(stamp, root.stream()));
+  parts_.wire->enqueue_reduction(root.stream());
+  BUBBLESCOPE_CHECK(launch_stamp_end(stamp, 0, root.stream()));
 }
 
 /// Where an action is last in its lane, or all ends of the messages are there.
@@ -195,9 +284,10 @@ const Step::Marks& Step::end_of(InstructionId id) {
   Lane& lane = lane_of(instruction.rank);
   if (is_action(id)) {
     state.end = {lane.record()};
-  } else if (!plan_.is_eager) {
+  } else if (!plan_.is_eager || parts_.wire != nullptr) {
     for (const PlanTransfer& transfer : plan_.transfers_of(instruction))
-      state.end.push_back(arrived_[transfer.message]);
+      if (!plan_.is_eager || !transfer.is_send)
+        state.end.push_back(arrived_[transfer.message]);
   } else {
     state.end = state.start;
     for (const PlanTransfer& transfer : plan_.transfers_of(instruction))

@@ -9,22 +9,25 @@
 #include <vector>
 
 #include "backend_cuda/cuda/lane.h"
+#include "backend_cuda/cuda/wire.h"
 #include "backend_cuda/cuda/work.h"
 
 namespace bubblescope::gpu {
 
-/// Every rank has a lane for its actions. A message moves in a lane of its sender: messages of one
-/// channel share it, those that start together have one each. Everything else about a channel, and
-/// receiving, is nothing but moments that others wait for, so it takes no stream.
+/// Every rank that is here has a lane for its actions. A message moves in a lane of its sender:
+/// messages of one channel share it, those that start together have one each. Everything else about
+/// a channel, and receiving, is nothing but moments that others wait for, so it takes no stream.
+/// Where a wire leads to the other ranks, each of its channels is a lane, for sends and receives.
 class Step {
  public:
   struct Parts {
     const Plan& plan;
     Work& work;
-    Stamp* stamps;  ///< For kernels: [instruction], then [instructions + message].
+    Stamp* stamps;  ///< For kernels: [Step::stamps()], those of actions by instruction.
     const Layout& layout;
     std::span<const Partition> partitions;  ///< [rank], or none.
     std::optional<Injection> injection;
+    Wire* wire = nullptr;  ///< To the ranks that are elsewhere; null where all are here.
   };
 
   /// Makes the lanes. What `parts` points to has to outlive the step.
@@ -35,6 +38,15 @@ class Step {
   std::size_t lanes() const { return lanes_.size(); }
   /// The action that makes what a message carries.
   std::optional<InstructionId> maker(MessageId id) const;
+  /// Which of the stamps is that of a message, or of its end that is here.
+  std::size_t stamp_of_message(MessageId id) const { return stamp_of_message_[id]; }
+  /// The stamp of the sum of gradients, behind all others.
+  std::size_t stamp_of_reduction() const {
+    return plan_.instructions.size() + plan_.messages.size();
+  }
+  static std::size_t stamps(const Plan& plan) {
+    return plan.instructions.size() + plan.messages.size() + 1;
+  }
 
   /// Puts the whole step behind what is in `root`, and `root` behind it. Calls `on_deep` before a
   /// lane comes to have more than `depth` operations, if it comes to that.
@@ -50,7 +62,10 @@ class Step {
     Marks end = {};
   };
 
-  void make_lanes(std::span<const Partition> partitions);
+  std::uint32_t add_lane(int gpu, const Partition* partition = nullptr);
+  void make_lanes();
+  void make_lanes_of_messages();
+  void find_stamps();
   void find_makers();
   void reserve_events();
 
@@ -60,6 +75,10 @@ class Step {
   void post(InstructionId id);
   void move(MessageId id);
   void receive(MessageId id, Lane& lane);
+  void hand_over(InstructionId id);
+  void hand_over(std::span<const PlanTransfer> transfers, const Marks& start);
+  void receive_eagerly();
+  void reduce();
   void join();
 
   /// Before so many operations are put into a lane.
@@ -71,17 +90,19 @@ class Step {
   bool is_action(InstructionId id) const {
     return plan_.instructions[id].kind == Instruction::Kind::Action;
   }
-  Lane& lane_of(Rank rank) { return lanes_[1 + static_cast<std::size_t>(rank)]; }
-  Stamp* stamp_of_message(MessageId id) const {
-    return parts_.stamps + plan_.instructions.size() + id;
+  bool is_here(InstructionId id) const {
+    return parts_.layout.is_here(plan_.instructions[id].rank);
   }
+  Lane& lane_of(Rank rank) { return lanes_[lane_of_rank_[static_cast<std::size_t>(rank)]]; }
   void wait_for(Lane& lane, const Marks& marks);
 
   Parts parts_;
   const Plan& plan_;
   OutputNumbers outputs_;
   std::vector<Lane> lanes_;                          // the root, the ranks', then those of messages
+  std::vector<std::uint32_t> lane_of_rank_;          // [rank] that is here
   std::vector<std::uint32_t> message_lane_;          // [message]
+  std::vector<std::size_t> stamp_of_message_;        // [message]
   std::vector<std::optional<InstructionId>> maker_;  // [output]
   std::vector<bool> start_awaited_;                  // [instruction]
   std::vector<bool> end_awaited_;                    // [instruction]

@@ -103,17 +103,24 @@ class TensorWork : public Work {
   void enqueue_message(MessageId id, Stamp* stamp, cudaStream_t stream) override;
   void enqueue_arrival(MessageId id, const Stamp* sent, cudaStream_t stream) override;
   void enqueue_reset(cudaStream_t stream) override;
+  Payload payload(const PlanTransfer& transfer) const override;
+  std::vector<StageGradients> gradients() const override;
   std::optional<Parity> parity() override;
 
  private:
   const Placement& placement() const { return plan_.schedule().placement; }
   int gpu_of(Rank rank) const { return layout_.gpu_of_rank[static_cast<std::size_t>(rank)]; }
   const Mlp& mlp_of(Rank rank) const { return mlps_.at(gpu_of(rank)); }
-  const RankMemory& memory_of(Rank rank) const { return memory_[static_cast<std::size_t>(rank)]; }
+  const RankMemory& memory_of(Rank rank) const { return memory_.at(rank); }
+  bool is_here(Stage stage) const { return layout_.is_here(placement().rank(stage)); }
   bool stays_on_gpu(const PlanMessage& message) const {
     return gpu_of(message.from) == gpu_of(message.to);
   }
   bool makes_loss(Stage stage) const { return !placement().after(stage); }
+  /// Its number among the micro-batches of all replicas, which all have other data.
+  MicroBatch among_all(MicroBatch microbatch, int replica) const {
+    return replica * plan_.schedule().microbatches + microbatch;
+  }
 
   RankMemory make_memory(Rank rank) const;
   void fill(Rank rank) const;
@@ -127,6 +134,7 @@ class TensorWork : public Work {
   StageTensors tensors_of(const Op& op) const;
   void run(const Op& op, cudaStream_t stream) const;
 
+  float* gradients_of(Stage stage) const;
   double loss() const;
   std::vector<float> summed_gradients(std::int32_t weights, std::size_t first) const;
 
@@ -134,8 +142,8 @@ class TensorWork : public Work {
   TensorShape shape_;
   const Layout& layout_;
   Places places_;
-  std::map<int, Mlp> mlps_;         // by GPU
-  std::vector<RankMemory> memory_;  // [rank]
+  std::map<int, Mlp> mlps_;            // by GPU
+  std::map<Rank, RankMemory> memory_;  // of the ranks that are here
   // [message] How many blocks of it have arrived, on the sender's GPU.
   std::map<int, DeviceBuffer<unsigned int>> arrived_;
 };
@@ -153,8 +161,13 @@ const TensorShape& checked(const TensorShape& shape) {
 TensorWork::TensorWork(const Plan& plan, const TensorShape& shape, const Layout& layout)
     : plan_(plan), shape_(checked(shape)), layout_(layout), places_(plan) {
   // One algorithm for all ranks, so that they do the same to the last bit.
-  const unsigned int sms = *std::min_element(layout.sms_of_rank.begin(), layout.sms_of_rank.end());
+  unsigned int sms = std::numeric_limits<unsigned int>::max();
+  for (Rank rank = 0; rank < plan.ranks(); ++rank)
+    if (layout.is_here(rank))
+      sms = std::min(sms, layout.sms_of_rank[static_cast<std::size_t>(rank)]);
   for (Rank rank = 0; rank < plan.ranks(); ++rank) {
+    if (!layout.is_here(rank))
+      continue;
     const int gpu = gpu_of(rank);
     BUBBLESCOPE_CHECK(cudaSetDevice(gpu));
     if (!mlps_.contains(gpu)) {
@@ -164,7 +177,7 @@ TensorWork::TensorWork(const Plan& plan, const TensorShape& shape, const Layout&
       arrived_.try_emplace(gpu, std::max<std::size_t>(plan.messages.size(), 1), "counters");
       warm_up_messages(gpu);
     }
-    memory_.push_back(make_memory(rank));
+    memory_.emplace(rank, make_memory(rank));
     fill(rank);
     warm_up(rank);
   }
@@ -208,8 +221,9 @@ void TensorWork::fill(Rank rank) const {
   }
   if (memory.inputs.size() > 1)
     for (MicroBatch i = 0; i < plan_.schedule().microbatches; ++i)
-      randoms.enqueue_input(
-          i, memory.inputs.data() + static_cast<std::size_t>(i) * mlp.activation(), stream.get());
+      randoms.enqueue_input(among_all(i, layout_.replica),
+                            memory.inputs.data() + static_cast<std::size_t>(i) * mlp.activation(),
+                            stream.get());
   BUBBLESCOPE_CHECK(cudaStreamSynchronize(stream.get()));
 }
 
@@ -308,17 +322,18 @@ StageTensors TensorWork::tensors_of(const Op& op) const {
   const std::size_t weights =
       places_.stage_of_rank[static_cast<std::size_t>(op.stage())] * mlp.weights();
   const bool is_first = !placement().before(op.stage());
-  return {.weights = memory.weights.data() + weights,
-          .gradients = memory.gradients.data() + weights,
-          .slot = memory.slots.data() + plan_.slot_of(op) * mlp.slot(),
-          .x = is_first ? memory.inputs.data() + microbatch * mlp.activation() : input_of(forward),
-          .y = made(forward),
-          .dy = input_of(backward),
-          .dx = is_first ? nullptr : made(backward),
-          .loss_parts =
-              makes_loss(op.stage()) ? memory.losses.data() + microbatch * kLossParts : nullptr,
-          .target_key = Randoms(shape_, mlp).target_key(op.microbatch()),
-          .workspace = memory.workspace.data()};
+  return {
+      .weights = memory.weights.data() + weights,
+      .gradients = gradients_of(op.stage()),
+      .slot = memory.slots.data() + plan_.slot_of(op) * mlp.slot(),
+      .x = is_first ? memory.inputs.data() + microbatch * mlp.activation() : input_of(forward),
+      .y = made(forward),
+      .dy = input_of(backward),
+      .dx = is_first ? nullptr : made(backward),
+      .loss_parts =
+          makes_loss(op.stage()) ? memory.losses.data() + microbatch * kLossParts : nullptr,
+      .target_key = Randoms(shape_, mlp).target_key(among_all(op.microbatch(), layout_.replica)),
+      .workspace = memory.workspace.data()};
 }
 
 void TensorWork::run(const Op& op, cudaStream_t stream) const {
@@ -384,13 +399,34 @@ void TensorWork::enqueue_arrival(MessageId id, const Stamp* sent, cudaStream_t s
       stream));
 }
 
+Payload TensorWork::payload(const PlanTransfer& transfer) const {
+  const PlanMessage& message = plan_.messages[transfer.message];
+  const Rank rank = transfer.is_send ? message.from : message.to;
+  return {transfer.is_send ? made(message.sent) : received(rank, message.expected),
+          mlp_of(rank).activation() * sizeof(Bf16)};
+}
+
+float* TensorWork::gradients_of(Stage stage) const {
+  const Rank rank = placement().rank(stage);
+  return memory_of(rank).gradients.data() +
+         places_.stage_of_rank[static_cast<std::size_t>(stage)] * mlp_of(rank).weights();
+}
+
+std::vector<StageGradients> TensorWork::gradients() const {
+  std::vector<StageGradients> all;
+  for (Stage stage = 0; stage < placement().stages(); ++stage)
+    if (is_here(stage))
+      all.push_back({stage, gradients_of(stage), mlp_of(placement().rank(stage)).weights()});
+  return all;
+}
+
 void TensorWork::enqueue_reset(cudaStream_t stream) {
   constexpr int kNanByte = 0xff;
   const auto set = [&](const auto& buffer, int byte) {
     BUBBLESCOPE_CHECK(
         cudaMemsetAsync(buffer.data(), byte, buffer.size() * sizeof(*buffer.data()), stream));
   };
-  for (const RankMemory& memory : memory_) {
+  for (const auto& [rank, memory] : memory_) {
     set(memory.gradients, 0);
     set(memory.outputs, kNanByte);
     set(memory.losses, kNanByte);
@@ -403,7 +439,7 @@ void TensorWork::enqueue_reset(cudaStream_t stream) {
 double TensorWork::loss() const {
   double sum = 0;
   for (Stage stage = 0; stage < placement().stages(); ++stage) {
-    if (!makes_loss(stage))
+    if (!makes_loss(stage) || !is_here(stage))
       continue;
     const std::vector<float> parts = memory_of(placement().rank(stage)).losses.download();
     const int share = plan_.schedule().microbatches_per_pipe();
@@ -414,19 +450,16 @@ double TensorWork::loss() const {
   return sum;
 }
 
-/// Of W1 or W2 of one block, summed over the stages that share these weights; `first` is its place
-/// among the weights of a stage.
+/// Of W1 or W2 of one block, summed over the stages here that share these weights, or empty where
+/// there are none; `first` is its place among the weights of a stage.
 std::vector<float> TensorWork::summed_gradients(std::int32_t weights, std::size_t first) const {
   std::vector<float> sum;
   for (Stage stage = 0; stage < placement().stages(); ++stage) {
     const auto s = static_cast<std::size_t>(stage);
-    if (placement().weights_of_stage[s] != weights)
+    if (placement().weights_of_stage[s] != weights || !is_here(stage))
       continue;
-    const Rank rank = placement().rank(stage);
-    const Mlp& mlp = mlp_of(rank);
-    const std::vector<float> part = download(
-        memory_of(rank).gradients.data() + places_.stage_of_rank[s] * mlp.weights() + first,
-        mlp.weight_count());
+    const std::vector<float> part =
+        download(gradients_of(stage) + first, mlp_of(placement().rank(stage)).weight_count());
     if (sum.empty())
       sum = part;
     else
@@ -436,20 +469,25 @@ std::vector<float> TensorWork::summed_gradients(std::int32_t weights, std::size_
 }
 
 std::optional<Parity> TensorWork::parity() {
-  BUBBLESCOPE_CHECK(cudaSetDevice(gpu_of(0)));
-  const Mlp& mlp = mlp_of(0);
+  const auto& [gpu, mlp] = *mlps_.begin();
+  BUBBLESCOPE_CHECK(cudaSetDevice(gpu));
   Unpipelined reference(shape_, mlp, placement());
   Parity parity{.loss = loss(), .tolerance = kTolerance};
-  for (MicroBatch i = 0; i < plan_.schedule().microbatches; ++i)
-    parity.reference_loss += reference.run(i, i / plan_.schedule().microbatches_per_pipe());
+  for (int replica = 0; replica < layout_.replicas; ++replica)
+    for (MicroBatch i = 0; i < plan_.schedule().microbatches; ++i)
+      parity.reference_loss +=
+          reference.run(among_all(i, replica), i / plan_.schedule().microbatches_per_pipe());
   parity.loss_error =
       std::abs(parity.loss - parity.reference_loss) / std::abs(parity.reference_loss);
   for (std::int32_t weights = 0; weights < placement().depth; ++weights)
     for (std::size_t i = 0; i < 2 * mlp.blocks(); ++i) {
       const std::size_t first = i * mlp.weight();
+      const std::vector<float> found = summed_gradients(weights, first);
+      if (found.empty())
+        break;  // a stage of other processes
       const std::vector<float> expected = download(
           reference.gradients(static_cast<std::size_t>(weights)) + first, mlp.weight_count());
-      const double error = relative_error(summed_gradients(weights, first), expected);
+      const double error = relative_error(found, expected);
       if (!parity.worst_tensor.empty() && error <= parity.gradient_error)
         continue;
       parity.gradient_error = error;

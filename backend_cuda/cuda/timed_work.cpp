@@ -2,11 +2,16 @@
 
 #include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <map>
+#include <optional>
 #include <string>
+#include <utility>
 
+#include "backend_cuda/cuda/expert_phases.h"
 #include "backend_cuda/cuda/handles.h"
 #include "backend_cuda/cuda/spin_kernels.h"
+#include "backend_cuda/cuda/tensor_kernels.h"
 
 namespace bubblescope::gpu {
 namespace {
@@ -19,19 +24,22 @@ class TimedWork : public Work {
         outputs_(plan.schedule().placement, plan.schedule().microbatches),
         wrong_(std::max<std::size_t>(plan.schedule().actions.size(), 1), "what actions find") {
     for (const int gpu : layout.gpu_of_rank)
-      if (!tokens_.contains(gpu)) {
+      if (gpu != kElsewhere && !tokens_.contains(gpu)) {
         BUBBLESCOPE_CHECK(cudaSetDevice(gpu));
         BUBBLESCOPE_CHECK(load_spin_kernels());
         tokens_.try_emplace(gpu, 2 * outputs_.size(), "tokens");
       }
   }
 
-  std::size_t operations(const Instruction& /*action*/) const override { return 1; }
+  std::size_t operations(const Instruction& action) const override {
+    const bool exchanges = phases_ && phases_->has(plan_.action(action));
+    return exchanges ? 4 + phases_->operations(plan_.action(action)) : 1;
+  }
   std::size_t operations(MessageId /*message*/) const override { return 1; }
 
   void enqueue_action(const Instruction& instruction, Stamp* stamp, cudaStream_t stream) override {
     TimedAction launch{.stamp = stamp,
-                       .nanoseconds = ticks_of(plan_.duration(instruction)),
+                       .nanoseconds = layout_.ticks_of(plan_.duration(instruction)),
                        .stop = layout_.stop,
                        .wrong = wrong_.on_device() + instruction.first,
                        .inputs = {},
@@ -59,28 +67,44 @@ class TimedWork : public Work {
         *output++ = {made_place(instruction.rank, made), token(made)};
       }
     });
-    BUBBLESCOPE_CHECK(launch_timed_action(launch, stream));
+    if (phases_ && phases_->has(plan_.action(instruction)))
+      enqueue_around_phases(launch, plan_.action(instruction), stream);
+    else
+      BUBBLESCOPE_CHECK(launch_timed_action(launch, stream));
+  }
+
+  void exchange_through(Wire& wire) override {
+    for (Rank rank = 0; rank < plan_.ranks(); ++rank)
+      if (wire.has_all_to_all() && layout_.is_here(rank))
+        phases_.emplace(plan_, rank, layout_, wire);
   }
 
   void enqueue_message(MessageId id, Stamp* stamp, cudaStream_t stream) override {
     const PlanMessage& message = plan_.messages[id];
-    BUBBLESCOPE_CHECK(
-        launch_timed_message({.stamp = stamp,
-                              .nanoseconds = plan_.is_eager ? 0 : ticks_of(message.duration),
-                              .stop = layout_.stop,
-                              .from = made_place(message.from, message.sent),
-                              .to = received_place(message.to, message.expected)},
-                             stream));
+    BUBBLESCOPE_CHECK(launch_timed_message(
+        {.stamp = stamp,
+         .nanoseconds = plan_.is_eager ? 0 : layout_.ticks_of(message.duration),
+         .stop = layout_.stop,
+         .from = made_place(message.from, message.sent),
+         .to = received_place(message.to, message.expected)},
+        stream));
   }
 
   void enqueue_arrival(MessageId id, const Stamp* sent, cudaStream_t stream) override {
     const PlanMessage& message = plan_.messages[id];
     BUBBLESCOPE_CHECK(launch_timed_arrival({.sent = sent,
-                                            .nanoseconds = ticks_of(message.duration),
+                                            .nanoseconds = layout_.ticks_of(message.duration),
                                             .stop = layout_.stop,
                                             .sender_ahead = layout_.clock_ahead + message.from,
                                             .receiver_ahead = layout_.clock_ahead + message.to},
                                            stream));
+  }
+
+  Payload payload(const PlanTransfer& transfer) const override {
+    const PlanMessage& message = plan_.messages[transfer.message];
+    return {transfer.is_send ? made_place(message.from, message.sent)
+                             : received_place(message.to, message.expected),
+            sizeof(TimedToken)};
   }
 
   void enqueue_reset(cudaStream_t stream) override {
@@ -125,10 +149,19 @@ class TimedWork : public Work {
     return made_place(rank, output) + outputs_.size();
   }
 
-  /// The multiple of the timer's tick that is nearest, since no spin can end between two.
-  unsigned long long ticks_of(Time duration) const {
-    const auto nanoseconds = static_cast<unsigned long long>(duration.count());
-    return (nanoseconds + layout_.tick_ns / 2) / layout_.tick_ns * layout_.tick_ns;
+  /// Reads what the action reads, does what its phases do, writes what it writes.
+  void enqueue_around_phases(TimedAction whole, const Action& action, cudaStream_t stream) {
+    Stamp* const stamp = std::exchange(whole.stamp, ignored_.data());
+    whole.nanoseconds = 0;
+    TimedAction reads = whole;
+    std::fill(std::begin(reads.outputs), std::end(reads.outputs), TimedOutput{});
+    TimedAction writes = whole;
+    std::fill(std::begin(writes.inputs), std::end(writes.inputs), TimedInput{});
+    BUBBLESCOPE_CHECK(launch_stamp_start(stamp, stream));
+    BUBBLESCOPE_CHECK(launch_timed_action(reads, stream));
+    phases_->enqueue(action, stream);
+    BUBBLESCOPE_CHECK(launch_timed_action(writes, stream));
+    BUBBLESCOPE_CHECK(launch_stamp_end(stamp, 0, stream));
   }
 
   void clear() {
@@ -141,6 +174,8 @@ class TimedWork : public Work {
   OutputNumbers outputs_;
   SharedBuffer<WrongToken> wrong_;                  // [index in schedule.actions]
   std::map<int, DeviceBuffer<TimedToken>> tokens_;  // by GPU: made, then received outputs
+  std::optional<ExpertPhases> phases_;              // of the rank that is here, if they talk
+  DeviceBuffer<Stamp> ignored_{1, "a stamp"};
 };
 
 }  // namespace

@@ -12,16 +12,46 @@
 
 namespace bubblescope::gpu {
 
+/// Stands for the GPU of a rank that another process runs.
+inline constexpr int kElsewhere = -1;
+
 /// Where the ranks run, and what their kernels share with the host.
 struct Layout {
-  std::vector<int> gpu_of_rank;           ///< [rank] CUDA's number of its GPU.
+  std::vector<int> gpu_of_rank;           ///< [rank] CUDA's number of its GPU, or kElsewhere.
   std::vector<unsigned int> sms_of_rank;  ///< [rank] On how many SMs its actions run.
   std::vector<cudaStream_t> partitions;   ///< [rank] A stream of its SMs; none if all are shared.
   unsigned int tick_ns;                   ///< %globaltimer of every GPU counts in multiples of it.
   const unsigned int* stop;               ///< For kernels: not 0 once they have to end.
   /// For kernels, [rank] how many ns the clock of its GPU is ahead of that of the first GPU.
   const long long* clock_ahead;
+  /// Of as many pipelines that train the same model on other micro-batches, this is which.
+  int replica = 0;
+  int replicas = 1;
+
+  bool is_here(Rank rank) const {
+    return gpu_of_rank[static_cast<std::size_t>(rank)] != kElsewhere;
+  }
+  /// The multiple of the timer's tick that is nearest, since no spin can end between two.
+  unsigned long long ticks_of(Time duration) const {
+    const auto nanoseconds = static_cast<unsigned long long>(duration.count());
+    return (nanoseconds + tick_ns / 2) / tick_ns * tick_ns;
+  }
 };
+
+/// What a message carries, in device memory.
+struct Payload {
+  void* data;
+  std::size_t bytes;
+};
+
+/// Gradients of a stage's weights: its entry in Placement::weights_of_stage, and their values.
+struct StageGradients {
+  Stage stage;
+  float* values;
+  std::size_t count;
+};
+
+class Wire;
 
 /// Enqueues work on streams that may be captured into a graph, so nothing here allocates, waits or
 /// touches the host. Whatever is enqueued writes its stamp. The GPU of the stream is current.
@@ -43,6 +73,12 @@ class Work {
   /// Enqueued on the receiver's own stream when an eager message's copy is there: waits until its
   /// duration has passed since `sent` ended.
   virtual void enqueue_arrival(MessageId message, const Stamp* sent, cudaStream_t stream) = 0;
+  /// What leaves the rank that sends a message, or where its receiver expects it.
+  virtual Payload payload(const PlanTransfer& transfer) const = 0;
+  /// Of all stages that are here; none where nothing is trained.
+  virtual std::vector<StageGradients> gradients() const { return {}; }
+  /// Phases of expert parallelism talk through it, from now on. It has to outlive the work.
+  virtual void exchange_through(Wire& /*wire*/) {}
   /// Before the first instruction of a step: zeroes gradients and the loss.
   virtual void enqueue_reset(cudaStream_t stream) = 0;
   /// After a step, with the devices idle: throws DeviceError where an action found wrong data.

@@ -64,6 +64,7 @@ struct ExecutorOptions {
   bool real_time = false;  ///< Host: sleep or compute in real time; else on a virtual clock.
   Launch launch = Launch::Graph;
   bool partitions = true;    ///< CUDA, tensors: each rank on SMs of its own.
+  int max_ctas = 0;          ///< NCCL: of each communicator; 0: as many as it likes.
   bool cross_check = false;  ///< CUDA: hold the stamps against CUPTI's times.
   std::optional<Injection> injection = {};
 };
@@ -109,6 +110,9 @@ class Executor {
   /// With Workload::Tensors, once a step has ended.
   virtual std::optional<Parity> parity() = 0;
 };
+
+/// The variable of the environment that names cublasLt's file, where it is not the loader's.
+constexpr const char* kCublasLtVariable = "BUBBLESCOPE_CUBLASLT";
 
 /// The name under which a module exports its maker.
 constexpr const char* kMakeExecutor = "bubblescope_make_executor";

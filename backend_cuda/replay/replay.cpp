@@ -12,6 +12,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
+constexpr milliseconds kPatience{20};
+
 /// The actions' first start and last end.
 Span step_of(const Plan& plan, const RunTimes& times) {
   Span step{Time::max(), Time::min()};
@@ -35,13 +37,16 @@ Span step_of(const Plan& plan, const RunTimes& times) {
 }
 
 void stop_if_interrupted(const Plan& plan, Executor& executor, const ReplayOptions& options) {
-  if (options.interrupted != nullptr && *options.interrupted)
-    abort_step(plan, executor, "interrupted", false);
+  if (options.interrupted == nullptr || !*options.interrupted)
+    return;
+  const auto give_up = steady_clock::now() + options.fault_grace;
+  while (steady_clock::now() < give_up && !executor.wait(kPatience)) {
+  }
+  abort_step(plan, executor, "interrupted", false);
 }
 
 /// Waits for the step that the executor has begun, as long as it goes on.
 void watch(const Plan& plan, Executor& executor, const ReplayOptions& options) {
-  constexpr milliseconds kPatience{20};
   std::size_t ended = 0;
   auto last_progress = steady_clock::now();
   while (!executor.wait(kPatience)) {

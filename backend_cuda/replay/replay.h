@@ -21,6 +21,9 @@ struct ReplayOptions {
   bool check_parity = true;
   /// Set from outside (a signal), it aborts the step; may be null.
   const std::atomic<bool>* interrupted = nullptr;
+  /// A fault that shows within this is told instead of the interruption: launchers end all
+  /// processes once one has died.
+  std::chrono::milliseconds fault_grace{0};
 };
 
 /// A step that did not come to its end. The message names rank, op and what it waited for.

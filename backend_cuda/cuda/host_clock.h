@@ -1,0 +1,35 @@
+// %globaltimer of one GPU, by the host's steady clock.
+#pragma once
+
+#include <optional>
+
+#include "backend_cuda/cluster/clock_line.h"
+#include "backend_cuda/cuda/clock.h"
+#include "backend_cuda/cuda/handles.h"
+
+namespace bubblescope::gpu {
+
+/// From readings before and after a step, so that their drift is known too.
+class HostClock {
+ public:
+  explicit HostClock(int gpu);
+
+  /// Nothing else may run on the GPU. Throw DeviceError where it does not answer.
+  void read_before();
+  void read_after();
+
+  /// In ns since the epoch of the steady clock.
+  Time host_time(Time gpu_time) const { return line_.ours(gpu_time); }
+  Time uncertainty() const { return line_.uncertainty(); }
+
+ private:
+  ClockReading read();
+
+  int gpu_;
+  SharedBuffer<ClockMailbox> mailbox_{1};
+  Stream stream_;
+  std::vector<ClockReading> readings_;
+  ClockLine line_;
+};
+
+}  // namespace bubblescope::gpu

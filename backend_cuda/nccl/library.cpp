@@ -1,0 +1,60 @@
+#include "backend_cuda/nccl/library.h"
+
+#include <fmt/format.h>
+
+#include "backend_cuda/cluster/rank_executor.h"
+
+namespace bubblescope::gpu {
+namespace {
+
+/// The first in which all communicators may be non-blocking and be ended from another thread.
+constexpr int kOldest = NCCL_VERSION(2, 18, 0);
+constexpr int kFirstWithAllToAll = NCCL_VERSION(2, 28, 0);
+
+std::string text_of(int version) {
+  return fmt::format("{}.{}.{}", version / 10'000, version / 100 % 100, version % 100);
+}
+
+}  // namespace
+
+Nccl::Nccl()
+    : library(open_library({.what = "a GPU for each process needs NCCL",
+                            .variable = kNcclLibraryVariable,
+                            .names = {"libnccl.so.2", "libnccl.so"}})) {
+  void* const file = library.get();
+  decltype(&ncclGetVersion) get_version = nullptr;
+  find_function(file, get_version, "ncclGetVersion");
+  if (get_version(&version) != ncclSuccess || version < kOldest)
+    throw DeviceError("NCCL " + text_of(version) + " is too old: " + text_of(kOldest) +
+                      " or later is needed");
+  find_function(file, get_unique_id, "ncclGetUniqueId");
+  find_function(file, init_rank, "ncclCommInitRankConfig");
+  find_function(file, get_async_error, "ncclCommGetAsyncError");
+  find_function(file, finalize, "ncclCommFinalize");
+  find_function(file, destroy, "ncclCommDestroy");
+  find_function(file, abort, "ncclCommAbort");
+  find_function(file, group_start, "ncclGroupStart");
+  find_function(file, group_end, "ncclGroupEnd");
+  find_function(file, send, "ncclSend");
+  find_function(file, receive, "ncclRecv");
+  find_function(file, all_reduce, "ncclAllReduce");
+  if (version >= kFirstWithAllToAll)
+    find_function(file, all_to_all, "ncclAlltoAll");
+  find_function(file, error_text, "ncclGetErrorString");
+  find_function(file, last_error, "ncclGetLastError");
+}
+
+std::string Nccl::version_text() const {
+  return text_of(version);
+}
+
+void Nccl::check(ncclResult_t result, const char* call) const {
+  if (result == ncclSuccess || result == ncclInProgress)
+    return;
+  const char* const detail = last_error(nullptr);
+  throw DeviceError(
+      fmt::format("NCCL: {}: {}{}", call, error_text(result),
+                  detail == nullptr || *detail == '\0' ? "" : fmt::format(" ({})", detail)));
+}
+
+}  // namespace bubblescope::gpu

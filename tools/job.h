@@ -1,0 +1,38 @@
+// The processes of `--backend nccl`: one a GPU, which a launcher has started.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "backend_cuda/cluster/control.h"
+#include "tools/machine_options.h"
+#include "tools/options.h"
+
+namespace bubblescope {
+
+struct Job {
+  Seat seat;
+  std::unique_ptr<Control> control;
+
+  /// Only the first process tells and writes.
+  bool leads() const { return control->leads(); }
+};
+
+/// Of the whole plan; all processes make theirs together. The plan has to outlive it. Throws
+/// DeviceError, in one line, where the processes do not fit the plan or their machines are not fit
+/// for it.
+std::unique_ptr<Executor> make_executor(Job& job, const Plan& plan, const ExecutorOptions& options);
+
+/// Ends a process of a job whose fault another one tells.
+struct ToldElsewhere {
+  int code;
+};
+
+/// Runs `work` with the job that this process belongs to, or with null where the backend needs
+/// none; in all processes but the first nothing is told on stderr. What is thrown in one process
+/// ends all: the first tells it, or the second where the first is lost; the others throw
+/// ToldElsewhere. Throws DeviceError where processes are missing.
+int in_job(const MachineChoice& machine, const GlobalOptions& global,
+           const std::function<int(Job* job, const GlobalOptions& global)>& work);
+
+}  // namespace bubblescope
