@@ -37,6 +37,13 @@ Profile some_profile() {
     gaps = {Time(next), Time(next + 1), Time(next + 2), Time(next + 3)};
     next += 4;
   }
+  const MeasuredLink link = fit_link({{4096, Time(6000)}, {1 << 20, Time(30'000)}});
+  profile.links = MeasuredLinks{.node_of_rank = {0, 0, 1, 1},
+                                .same_node = link,
+                                .across = link,
+                                .replicas = 2,
+                                .all_to_all = link};
+  profile.contention = {{.max_ctas = 4, .slowdown = 1.02}, {.max_ctas = 32, .slowdown = 1.31}};
   const StageCost stage{.forward = Time(1000),
                         .input_grad = Time(900),
                         .weight_grad = Time(800),
@@ -86,6 +93,8 @@ TEST_CASE("costs come out of a profile by blocks, for its number of ranks alone"
   const CostSource costs = costs_of(profile, loop_placement({4, 1}), 2);
   CHECK(costs.stages.size() == 4);
   CHECK(costs.stages[1].backward == Time(1650));
+  CHECK(costs.stages[1].message == 2 * 8 * 16);  // of bf16, where links were measured
+  CHECK(costs.network->node(2) == 1);
   CHECK(error_of([&] {
           costs_of(profile, loop_placement({4, 1}), 3);
         }) == "the profile has no times for stages of 3 blocks: calibrate for them");
@@ -177,7 +186,6 @@ TEST_CASE("on the virtual clock there is nothing to calibrate") {
   CHECK(profile.noise == 0);
 }
 
-}  // namespace
 TEST_CASE("A profile whose numbers cannot be is refused, with the place") {
   const nlohmann::json sound = nlohmann::json::parse(profile_json(some_profile()));
   const std::pair<const char*, double> wrong[] = {{"/options/inner", 0},
@@ -185,6 +193,10 @@ TEST_CASE("A profile whose numbers cannot be is refused, with the place") {
                                                   {"/ranks", 0},
                                                   {"/stages/0/slowdown/forward", 1e300},
                                                   {"/stages/0/slowdown/forward", 0},
+                                                  {"/links/node_of_rank/3", 4},
+                                                  {"/links/replicas", 0},
+                                                  {"/contention/1/max_ctas", 0},
+                                                  {"/contention/1/slowdown", 0.5},
                                                   {"/noise", 1e300}};
   for (const auto& [place, value] : wrong) {
     nlohmann::json profile = sound;
@@ -199,4 +211,5 @@ TEST_CASE("A profile whose numbers cannot be is refused, with the place") {
   }
 }
 
+}  // namespace
 }  // namespace bubblescope

@@ -58,6 +58,15 @@ Calibration read(const CalibrateOptions& options, const MachineChoice& machine,
   return out;
 }
 
+void take_places(const Job& job, Calibration& calibration) {
+  RankPlace place = place_of(calibration.ranks, job.seat);
+  place.replica = 0;
+  for (Rank rank = 0; rank < calibration.ranks; ++rank)
+    calibration.node_of_rank.push_back(
+        job.node_of_process[static_cast<std::size_t>(place.process_of(rank))]);
+  calibration.replicas = place.replicas;
+}
+
 /// Throws UsageError for options of the other of the two things that calibrate does; what the
 /// environment sets is for all subcommands.
 void refuse_others(const CLI::App& app, bool has_input) {
@@ -95,12 +104,29 @@ int run_on_input(const CalibrateOptions& options, const GlobalOptions& global) {
   return kDone;
 }
 
+void note_links(const Profile& profile, const GlobalOptions& global) {
+  if (!profile.links)
+    return;
+  for (const auto& [what, link] : {std::pair("a message within a node", &profile.links->same_node),
+                                   {"a message between nodes", &profile.links->across},
+                                   {"an all-to-all", &profile.links->all_to_all}})
+    if (*link)
+      global.note(fmt::format("{} takes {:.1f} µs + its bytes at {:.1f} GB/s, within {}", what,
+                              to_us((*link)->link.latency), (*link)->link.bytes_per_second / 1e9,
+                              format_percent((*link)->error)));
+  for (const Contention& each : profile.contention)
+    global.note(fmt::format("beside messages of {} CTAs a GEMM takes {:.2f} times as long",
+                            each.max_ctas, each.slowdown));
+}
+
 int run_on_machine(const CalibrateOptions& options, const GlobalOptions& global) {
   const MachineChoice machine = options.machine.choice();
   return in_job(machine, global, [&](Job* job, const GlobalOptions& own) {
     const bool tells = job == nullptr || job->leads();
     const InterruptGuard guard;
-    const Calibration calibration = read(options, machine, guard);
+    Calibration calibration = read(options, machine, guard);
+    if (job != nullptr)
+      take_places(*job, calibration);
     const ExecutorMaker maker = [&](const Plan& plan, const ExecutorOptions& executor) {
       return job == nullptr ? make_executor(machine.backend, plan, executor)
                             : make_executor(*job, plan, executor);
@@ -121,6 +147,7 @@ int run_on_machine(const CalibrateOptions& options, const GlobalOptions& global)
     write_output(options.output.path, profile_json(profile));
     global.note(fmt::format("measured on {}, ± {}", profile.machine.front().second,
                             format_percent(profile.noise)));
+    note_links(profile, global);
     return kDone;
   });
 }

@@ -6,6 +6,7 @@
 
 #include "backend_cuda/cluster/follower.h"
 #include "backend_cuda/cluster/leader.h"
+#include "backend_cuda/cluster/process_name.h"
 #include "tools/errors.h"
 #include "tools/executors.h"
 #include "tools/version.h"
@@ -24,6 +25,13 @@ Job join(const MachineChoice& machine) {
                          .version = fmt::format("bubblescope {}", kVersion)};
   options.silence = std::clamp(machine.replay.timeout, milliseconds(1000), options.silence);
   job.control = Control::meet(job.seat, options);
+  std::vector<std::string> hosts;
+  for (const std::string& host : job.control->all_gather(host_identity())) {
+    const auto found = std::find(hosts.begin(), hosts.end(), host);
+    job.node_of_process.push_back(static_cast<std::int32_t>(found - hosts.begin()));
+    if (found == hosts.end())
+      hosts.push_back(host);
+  }
   return job;
 }
 

@@ -1,8 +1,10 @@
 // The processes of `--backend nccl`: one a GPU, which a launcher has started.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "backend_cuda/cluster/control.h"
 #include "tools/machine_options.h"
@@ -13,6 +15,7 @@ namespace bubblescope {
 struct Job {
   Seat seat;
   std::unique_ptr<Control> control;
+  std::vector<std::int32_t> node_of_process = {};  ///< Hosts, in the order in which they appear.
 
   /// Only the first process tells and writes.
   bool leads() const { return control->leads(); }

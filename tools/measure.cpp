@@ -137,10 +137,13 @@ std::string now_in_utc() {
 
 SubjectRules subject_rules(const MachineChoice& machine, const CostCommandOptions& costs) {
   SubjectRules rules{.soundness = machine.is_checked ? Soundness::All : Soundness::Orders};
+  if (machine.profile)
+    rules.links = machine.profile->links;
   if (!machine.profile || !machine.has_tensors())
     return rules;
   // What a message takes beside its copy is measured at one latency.
-  if (const auto p2p = costs.latency_alone(); p2p && *p2p != machine.profile->p2p)
+  if (const auto p2p = costs.latency_alone();
+      p2p && !machine.profile->links && *p2p != machine.profile->p2p)
     throw UsageError(
         fmt::format("--p2p: the profile was measured with {:g}us: calibrate with yours",
                     to_us(machine.profile->p2p)));

@@ -227,6 +227,15 @@ CostSource CostCommandOptions::by_hand() const {
   source.stages.push_back(stage_by_hand());
   source.link = link_by_hand();
   source.network = network.by_hand(source.link);
+  if (links_are_measured) {
+    for (const auto& [option, value] : {std::pair("--p2p", &p2p), {"--bandwidth", &bandwidth}})
+      if (!value->empty())
+        throw UsageError(fmt::format("{}: the profile tells what messages take", option));
+    if (network.are_given())
+      throw UsageError(
+          fmt::format("{}: the profile tells what messages take", network.first_given()));
+    return source;
+  }
   if ((!bandwidth.empty() || network.has_rate()) == message.empty())
     throw UsageError(
         source.network

@@ -89,6 +89,7 @@ struct CostCommandOptions {
   NetworkOptions network = {};
   ModelOptions model = {};
   CommOptions comm = {};
+  bool links_are_measured = false;  ///< None of them can be given then.
 
   void add_to(CLI::App& app);
   /// Those alone that tell costs: nothing of what is run with them.

@@ -84,13 +84,18 @@ MemoryLimit Scenario::limit() const {
 }
 
 bool Scenario::shares_links() const {
+  if (links)
+    return false;
   if (job)
     return job->nodes.nvlink > 0 || job->nodes.nic > 0;
   return costs.network && costs.network->is_shared();
 }
 
 CostSource Scenario::costs_over(int depth) const {
-  return job ? analytic_costs(*job, depth).source : costs;
+  CostSource source = job ? analytic_costs(*job, depth).source : costs;
+  if (links)
+    lay_links(*links, source);
+  return source;
 }
 
 std::optional<std::string> find_obstacle(const Scenario& scenario, PipeShape pipe) {

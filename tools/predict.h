@@ -6,6 +6,7 @@
 #include <string>
 
 #include "analysis/report.h"
+#include "backend_cuda/replay/measured_links.h"
 #include "sim/dependency_graph.h"
 #include "sim/simulate.h"
 #include "tools/options.h"
@@ -33,6 +34,7 @@ struct Scenario {
   Shape shape;
   CostSource costs;  ///< Where they come from a model, its name alone.
   std::optional<ModelJob> job = {};
+  std::optional<MeasuredLinks> links = {};  ///< Of a machine, instead of what the costs say.
   bool costs_by_hand = false;
   CostOptions cost_options;
   CommChoice comm;

@@ -2,6 +2,10 @@
 
 #include <utility>
 
+#include <fmt/format.h>
+
+#include "sim/error.h"
+
 namespace bubblescope {
 
 void SubjectOptions::add_to(CLI::App& app) {
@@ -31,7 +35,13 @@ Subject make_subject(const std::string& name, const SubjectOptions& options,
         subject.program ? subject.program->schedule.placement
                         : loop_placement({.ranks = shape.ranks,
                                           .chunks = shape.chunks.value_or(subject.entry->chunks)}));
-  subject.scenario = make_scenario(shape, options.costs, options.limits, std::move(measured));
+  CostCommandOptions costs = options.costs;
+  costs.links_are_measured = rules.links.has_value();
+  subject.scenario = make_scenario(shape, costs, options.limits, std::move(measured));
+  if (rules.links && rules.links->node_of_rank.size() != static_cast<std::size_t>(shape.ranks))
+    throw Error(fmt::format("the profile was measured with {} ranks, and the schedule has {}",
+                            rules.links->node_of_rank.size(), shape.ranks));
+  subject.scenario.links = rules.links;
   return subject;
 }
 

@@ -38,6 +38,8 @@ struct SubjectRules {
   Soundness soundness = Soundness::All;
   /// Costs that were measured, instead of those of the command line, for ranks and depth.
   std::function<CostSource(const Placement&)> costs = nullptr;
+  /// Links that were measured, instead of those of the command line.
+  std::optional<MeasuredLinks> links = {};
 };
 
 /// Reads and checks the words of the command line; the name is empty where there is a program.

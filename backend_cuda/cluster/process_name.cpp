@@ -1,6 +1,7 @@
 #include "backend_cuda/cluster/process_name.h"
 
 #include <chrono>
+#include <fstream>
 #include <string>
 #include <unistd.h>
 #include <vector>
@@ -19,6 +20,12 @@ constexpr int kMostRanges = 12;
 
 ProcessName this_process(int rank) {
   return {rank, host_name(), ::getpid()};
+}
+
+std::string host_identity() {
+  std::string boot;
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
+  return fmt::format("{} {}", host_name(), boot);
 }
 
 std::string to_string(const ProcessName& process) {

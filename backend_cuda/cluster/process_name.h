@@ -16,6 +16,8 @@ struct ProcessName {
 };
 
 ProcessName this_process(int rank);
+/// Of this host until it boots again: a name alone may be that of many containers.
+std::string host_identity();
 /// "rank 2 (host gpu7, process 4711)"
 std::string to_string(const ProcessName& process);
 /// "rank 2", "ranks 2, 5-7": ascending ones; "ranks 0, 2, … (9 in all)" where they are many.

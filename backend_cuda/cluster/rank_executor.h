@@ -37,7 +37,10 @@ struct RankPlace {
   int process_of(Rank other) const { return other * replicas + replica; }
 };
 /// Throws DeviceError where so many processes cannot share the ranks evenly.
-RankPlace place_of(const Plan& plan, const Seat& seat);
+RankPlace place_of(int ranks, const Seat& seat);
+inline RankPlace place_of(const Plan& plan, const Seat& seat) {
+  return place_of(plan.ranks(), seat);
+}
 
 /// The variable of the environment that names NCCL's file, where it is not the loader's.
 constexpr const char* kNcclLibraryVariable = "BUBBLESCOPE_NCCL_LIBRARY";

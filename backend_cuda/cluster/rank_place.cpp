@@ -4,13 +4,13 @@
 
 namespace bubblescope {
 
-RankPlace place_of(const Plan& plan, const Seat& seat) {
-  if (seat.world % plan.ranks() != 0)
+RankPlace place_of(int ranks, const Seat& seat) {
+  if (seat.world % ranks != 0)
     throw DeviceError(
         fmt::format("{} processes ({}) for {} pipeline ranks: start {}, or a multiple of it for "
                     "replicas",
-                    seat.world, seat.told_by, plan.ranks(), plan.ranks()));
-  const int replicas = seat.world / plan.ranks();
+                    seat.world, seat.told_by, ranks, ranks));
+  const int replicas = seat.world / ranks;
   return {.rank = seat.rank / replicas,
           .replica = seat.rank % replicas,
           .replicas = replicas,

@@ -1,27 +1,17 @@
 #include "backend_cuda/nccl/nccl_executor.h"
 
 #include <array>
-#include <fstream>
 #include <string>
-#include <unistd.h>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "backend_cuda/cluster/process_name.h"
 #include "backend_cuda/cuda/cuda_executor.h"
 #include "backend_cuda/nccl/wire.h"
 
 namespace bubblescope::gpu {
 namespace {
-
-/// A host name alone may be that of many containers.
-std::string host_and_boot() {
-  std::array<char, 256> host{};
-  gethostname(host.data(), host.size() - 1);
-  std::string boot;
-  std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
-  return fmt::format("{} {}", host.data(), boot);
-}
 
 std::string bus_of(int gpu) {
   std::array<char, 32> bus{};
@@ -29,7 +19,6 @@ std::string bus_of(int gpu) {
   return bus.data();
 }
 
-/// Throws DeviceError where two processes have the same `what`, or not all the same, as asked.
 void require_one_gpu_each(const std::vector<std::string>& gpus) {
   for (std::size_t i = 0; i < gpus.size(); ++i)
     for (std::size_t k = 0; k < i; ++k)
@@ -60,7 +49,7 @@ std::unique_ptr<RankExecutor> make_nccl_executor(const Plan& plan, const Executo
   const auto connect = [&](const Layout& layout, const Work& work) {
     const int gpu = layout.gpu_of_rank[static_cast<std::size_t>(place.rank)];
     require_one_version(control.all_gather(nccl->version_text()));
-    require_one_gpu_each(control.all_gather(host_and_boot() + " " + bus_of(gpu)));
+    require_one_gpu_each(control.all_gather(host_identity() + " " + bus_of(gpu)));
     return make_nccl_wire(nccl, plan, layout, work, control,
                           {.place = place, .max_ctas = options.max_ctas});
   };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -23,6 +24,9 @@ struct Calibration {
   std::vector<int> chunks = {1};  ///< For stages of so many-th parts of it, where they divide it.
   Time action = std::chrono::microseconds(200);  ///< How long a timed action lasts.
   Link link = {};
+  /// [rank] Where ranks are processes: on which host each is. Else links are not measured.
+  std::vector<std::int32_t> node_of_rank = {};
+  int replicas = 1;           ///< Processes of one rank, which send to one another as experts do.
   int repeats = 9;            ///< Of each benchmark, in turn with the others; medians count.
   ReplayOptions replay = {};  ///< Its timeout and interruption.
 };
@@ -33,7 +37,9 @@ struct Calibration {
 /// Gaps and messages: one micro-batch alone goes through a chain of stages that lie on the ranks in
 /// turn, forward and back, under each way to talk. Ops: the same chain tells what they take while
 /// all other ranks rest, and waves of F, of I and of W, in which every rank has the next one ready,
-/// what they take while all work.
+/// what they take while all work. Between processes, links come first: the chain with messages of
+/// several sizes, all-to-alls of several sizes among replicas, and how much longer a tensor's F
+/// takes while messages hold SMs.
 Profile calibrate(const ExecutorMaker& make_executor, const Calibration& calibration);
 
 }  // namespace bubblescope

@@ -43,6 +43,9 @@ struct TensorShape {
   int inner = 32;
   int blocks = 1;  ///< Of each stage.
   std::uint64_t seed = 1;
+
+  /// Of an activation, or its gradient, on a GPU: in bf16.
+  Bytes message_bytes() const { return Bytes{2} * tokens * hidden; }
 };
 
 /// A fault put in on purpose, to see that it is noticed.

@@ -135,6 +135,11 @@ CostSource costs_of(const Profile& profile, const Placement& placement, int bloc
                    .link = {.latency = profile.p2p}};
   costs.stages.back() = times->last;
   costs.stages.front() = times->first;
+  if (profile.links) {
+    for (StageCost& stage : costs.stages)
+      stage.message = profile.options.shape.message_bytes();
+    lay_links(*profile.links, costs);
+  }
   return costs;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backend_cuda/replay/executor.h"
+#include "backend_cuda/replay/measured_links.h"
 #include "sim/cost_model.h"
 #include "sim/dependency_graph.h"
 #include "sim/timeline.h"
@@ -32,6 +33,12 @@ struct StageTimes {
   std::array<double, kOpKinds> slowdown = {1, 1, 1, 1};  ///< [OpKind]
 };
 
+/// How much longer a GEMM takes beside messages of communicators with so many CTAs.
+struct Contention {
+  int max_ctas;
+  double slowdown;
+};
+
 struct Profile {
   std::string backend = {};
   std::string created = {};  ///< When: UTC, ISO 8601; and
@@ -42,7 +49,9 @@ struct Profile {
   Time p2p{};  ///< Latency of the messages that were measured: gaps are those beside it.
   std::array<LaunchGaps, 4> gaps = {};  ///< [Comm]
   Time action_overrun{};                ///< How much longer a timed action takes than it should.
-  std::vector<StageTimes> stages = {};  ///< With Workload::Tensors, as the next.
+  std::optional<MeasuredLinks> links = {};
+  std::vector<Contention> contention = {};  ///< With Workload::Tensors, as the next.
+  std::vector<StageTimes> stages = {};
   double noise = 0;  ///< Half the range of a wave's length over repeats, by its median.
 };
 

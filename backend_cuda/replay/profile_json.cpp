@@ -58,6 +58,25 @@ Json options_json(const ExecutorOptions& options) {
           {"partitions", options.partitions}};
 }
 
+Json link_json(const MeasuredLink& measured) {
+  Json json = {{"latency_ns", measured.link.latency.count()},
+               {"bytes_per_second", measured.link.bytes_per_second},
+               {"error", measured.error}};
+  for (const MeasuredLink::Sample& each : measured.samples)
+    json["samples"].push_back({{"bytes", each.bytes}, {"time_ns", each.time.count()}});
+  return json;
+}
+
+Json links_json(const MeasuredLinks& links) {
+  Json json = {{"node_of_rank", links.node_of_rank}, {"replicas", links.replicas}};
+  for (const auto& [key, link] : {std::pair("same_node", &links.same_node),
+                                  {"across", &links.across},
+                                  {"all_to_all", &links.all_to_all}})
+    if (*link)
+      json[key] = link_json(**link);
+  return json;
+}
+
 /// Not so long that a step's times could overflow.
 Time time(ObjectReader& object, const std::string& key) {
   constexpr std::int64_t kLongest = 1'000'000'000'000'000;
@@ -89,6 +108,41 @@ bool is_first_word(ObjectReader& object, const std::string& key, std::string_vie
   if (word != first && word != second)
     object.fail(key, fmt::format("expected \"{}\" or \"{}\", got \"{}\"", first, second, word));
   return word == first;
+}
+
+MeasuredLink read_link(ObjectReader object) {
+  MeasuredLink measured;
+  measured.link.latency = time(object, "latency_ns");
+  measured.link.bytes_per_second = object.number("bytes_per_second");
+  measured.error = object.number("error");
+  if (auto samples = object.optional_objects("samples"))
+    for (ObjectReader& each : *samples) {
+      measured.samples.push_back({each.integer("bytes"), time(each, "time_ns")});
+      each.finish();
+    }
+  object.finish();
+  return measured;
+}
+
+MeasuredLinks read_links(ObjectReader object, int ranks) {
+  MeasuredLinks links;
+  for (const std::int64_t node : object.integers("node_of_rank")) {
+    if (node >= ranks)
+      object.fail(fmt::format("node_of_rank/{}", links.node_of_rank.size()),
+                  fmt::format("expected nodes 0 to {}, got {}", ranks - 1, node));
+    links.node_of_rank.push_back(static_cast<std::int32_t>(node));
+  }
+  if (links.node_of_rank.size() != static_cast<std::size_t>(ranks))
+    object.fail("node_of_rank",
+                fmt::format("expected {} ranks, got {}", ranks, links.node_of_rank.size()));
+  links.replicas = small(object, "replicas");
+  for (const auto& [key, link] : {std::pair("same_node", &links.same_node),
+                                  {"across", &links.across},
+                                  {"all_to_all", &links.all_to_all}})
+    if (auto told = object.optional_object(key))
+      *link = read_link(std::move(*told));
+  object.finish();
+  return links;
 }
 
 LaunchGaps read_gaps(ObjectReader object) {
@@ -152,6 +206,10 @@ std::string profile_json(const Profile& profile) {
                {"p2p_ns", profile.p2p.count()},
                {"action_overrun_ns", profile.action_overrun.count()},
                {"noise", profile.noise}};
+  if (profile.links)
+    json["links"] = links_json(*profile.links);
+  for (const Contention& each : profile.contention)
+    json["contention"].push_back({{"max_ctas", each.max_ctas}, {"slowdown", each.slowdown}});
   if (!profile.stages.empty())
     json["stages"] = stages_json(profile.stages);
   for (const auto& [name, value] : profile.machine)
@@ -183,6 +241,13 @@ Profile parse_profile(std::string_view text, const std::string& file) {
         read_gaps(gaps.object(std::string(each.name)));
   gaps.finish();
   profile.action_overrun = time(reader, "action_overrun_ns");
+  if (auto links = reader.optional_object("links"))
+    profile.links = read_links(std::move(*links), profile.ranks);
+  if (auto rows = reader.optional_objects("contention"))
+    for (ObjectReader& each : *rows) {
+      profile.contention.push_back({small(each, "max_ctas"), ratio(each, "slowdown", 1)});
+      each.finish();
+    }
   if (auto stages = reader.optional_objects("stages"))
     for (ObjectReader& each : *stages)
       profile.stages.push_back(read_stage_times(each));

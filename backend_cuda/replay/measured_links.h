@@ -1,0 +1,40 @@
+// What messages between processes were measured to take, and costs that say so.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "sim/cost_model.h"
+
+namespace bubblescope {
+
+/// What something that sends takes, by how much it sends.
+struct MeasuredLink {
+  struct Sample {
+    Bytes bytes;
+    Time time;
+  };
+  std::vector<Sample> samples = {};
+  Link link = {};    ///< Fitted to them: latency + bytes / bandwidth.
+  double error = 0;  ///< How far a sample lies from that, at most, as a fraction of itself.
+};
+
+/// The line with the least squares of errors that are fractions of the samples, and no negative
+/// latency or bandwidth. Throws DeviceError for fewer than two sizes.
+MeasuredLink fit_link(std::vector<MeasuredLink::Sample> samples);
+
+/// Between processes, a rank each.
+struct MeasuredLinks {
+  std::vector<std::int32_t> node_of_rank = {};
+  std::optional<MeasuredLink> same_node = {};  ///< A message between two ranks of one node.
+  std::optional<MeasuredLink> across = {};     ///< Of two nodes.
+  int replicas = 1;
+  std::optional<MeasuredLink> all_to_all = {};  ///< Bytes from each replica to all others together.
+};
+
+/// Messages take what was measured of pairs of ranks such as theirs, and phases that tell what they
+/// send what was measured of all-to-alls. As many ranks as `node_of_rank` has.
+void lay_links(const MeasuredLinks& links, CostSource& costs);
+
+}  // namespace bubblescope

@@ -1,0 +1,120 @@
+// What messages between processes were measured to take, and costs that say so.
+#include "backend_cuda/replay/measured_links.h"
+
+#include <cmath>
+#include <random>
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include "backend_cuda/host/host_executor.h"
+#include "backend_cuda/replay/calibrate.h"
+#include "sim/lowering.h"
+#include "sim/schedules/catalogue.h"
+#include "tests/support/costs.h"
+
+namespace bubblescope {
+namespace {
+
+constexpr Bytes kSizes[] = {4096, 65'536, 1 << 20, 1 << 23, 1 << 26};
+
+std::vector<MeasuredLink::Sample> samples_of(const Link& link) {
+  std::vector<MeasuredLink::Sample> samples;
+  for (const Bytes bytes : kSizes)
+    samples.push_back({bytes, message_time(link, bytes)});
+  return samples;
+}
+
+TEST_CASE("latency and bandwidth are found from messages that have them exactly") {
+  std::mt19937_64 random(20'261'128);
+  for (int trial = 0; trial < 200; ++trial) {
+    const Link link = {Time(1000 + static_cast<std::int64_t>(random() % 1'000'000)),
+                       1e8 * std::pow(10.0, static_cast<double>(random() % 400) / 100)};
+    CAPTURE(link.latency.count());
+    CAPTURE(link.bytes_per_second);
+    const MeasuredLink found = fit_link(samples_of(link));
+    CHECK(std::abs((found.link.latency - link.latency).count()) <= 2);
+    CHECK(found.link.bytes_per_second == doctest::Approx(link.bytes_per_second).epsilon(1e-3));
+    CHECK(found.error <= 1e-3);
+  }
+}
+
+TEST_CASE("a fit has neither a negative latency nor a negative bandwidth, and tells its error") {
+  const MeasuredLink no_latency = fit_link({{1000, Time(1000)}, {3000, Time(4000)}});
+  CHECK(no_latency.link.latency == Time::zero());
+  CHECK(no_latency.link.bytes_per_second > 0);
+  CHECK(no_latency.error > 0.05);
+  const MeasuredLink no_slope = fit_link({{1000, Time(2000)}, {3000, Time(1000)}});
+  CHECK(no_slope.link.bytes_per_second == 0);  // unlimited
+  CHECK(no_slope.link.latency >= Time(1000));
+  CHECK(no_slope.link.latency <= Time(2000));
+  CHECK_THROWS_AS(fit_link({{1000, Time(1)}, {1000, Time(2)}}), DeviceError);
+}
+
+TEST_CASE(
+    "messages take what was measured of their pair of ranks, and all-to-alls what theirs do") {
+  const Link near = {Time(1000), 1e9};
+  const Link far = {Time(5000), 1e8};
+  const Link all_to_all = {Time(7000), 2e9};
+  MeasuredLinks links{.node_of_rank = {0, 0, 1, 1},
+                      .same_node = fit_link(samples_of(near)),
+                      .across = fit_link(samples_of(far)),
+                      .replicas = 2,
+                      .all_to_all = fit_link(samples_of(all_to_all))};
+  StageCost stage;
+  stage.timed_by_phases = true;
+  stage.message = 1'000'000;
+  stage.phases = {.phases = {{.name = "attn(F)", .of = OpKind::Forward, .stream = {}},
+                             {.name = "dispatch(F)",
+                              .of = OpKind::Forward,
+                              .stream = PhaseStream::Expert,
+                              .sent = 4'000'000},
+                             {.name = "combine(F)",
+                              .of = OpKind::Forward,
+                              .stream = PhaseStream::Expert,
+                              .sent = 4'000'000}},
+                  .times = {{Time(10), Time(10)}, {Time(20), Time(20)}, {}}};
+  CostSource costs{.name = "costs", .stages = {stage}, .link = {Time(1), 0}};
+  lay_links(links, costs);
+  const CostModel model(costs, loop_placement({4, 1}), {});
+  CHECK(model.message_time({OpKind::Forward, 0, 0}) ==
+        message_time(links.same_node->link, 1'000'000));
+  CHECK(model.message_time({OpKind::Forward, 1, 0}) == message_time(links.across->link, 1'000'000));
+  CHECK(model.message_time({OpKind::BackwardInput, 2, 0}) ==
+        message_time(links.across->link, 1'000'000));
+  // A layer without a combine has none after this either.
+  CHECK(model.duration(Op(OpKind::Forward, 0, 0)) ==
+        Time(10) + message_time(links.all_to_all->link, 4'000'000));
+  links.across.reset();  // all ranks of a pipe on one node
+  links.node_of_rank = {0, 0, 0, 0};
+  lay_links(links, costs);
+  const CostModel near_only(costs, loop_placement({4, 1}), {});
+  CHECK(near_only.message_time({OpKind::Forward, 1, 0}) ==
+        message_time(links.same_node->link, 1'000'000));
+}
+
+TEST_CASE("links are calibrated to the nanosecond where the machine keeps to them") {
+  const ExecutorMaker host = [](const Plan& plan, const ExecutorOptions& options) {
+    return make_host_executor(plan, options);
+  };
+  const Link link = {Time(20'000), 5e9};
+  const Profile profile = calibrate(
+      host, {.ranks = 4, .link = link, .node_of_rank = {0, 0, 1, 1}, .replicas = 1, .repeats = 1});
+  REQUIRE(profile.links);
+  for (const auto& found : {profile.links->same_node, profile.links->across}) {
+    REQUIRE(found);
+    CHECK(std::abs((found->link.latency - link.latency).count()) <= 1);
+    CHECK(found->link.bytes_per_second == doctest::Approx(5e9).epsilon(1e-4));
+    CHECK(found->samples.size() == std::size(kSizes));
+    for (const MeasuredLink::Sample& each : found->samples)
+      CHECK(each.time == message_time(link, each.bytes));
+  }
+  CHECK_FALSE(profile.links->all_to_all);
+  CHECK(profile.contention.empty());  // of timed work
+  for (const LaunchGaps& gaps : profile.gaps)
+    CHECK(gaps.message_overrun <= Time(1));  // nothing beside what the links say
+  CHECK(profile_json(parse_profile(profile_json(profile), "p.json")) == profile_json(profile));
+}
+
+}  // namespace
+}  // namespace bubblescope
