@@ -38,7 +38,7 @@ Job join(const MachineChoice& machine) {
 /// Whether this process tells what ended the job.
 bool tells(const Job& job) {
   const auto loss = job.control->loss();
-  return job.leads() || (loss && loss->rank == 0 && job.seat.rank == 1);
+  return job.leads() || (loss && loss->rank == 0 && !loss->is_told && job.seat.rank == 1);
 }
 
 }  // namespace

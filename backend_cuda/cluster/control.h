@@ -32,6 +32,7 @@ struct ControlOptions {
 struct Loss {
   int rank;
   std::string what;  ///< "rank 2 (host gpu7, process 4711) has died"
+  bool is_told = false;  ///< By the leader, which then tells the user, too.
 };
 
 /// Thrown in every process once one is lost.

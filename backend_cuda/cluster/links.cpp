@@ -246,7 +246,7 @@ void Links::handle(Peer& peer, const Frame& frame, Moment at) {
       const auto rank = static_cast<int>(payload.integer());
       const std::string what = payload.text();
       lose(rank, what);
-      loss_ = Loss{rank, what};
+      loss_ = Loss{rank, what, true};
       break;
     }
     case FrameKind::Fail:
@@ -361,7 +361,7 @@ void Links::leave_step(Moment now) {
 void Links::end_process_after_grace(Moment now) const {
   if (!loss_ || now - lost_at_ < options_.grace)
     return;
-  if (leads() || (rank_ == 1 && loss_->rank == 0)) {
+  if (leads() || (rank_ == 1 && loss_->rank == 0 && !loss_->is_told)) {
     const std::string line =
         fmt::format("bubblescope: {}; this process did not end by itself within {}\n", loss_->what,
                     seconds_text(options_.grace));

@@ -23,8 +23,16 @@ void HostClock::read_after() {
 }
 
 ClockReading HostClock::read() {
+  // A host that is busy with other things answers late, and sometimes too late.
+  constexpr int kTries = 8;
+  constexpr std::chrono::microseconds kGoodEnough{20};
   BUBBLESCOPE_CHECK(cudaSetDevice(gpu_));
-  const auto exchange = fastest_exchange(mailbox_, stream_.get());
+  std::optional<Exchange> exchange;
+  for (int i = 0; i < kTries && !(exchange && exchange->bracket <= kGoodEnough); ++i) {
+    const auto another = fastest_exchange(mailbox_, stream_.get());
+    if (another && (!exchange || another->bracket < exchange->bracket))
+      exchange = another;
+  }
   if (!exchange)
     throw DeviceError("GPU " + std::to_string(gpu_) +
                       " does not answer while a kernel runs, so its clock cannot be read");

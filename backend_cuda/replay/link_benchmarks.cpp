@@ -27,12 +27,13 @@ class MessageTimes {
         times_[{are_near(plan.messages[id]), bytes}].add(run.times.messages[id].length());
   }
 
-  /// Nothing where no messages go that way.
+  /// Nothing where no messages go that way. A message that took no time was too short for the
+  /// clocks of its two processes.
   std::optional<MeasuredLink> link(bool near) const {
     std::vector<MeasuredLink::Sample> samples;
     for (const auto& [key, sample] : times_)
-      if (key.first == near)
-        samples.push_back({key.second, sample.positive_median()});
+      if (const Time time = sample.median(); key.first == near && time > Time::zero())
+        samples.push_back({key.second, time});
     return samples.empty() ? std::nullopt : std::optional(fit_link(std::move(samples)));
   }
 
