@@ -28,6 +28,7 @@ struct Measurement {
   std::vector<std::pair<std::string, std::string>> machine = {};
   std::vector<Time> step_times = {};
   double noise = 0;  ///< Half the distance from the shortest to the longest step / the median.
+  Time clock_uncertainty{};  ///< By how much a rank's moments may be wrong by the common clock.
   std::optional<ParityFigures> parity = {};
   std::string command = {};  ///< Empty with a virtual clock, as the next.
   std::string date = {};     ///< UTC, ISO 8601.
@@ -36,6 +37,8 @@ struct Measurement {
   std::string device() const;
   /// Of one step on a real clock nobody knows it.
   bool is_noise_known() const { return virtual_clock || step_times.size() > 1; }
+  /// By which fraction a step may be off: the noise, and the clocks at its start and its end.
+  double uncertainty() const;
 };
 
 /// Moments count from the first action; none where they have not come.

@@ -78,6 +78,7 @@ void add_measurement(const Measurement& measurement, ordered_json& json) {
   json["clock"] = measurement.virtual_clock ? "virtual" : "real";
   json["workload"] = measurement.workload;
   json["noise"] = measurement.is_noise_known() ? ordered_json(measurement.noise) : nullptr;
+  json["clock_uncertainty_ns"] = measurement.clock_uncertainty.count();
   json["step_times_ns"] = ordered_json::array();
   for (const Time step : measurement.step_times)
     json["step_times_ns"].push_back(step.count());
@@ -100,9 +101,15 @@ void add_measurement(const Measurement& measurement, ordered_json& json) {
 std::string steps_words(const Measurement& measurement) {
   const std::size_t steps = measurement.step_times.size();
   const std::string count = fmt::format("{} step{}", steps, steps == 1 ? "" : "s");
+  const std::string clocks =
+      measurement.clock_uncertainty == Time::zero()
+          ? ""
+          : fmt::format("; the ranks' clocks agree within ± {:.1f} µs",
+                        static_cast<double>(measurement.clock_uncertainty.count()) / 1e3);
   if (!measurement.is_noise_known())
-    return count + ", so its noise is unknown (--repeats)";
-  return steps == 1 ? count : fmt::format("{}, ± {}", count, format_percent(measurement.noise));
+    return count + ", so its noise is unknown (--repeats)" + clocks;
+  return (steps == 1 ? count : fmt::format("{}, ± {}", count, format_percent(measurement.noise))) +
+         clocks;
 }
 
 std::string parity_words(const Measurement& measurement) {

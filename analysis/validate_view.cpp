@@ -43,7 +43,7 @@ std::string noise_cell(const Measurement& measurement, const std::string& noise)
 }
 
 std::string step_noise_cell(const Validation& validation) {
-  return noise_cell(validation.measurement, format_percent(validation.measurement.noise));
+  return noise_cell(validation.measurement, format_percent(validation.measurement.uncertainty()));
 }
 
 Table figures_table(const Validation& validation) {
@@ -59,7 +59,7 @@ Table figures_table(const Validation& validation) {
          noise_cell(validation.measurement,
                     fmt::format("{:.2f} points", validation.bubble_noise_points()))}}}};
   const Time start_noise(
-      std::llround(validation.measurement.noise * static_cast<double>(step.count())));
+      std::llround(validation.measurement.uncertainty() * static_cast<double>(step.count())));
   const auto add_starts = [&](const char* name, Time error) {
     table.rows.push_back({{name, "", "", unit.format(error),
                            noise_cell(validation.measurement, unit.format(start_noise))}});
@@ -319,7 +319,7 @@ bool Validation::holds() const {
 
 double Validation::bubble_noise_points() const {
   // bubble = 1 − busy / (ranks · step), so d bubble = (1 − bubble) · d step / step
-  return kPoints * (1 - comparison.measured.bubble_fraction) * measurement.noise;
+  return kPoints * (1 - comparison.measured.bubble_fraction) * measurement.uncertainty();
 }
 
 Ranking rank(const std::vector<Validation>& validations) {
@@ -332,8 +332,8 @@ Ranking rank(const std::vector<Validation>& validations) {
     for (const Validation& slow : validations) {
       const TimelineComparison& a = fast.comparison;
       const TimelineComparison& b = slow.comparison;
-      const double noise = std::max(fast.measurement.noise * step(a.measured),
-                                    slow.measurement.noise * step(b.measured));
+      const double noise = std::max(fast.measurement.uncertainty() * step(a.measured),
+                                    slow.measurement.uncertainty() * step(b.measured));
       if (step(b.predicted) - step(a.predicted) <= 2 * noise)
         continue;
       ++ranking.pairs;
@@ -359,13 +359,14 @@ std::string verdict(const Validation& validation) {
     text += "; a virtual clock proves order and messages, and measures nothing";
   else if (!measurement.is_noise_known())
     text += "; the noise of a single step is unknown";
-  else if (measurement.noise > validation.tolerance)
+  else if (measurement.uncertainty() > validation.tolerance)
     text += fmt::format("; the noise, ± {}, is larger than the tolerance",
-                        format_percent(measurement.noise));
-  else if (std::abs(error) <= measurement.noise)
-    text += fmt::format(", which is within the noise, ± {}", format_percent(measurement.noise));
+                        format_percent(measurement.uncertainty()));
+  else if (std::abs(error) <= measurement.uncertainty())
+    text +=
+        fmt::format(", which is within the noise, ± {}", format_percent(measurement.uncertainty()));
   else
-    text += fmt::format("; the noise is ± {}", format_percent(measurement.noise));
+    text += fmt::format("; the noise is ± {}", format_percent(measurement.uncertainty()));
   if (measurement.parity && !measurement.parity->holds)
     text += "; parity fails";
   return text;

@@ -108,6 +108,22 @@ TEST_CASE("the verdict tells how far off, and what the noise and the clock allow
   CHECK(!unequal.holds());
 }
 
+TEST_CASE("clocks that do not agree are part of the uncertainty, at a step's start and its end") {
+  Validation apart = validation({"a", 10ms, 10'015us});
+  apart.measurement.clock_uncertainty = 10us;  // twice that of 10.015 ms is 0.20 %
+  CHECK(verdict(apart) ==
+        "within 2 %: the step is +0.15 % off its prediction, which is within the noise, ± 0.30 %");
+  CHECK(has(validate_view({apart}, Format::Table, Color::Off),
+            "; the ranks' clocks agree within ± 10.0 µs"));
+  CHECK(json::parse(validate_view({apart}, Format::Json, Color::Off))["clock_uncertainty_ns"] ==
+        10'000);
+  // Predicted 30 µs apart, which the clocks cannot tell.
+  Validation faster = validation({"b", 9'970us, 9'970us});
+  CHECK(rank({apart, faster}).pairs == 0);
+  apart.measurement.clock_uncertainty = {};
+  CHECK(rank({apart, faster}).pairs == 1);
+}
+
 TEST_CASE("schedules are ranked where their predictions differ by more than twice the noise") {
   // Noise of 0.1 % of 10 ms: 10 µs, so 20 µs must lie between two predictions.
   const Ranking ranking =

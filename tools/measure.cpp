@@ -61,7 +61,8 @@ Measurement describe(const MachineChoice& machine, const Replay& replayed,
                   .virtual_clock = machine.has_virtual_clock(),
                   .machine = replayed.machine,
                   .step_times = replayed.step_times,
-                  .noise = replayed.noise()};
+                  .noise = replayed.noise(),
+                  .clock_uncertainty = replayed.clock_uncertainty};
   if (const auto& parity = replayed.parity)
     out.parity = {.loss_error = parity->loss_error,
                   .gradient_error = parity->gradient_error,

@@ -56,6 +56,7 @@ class Leader final : public Executor {
   std::size_t ended() const override;
   void abort() noexcept override;
   RunTimes times() const override { return times_; }
+  Time clock_uncertainty() const override { return clock_uncertainty_; }
   std::optional<Parity> parity() override;
 
  private:

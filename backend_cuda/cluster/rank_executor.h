@@ -11,7 +11,7 @@ namespace bubblescope {
 
 /// `start` launches a step, which waits to be opened. `times` are by this host's steady clock in ns
 /// since its epoch, kNever for what is elsewhere; a message has the span of its end that is here.
-/// `ended` counts what is here. `parity` compares the stages that are here with a run of all
+/// `clock_uncertainty` is against this host's clock. `ended` counts what is here. `parity` compares the stages that are here with a run of all
 /// micro-batches; its loss is the share of the stages here.
 class RankExecutor : public Executor {
  public:
@@ -21,8 +21,6 @@ class RankExecutor : public Executor {
   virtual void open() = 0;
   /// The first action here that has begun and not ended.
   virtual std::optional<InstructionId> running() const = 0;
-  /// By how much `times` may be wrong against this host's clock.
-  virtual Time clock_uncertainty() const = 0;
 };
 
 /// What this process runs: rank `rank` of the plan, as one of `replicas` pipelines that train the

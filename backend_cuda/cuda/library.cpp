@@ -7,7 +7,8 @@
 namespace bubblescope::gpu {
 
 OpenLibrary open_library(const LibraryWish& wish) {
-  constexpr int kMode = RTLD_NOW | RTLD_LOCAL;
+  // Their threads may outlive the last use.
+  constexpr int kMode = RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE;
   if (const char* name = std::getenv(wish.variable); name != nullptr && *name != '\0') {
     OpenLibrary library(dlopen(name, kMode));
     if (!library)
@@ -25,7 +26,7 @@ OpenLibrary open_library(const LibraryWish& wish) {
 void* find_symbol(void* library, const char* name) {
   void* symbol = dlsym(library, name);
   if (symbol == nullptr)
-    throw DeviceError(std::string("the CUDA library that is here has no ") + name);
+    throw DeviceError(std::string("the library that is here has no ") + name);
   return symbol;
 }
 

@@ -60,7 +60,9 @@ class Machine {
   /// GPU or, where only one rank is here, the host's steady clock.
   Time common_time(Rank rank, unsigned long long reading) const;
   /// By how much `common_time` may be wrong.
-  Time clock_uncertainty() const { return host_clock_ ? host_clock_->uncertainty() : Time(); }
+  Time clock_uncertainty() const {
+    return host_clock_ ? host_clock_->uncertainty() : clocks_.bracket() / 2;
+  }
 
  private:
   Layout make_layout(const Here* here) const;

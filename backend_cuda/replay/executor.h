@@ -110,6 +110,8 @@ class Executor {
   virtual void abort() noexcept = 0;
   /// Of the last step, once it has ended or was aborted.
   virtual RunTimes times() const = 0;
+  /// By how much they may be wrong, of one rank against the clock that all share.
+  virtual Time clock_uncertainty() const { return {}; }
   /// With Workload::Tensors, once a step has ended.
   virtual std::optional<Parity> parity() = 0;
 };

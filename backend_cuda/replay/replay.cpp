@@ -104,6 +104,7 @@ Replay replay(const Plan& plan, Executor& executor, const ReplayOptions& options
     run_step(plan, executor, options);
     runs.push_back(executor.times());
     replay.step_times.push_back(step_of(plan, runs.back()).length());
+    replay.clock_uncertainty = std::max(replay.clock_uncertainty, executor.clock_uncertainty());
   }
   const auto median =
       std::find(replay.step_times.begin(), replay.step_times.end(), replay.step_time());

@@ -42,6 +42,7 @@ struct Replay {
   RunTimes times = {};                ///< Of the step whose length is the median.
   std::vector<Time> step_times = {};  ///< [repeat] last end of an action − first start of one.
   MachineFacts machine = {};
+  Time clock_uncertainty{};  ///< Executor::clock_uncertainty, the largest of all steps.
   std::optional<Parity> parity = {};
 
   Time step_time() const;  ///< Their median.
