@@ -12,6 +12,7 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -26,7 +27,8 @@ TENSORS = ["--tokens", "2048", "--hidden", "2048", "--inner", "8192", "--blocks"
 SMALL_TENSORS = ["--tokens", "64", "--hidden", "128", "--inner", "256", "--blocks", "4"]
 # Goals. Errors are fractions, bubbles points, starts nanoseconds.
 GOALS = {"timed": {"median": 0.003, "max": 0.01, "bubble": 0.3, "start_p95": 10_000},
-         "tensors": {"median": 0.01, "max": 0.02, "bubble": 0.5}}
+         "tensors": {"median": 0.01, "max": 0.02, "bubble": 0.5},
+         "cluster": {"median": 0.02, "max": 0.04, "bubble": 1}}
 NO_DEVICE = 4
 
 
@@ -61,6 +63,38 @@ class Proof:
         except subprocess.TimeoutExpired:
             return Result(None, "", f"not done after {limit:.0f} s", time.monotonic() - begin)
         return Result(done.returncode, done.stdout, done.stderr, time.monotonic() - begin)
+
+    def run_job(self, processes, arguments, limit=300, after_start=None):
+        """Runs the program as that many processes, a GPU each: what rank 0 did, all exit codes."""
+        limit = min(limit, self.deadline - time.monotonic())
+        if limit <= 0:
+            return Result(None, "", "not run: the time is over", 0), []
+        begin = time.monotonic()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            master = f"127.0.0.1:{free.getsockname()[1]}"
+        with tempfile.TemporaryDirectory() as folder:
+            files = [open(pathlib.Path(folder) / f"{rank}", "w+") for rank in range(2 * processes)]
+            started = [subprocess.Popen(
+                [self.options.program, *arguments, "--backend", "nccl", "--master", master,
+                 "--rank", str(rank), "--world-size", str(processes), "--local-rank", str(rank)],
+                stdout=files[2 * rank], stderr=files[2 * rank + 1]) for rank in range(processes)]
+            if after_start:
+                after_start(started)
+            codes = []
+            for each in started:
+                try:
+                    codes.append(each.wait(max(1, begin + limit - time.monotonic())))
+                except subprocess.TimeoutExpired:
+                    each.kill()
+                    codes.append(each.wait() and None)
+            texts = []
+            for file in files:
+                file.seek(0)
+                texts.append(file.read())
+                file.close()
+        errors = "".join(texts[1::2])
+        return Result(codes[0], texts[0], errors, time.monotonic() - begin), codes
 
     def judge(self, goal, found, wanted, holds):
         self.rows.append({"goal": goal, "found": found, "wanted": wanted, "holds": bool(holds)})
@@ -181,6 +215,72 @@ class Proof:
         self.judge_errors(label, GOALS[workload], measured)
         self.judge_machines(label, workload, [each["machine"] for each in measured["results"]])
 
+    def nccl(self):
+        """One GPU shows one rank; more show a cluster of one host."""
+        if not os.environ.get("BUBBLESCOPE_NCCL_LIBRARY"):
+            if library := find_nccl():
+                os.environ["BUBBLESCOPE_NCCL_LIBRARY"] = library
+        probe = subprocess.run([self.options.nccl_probe, "-o", str(self.path("nccl-probe"))],
+                               capture_output=True, text=True, timeout=180, check=False)
+        sys.stderr.write(probe.stdout + probe.stderr)
+        self.judge("NCCL, one rank: init, messages to itself, abort",
+                   (probe.stderr.strip().splitlines() or ["see the report"])[-1], "exit code 0",
+                   probe.returncode == 0)
+        one = ["-q", "replay", "1f1b", "-p", "1", "-m", "4", "--workload", "tensors",
+               *SMALL_TENSORS, "--format", "json"]
+        result, _ = self.run_job(1, one)
+        parity = json.loads(result.out)["parity"] if result.code == 0 else {"holds": False}
+        self.judge("NCCL, one process: parity", parity.get("gradient_error", result.complaint()),
+                   "holds", parity["holds"])
+        gpus = count_gpus()
+        if gpus < 2:
+            print("one GPU: nothing is shown of several processes", file=sys.stderr)
+            return
+        for p in [each for each in (2, 4, 8) if each <= gpus]:
+            self.cluster(p)
+        self.kill_one(min(gpus, 4))
+
+    def cluster(self, p):
+        profile = self.path(f"profile-nccl-p{p}")
+        report = self.path(f"validate-nccl-p{p}")
+        result, codes = self.run_job(p, ["-q", "calibrate", "-p", str(p), "-o", str(profile)])
+        if any(codes):
+            self.judge(f"nccl p={p}: calibrate", result.complaint(), "exit code 0", False)
+            return
+        costs = [*COSTS[:6], "--message", "16MiB", "--comm", "stream"]
+        result, codes = self.run_job(
+            p, ["-q", "validate", *SCHEDULES, "-p", str(p), "-m", str(2 * p), *costs, "--profile",
+                str(profile), "--repeats", "20", "--format", "json", "-o", str(report)])
+        if codes[0] not in (0, 1):
+            self.judge(f"nccl p={p}: validate", result.complaint(), "exit code 0 or 1", False)
+            return
+        self.judge_errors(f"nccl p={p}", GOALS["cluster"], json.loads(report.read_text()))
+        for comm in ["ideal", "stream", "batched"]:
+            failed = []
+            for name in SCHEDULES:
+                result, codes = self.run_job(
+                    p, ["-q", "replay", name, "-p", str(p), "-m", str(2 * p), "--comm", comm,
+                        "--workload", "tensors", *SMALL_TENSORS, "--format", "json"], 60)
+                if any(codes) or not json.loads(result.out)["parity"]["holds"]:
+                    failed.append(f"{name}: {result.complaint()}")
+            self.judge(f"nccl p={p}, {comm}: parity", "; ".join(failed) or "all", "all", not failed)
+
+    def kill_one(self, p):
+        patience = 5
+
+        def kill(started):
+            time.sleep(10)
+            started[1].kill()
+        result, codes = self.run_job(
+            p, ["-q", "replay", "1f1b", "-p", str(p), "-m", str(2 * p), "--forward", "100ms",
+                "--input-grad", "100ms", "--weight-grad", "100ms", "--repeats", "1000",
+                "--timeout", f"{patience}s"], 60, kill)
+        codes.pop(1)
+        holds = all(code == NO_DEVICE for code in codes) and result.seconds <= 10 + patience + 10 \
+            and result.err.count("rank 1 ") == 1
+        self.judge(f"nccl p={p}: rank 1 is killed", f"exit codes {codes}, {result.complaint()}",
+                   f"{NO_DEVICE} everywhere within {patience + 10} s, rank 1 named once", holds)
+
     def judge_errors(self, label, goals, report):
         results = report["results"]
         errors = [abs(each["step_error"]) for each in results]
@@ -273,6 +373,14 @@ class Proof:
                            (lines or [result.complaint()])[-1].strip("= "), "no error",
                            result.code == 0)
 
+        result = self.run(["-q", "replay", "1f1b", "-p", "1", "-m", "4", "--backend", "nccl",
+                           "--workload", "tensors", *SMALL_TENSORS, "--repeats", "1",
+                           "--timeout", "100s"], 150,
+                          [tool, "--tool", "memcheck", "--error-exitcode", "66"])
+        lines = [line for line in result.out.splitlines() if "SUMMARY" in line]
+        self.judge("memcheck, nccl, one process", (lines or [result.complaint()])[-1].strip("= "),
+                   "no error", result.code == 0)
+
     def save(self):
         write(self.path("proof"), json.dumps({
             "format": "bubblescope-gpu-proof/1",
@@ -299,6 +407,23 @@ def memory_used():
         return None
 
 
+def count_gpus():
+    try:
+        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30,
+                              check=True)
+        return len(done.stdout.splitlines())
+    except (OSError, subprocess.SubprocessError):
+        return 1
+
+
+def find_nccl():
+    """The library of a Python package, where the loader finds none."""
+    for folder in sys.path:
+        for library in pathlib.Path(folder).glob("nvidia/nccl/lib/libnccl.so*"):
+            return str(library)
+    return None
+
+
 def write(path, text):
     """The file is complete or absent."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
@@ -308,9 +433,10 @@ def write(path, text):
 
 
 def main():
-    parts = ["replays", "timed", "tensors", "crosscheck", "faults", "sanitizers"]
+    parts = ["replays", "timed", "tensors", "crosscheck", "faults", "nccl", "sanitizers"]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("program")
+    parser.add_argument("--nccl-probe", required=True)
     parser.add_argument("--measured", type=pathlib.Path, required=True)
     parser.add_argument("--seconds", type=float, default=1140, help="for all parts together")
     parser.add_argument("parts", nargs="+", choices=parts)
