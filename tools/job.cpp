@@ -1,9 +1,14 @@
 #include "tools/job.h"
 
 #include <algorithm>
+#include <csignal>
+#include <exception>
+#include <string>
+#include <unistd.h>
 
 #include <fmt/format.h>
 
+#include "backend_cuda/cluster/alike.h"
 #include "backend_cuda/cluster/follower.h"
 #include "backend_cuda/cluster/leader.h"
 #include "backend_cuda/cluster/process_name.h"
@@ -14,61 +19,112 @@
 namespace bubblescope {
 namespace {
 
-constexpr std::chrono::milliseconds kForTheLeader{1'000};
+/// Once a process has left, some launchers end the others: the first may have to tell why yet.
+constexpr std::chrono::milliseconds kForTheLeader{4'000};
+constexpr unsigned int kSecondsToLeave = 8;
 
-Job join(const MachineChoice& machine) {
+Job meet(const MachineChoice& machine) {
   using std::chrono::milliseconds;
-  Job job{.seat = find_seat(machine.cluster.seat, process_environment()), .control = nullptr};
+  Job job{.seat = find_seat(machine.cluster.seat, process_environment()),
+          .timeout = machine.replay.timeout};
   if (job.seat.world == 1)
     check_nccl();  // what is missing here is told before that other processes are
   ControlOptions options{.meet_timeout = machine.cluster.meet_timeout,
                          .version = fmt::format("bubblescope {}", kVersion)};
   options.silence = std::clamp(machine.replay.timeout, milliseconds(1000), options.silence);
-  job.control = Control::meet(job.seat, options);
-  std::vector<std::string> hosts;
-  for (const std::string& host : job.control->all_gather(host_identity())) {
-    const auto found = std::find(hosts.begin(), hosts.end(), host);
-    job.node_of_process.push_back(static_cast<std::int32_t>(found - hosts.begin()));
-    if (found == hosts.end())
-      hosts.push_back(host);
+  try {
+    job.control = Control::meet(job.seat, options);
+  } catch (const PeerLost&) {
+    throw ToldElsewhere{kDevice};
   }
   return job;
 }
 
+std::vector<std::int32_t> find_nodes(Control& control) {
+  std::vector<std::int32_t> node_of_process;
+  std::vector<std::string> hosts;
+  for (const std::string& host : control.all_gather(host_identity())) {
+    const auto found = std::find(hosts.begin(), hosts.end(), host);
+    node_of_process.push_back(static_cast<std::int32_t>(found - hosts.begin()));
+    if (found == hosts.end())
+      hosts.push_back(host);
+  }
+  return node_of_process;
+}
+
+Digest digest_of(const MachineChoice& machine) {
+  const TensorShape& shape = machine.executor.shape;
+  Digest digest;
+  for (const auto number :
+       {static_cast<std::int64_t>(machine.executor.workload), std::int64_t{shape.tokens},
+        std::int64_t{shape.hidden}, std::int64_t{shape.inner}, std::int64_t{shape.blocks},
+        static_cast<std::int64_t>(shape.seed), std::int64_t{machine.executor.max_ctas},
+        std::int64_t{machine.replay.warm_ups}, std::int64_t{machine.replay.repeats},
+        std::int64_t{machine.replay.timeout.count()}, std::int64_t{machine.is_checked}})
+    digest.add(static_cast<std::uint64_t>(number));
+  return digest.add(machine.injection);
+}
+
+int code_of(const std::exception& error) {
+  if (dynamic_cast<const UsageError*>(&error) != nullptr)
+    return kUsage;
+  return dynamic_cast<const DeviceError*>(&error) != nullptr ? kDevice : kBadInput;
+}
+
 /// Whether this process tells what ended the job.
-bool tells(const Job& job) {
+bool tells(Job& job) {
+  if (!job.leads())
+    return job.seat.rank == 1 && job.control->presence(0) == Control::Presence::Lost;
   const auto loss = job.control->loss();
-  return job.leads() || (loss && loss->rank == 0 && !loss->is_told && job.seat.rank == 1);
+  return loss->rank != 0 || !loss->is_told;
+}
+
+/// To be called where `error` is caught. From now on a signal of a launcher, which ends all, would
+/// only take the last words; and nothing may hang on the way out, as a driver that has lost its
+/// GPU.
+[[noreturn]] void leave(Job& job, const std::exception& error) {
+  for (const int signal : {SIGINT, SIGTERM})
+    std::signal(signal, SIG_IGN);
+  std::signal(SIGALRM, [](int) { ::_exit(kDevice); });
+  ::alarm(kSecondsToLeave);
+  job.control->fail(error.what());
+  while (!job.leads() && job.control->receive_after_loss(kForTheLeader)) {
+  }
+  if (!tells(job))
+    throw ToldElsewhere{code_of(error)};
+  const bool names_process = dynamic_cast<const ReplayFault*>(&error) != nullptr ||
+                             dynamic_cast<const JobError*>(&error) != nullptr;
+  if (code_of(error) == kDevice && !names_process && job.seat.world > 1)
+    throw DeviceError(job.control->loss()->what);
+  throw;
 }
 
 }  // namespace
 
 std::unique_ptr<Executor> make_executor(Job& job, const Plan& plan,
                                         const ExecutorOptions& options) {
+  Control& control = *job.control;
+  require_alike(control, digests_of(plan));
   const RankPlace place = place_of(plan, job.seat);
-  auto own = make_rank_executor(plan, options, place, *job.control);
-  return job.leads() ? make_leader(plan, *job.control, std::move(own), place)
-                     : make_follower(plan, *job.control, std::move(own), place);
+  auto own = make_rank_executor(plan, options, place, control);
+  return job.leads() ? make_leader(plan, control, std::move(own), place, job.timeout)
+                     : make_follower(plan, control, std::move(own), place);
 }
 
 int in_job(const MachineChoice& machine, const GlobalOptions& global,
            const std::function<int(Job* job, const GlobalOptions& global)>& work) {
   if (machine.backend != Backend::Nccl)
     return work(nullptr, global);
-  Job job = join(machine);
+  Job job = meet(machine);
   GlobalOptions own = global;
   own.quiet = global.quiet || !job.leads();
   try {
+    job.node_of_process = find_nodes(*job.control);
+    require_alike(*job.control, {{"the options of the machine", digest_of(machine)}});
     return work(&job, own);
   } catch (const std::exception& error) {
-    job.control->fail(error.what());
-    if (tells(job))
-      throw;
+    leave(job, error);
   }
-  // Once a process has failed, some launchers end the others: the first may have to tell why yet.
-  while (job.control->receive_after_loss(kForTheLeader)) {
-  }
-  throw ToldElsewhere{kDevice};
 }
 
 }  // namespace bubblescope

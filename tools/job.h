@@ -1,6 +1,7 @@
 // The processes of `--backend nccl`: one a GPU, which a launcher has started.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,7 +15,8 @@ namespace bubblescope {
 
 struct Job {
   Seat seat;
-  std::unique_ptr<Control> control;
+  std::chrono::milliseconds timeout;  ///< Of a step in which nothing ends.
+  std::unique_ptr<Control> control = nullptr;
   std::vector<std::int32_t> node_of_process = {};  ///< Hosts, in the order in which they appear.
 
   /// Only the first process tells and writes.
@@ -22,8 +24,8 @@ struct Job {
 };
 
 /// Of the whole plan; all processes make theirs together. The plan has to outlive it. Throws
-/// DeviceError, in one line, where the processes do not fit the plan or their machines are not fit
-/// for it.
+/// DeviceError, in one line, where the processes do not fit the plan, have plans that differ, or
+/// their machines are not fit for it.
 std::unique_ptr<Executor> make_executor(Job& job, const Plan& plan, const ExecutorOptions& options);
 
 /// Ends a process of a job whose fault another one tells.
@@ -34,7 +36,7 @@ struct ToldElsewhere {
 /// Runs `work` with the job that this process belongs to, or with null where the backend needs
 /// none; in all processes but the first nothing is told on stderr. What is thrown in one process
 /// ends all: the first tells it, or the second where the first is lost; the others throw
-/// ToldElsewhere. Throws DeviceError where processes are missing.
+/// ToldElsewhere. Throws DeviceError where processes are missing or have other options.
 int in_job(const MachineChoice& machine, const GlobalOptions& global,
            const std::function<int(Job* job, const GlobalOptions& global)>& work);
 

@@ -8,6 +8,10 @@
 namespace bubblescope {
 namespace {
 
+/// Of crystals, and of clocks that are being set right: what is more comes from readings too close
+/// to each other to tell.
+constexpr double kMostDrift = 1e-3;
+
 Time moment_of(const ClockReading& reading) {
   return reading.at.time_since_epoch();
 }
@@ -50,10 +54,10 @@ ClockLine::ClockLine(const std::vector<ClockReading>& readings) {
     products += weight_of(each) * x * y;
   }
   ahead_ = first_ahead + rounded(mean);
-  drift_ = squares > 0 ? products / squares : 0;
+  drift_ = squares > 0 ? std::clamp(products / squares, -kMostDrift, kMostDrift) : 0;
   for (const ClockReading& each : readings) {
     const Time passed_by = std::chrono::abs(each.ahead - ahead_at(moment_of(each)));
-    uncertainty_ = std::max({uncertainty_, each.uncertainty, passed_by});
+    uncertainty_ = std::max(uncertainty_, passed_by + each.uncertainty);
   }
 }
 

@@ -11,15 +11,16 @@ namespace bubblescope {
 /// A straight line through readings: an offset and a drift.
 class ClockLine {
  public:
-  /// Of one reading, an offset alone; of more, the line with the least weighted squares. None: 0.
+  /// Of one reading, an offset alone; of more, the line with the least weighted squares, or the
+  /// steepest that clocks run. None: 0.
   explicit ClockLine(const std::vector<ClockReading>& readings);
 
   /// A moment of their clock, by ours; both in ns since their steady clocks' epochs.
   Time ours(Time theirs) const;
   Time ahead_at(Time ours) const;          ///< How far theirs is ahead then.
   double drift() const { return drift_; }  ///< ns a ns.
-  /// The largest of the readings it was made from, or how far the line passes by one, if that is
-  /// more.
+  /// How far the line passes by a reading, and how wrong that may be: the largest sum. Between the
+  /// readings no straight clock is farther from it.
   Time uncertainty() const { return uncertainty_; }
 
  private:

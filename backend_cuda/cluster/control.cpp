@@ -18,17 +18,23 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kFailPatience{500};
+/// For what the leader has found to arrive.
+constexpr milliseconds kToTell{500};
+/// So that moments in the future stay within what counts them.
+constexpr std::chrono::hours kLongestPatience{10'000};
 
 class LineControl final : public Control {
  public:
   LineControl(const Seat& seat, const ControlOptions& options, std::vector<Member> members)
       : rank_(seat.rank),
         world_(seat.world),
+        patience_(options.meet_timeout),
         clock_(options.clock),
         links_(seat.rank, options, std::move(members)) {}
 
   int rank() const override { return rank_; }
   int world() const override { return world_; }
+  milliseconds patience() const override { return patience_; }
 
   std::vector<std::string> all_gather(const std::string& mine) override {
     Links::Lock lock = links_.lock();
@@ -43,9 +49,13 @@ class LineControl final : public Control {
 
   std::optional<Mail> receive(milliseconds patience) override {
     Links::Lock lock = links_.lock();
-    links_.changed().wait_for(lock, patience,
-                              [&] { return links_.loss() || !links_.mails().empty(); });
+    // Nobody else writes to those that are not the leader.
+    const auto all_has_come = [&] { return !leads() && links_.peer(0).left; };
+    links_.changed().wait_for(
+        lock, patience, [&] { return links_.loss() || !links_.mails().empty() || all_has_come(); });
     throw_if_lost();
+    if (links_.mails().empty() && all_has_come())
+      throw_left(links_.peer(0));
     return take_mail();
   }
 
@@ -74,6 +84,14 @@ class LineControl final : public Control {
     return take_mail();
   }
 
+  Presence presence(int rank) override {
+    const Links::Lock lock = links_.lock();
+    const Peer& peer = links_.peer(rank);
+    return peer.left                          ? Presence::Left
+           : peer.line.open() && !peer.silent ? Presence::There
+                                              : Presence::Lost;
+  }
+
   ClockReading read_clock(int rank, int rounds) override {
     if (rank == rank_)
       return {clock_(), {}, {}};
@@ -93,11 +111,13 @@ class LineControl final : public Control {
     const auto has_left = [](const Peer& each) { return each.gathers.empty() && each.left; };
     const auto has_given = [](const Peer& each) { return !each.gathers.empty(); };
     std::vector<Peer>& peers = links_.peers();
-    links_.changed().wait(lock, [&] {
+    const bool is_over = links_.changed().wait_for(lock, patience_, [&] {
       return links_.loss() || std::any_of(peers.begin(), peers.end(), has_left) ||
              std::all_of(peers.begin(), peers.end(), has_given);
     });
     throw_if_lost();
+    if (!is_over)
+      throw_late(*std::find_if_not(peers.begin(), peers.end(), has_given));
     if (const auto gone = std::find_if(peers.begin(), peers.end(), has_left); gone != peers.end())
       throw_left(*gone);
     std::vector<std::string> all = {mine};
@@ -117,9 +137,13 @@ class LineControl final : public Control {
     throw_if_lost();
     Peer& leader = links_.peer(0);
     links_.queue(leader, frame_bytes(FrameKind::Gather, mine));
-    links_.changed().wait(
-        lock, [&] { return links_.loss() || leader.left || !links_.gathered().empty(); });
+    // The leader may come as late as any other, and then waits for the last.
+    const bool is_over = links_.changed().wait_for(lock, 2 * patience_ + kToTell, [&] {
+      return links_.loss() || leader.left || !links_.gathered().empty();
+    });
     throw_if_lost();
+    if (!is_over)
+      throw_late(leader);
     if (links_.gathered().empty())
       throw_left(leader);
     std::vector<std::string> all = std::move(links_.gathered().front());
@@ -138,6 +162,13 @@ class LineControl final : public Control {
     throw PeerLost(*links_.loss());
   }
 
+  [[noreturn]] void throw_late(const Peer& peer) {
+    links_.lose(peer.process.rank,
+                fmt::format("{} lives, but has not come within {} to where others wait for it",
+                            to_string(peer.process), seconds_text(patience_)));
+    throw PeerLost(*links_.loss());
+  }
+
   std::optional<Mail> take_mail() {
     if (links_.mails().empty())
       return std::nullopt;
@@ -148,6 +179,7 @@ class LineControl final : public Control {
 
   int rank_;
   int world_;
+  milliseconds patience_;
   std::function<Moment()> clock_;
   Links links_;
 };
@@ -155,12 +187,14 @@ class LineControl final : public Control {
 }  // namespace
 
 std::unique_ptr<Control> Control::meet(const Seat& seat, const ControlOptions& options) {
+  ControlOptions bounded = options;
+  bounded.meet_timeout = std::min<milliseconds>(options.meet_timeout, kLongestPatience);
   std::vector<Member> members;
   if (seat.world > 1 && seat.rank == 0)
-    members = meet_as_leader(seat, options);
+    members = meet_as_leader(seat, bounded);
   else if (seat.world > 1)
-    members.push_back(meet_as_follower(seat, options));
-  return std::make_unique<LineControl>(seat, options, std::move(members));
+    members.push_back(meet_as_follower(seat, bounded));
+  return std::make_unique<LineControl>(seat, bounded, std::move(members));
 }
 
 }  // namespace bubblescope

@@ -31,8 +31,8 @@ struct ControlOptions {
 /// but where they lose the leader.
 struct Loss {
   int rank;
-  std::string what;  ///< "rank 2 (host gpu7, process 4711) has died"
-  bool is_told = false;  ///< By the leader, which then tells the user, too.
+  std::string what;      ///< "rank 2 (host gpu7, process 4711) has died"
+  bool is_told = false;  ///< By another process, which also tells the user.
 };
 
 /// Thrown in every process once one is lost.
@@ -43,6 +43,12 @@ class PeerLost : public DeviceError {
 
  private:
   Loss loss_;
+};
+
+/// A fault of the job, which all processes find at once: the message names those at fault.
+class JobError : public DeviceError {
+ public:
+  using DeviceError::DeviceError;
 };
 
 /// A message from another process.
@@ -74,14 +80,18 @@ class Control {
 
   virtual int rank() const = 0;
   virtual int world() const = 0;
+  /// How long processes may take to come to where others wait for them.
+  virtual std::chrono::milliseconds patience() const = 0;
   bool leads() const { return rank() == 0; }
 
-  /// [rank] What each process gives; all have to call it. Throws PeerLost.
+  /// [rank] What each process gives; all have to call it. Throws PeerLost, in the end also where
+  /// one lives and does not come.
   virtual std::vector<std::string> all_gather(const std::string& mine) = 0;
   /// From the leader to any other, or from another to the leader. Does not wait.
   /// Where the other has gone, it goes nowhere.
   virtual void send(int to, const std::string& payload) = 0;
-  /// The next message, if one comes in time. Throws PeerLost.
+  /// The next message, if one comes in time. Throws PeerLost, also where the leader has left and
+  /// nothing of it remains.
   virtual std::optional<Mail> receive(std::chrono::milliseconds patience) = 0;
 
   /// Tells all others that this process fails, and why: they lose it. Does not throw. Waits, but
@@ -91,6 +101,9 @@ class Control {
   virtual std::optional<Loss> loss() const = 0;
   /// After a loss: the message if it comes in time, while others may still have something to tell.
   virtual std::optional<Mail> receive_after_loss(std::chrono::milliseconds patience) = 0;
+  /// Of a process to which this one has a line.
+  enum class Presence : std::uint8_t { There, Left, Lost };
+  virtual Presence presence(int rank) = 0;
 
   /// Only the leader asks: the fastest of so many exchanges. Throws PeerLost.
   virtual ClockReading read_clock(int rank, int rounds = 64) = 0;

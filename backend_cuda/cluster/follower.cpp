@@ -1,8 +1,13 @@
 #include "backend_cuda/cluster/follower.h"
 
+#include <algorithm>
 #include <chrono>
+#include <exception>
+#include <string>
 #include <thread>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "backend_cuda/cluster/orders.h"
 
@@ -13,14 +18,23 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr int kLeader = 0;
-constexpr milliseconds kBetweenReports{100};
+/// The leader knows by reports what a rank ran when it was lost. It reads no more than a few
+/// thousand in a second.
+constexpr std::chrono::microseconds kBetweenReports{10'000};
+constexpr std::chrono::microseconds kBetweenReportsOfAll{200};
+/// A moment to begin that lies further ahead is none: a process was stopped, or a clock misread.
+constexpr milliseconds kLongestHeadStart{200};
 
 class Follower final : public Executor {
  public:
   Follower(const Plan& plan, Control& control, std::unique_ptr<RankExecutor> own,
            const RankPlace& place)
-      : plan_(plan), control_(control), own_(std::move(own)), place_(place) {
-    control_.all_gather(write_facts(own_->machine()));
+      : plan_(plan),
+        control_(control),
+        own_(std::move(own)),
+        place_(place),
+        between_reports_(std::max(kBetweenReports, control.world() * kBetweenReportsOfAll)) {
+    control_.all_gather(write_facts(facts_of(*own_, control)));
   }
   Follower(const Follower&) = delete;
   Follower& operator=(const Follower&) = delete;
@@ -28,13 +42,13 @@ class Follower final : public Executor {
   MachineFacts machine() const override { return own_->machine(); }
   void end_warm_up() override { own_->end_warm_up(); }
   void start() override {
-    own_->start();
+    guard([&] { own_->start(); });
     state_ = State::Launching;
   }
   bool wait(milliseconds patience) override {
     const auto give_up = steady_clock::now() + patience;
     while (state_ != State::Idle && steady_clock::now() < give_up)
-      advance();
+      guard([&] { advance(); });
     return state_ == State::Idle;
   }
   /// More each time: not this process watches whether a step goes on.
@@ -55,6 +69,8 @@ class Follower final : public Executor {
     Done,  ///< Here; elsewhere perhaps not.
   };
 
+  template <class Call>
+  void guard(Call&& call);
   void advance();
   void obey(const std::string& payload);
   void report();
@@ -63,11 +79,30 @@ class Follower final : public Executor {
   Control& control_;
   std::unique_ptr<RankExecutor> own_;
   const RankPlace place_;
+  const std::chrono::microseconds between_reports_;
   State state_ = State::Idle;
   RunTimes times_ = {};
+  std::optional<InstructionId> leader_runs_ = {};  // where the leader was heard last
   mutable std::size_t asked_ = 0;
   steady_clock::time_point reported_ = {};
 };
+
+/// Tells what fails here, before others see what comes of it.
+template <class Call>
+void Follower::guard(Call&& call) {
+  try {
+    call();
+  } catch (const PeerLost& lost) {
+    if (lost.loss().rank != kLeader || !leader_runs_)
+      throw;
+    throw DeviceError(fmt::format("{}; it was last heard in {}", lost.what(),
+                                  to_string(plan_.action(plan_.instructions[*leader_runs_]))));
+  } catch (const DeviceError& error) {
+    const std::string what = with_action(error.what(), plan_, *own_);
+    control_.fail(what);
+    throw DeviceError(what);
+  }
+}
 
 void Follower::advance() {
   const bool is_busy = state_ == State::Launching || state_ == State::Running;
@@ -89,16 +124,20 @@ void Follower::obey(const std::string& payload) {
   Reader reader(payload);
   switch (reader.order()) {
     case Order::Open:
-      wait_until(Time(reader.number()));
+      wait_until(std::min(Time(reader.number()),
+                          steady_clock::now().time_since_epoch() + Time(kLongestHeadStart)));
       own_->open();
       state_ = State::Running;
+      return;
+    case Order::Progress:
+      if (const auto running = read_progress(reader).running)
+        leader_runs_ = running;
       return;
     case Order::Times:
       times_ = read_all_times(reader, plan_);
       state_ = State::Idle;
+      leader_runs_.reset();
       return;
-    case Order::Abort:
-      throw DeviceError("the leader ended the job");
     default:
       throw DeviceError("the leader says what a follower does not know");
   }
@@ -106,21 +145,22 @@ void Follower::obey(const std::string& payload) {
 
 void Follower::report() {
   const auto now = steady_clock::now();
-  if (state_ != State::Running || now - reported_ < kBetweenReports)
+  if (state_ != State::Running || now - reported_ < between_reports_)
     return;
   reported_ = now;
   control_.send(kLeader, write_progress({.ended = static_cast<std::int64_t>(own_->ended()),
                                          .running = own_->running()}));
 }
 
-/// Tells the leader how far this rank came.
+/// Tells the leader how far this rank came. Nothing is lost yet where a signal ends the step.
 void Follower::abort() noexcept {
+  control_.fail("interrupted");
   own_->abort();
   if (std::exchange(state_, State::Idle) == State::Idle)
     return;
   try {
     control_.send(kLeader, write_times(Order::Partial, plan_, place_.rank, *own_));
-  } catch (const DeviceError&) {  // nobody is left to be told
+  } catch (const std::exception&) {  // nobody is left to be told, or there is no memory for it
   }
 }
 

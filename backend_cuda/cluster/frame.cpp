@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t kHead = 5;  // length and kind
 constexpr std::size_t kEnoughToMove = 65'536;
+constexpr std::size_t kMostToKeep = std::size_t{1} << 20;
 
 template <class Unsigned>
 void append_bytes(std::string& bytes, Unsigned value) {
@@ -43,6 +44,8 @@ void FrameReader::feed(std::string_view bytes) {
     bytes_.erase(0, taken_);
     taken_ = 0;
   }
+  if (bytes_.empty() && bytes_.capacity() > kMostToKeep)
+    bytes_.shrink_to_fit();
   bytes_ += bytes;
 }
 

@@ -21,8 +21,7 @@ enum class FrameKind : std::uint8_t {
   Gather,     ///< What a follower gives to all.
   Gathered,   ///< What all have given.
   Mail,
-  Loss,  ///< The leader tells which process is lost.
-  Fail,  ///< A follower tells why it fails.
+  Loss,  ///< Which process is lost, and why. The leader passes it on.
   Ping,
   Pong,  ///< When a ping came, and when this was sent.
 };

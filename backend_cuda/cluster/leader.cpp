@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <exception>
 #include <map>
-#include <set>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -12,6 +14,9 @@
 
 #include "backend_cuda/cluster/clock_line.h"
 #include "backend_cuda/cluster/orders.h"
+#include "backend_cuda/cluster/process_name.h"
+#include "backend_cuda/cluster/watch.h"
+#include "backend_cuda/replay/replay.h"
 
 namespace bubblescope {
 namespace {
@@ -24,27 +29,41 @@ constexpr milliseconds kHeadStart{2};
 /// For those that are left to tell how far they came. Some launchers end all processes two seconds
 /// after the first has died.
 constexpr milliseconds kForPartialTimes{1'000};
+/// For what others said while this process was stopped to be read; and for the silence of a process
+/// that hangs as a whole to be noticed, where a step may hang for no longer than processes may.
+constexpr milliseconds kForOldNews{300};
+constexpr milliseconds kForSilence{700};
+constexpr milliseconds kNap{20};
+constexpr milliseconds kBetweenReports{10};
 
 /// What the leader knows of another process.
 struct Other {
   bool is_ready = false;
   bool is_done = false;
-  ProgressReport progress = {};
-  std::vector<ClockReading> readings = {};  ///< Before and after a step.
-  std::string times = {};                   ///< As they were sent.
+  std::size_t ended = 0;                      ///< Instructions.
+  std::optional<InstructionId> running = {};  ///< The action in which it was heard last.
+  std::vector<ClockReading> readings = {};    ///< Before and after a step.
+  std::string times = {};                     ///< As they were sent.
   std::optional<Parity> parity = {};
+};
+
+/// The step was ended, and the message tells why.
+class StepEnded : public DeviceError {
+ public:
+  using DeviceError::DeviceError;
 };
 
 class Leader final : public Executor {
  public:
   Leader(const Plan& plan, Control& control, std::unique_ptr<RankExecutor> own,
-         const RankPlace& place)
+         const RankPlace& place, milliseconds timeout)
       : plan_(plan),
         control_(control),
         own_(std::move(own)),
         place_(place),
-        others_(static_cast<std::size_t>(control.world())) {
-    for (const std::string& facts : control_.all_gather(write_facts(own_->machine())))
+        others_(static_cast<std::size_t>(control.world())),
+        watch_(timeout) {
+    for (const std::string& facts : control_.all_gather(write_facts(facts_of(*own_, control))))
       facts_.push_back(read_facts(facts));
   }
   Leader(const Leader&) = delete;
@@ -65,18 +84,32 @@ class Leader final : public Executor {
       control_.send(process, what);
   }
   Other& other(int process) { return others_[static_cast<std::size_t>(process)]; }
+  const Other& other(int process) const { return others_[static_cast<std::size_t>(process)]; }
   bool all_are(bool Other::*state) const {
     return std::all_of(others_.begin() + 1, others_.end(),
                        [&](const Other& each) { return each.*state; });
   }
+  int process_of(Rank rank, int replica) const {
+    return RankPlace{.replica = replica, .replicas = place_.replicas}.process_of(rank);
+  }
 
   void advance();
   void listen(milliseconds patience);
+  void listen_for(milliseconds time);
   void take(const Mail& mail);
   void read_clocks();
   void open();
-  void gather();
-  std::string words_of(const Loss& loss) const;
+  void report();
+  void gather(int replica);
+  void gather_what_is_known();
+  void watch();
+  std::string stall() const;
+  std::string name(int process) const;
+  std::string whereabouts(int process, const std::string& said = {}) const;
+  int first_that_runs() const;
+  std::string words_of(const Loss& loss) const {
+    return loss.what + whereabouts(loss.rank, loss.what);
+  }
   template <class Call>
   auto guard(Call&& call);
 
@@ -86,37 +119,46 @@ class Leader final : public Executor {
   const RankPlace place_;
   std::vector<MachineFacts> facts_ = {};  // [process]
   std::vector<Other> others_;             // [process], the first is not used
+  Watch watch_;
+  steady_clock::time_point reported_ = {};
+  bool runs_ = false;      // a step
+  bool is_ready_ = false;  // the leader's own rank
   bool is_open_ = false;
   bool is_done_ = false;  // the leader's own rank
-  bool runs_ = false;     // a step
   bool is_aborted_ = false;
   RunTimes times_ = {};
+  int replica_ = 0;  // whose times they are
   Time clock_uncertainty_{};
 };
 
-/// Tells the others of what fails here, and what ran in a process that is lost.
+/// Tells the others of what fails here, before they see what comes of it, and what ran in a process
+/// that is lost.
 template <class Call>
 auto Leader::guard(Call&& call) {
   try {
     return call();
+  } catch (const StepEnded&) {
+    throw;
   } catch (const PeerLost& lost) {
     throw DeviceError(words_of(lost.loss()));
   } catch (const DeviceError& error) {
-    control_.fail(error.what());
-    throw;
+    control_.fail(with_action(error.what(), plan_, *own_));
+    throw DeviceError(words_of(*control_.loss()));
   }
 }
 
 void Leader::start() {
   for (Other& each : others_)
     each = {.readings = {}};
+  runs_ = true;
+  is_ready_ = false;
   is_open_ = false;
   is_done_ = false;
-  runs_ = true;
   guard([&] {
     read_clocks();
     own_->start();
   });
+  watch_.restart();
 }
 
 bool Leader::wait(milliseconds patience) {
@@ -124,6 +166,8 @@ bool Leader::wait(milliseconds patience) {
   return guard([&] {
     while (runs_ && steady_clock::now() < give_up)
       advance();
+    if (runs_)
+      watch();
     return !runs_;
   });
 }
@@ -131,19 +175,22 @@ bool Leader::wait(milliseconds patience) {
 void Leader::advance() {
   if (!is_open_) {
     listen(milliseconds(0));
-    if (own_->is_ready() && all_are(&Other::is_ready))
+    is_ready_ = is_ready_ || own_->is_ready();
+    if (is_ready_ && all_are(&Other::is_ready))
       open();
     else
       std::this_thread::sleep_for(std::chrono::microseconds(50));
     return;
   }
-  if (!is_done_)
+  if (!is_done_) {
+    report();
     is_done_ = own_->wait(milliseconds(1));
+  }
   listen(milliseconds(is_done_ ? 1 : 0));
   if (!is_done_ || !all_are(&Other::is_done))
     return;
   read_clocks();
-  gather();
+  gather(0);
   tell_all(write_all_times(times_));
   runs_ = false;
 }
@@ -155,6 +202,11 @@ void Leader::listen(milliseconds patience) {
   }
 }
 
+void Leader::listen_for(milliseconds time) {
+  for (const auto end = steady_clock::now() + time; steady_clock::now() < end; watch_.look())
+    listen(kNap);
+}
+
 void Leader::take(const Mail& mail) {
   Other& from = other(mail.from);
   Reader reader(mail.payload);
@@ -162,11 +214,16 @@ void Leader::take(const Mail& mail) {
     case Order::Ready:
       from.is_ready = true;
       return;
-    case Order::Progress:
-      from.progress = read_progress(reader);
+    case Order::Progress: {
+      const ProgressReport report = read_progress(reader);
+      from.ended = static_cast<std::size_t>(report.ended);
+      if (report.running)  // while it waits, it is where it ran last
+        from.running = report.running;
       return;
+    }
     case Order::Done:
       from.is_done = true;
+      from.running.reset();
       from.times = mail.payload;
       return;
     case Order::Partial:
@@ -198,63 +255,126 @@ void Leader::open() {
   is_open_ = true;
 }
 
-/// Of the first replica.
-void Leader::gather() {
+void Leader::report() {
+  const auto now = steady_clock::now();
+  if (now - reported_ < kBetweenReports || control_.world() == 1)
+    return;
+  reported_ = now;
+  control_.send(1, write_progress({.running = own_->running()}));
+}
+
+void Leader::gather(int replica) {
   TimesOfAll all(plan_);
   const std::string own = write_times(Order::Done, plan_, place_.rank, *own_);
   for (Rank rank = 0; rank < plan_.ranks(); ++rank) {
-    const int process = place_.process_of(rank);
-    const std::string& text = rank == place_.rank ? own : other(process).times;
+    const int process = process_of(rank, replica);
+    const std::string& text = process == control_.rank() ? own : other(process).times;
     if (!text.empty())
       all.add(text, rank, ClockLine(other(process).readings));
   }
   times_ = all.merged();
+  replica_ = replica;
   clock_uncertainty_ = all.uncertainty();
 }
 
 std::size_t Leader::ended() const {
   std::size_t count = own_->ended();
   for (const Other& each : others_)
-    count += static_cast<std::size_t>(each.progress.ended);
+    count += each.ended;
   return count;
 }
 
-/// Asks the others how far they came. Those that have lost someone tell it by themselves.
+/// Throws StepEnded if the step does not go on.
+void Leader::watch() {
+  if (watch_.look())
+    listen_for(kForOldNews);
+  if (!watch_.is_over(ended()))
+    return;
+  listen_for(kForSilence);
+  if (!watch_.is_over(ended()))
+    return;
+  const std::string why = fmt::format(
+      "for {} nothing went on, after {} of {} instructions", seconds_text(watch_.timeout()),
+      watch_.ended(), plan_.instructions.size() * static_cast<std::size_t>(place_.replicas));
+  control_.fail(why + whereabouts(first_that_runs()));
+  abort();
+  throw StepEnded(why + stall());
+}
+
+/// The process that was heard in an action, the lowest of them; else this one.
+int Leader::first_that_runs() const {
+  for (int process = 1; process < control_.world(); ++process)
+    if (other(process).running)
+      return process;
+  return 0;
+}
+
+/// Why a step that was aborted did not go on, as far as the processes tell it.
+std::string Leader::stall() const {
+  for (int process = 0; process < control_.world() && !is_open_; ++process)
+    if (!(process == control_.rank() ? is_ready_ : other(process).is_ready))
+      return fmt::format(": {} has not launched the step", name(process));
+  for (int process = 1; process < control_.world(); ++process)
+    if (other(process).times.empty())
+      return fmt::format(": {} does not tell how far it came{}", name(process),
+                         whereabouts(process));
+  return fmt::format("{}:\n{}",
+                     place_.replicas > 1 ? fmt::format(", in pipeline {}", replica_) : "",
+                     describe_stall(plan_, times_));
+}
+
+/// Tells the others that the step ends, unless they know, and asks how far they came.
 void Leader::abort() noexcept {
   if (std::exchange(is_aborted_, true))
     return;
-  try {
-    if (!control_.loss())
-      tell_all(Writer(Order::Abort).text());
-  } catch (const DeviceError&) {  // they know it, too
-  }
+  control_.fail("interrupted");
   own_->abort();
-  const auto lost = control_.loss();
-  const auto give_up = steady_clock::now() + kForPartialTimes;
-  const auto is_missing = [&](int process) {
-    return other(process).times.empty() && !(lost && lost->rank == process);
-  };
-  const auto some_are_missing = [&] {
-    for (int process = 1; process < control_.world(); ++process)
-      if (is_missing(process))
-        return true;
-    return false;
-  };
+  if (!std::exchange(runs_, false))
+    return;
   try {
-    while (runs_ && some_are_missing() && steady_clock::now() < give_up)
-      if (const auto mail = control_.receive_after_loss(milliseconds(20)))
+    const auto give_up = steady_clock::now() + kForPartialTimes;
+    const auto is_awaited = [&](int process) {
+      return other(process).times.empty() && control_.presence(process) == Control::Presence::There;
+    };
+    const auto some_are_awaited = [&] {
+      for (int process = 1; process < control_.world(); ++process)
+        if (is_awaited(process))
+          return true;
+      return false;
+    };
+    while (some_are_awaited() && steady_clock::now() < give_up)
+      if (const auto mail = control_.receive_after_loss(kNap))
         take(*mail);
-    gather();
-  } catch (const DeviceError&) {  // what is known is enough
+    gather_what_is_known();
+  } catch (const std::exception&) {  // what is known is enough
+  }
+}
+
+/// Of the pipeline of who is lost, else of the first in which something has not ended.
+void Leader::gather_what_is_known() {
+  const auto has_ended = [&] {
+    return std::all_of(times_.instructions.begin(), times_.instructions.end(),
+                       [](const Span& span) { return span.end != kNever; });
+  };
+  if (const auto loss = control_.loss(); loss && loss->rank > 0)
+    return gather(loss->rank % place_.replicas);
+  for (int replica = 0; replica < place_.replicas; ++replica) {
+    gather(replica);
+    if (!has_ended())
+      return;
   }
 }
 
 std::optional<Parity> Leader::parity() {
   return guard([&]() -> std::optional<Parity> {
     std::optional<Parity> all = own_->parity();
-    while (std::any_of(others_.begin() + 1, others_.end(),
-                       [](const Other& each) { return !each.parity; }))
-      listen(milliseconds(20));
+    const auto give_up = steady_clock::now() + control_.patience();
+    for (int process = 1; process < control_.world(); ++process)
+      while (!other(process).parity) {
+        if (steady_clock::now() >= give_up)
+          throw DeviceError(name(process) + " does not come to compare its gradients");
+        listen(kNap);
+      }
     if (!all)
       return all;
     for (std::size_t process = 1; process < others_.size(); ++process) {
@@ -270,27 +390,34 @@ std::optional<Parity> Leader::parity() {
   });
 }
 
-/// "rank 2 (host gpu7, process 4711) has died while it ran 1F3"
-std::string Leader::words_of(const Loss& loss) const {
-  if (loss.rank <= 0 || loss.rank >= control_.world())
-    return loss.what;
-  const auto running = others_[static_cast<std::size_t>(loss.rank)].progress.running;
-  return running ? fmt::format("{}; it was last heard in {}", loss.what,
-                               to_string(plan_.action(plan_.instructions[*running])))
-                 : loss.what;
+/// "rank 2 (host gpu7, process 4711)"
+std::string Leader::name(int process) const {
+  return value_of(facts_[static_cast<std::size_t>(process)], kProcessFact);
+}
+
+/// "; it is rank 1 of pipeline 0 and was last heard in 1F3", of which it is told what tells
+/// something that was not said.
+std::string Leader::whereabouts(int process, const std::string& said) const {
+  if (process < 0 || process >= control_.world())
+    return "";
+  std::vector<std::string> words;
+  if (place_.replicas > 1)
+    words.push_back(fmt::format("is rank {} of pipeline {}", process / place_.replicas,
+                                process % place_.replicas));
+  const auto running = process == control_.rank() ? own_->running() : other(process).running;
+  const std::string action =
+      running ? to_string(plan_.action(plan_.instructions[*running])) : std::string();
+  if (running && said.find(action) == said.npos)
+    words.push_back("was last heard in " + action);
+  return words.empty() ? "" : fmt::format("; it {}", fmt::join(words, " and "));
 }
 
 /// Of this process, with what differs elsewhere.
 MachineFacts Leader::machine() const {
   MachineFacts facts = own_->machine();
-  const auto value = [](const MachineFacts& of, const std::string& name) {
-    const auto found =
-        std::find_if(of.begin(), of.end(), [&](const auto& each) { return each.first == name; });
-    return found == of.end() ? std::string() : found->second;
-  };
   std::map<std::string, int> devices;
   for (const MachineFacts& each : facts_)
-    ++devices[value(each, "device")];
+    ++devices[value_of(each, "device")];
   std::string all;
   for (const auto& [device, count] : devices)
     all += fmt::format("{}{} × {}", all.empty() ? "" : ", ", count, device);
@@ -307,8 +434,9 @@ MachineFacts Leader::machine() const {
 }  // namespace
 
 std::unique_ptr<Executor> make_leader(const Plan& plan, Control& control,
-                                      std::unique_ptr<RankExecutor> own, const RankPlace& place) {
-  return std::make_unique<Leader>(plan, control, std::move(own), place);
+                                      std::unique_ptr<RankExecutor> own, const RankPlace& place,
+                                      milliseconds timeout) {
+  return std::make_unique<Leader>(plan, control, std::move(own), place, timeout);
 }
 
 }  // namespace bubblescope

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t kChunk = 65'536;
 constexpr int kChunksAtOnce = 4;
+constexpr std::size_t kMostToSend = std::size_t{4} << 20;  // so that others are served, too
 
 bool has_to_wait(int error) {
   return error == EAGAIN || error == EWOULDBLOCK;
@@ -19,14 +20,16 @@ bool has_to_wait(int error) {
 
 Line::Outcome Line::flush() {
   Outcome outcome = Outcome::Nothing;
-  while (!unsent_.empty()) {
-    const std::string_view rest = std::string_view(*unsent_.front()).substr(sent_of_first_);
+  for (std::size_t sent = 0; !unsent_.empty() && sent < kMostToSend;) {
+    const std::string_view rest =
+        std::string_view(*unsent_.front()).substr(sent_of_first_, kMostToSend);
     const ssize_t count = ::send(fd(), rest.data(), rest.size(), MSG_NOSIGNAL);
     if (count < 0 && errno == EINTR)
       continue;
     if (count < 0)
       return has_to_wait(errno) ? outcome : Outcome::Ended;
     outcome = Outcome::Some;
+    sent += static_cast<std::size_t>(count);
     sent_of_first_ += static_cast<std::size_t>(count);
     if (sent_of_first_ == unsent_.front()->size()) {
       unsent_.pop_front();

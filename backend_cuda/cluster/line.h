@@ -31,7 +31,7 @@ class Line {
     Some,
     Ended,  ///< The other end has closed it, or is gone.
   };
-  /// Sends what is queued.
+  /// Sends what is queued, but no more than a few MiB at once.
   Outcome flush();
   /// Takes what has come, but no more than a few hundred KiB at once.
   Outcome read();

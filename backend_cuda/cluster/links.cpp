@@ -61,6 +61,7 @@ Links::Links(int rank, ControlOptions options, std::vector<Member> members)
     : rank_(rank), options_(std::move(options)), self_(this_process(rank)) {
   const Moment now = steady_clock::now();
   next_life_ = now;
+  woke_ = now;
   for (Member& member : members)
     peers_.push_back({std::move(member.process), std::move(member.line), now, now});
   if (peers_.empty())
@@ -126,20 +127,19 @@ void Links::wake() {
 void Links::lose(int rank, const std::string& what) {
   if (loss_)
     return;
-  loss_ = Loss{rank, what};
-  lost_at_ = steady_clock::now();
-  if (leads())
-    queue_to_all(loss_frame(*loss_));
+  learn({rank, what});
+  queue_to_all(loss_frame(*loss_));
+}
+
+void Links::learn(Loss loss) {
+  if (!loss_)
+    lost_at_ = steady_clock::now();
+  loss_ = std::move(loss);
   changed_.notify_all();
 }
 
 void Links::fail(const std::string& what) {
-  if (loss_)
-    return;
-  const std::string reason = what.substr(0, kLongestReason);
-  if (!leads())
-    queue_to_all(frame_bytes(FrameKind::Fail, reason));
-  lose(rank_, fmt::format("{}: {}", to_string(self_), reason));
+  lose(rank_, fmt::format("{}: {}", to_string(self_), what.substr(0, kLongestReason)));
 }
 
 void Links::begin(const ClockExchange& exchange) {
@@ -149,6 +149,8 @@ void Links::begin(const ClockExchange& exchange) {
 
 void Links::run() {
   Lock held = lock();
+  for (Peer& each : peers_)
+    receive(each);  // what came in one piece with the welcome
   const auto open = [](const Peer& each) { return each.line.open(); };
   while (!leaving_ || std::any_of(peers_.begin(), peers_.end(), open)) {
     wait(held);
@@ -161,7 +163,7 @@ void Links::run() {
     if (leaving_) {
       leave_step(now);
     } else {
-      notice_silence(now);
+      notice_silence(woke_);
       give_signs_of_life(now);
       end_process_after_grace(now);
     }
@@ -170,7 +172,8 @@ void Links::run() {
   }
 }
 
-/// For something to do. Time that passes while this process is stopped is no silence of others.
+/// For something to do. Time in which this process was stopped, here or anywhere since it last
+/// woke, is no silence of others.
 void Links::wait(Lock& held) {
   polled_.assign(1, {wake_.fd(), POLLIN, 0});
   polled_peers_.clear();
@@ -180,15 +183,14 @@ void Links::wait(Lock& held) {
       polled_.push_back({line.fd(), static_cast<short>(events), 0});
       polled_peers_.push_back(i);
     }
-  const Moment before = steady_clock::now();
-  const auto patience =
-      std::chrono::ceil<milliseconds>(std::max(next_deadline() - before, Moment::duration::zero()));
+  const Moment planned = std::max(next_deadline(), woke_);
   held.unlock();
-  ::poll(polled_.data(), polled_.size(), static_cast<int>(patience.count()));
+  ::poll(polled_.data(), polled_.size(), patience_until(planned));
   held.lock();
   std::uint64_t count = 0;
   static_cast<void>(::read(wake_.fd(), &count, sizeof count));  // nothing to read is fine
-  const auto late = steady_clock::now() - before - patience;
+  woke_ = steady_clock::now();
+  const auto late = woke_ - planned;
   if (late > options_.silence / kSignsInSilence)
     for (Peer& each : peers_)
       each.heard += late;
@@ -232,9 +234,9 @@ void Links::handle(Peer& peer, const Frame& frame, Moment at) {
       peer.gathers.push_back(frame.payload);
       break;
     case FrameKind::Gathered: {
-      std::vector<std::string> all(static_cast<std::size_t>(payload.integer()));
-      for (std::string& each : all)
-        each = payload.text();
+      std::vector<std::string> all;
+      for (std::int64_t left = payload.integer(); left > 0; --left)
+        all.push_back(payload.text());
       gathered_.push_back(std::move(all));
       break;
     }
@@ -242,16 +244,16 @@ void Links::handle(Peer& peer, const Frame& frame, Moment at) {
       mails_.push_back({peer.process.rank, frame.payload});
       break;
     case FrameKind::Loss: {
-      // What the leader says goes before what this process has found itself.
       const auto rank = static_cast<int>(payload.integer());
       const std::string what = payload.text();
-      lose(rank, what);
-      loss_ = Loss{rank, what, true};
+      // What the leader says goes before what this process has found itself. And a leader that
+      // was stopped is told that it is lost, which others have told the user.
+      if (!leads() || rank == rank_)
+        learn({rank, what, true});
+      else
+        lose(rank, what);
       break;
     }
-    case FrameKind::Fail:
-      lose(peer.process.rank, fmt::format("{}: {}", to_string(peer.process), frame.payload));
-      break;
     case FrameKind::Ping:
       return answer_ping(peer, at);
     case FrameKind::Pong:
@@ -320,10 +322,10 @@ void Links::end(Peer& peer) {
 void Links::give_signs_of_life(Moment now) {
   if (now < next_life_)
     return;
-  static const FrameBytes kLife = frame_bytes(FrameKind::Life, "");
+  static const FrameBytes life = frame_bytes(FrameKind::Life, "");
   for (Peer& each : peers_)
     if (each.line.open() && !each.line.has_unsent())
-      each.line.queue(kLife);
+      each.line.queue(life);
   next_life_ = now + options_.silence / kSignsInSilence;
 }
 

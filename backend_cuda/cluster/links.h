@@ -60,7 +60,7 @@ class Links {
   bool has_unsent() const;
 
   const std::optional<Loss>& loss() const { return loss_; }
-  /// The leader tells it to all others. Nothing if one is known.
+  /// All learn it from the leader. Nothing if one is known.
   void lose(int rank, const std::string& what);
   /// This process fails.
   void fail(const std::string& what);
@@ -76,9 +76,9 @@ class Links {
   void run();
   void wait(Lock& lock);
   Moment next_deadline() const;
-  void serve(std::size_t peer, short events);
   void receive(Peer& peer);
   void handle(Peer& peer, const Frame& frame, Moment at);
+  void learn(Loss loss);
   void answer_ping(Peer& peer, Moment at);
   void take_pong(Peer& peer, const Frame& frame, Moment at);
   void ping();
@@ -102,6 +102,7 @@ class Links {
   std::optional<ClockExchange> exchange_;
   std::optional<Loss> loss_;
   Moment lost_at_;
+  Moment woke_;
   bool leaving_ = false;
 
   Moment next_life_;

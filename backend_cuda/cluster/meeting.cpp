@@ -30,6 +30,10 @@ constexpr std::chrono::seconds kHelloPatience{10};
 constexpr std::chrono::seconds kFaultPatience{2};
 /// For the leader's verdict to arrive.
 constexpr std::chrono::seconds kVerdictPatience{2};
+/// Before those that came are heard, too.
+constexpr int kMostToAccept = 1'024;
+/// Files that a process has open anyway.
+constexpr std::size_t kOtherDescriptors = 256;
 constexpr milliseconds kFirstPause{20};
 constexpr milliseconds kLongestPause{250};
 
@@ -47,14 +51,14 @@ class Meeting {
         token_(job_token(seat.job, seat.secret)),
         deadline_(steady_clock::now() + options.meet_timeout),
         listener_(listen_at(seat.leader, seat.port)),
-        guest_of_rank_(static_cast<std::size_t>(seat.world)) {}
+        guest_of_rank_(static_cast<std::size_t>(seat.world)) {
+    allow_descriptors(static_cast<std::size_t>(seat.world) + kOtherDescriptors);
+  }
 
   std::vector<Member> run() {
-    while (came_ + 1 < seat_.world && steady_clock::now() < deadline_) {
+    while ((fault_ ? heard_ : came_) + 1 < seat_.world && steady_clock::now() < deadline_) {
       wait();
-      for (auto& guest : guests_)
-        serve(*guest);
-      std::erase_if(guests_, [](const auto& guest) { return !guest->line.open(); });
+      serve_all();
       accept_all();
     }
     if (!fault_ && came_ + 1 < seat_.world)
@@ -69,6 +73,7 @@ class Meeting {
     Line line;
     Moment came;
     std::optional<ProcessName> process = {};
+    bool had_its_turn = false;  ///< To say something.
   };
 
   void wait() {
@@ -79,12 +84,24 @@ class Meeting {
       if (!guest->process)
         until = std::min(until, guest->came + kHelloPatience);
     }
-    const auto left = std::chrono::ceil<milliseconds>(std::max(until - steady_clock::now(), {}));
-    ::poll(polled_.data(), polled_.size(), static_cast<int>(left.count()) + 1);
+    ::poll(polled_.data(), polled_.size(), patience_until(until));
+  }
+
+  void serve_all() {
+    const Moment now = steady_clock::now();
+    for (std::size_t i = 0; i < guests_.size(); ++i) {
+      Guest& guest = *guests_[i];
+      if (polled_[i + 1].revents != 0)
+        serve(guest);
+      guest.had_its_turn = true;
+      if (!guest.process && now >= guest.came + kHelloPatience)
+        guest.line.close();
+    }
+    std::erase_if(guests_, [](const auto& guest) { return !guest->line.open(); });
   }
 
   void accept_all() {
-    for (;;) {
+    for (int i = 0; i < kMostToAccept; ++i) {
       Accepted accepted = accept_at(listener_);
       if (accepted.socket) {
         guests_.push_back(std::make_unique<Guest>(
@@ -94,6 +111,8 @@ class Meeting {
       if (accepted.error == EMFILE || accepted.error == ENFILE) {
         if (close_a_stranger())
           continue;
+        if (heard_ < static_cast<int>(guests_.size()))
+          return;
         find_fault(fmt::format("rank 0 cannot take the connections of {} processes: {} (ulimit -n)",
                                seat_.world, std::generic_category().message(accepted.error)));
       }
@@ -105,8 +124,9 @@ class Meeting {
 
   /// The one that has been silent for the longest time.
   bool close_a_stranger() {
-    const auto stranger = std::find_if(guests_.begin(), guests_.end(),
-                                       [](const auto& guest) { return !guest->process; });
+    const auto stranger = std::find_if(guests_.begin(), guests_.end(), [](const auto& guest) {
+      return !guest->process && guest->had_its_turn;
+    });
     if (stranger == guests_.end())
       return false;
     guests_.erase(stranger);
@@ -124,15 +144,15 @@ class Meeting {
     } catch (const BadFrame&) {
       guest.line.close();
     }
-    const bool ended = outcome == Line::Outcome::Ended || !guest.line.open();
-    const bool silent = !guest.process && steady_clock::now() >= guest.came + kHelloPatience;
-    if (guest.process && ended)
+    if (outcome != Line::Outcome::Ended && guest.line.open())
+      return;
+    if (guest.process)
       leave(guest);
-    if (ended || silent)
-      guest.line.close();
+    guest.line.close();
   }
 
   void leave(const Guest& guest) {
+    --heard_;
     find_fault(to_string(*guest.process) + " came and has ended before all were there");
     const auto own = std::find(guest_of_rank_.begin(), guest_of_rank_.end(), &guest);
     if (own == guest_of_rank_.end())
@@ -143,14 +163,17 @@ class Meeting {
 
   void take_in(Guest& guest, const Hello& hello) {
     if (!same_token(hello.token, token_)) {
-      refuse(guest, fmt::format("{} does not belong to the job of {}, which listens at {}: another "
-                                "job needs another port (--master HOST:PORT), and all processes of "
-                                "one need the same BUBBLESCOPE_TOKEN",
-                                to_string(hello.process), to_string(self_), address()));
+      refuse(guest,
+             fmt::format("{} does not belong to the job of {}, which listens at {}: another job "
+                         "needs another port (--master HOST:PORT), and all processes of one need "
+                         "the same BUBBLESCOPE_TOKEN",
+                         to_string(hello.process), to_string(self_), address()),
+             false);
       guest.line.close();
       return;
     }
     guest.process = hello.process;
+    ++heard_;
     if (const std::optional<std::string> fault = fault_of(hello)) {
       find_fault(*fault);
       return;
@@ -176,8 +199,9 @@ class Meeting {
       return std::nullopt;
     const ProcessName& other = rank == 0 ? self_ : *guest_of_rank_[rank]->process;
     return fmt::format(
-        "rank {} has come twice: as process {} of host {} and as process {} of host {}", rank,
-        other.pid, printable_name(other.host), hello.process.pid,
+        "rank {} has come twice: as process {} of host {} and as process {} of host {}; jobs that "
+        "run at one time need a port each (--master HOST:PORT)",
+        rank, other.pid, printable_name(other.host), hello.process.pid,
         printable_name(hello.process.host));
   }
 
@@ -199,8 +223,9 @@ class Meeting {
   }
 
   /// What one send takes is enough for a short text on a fresh connection.
-  static void refuse(Guest& guest, const std::string& why) {
-    guest.line.queue(frame_bytes(FrameKind::Refused, Packer().text(why).take()));
+  static void refuse(Guest& guest, const std::string& why, bool is_told) {
+    guest.line.queue(
+        frame_bytes(FrameKind::Refused, Packer().text(why).integer(is_told ? 1 : 0).take()));
     guest.line.flush();
     guest.line.end_sending();
   }
@@ -208,7 +233,7 @@ class Meeting {
   [[noreturn]] void refuse_all() {
     for (auto& guest : guests_)
       if (guest->process && guest->line.open())
-        refuse(*guest, *fault_);
+        refuse(*guest, *fault_, true);
     throw DeviceError(*fault_);
   }
 
@@ -234,6 +259,7 @@ class Meeting {
   std::vector<std::unique_ptr<Guest>> guests_;
   std::vector<Guest*> guest_of_rank_;  // of those that fit
   int came_ = 0;
+  int heard_ = 0;  // of the job, with those that do not fit
   std::optional<std::string> fault_;
   std::vector<pollfd> polled_;
 };
@@ -291,8 +317,14 @@ class Arrival {
 
   static Member member(const Frame& frame, Line line) {
     Unpacker payload(frame.payload);
-    if (frame.kind == FrameKind::Refused)
-      throw DeviceError(payload.text());
+    if (frame.kind == FrameKind::Refused) {
+      std::string why = payload.text();  // of whoever listens there: no escape codes
+      std::replace_if(
+          why.begin(), why.end(), [](unsigned char c) { return c < 0x20U || c == 0x7FU; }, '?');
+      if (payload.integer() != 0)
+        throw PeerLost({0, why, true});
+      throw DeviceError(why);
+    }
     if (frame.kind != FrameKind::Welcome)
       throw BadFrame("neither welcome nor refused");
     const std::int64_t pid = payload.integer();

@@ -18,7 +18,7 @@ struct Member {
 
 /// Of the leader: [rank − 1] all others. Throws DeviceError, which they are told, too.
 std::vector<Member> meet_as_leader(const Seat& seat, const ControlOptions& options);
-/// Of another: the leader. Throws DeviceError.
+/// Of another: the leader. Throws DeviceError, and PeerLost where the leader tells the user why.
 Member meet_as_follower(const Seat& seat, const ControlOptions& options);
 
 }  // namespace bubblescope

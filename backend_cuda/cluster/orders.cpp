@@ -2,6 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "backend_cuda/cluster/process_name.h"
 
 namespace bubblescope {
 namespace {
@@ -57,14 +62,20 @@ double Reader::real() {
 }
 
 std::string Reader::string() {
-  std::string value(static_cast<std::size_t>(number()), '\0');
+  const auto size = static_cast<std::uint64_t>(number());
+  require(size);
+  std::string value(size, '\0');
   take(value.data(), value.size());
   return value;
 }
 
-void Reader::take(void* to, std::size_t bytes) {
+void Reader::require(std::size_t bytes) const {
   if (bytes > text_.size() - next_)
     throw DeviceError("a message between processes is too short: they have different plans");
+}
+
+void Reader::take(void* to, std::size_t bytes) {
+  require(bytes);
   std::memcpy(to, text_.data() + next_, bytes);
   next_ += bytes;
 }
@@ -115,6 +126,16 @@ RunTimes read_all_times(Reader& reader, const Plan& plan) {
   return times;
 }
 
+std::string with_action(const std::string& what, const Plan& plan, const RankExecutor& executor) {
+  constexpr std::string_view kWhile = "while rank ";
+  const auto running = executor.running();
+  if (!running || what.starts_with(kWhile))
+    return what;
+  const Instruction& instruction = plan.instructions[*running];
+  return fmt::format("{}{} ran {}: {}", kWhile, instruction.rank,
+                     to_string(plan.action(instruction)), what);
+}
+
 void wait_until(Time moment_of_steady_clock) {
   while (std::chrono::steady_clock::now().time_since_epoch() < moment_of_steady_clock) {
   }
@@ -149,8 +170,11 @@ RunTimes TimesOfAll::merged() const {
     const Span& sent = sent_[id];
     const Span& received = received_[id];
     Span span = kNothing;
-    if (sent.start != kNever && received.start != kNever)
+    if (sent.start != kNever && received.start != kNever) {
       span = {plan_.is_eager ? sent.start : std::max(sent.start, received.start), received.end};
+      if (span.end != kNever)  // by clocks of two hosts a short one might end before it starts
+        span.end = std::max(span.end, span.start);
+    }
     times.messages.push_back(span);
   }
   Time origin = Time::max();
@@ -190,8 +214,20 @@ Parity read_parity(Reader& reader) {
 std::string write_facts(const MachineFacts& facts) {
   std::string text;
   for (const auto& [name, value] : facts)
-    text += name + '\n' + value + '\n';
+    text.append(name).append("\n").append(value).append("\n");
   return text;
+}
+
+std::string value_of(const MachineFacts& facts, std::string_view name) {
+  const auto found = std::find_if(facts.begin(), facts.end(),
+                                  [&](const auto& each) { return each.first == name; });
+  return found == facts.end() ? std::string() : found->second;
+}
+
+MachineFacts facts_of(const RankExecutor& executor, const Control& control) {
+  MachineFacts facts = executor.machine();
+  facts.emplace_back(kProcessFact, to_string(this_process(control.rank())));
+  return facts;
 }
 
 MachineFacts read_facts(const std::string& text) {

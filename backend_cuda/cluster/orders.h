@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backend_cuda/cluster/clock_line.h"
@@ -16,10 +17,10 @@ enum class Order : char {
   // From the leader:
   Open = 'o',   ///< Let the step begin at a moment of the receiver's steady clock.
   Times = 't',  ///< The step has ended everywhere: when all ran.
-  Abort = 'a',  ///< End the step, tell how far it came, and leave.
+  // Both ways, from the leader only to the next, which tells what became of it:
+  Progress = 'n',  ///< How many instructions have ended, and which action runs.
   // To the leader:
   Ready = 'r',     ///< A step is launched and waits.
-  Progress = 'n',  ///< How many instructions have ended, and which action runs.
   Done = 'd',      ///< The step has ended here: when what is here ran.
   Partial = 'c',   ///< It was cut short: the same, as far as it came.
   Compared = 'q',  ///< A Parity.
@@ -48,6 +49,7 @@ class Reader {
   std::string string();
 
  private:
+  void require(std::size_t bytes) const;
   void take(void* to, std::size_t bytes);
 
   const std::string& text_;
@@ -67,6 +69,9 @@ std::string write_times(Order order, const Plan& plan, Rank rank, const RankExec
 /// Of all ranks.
 std::string write_all_times(const RunTimes& times);
 RunTimes read_all_times(Reader& reader, const Plan& plan);
+
+/// "while rank 1 ran 1F2: " before what failed in a step, where an action runs and is not yet told.
+std::string with_action(const std::string& what, const Plan& plan, const RankExecutor& executor);
 
 /// Busy, since sleep overshoots.
 void wait_until(Time moment_of_steady_clock);
@@ -97,6 +102,11 @@ Parity read_parity(Reader& reader);
 
 /// "device", "4 × NVIDIA H200"
 std::string write_facts(const MachineFacts& facts);
+/// The value of a fact, or nothing.
+std::string value_of(const MachineFacts& facts, std::string_view name);
+/// Of a process: its machine's, and who it is.
+constexpr const char* kProcessFact = "process";
+MachineFacts facts_of(const RankExecutor& executor, const Control& control);
 MachineFacts read_facts(const std::string& text);
 
 }  // namespace bubblescope

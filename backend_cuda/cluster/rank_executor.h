@@ -34,7 +34,7 @@ struct RankPlace {
 
   int process_of(Rank other) const { return other * replicas + replica; }
 };
-/// Throws DeviceError where so many processes cannot share the ranks evenly.
+/// Throws JobError where so many processes cannot share the ranks evenly.
 RankPlace place_of(int ranks, const Seat& seat);
 inline RankPlace place_of(const Plan& plan, const Seat& seat) {
   return place_of(plan.ranks(), seat);

@@ -1,12 +1,13 @@
 #include <fmt/format.h>
 
+#include "backend_cuda/cluster/control.h"
 #include "backend_cuda/cluster/rank_executor.h"
 
 namespace bubblescope {
 
 RankPlace place_of(int ranks, const Seat& seat) {
   if (seat.world % ranks != 0)
-    throw DeviceError(
+    throw JobError(
         fmt::format("{} processes ({}) for {} pipeline ranks: start {}, or a multiple of it for "
                     "replicas",
                     seat.world, seat.told_by, ranks, ranks));

@@ -80,6 +80,7 @@ constexpr Launcher kSlurm = {"Slurm", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOC
 constexpr Launcher kOpenMpi = {"Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE",
                                "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"};
 constexpr Launcher kPmi = {"PMI", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"};
+constexpr Launcher kPals = {"PALS", "PMI_RANK", "PMI_SIZE", "PMI_LOCAL_RANK", "PMI_LOCAL_SIZE"};
 
 class SeatSearch {
  public:
@@ -92,7 +93,7 @@ class SeatSearch {
     take_first();
     if (!flags_.local_rank.empty())
       seat_.local_rank = number("--local-rank", flags_.local_rank, 0, kMostProcesses - 1);
-    seat_.secret = variable_("BUBBLESCOPE_TOKEN").value_or("");
+    seat_.secret = variable_(kSecretVariable).value_or("");
     return std::move(seat_);
   }
 
@@ -102,11 +103,13 @@ class SeatSearch {
       return take_flags();
     if (tells(kTorchrun))
       return take_torchrun();
-    if (tells(kSlurm) && !within_slurm())
+    if (variable_(kSlurm.rank) && !within_slurm())
       return take_slurm();
     if (tells(kOpenMpi))
       return take_mpi(kOpenMpi, {"PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid"},
                       "mpirun -x MASTER_ADDR=host");
+    if (tells(kPmi) && variable_(kPals.local_rank))
+      return take_mpi(kPals, {"PALS_APID", "PBS_JOBID"}, "mpiexec --env MASTER_ADDR=host");
     if (tells(kPmi))
       return take_mpi(kPmi, {"PMI_JOBID", "SLURM_JOB_ID"}, "mpiexec -genv MASTER_ADDR host");
     take_single();
@@ -136,15 +139,18 @@ class SeatSearch {
   }
 
   void take_slurm() {
-    take_numbers(kSlurm);
-    const std::string step = variable_("SLURM_STEP_ID").value_or("0");
-    if (in_batch_script() && seat_.world > 1)
-      throw DeviceError(fmt::format(
-          "Slurm: this is not one of {} processes but the batch script or a shell: start it by "
-          "srun, or give --rank 0 --world-size 1 --local-rank 0 for a single process",
-          seat_.world));
+    if (in_batch_script())
+      return take_slurm_script();
+    Launcher step_of_slurm = kSlurm;
+    // SLURM_NTASKS stays that of the whole job where srun is told to preserve the environment.
+    if (variable_("SLURM_STEP_NUM_TASKS"))
+      step_of_slurm.size = "SLURM_STEP_NUM_TASKS";
+    if (!variable_(step_of_slurm.size))
+      throw_no_size(step_of_slurm);
+    take_numbers(step_of_slurm);
     if (seat_.world == 1)
       return;
+    const std::string step = variable_("SLURM_STEP_ID").value_or("0");
     std::optional<std::string> job = variable_("SLURM_JOB_ID");
     if (!job)
       throw DeviceError("Slurm: SLURM_JOB_ID is not set, though SLURM_PROCID is");
@@ -162,6 +168,17 @@ class SeatSearch {
           "Slurm: neither SLURM_STEP_NODELIST nor SLURM_JOB_NODELIST is set, whose first host is "
           "that of rank 0: give --master HOST");
     seat_.leader = expand_host_list(*hosts).front();
+  }
+
+  /// Where a job is told of no number of tasks, one in its script is as good as one by srun.
+  void take_slurm_script() {
+    const std::string tasks = variable_("SLURM_NTASKS").value_or("1");
+    if (number("SLURM_NTASKS", tasks, 1, kMostProcesses) > 1)
+      throw DeviceError(fmt::format(
+          "Slurm: this is not one of SLURM_NTASKS = {} processes but the batch script or a shell: "
+          "start it by srun, or give --rank 0 --world-size 1 --local-rank 0 for a single process",
+          tasks));
+    seat_.told_by = kSlurm.name;
   }
 
   /// Launchers of MPI tell no host, but whether all processes are on one.
@@ -191,12 +208,9 @@ class SeatSearch {
   }
 
   void take_single() {
-    for (const Launcher& each : {kTorchrun, kSlurm, kOpenMpi, kPmi})
-      if (variable_(each.rank) && !variable_(each.size))
-        throw DeviceError(
-            fmt::format("{} is set, but {} is not, the number of processes: set it, "
-                        "or give --rank and --world-size",
-                        each.rank, each.size));
+    for (const Launcher& each : {kTorchrun, kOpenMpi, kPmi})
+      if (variable_(each.rank))
+        throw_no_size(each);
     if (variable_("PMIX_RANK"))
       throw DeviceError(
           "PMIX_RANK is set, but PMIx tells the number of processes by no variable: give --rank "
@@ -206,6 +220,13 @@ class SeatSearch {
           "--master is given, but neither --rank and --world-size nor a launcher tell which "
           "process this is");
     seat_.told_by = "a single process";
+  }
+
+  [[noreturn]] static void throw_no_size(const Launcher& launcher) {
+    throw DeviceError(
+        fmt::format("{} is set, but {} is not, the number of processes: set it, or give --rank and "
+                    "--world-size",
+                    launcher.rank, launcher.size));
   }
 
   bool tells(const Launcher& launcher) const {

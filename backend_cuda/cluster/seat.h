@@ -27,8 +27,8 @@ struct Seat {
 
 /// What the user says; empty where nothing is.
 struct SeatFlags {
-  std::string rank, world_size, local_rank;
-  std::string master;  ///< HOST or HOST:PORT; [ADDRESS]:PORT of IPv6.
+  std::string rank = {}, world_size = {}, local_rank = {};
+  std::string master = {};  ///< HOST or HOST:PORT; [ADDRESS]:PORT of IPv6.
 };
 
 /// The value of a variable, if it is set and not empty.
@@ -37,13 +37,14 @@ using Environment = std::function<std::optional<std::string>(std::string_view na
 Environment process_environment();
 
 /// The first of these that tells rank and size: flags; torchrun (RANK, WORLD_SIZE, LOCAL_RANK,
-/// MASTER_ADDR, MASTER_PORT); Slurm (SLURM_PROCID, SLURM_NTASKS, SLURM_LOCALID, the node list), but
-/// for what an mpirun within a Slurm job has started, which inherits Slurm's variables of another
-/// process; Open MPI (OMPI_COMM_WORLD_…); MPICH and other launchers with PMI (PMI_RANK, PMI_SIZE);
-/// else a single process. --master and --local-rank go before what a launcher says. The port is
-/// that of --master, else the one after MASTER_PORT, which may be taken by torchrun itself, else a
-/// number made of the job's, in 20000 … 31999, below those that systems give to clients. Throws
-/// DeviceError that names the variable which is missing or wrong.
+/// MASTER_ADDR, MASTER_PORT); Slurm (SLURM_PROCID, SLURM_STEP_NUM_TASKS or SLURM_NTASKS,
+/// SLURM_LOCALID, the node list), but for what an mpirun within a Slurm job has started, which
+/// inherits Slurm's variables of another process; Open MPI (OMPI_COMM_WORLD_…); MPICH, PALS and
+/// other launchers with PMI (PMI_RANK, PMI_SIZE); else a single process. --master and --local-rank
+/// go before what a launcher says. The port is that of --master; else, but for Slurm, the one after
+/// MASTER_PORT, which may be taken by torchrun itself; else a number made of the job's, in 20000 …
+/// 31999, below those that systems give to clients. Throws DeviceError that names the variable
+/// which is missing or wrong.
 Seat find_seat(const SeatFlags& flags, const Environment& environment);
 
 /// "gpu[01-03,7],login" is gpu01, gpu02, gpu03, gpu7, login: what Slurm calls a host list. Throws

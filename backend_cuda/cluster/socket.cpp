@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <fcntl.h>
 #include <memory>
 #include <netdb.h>
@@ -11,8 +12,10 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <system_error>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 
@@ -28,6 +31,9 @@ using std::chrono::steady_clock;
 
 /// One address may be a hole that swallows what is sent there, and the next one not.
 constexpr std::chrono::seconds kPatienceWithAnAddress{3};
+/// Processes of a job before, or a client that got this port by chance, may hold it for a moment.
+constexpr std::chrono::seconds kPatienceWithAPort{1};
+constexpr milliseconds kBetweenTries{20};
 
 std::string error_text(int error) {
   return std::generic_category().message(error);
@@ -62,30 +68,66 @@ bool is_loopback(const std::string& host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
 }
 
-/// 0 or an errno.
-int bind_and_listen(const Socket& socket, const addrinfo& address) {
-  set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1);
+/// What listens, or an errno.
+Accepted make_listener(const addrinfo& address) {
+  Accepted result{make_socket(address)};
+  if (!result.socket)
+    return {{}, errno};
+  set_option(result.socket, SOL_SOCKET, SO_REUSEADDR, 1);
   if (address.ai_family == AF_INET6)
-    set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 0);
-  if (::bind(socket.fd(), address.ai_addr, address.ai_addrlen) != 0 ||
-      ::listen(socket.fd(), SOMAXCONN) != 0)
-    return errno;
-  return 0;
+    set_option(result.socket, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+  if (::bind(result.socket.fd(), address.ai_addr, address.ai_addrlen) != 0 ||
+      ::listen(result.socket.fd(), SOMAXCONN) != 0)
+    return {{}, errno};
+  return result;
+}
+
+Accepted make_listener_patiently(const addrinfo& address) {
+  const Moment give_up = steady_clock::now() + kPatienceWithAPort;
+  Accepted result = make_listener(address);
+  while (result.error == EADDRINUSE && steady_clock::now() < give_up) {
+    std::this_thread::sleep_for(kBetweenTries);
+    result = make_listener(address);
+  }
+  return result;
+}
+
+/// Where nobody listens, a client may be given the very port that it asks for as its own: then TCP
+/// connects it with itself, and keeps the port from who is to listen there.
+bool meets_itself(const Socket& socket) {
+  sockaddr_storage here{};
+  sockaddr_storage there{};
+  socklen_t size_here = sizeof here;
+  socklen_t size_there = sizeof there;
+  return ::getsockname(socket.fd(), reinterpret_cast<sockaddr*>(&here), &size_here) == 0 &&
+         ::getpeername(socket.fd(), reinterpret_cast<sockaddr*>(&there), &size_there) == 0 &&
+         size_here == size_there && std::memcmp(&here, &there, size_here) == 0;
+}
+
+/// Without the minute in which a port is held after a connection.
+void forget_at_close(const Socket& socket) {
+  const linger at_once = {1, 0};
+  static_cast<void>(::setsockopt(socket.fd(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once));
 }
 
 /// 0 or an errno.
 int finish_connecting(const Socket& socket, const addrinfo& address, Moment deadline) {
-  if (::connect(socket.fd(), address.ai_addr, address.ai_addrlen) == 0)
+  if (::connect(socket.fd(), address.ai_addr, address.ai_addrlen) != 0) {
+    if (errno != EINPROGRESS && errno != EINTR)
+      return errno;
+    if (!wait_for(socket.fd(), POLLOUT, deadline))
+      return ETIMEDOUT;
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (::getsockopt(socket.fd(), SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+      return errno;
+    if (error != 0)
+      return error;
+  }
+  if (!meets_itself(socket))
     return 0;
-  if (errno != EINPROGRESS && errno != EINTR)
-    return errno;
-  if (!wait_for(socket.fd(), POLLOUT, deadline))
-    return ETIMEDOUT;
-  int error = 0;
-  socklen_t size = sizeof error;
-  if (::getsockopt(socket.fd(), SOL_SOCKET, SO_ERROR, &error, &size) != 0)
-    return errno;
-  return error;
+  forget_at_close(socket);
+  return ECONNREFUSED;
 }
 
 }  // namespace
@@ -119,23 +161,31 @@ std::string host_name() {
   return name.data();
 }
 
+void allow_descriptors(std::size_t count) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= count)
+    return;
+  limit.rlim_cur = std::min<rlim_t>(count, limit.rlim_max);
+  static_cast<void>(::setrlimit(RLIMIT_NOFILE, &limit));  // who runs out of them tells it
+}
+
 Socket listen_at(const std::string& host, std::uint16_t port) {
   std::string why = "no address";
   // A name may lead elsewhere on its own host (Debian's 127.0.1.1), so that it is not asked for.
-  const bool here = is_loopback(host);
-  const char* const name = !here ? nullptr : host == "::1" ? "::1" : "127.0.0.1";
+  const char* const name = !is_loopback(host)    ? nullptr
+                           : host == "localhost" ? "127.0.0.1"
+                                                 : host.c_str();
   const Addresses addresses = resolve(name, port, AI_PASSIVE, why);
   // One socket of IPv6 serves IPv4, too; where there is no IPv6, one of IPv4 does.
   for (const int family : {AF_INET6, AF_INET})
     for (const addrinfo* each = addresses.get(); each != nullptr; each = each->ai_next) {
       if (each->ai_family != family)
         continue;
-      Socket socket = make_socket(*each);
-      const int error = socket ? bind_and_listen(socket, *each) : errno;
-      if (error == 0)
-        return socket;
-      why = error_text(error);
-      if (error == EADDRINUSE)
+      Accepted listener = make_listener_patiently(*each);
+      if (listener.socket)
+        return std::move(listener.socket);
+      why = error_text(listener.error);
+      if (listener.error == EADDRINUSE)
         throw DeviceError(
             fmt::format("rank 0 cannot listen at {}: another program has port {}; "
                         "choose another one for all processes by --master HOST:PORT",
@@ -169,11 +219,16 @@ Connected connect_to(const std::string& host, std::uint16_t port, Moment deadlin
   return result;
 }
 
+int patience_until(Moment moment) {
+  constexpr Moment::duration kLongest = std::chrono::hours(1);
+  const auto left = std::clamp(moment - steady_clock::now(), Moment::duration::zero(), kLongest);
+  return static_cast<int>(std::chrono::ceil<milliseconds>(left).count());
+}
+
 bool wait_for(int fd, short events, Moment deadline) {
   for (;;) {
-    const auto left = std::chrono::ceil<milliseconds>(std::max(deadline - steady_clock::now(), {}));
     pollfd entry = {fd, events, 0};
-    const int ready = ::poll(&entry, 1, static_cast<int>(left.count()));
+    const int ready = ::poll(&entry, 1, patience_until(deadline));
     if (ready > 0)
       return true;
     if (ready == 0 && steady_clock::now() >= deadline)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -32,8 +33,11 @@ class Socket {
 std::string address_text(const std::string& host, std::uint16_t port);
 std::string host_name();
 
-/// A socket that listens on all interfaces, or on the loopback one if `host` is on it by its
-/// spelling. Throws DeviceError.
+/// Lets this process open so many files and sockets, as far as the hard limit allows.
+void allow_descriptors(std::size_t count);
+
+/// A socket that listens on all interfaces, or at `host` alone if that is on the loopback one by
+/// its spelling. Waits a second for a port that another has. Throws DeviceError.
 Socket listen_at(const std::string& host, std::uint16_t port);
 
 /// The next connection of a listener; `error` is an errno, EAGAIN where none waits.
@@ -50,6 +54,8 @@ struct Connected {
 };
 Connected connect_to(const std::string& host, std::uint16_t port, Moment deadline);
 
+/// For poll: the milliseconds until then, but at most an hour.
+int patience_until(Moment moment);
 /// Waits for one of poll's `events`; whether it came in time.
 bool wait_for(int fd, short events, Moment deadline);
 

@@ -1,6 +1,7 @@
 #include "backend_cuda/nccl/communicator.h"
 
 #include <chrono>
+#include <exception>
 #include <thread>
 #include <utility>
 
@@ -9,7 +10,11 @@
 namespace bubblescope::gpu {
 namespace {
 
+using std::chrono::steady_clock;
+
 constexpr std::chrono::microseconds kNap{20};
+/// For the word of a process that has failed, which ends its connections as well.
+constexpr std::chrono::seconds kForTheCause{1};
 
 }  // namespace
 
@@ -33,14 +38,20 @@ Communicator::Communicator(const Nccl& nccl, CommunicatorOptions options,
 
 /// In order where all is well: what its processes have begun has ended, so that no one waits long.
 Communicator::~Communicator() {
-  using std::chrono::steady_clock;
   constexpr std::chrono::seconds kPatience{2};
+  if (std::uncaught_exceptions() > 0)
+    abort();
   if (communicator_ == nullptr)
     return;
   ncclResult_t result = nccl_.finalize(communicator_);
-  for (const auto give_up = steady_clock::now() + kPatience;
-       result == ncclInProgress && steady_clock::now() < give_up; result = state())
-    std::this_thread::sleep_for(kNap);
+  try {
+    for (const auto give_up = steady_clock::now() + kPatience;
+         result == ncclInProgress && steady_clock::now() < give_up; result = state()) {
+      keep_waiting_();
+      std::this_thread::sleep_for(kNap);
+    }
+  } catch (const std::exception&) {  // it is aborted
+  }
   if (result == ncclSuccess)
     nccl_.destroy(communicator_);
   else
@@ -85,7 +96,13 @@ ncclResult_t Communicator::state() const {
   return asked == ncclSuccess ? state : asked;
 }
 
+/// That a connection has ended is seldom the cause: then the process at fault is told.
 void Communicator::check(ncclResult_t result) const {
+  if (result == ncclRemoteError || result == ncclSystemError || result == ncclInternalError)
+    for (const auto give_up = steady_clock::now() + kForTheCause; steady_clock::now() < give_up;) {
+      keep_waiting_();
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
   nccl_.check(result, options_.name.c_str());
 }
 

@@ -19,8 +19,8 @@ struct CommunicatorOptions {
 
 class Communicator {
  public:
-  /// Waits until all its processes have made it. While anything is waited for, `keep_waiting` is
-  /// called, and throws once that is in vain.
+  /// Waits until all its processes have made it. While anything is waited for, also at its end,
+  /// `keep_waiting` is called, and throws once that is in vain.
   Communicator(const Nccl& nccl, CommunicatorOptions options, std::function<void()> keep_waiting);
   ~Communicator();
   Communicator(const Communicator&) = delete;

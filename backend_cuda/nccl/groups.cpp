@@ -41,13 +41,13 @@ void Groups::add_channels() {
   for (int replica = 0; replica < place_.replicas; ++replica)
     for (const Key& each : keys) {
       const RankPlace there{.replica = replica, .replicas = place_.replicas};
-      Group group{
-          .use = Group::Use::Messages,
-          .name = fmt::format("messages {} rank {} {} rank {}", is_directed ? "from" : "between",
-                              each.first, is_directed ? "to" : "and", each.second),
-          .processes = {there.process_of(each.first), there.process_of(each.second)}};
+      Group group{.use = Group::Use::Messages,
+                  .name = fmt::format(
+                      "messages {} rank {} {} rank {}{}", is_directed ? "from" : "between",
+                      each.first, is_directed ? "to" : "and", each.second, pipeline_words(replica)),
+                  .processes = {there.process_of(each.first), there.process_of(each.second)}};
       if (has_one) {
-        group.name = "messages of all ranks";
+        group.name = "messages of all ranks" + pipeline_words(replica);
         group.processes.clear();
         for (Rank rank = 0; rank < plan_.ranks(); ++rank)
           group.processes.push_back(there.process_of(rank));
@@ -107,6 +107,30 @@ void Groups::add_experts() {
       group_of_experts_ = groups_.size();
     groups_.push_back(std::move(group));
   }
+}
+
+std::string Groups::pipeline_words(int replica) const {
+  return place_.replicas > 1 ? fmt::format(" of pipeline {}", replica) : "";
+}
+
+std::vector<std::size_t> Groups::in_rounds() const {
+  std::vector<std::set<int>> busy;           // [round]
+  std::vector<std::vector<std::size_t>> in;  // [round]
+  for (std::size_t group = 0; group < groups_.size(); ++group) {
+    const std::vector<int>& processes = groups_[group].processes;
+    std::size_t round = 0;
+    const auto is_busy = [&](int process) { return busy[round].contains(process); };
+    while (round < busy.size() && std::any_of(processes.begin(), processes.end(), is_busy))
+      ++round;
+    busy.resize(std::max(busy.size(), round + 1));
+    in.resize(busy.size());
+    busy[round].insert(processes.begin(), processes.end());
+    in[round].push_back(group);
+  }
+  std::vector<std::size_t> all;
+  for (const std::vector<std::size_t>& each : in)
+    all.insert(all.end(), each.begin(), each.end());
+  return all;
 }
 
 /// Stages with copies in the same processes share a group.

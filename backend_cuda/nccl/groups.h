@@ -16,7 +16,7 @@ namespace bubblescope::gpu {
 struct Group {
   enum class Use : std::uint8_t { Messages, Gradients, Experts };
   Use use;
-  std::string name;  ///< "messages from rank 0 to rank 1"
+  std::string name;  ///< "messages from rank 0 to rank 1", "… of pipeline 2"
   std::vector<int> processes;
 
   bool has(int process) const;
@@ -33,6 +33,9 @@ class Groups {
   static constexpr std::size_t kNone = ~std::size_t{0};
 
   const std::vector<Group>& all() const { return groups_; }
+  /// All of them, as their communicators are made: in rounds in which a process is in one at most,
+  /// so that it does not wait for a chain of others.
+  std::vector<std::size_t> in_rounds() const;
   /// Channels of this rank: messages of one keep their order. Where each direction of a pair of
   /// ranks has one, that; else those of the pair; else, as in batches, all share one.
   std::size_t channels() const { return group_of_channel_.size(); }
@@ -52,6 +55,7 @@ class Groups {
   void add_gradients();
   void add_experts();
   std::size_t add(Group group);
+  std::string pipeline_words(int replica) const;
   std::vector<Rank> ranks_with_copies(Stage stage) const;
 
   const Plan& plan_;

@@ -23,7 +23,7 @@ void require_one_gpu_each(const std::vector<std::string>& gpus) {
   for (std::size_t i = 0; i < gpus.size(); ++i)
     for (std::size_t k = 0; k < i; ++k)
       if (gpus[i] == gpus[k])
-        throw DeviceError(fmt::format(
+        throw JobError(fmt::format(
             "ranks {} and {} have the same GPU ({}): NCCL needs one for each; --local-rank and "
             "CUDA_VISIBLE_DEVICES choose it",
             k, i, gpus[i].substr(gpus[i].rfind(' ') + 1)));
@@ -32,8 +32,8 @@ void require_one_gpu_each(const std::vector<std::string>& gpus) {
 void require_one_version(const std::vector<std::string>& versions) {
   for (std::size_t i = 1; i < versions.size(); ++i)
     if (versions[i] != versions[0])
-      throw DeviceError(fmt::format("rank 0 has NCCL {} and rank {} has {}: they need the same",
-                                    versions[0], i, versions[i]));
+      throw JobError(fmt::format("rank 0 has NCCL {} and rank {} has {}: they need the same",
+                                 versions[0], i, versions[i]));
 }
 
 }  // namespace

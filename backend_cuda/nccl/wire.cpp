@@ -1,6 +1,7 @@
 #include "backend_cuda/nccl/wire.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <optional>
 #include <thread>
@@ -9,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "backend_cuda/cluster/process_name.h"
 #include "backend_cuda/cuda/handles.h"
 #include "backend_cuda/cuda/tensor_kernels.h"
 #include "backend_cuda/nccl/communicator.h"
@@ -71,10 +73,13 @@ class NcclWire : public Wire {
     return static_cast<int>(std::find(all.begin(), all.end(), process) - all.begin());
   }
   std::vector<ncclUniqueId> share_ids() const;
+  void keep_waiting() const;
+  void begin_to_connect(const Group& group);
   void make_communicators();
   void make_staging();
   void make_room_for_experts();
   void connect();
+  void wait_for_hello(cudaEvent_t hello);
   void enqueue_hello(std::size_t group, float* scratch, cudaStream_t stream);
   Payload place_of(const PlanTransfer& transfer, std::size_t position) const;
 
@@ -85,6 +90,8 @@ class NcclWire : public Wire {
   Control& control_;
   WireOptions options_;
   Groups groups_;
+  const Group* connecting_ = nullptr;  // until all are
+  std::chrono::steady_clock::time_point connecting_since_ = {};
   std::vector<std::unique_ptr<Communicator>> communicators_;  // [group] that this process is in
   std::vector<std::vector<DeviceBuffer<Byte>>> staging_;      // [channel][place in a batch]
   std::optional<DeviceBuffer<Byte>> to_experts_;              // a part for each process
@@ -116,24 +123,39 @@ std::vector<ncclUniqueId> NcclWire::share_ids() const {
   return ids;
 }
 
+void NcclWire::keep_waiting() const {
+  if (const auto loss = control_.loss())
+    throw PeerLost(*loss);
+  if (connecting_ != nullptr &&
+      std::chrono::steady_clock::now() - connecting_since_ >= control_.patience())
+    throw DeviceError(
+        fmt::format("NCCL: {}: not connected within {}, though all processes live: does a firewall "
+                    "stand between them, does NCCL_SOCKET_IFNAME name another network? "
+                    "NCCL_DEBUG=INFO tells more",
+                    connecting_->name, seconds_text(control_.patience())));
+}
+
+void NcclWire::begin_to_connect(const Group& group) {
+  connecting_ = &group;
+  connecting_since_ = std::chrono::steady_clock::now();
+}
+
 void NcclWire::make_communicators() {
   const std::vector<ncclUniqueId> ids = share_ids();
   communicators_.resize(ids.size());
-  const auto keep_waiting = [&control = control_] {
-    if (const auto loss = control.loss())
-      throw PeerLost(*loss);
-  };
-  for (std::size_t group = 0; group < ids.size(); ++group) {
+  for (const std::size_t group : groups_.in_rounds()) {
     const Group& each = groups_.all()[group];
-    if (each.has(process()))
-      communicators_[group] = std::make_unique<Communicator>(
-          nccl_,
-          CommunicatorOptions{.name = each.name,
-                              .id = ids[group],
-                              .processes = static_cast<int>(each.processes.size()),
-                              .index = index_in(group, process()),
-                              .max_ctas = options_.max_ctas},
-          keep_waiting);
+    if (!each.has(process()))
+      continue;
+    begin_to_connect(each);
+    communicators_[group] = std::make_unique<Communicator>(
+        nccl_,
+        CommunicatorOptions{.name = each.name,
+                            .id = ids[group],
+                            .processes = static_cast<int>(each.processes.size()),
+                            .index = index_in(group, process()),
+                            .max_ctas = options_.max_ctas},
+        [this] { keep_waiting(); });
   }
 }
 
@@ -189,17 +211,31 @@ void NcclWire::enqueue_hello(std::size_t group, float* scratch, cudaStream_t str
 void NcclWire::connect() {
   const DeviceBuffer<float> scratch(2, "a first message");
   const Stream stream = make_stream();
-  for (std::size_t group = 0; group < communicators_.size(); ++group)
-    if (communicators_[group])
+  try {
+    std::vector<std::pair<const Group*, Event>> hellos;
+    for (const std::size_t group : groups_.in_rounds()) {
+      if (!communicators_[group])
+        continue;
+      begin_to_connect(groups_.all()[group]);
       enqueue_hello(group, scratch.data(), stream.get());
-  const Event done = make_event();
-  BUBBLESCOPE_CHECK(cudaEventRecord(done.get(), stream.get()));
-  while (!BUBBLESCOPE_IS_DONE(cudaEventQuery(done.get()))) {
-    check();
-    if (const auto loss = control_.loss()) {
-      abort();
-      throw PeerLost(*loss);
+      hellos.emplace_back(connecting_, make_event());
+      BUBBLESCOPE_CHECK(cudaEventRecord(hellos.back().second.get(), stream.get()));
     }
+    for (const auto& [group, hello] : hellos) {
+      begin_to_connect(*group);
+      wait_for_hello(hello.get());
+    }
+    connecting_ = nullptr;
+  } catch (...) {
+    abort();  // the stream is not destroyed before it is empty
+    throw;
+  }
+}
+
+void NcclWire::wait_for_hello(cudaEvent_t hello) {
+  while (!BUBBLESCOPE_IS_DONE(cudaEventQuery(hello))) {
+    check();
+    keep_waiting();
     std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
 }

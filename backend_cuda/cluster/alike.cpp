@@ -1,0 +1,104 @@
+#include "backend_cuda/cluster/alike.h"
+
+#include <cstddef>
+
+#include <fmt/format.h>
+
+#include "backend_cuda/cluster/frame.h"
+#include "backend_cuda/cluster/process_name.h"
+
+namespace bubblescope {
+namespace {
+
+std::uint64_t bits(Time time) {
+  return static_cast<std::uint64_t>(time.count());
+}
+
+std::uint64_t bits(Op op) {
+  return (std::uint64_t{op.stage_and_kind()} << 32U) | static_cast<std::uint32_t>(op.microbatch());
+}
+
+Digest digest_of_orders(const Schedule& schedule) {
+  Digest digest;
+  const Placement& placement = schedule.placement;
+  digest.add(static_cast<std::uint64_t>(placement.pipes));
+  for (const Rank rank : placement.rank_of_stage)
+    digest.add(static_cast<std::uint64_t>(rank));
+  for (const auto weights : placement.weights_of_stage)
+    digest.add(static_cast<std::uint64_t>(weights));
+  for (const std::size_t first : schedule.first_action)
+    digest.add(first);
+  for (const Action& action : schedule.actions)
+    digest.add(bits(action.op())).add(bits(action.overlapped()));
+  return digest;
+}
+
+Digest digest_of_messages(const Plan& plan) {
+  Digest digest;
+  digest.add(plan.is_eager ? 1 : 0).add(static_cast<std::uint64_t>(plan.program->channels));
+  for (const Instruction& each : plan.instructions)
+    digest.add(each.stream).add(each.first).add(each.end).add(each.first_wait);
+  for (const Wait& each : plan.waits)
+    digest.add(each.instruction).add(static_cast<std::uint64_t>(each.moment));
+  for (const PlanTransfer& each : plan.transfers)
+    digest.add(each.message).add(each.is_send ? 1 : 0);
+  for (const PlanMessage& each : plan.messages)
+    digest.add(bits(each.sent)).add(bits(each.expected)).add(each.send).add(each.receive);
+  return digest;
+}
+
+Digest digest_of_costs(const Plan& plan) {
+  Digest digest;
+  for (const Action& action : plan.schedule().actions)
+    digest.add(bits(plan.costs->duration(action)));
+  for (const PlanMessage& each : plan.messages)
+    digest.add(bits(each.duration)).add(static_cast<std::uint64_t>(each.bytes));
+  for (Stage stage = 0; stage < plan.schedule().placement.stages(); ++stage)
+    for (const OpKind kind :
+         {OpKind::Forward, OpKind::BackwardInput, OpKind::BackwardWeight, OpKind::Backward})
+      for (const PhaseSpan& span : plan.costs->phases(Op(kind, stage, 0)).spans)
+        digest.add(bits(span.start)).add(bits(span.end)).add(static_cast<std::uint64_t>(span.sent));
+  return digest;
+}
+
+}  // namespace
+
+Digest& Digest::add(std::uint64_t value) {
+  hash_ = (hash_ ^ value) * 0x9e37'79b9'7f4a'7c15U;
+  hash_ ^= hash_ >> 32U;
+  return *this;
+}
+
+Digest& Digest::add(std::string_view text) {
+  for (const char c : text)
+    add(static_cast<std::uint64_t>(static_cast<unsigned char>(c)));
+  return add(text.size());
+}
+
+std::vector<Alike> digests_of(const Plan& plan) {
+  return {{"the order of actions", digest_of_orders(plan.schedule())},
+          {"the messages", digest_of_messages(plan)},
+          {"the costs", digest_of_costs(plan)}};
+}
+
+void require_alike(Control& control, const std::vector<Alike>& mine) {
+  Packer packer;
+  packer.text(to_string(this_process(control.rank())));
+  for (const Alike& each : mine)
+    packer.integer(each.digest.value());
+  const std::vector<std::string> all = control.all_gather(packer.take());
+  for (const std::string& theirs : all) {
+    Unpacker first(all.front());
+    Unpacker other(theirs);
+    const std::string leader = first.text();
+    const std::string name = other.text();
+    for (const Alike& each : mine)
+      if (first.integer() != other.integer())
+        throw JobError(
+            fmt::format("{} and {} differ in {}: all processes need the same words, files and "
+                        "BUBBLESCOPE_ variables",
+                        leader, name, each.what));
+  }
+}
+
+}  // namespace bubblescope
