@@ -1,0 +1,130 @@
+#include "tests/support/child.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <fcntl.h>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string_view>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <system_error>
+#include <unistd.h>
+#include <utility>
+
+#include <fmt/format.h>
+
+extern char** environ;
+
+namespace bubblescope {
+namespace {
+
+[[noreturn]] void fail(const std::string& what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
+
+std::vector<std::string> child_environment(const ProcessOptions& options) {
+  std::map<std::string, std::string> variables;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    const std::size_t equals = std::min(text.find('='), text.size());
+    const std::string name(text.substr(0, equals));
+    if (!name.starts_with("BUBBLESCOPE_") && name != "NO_COLOR" && equals < text.size())
+      variables[name] = text.substr(equals + 1);
+  }
+  const std::filesystem::path program = BUBBLESCOPE_PROGRAM;
+  variables["PATH"] = fmt::format("{}:{}", program.parent_path().string(), variables["PATH"]);
+  for (const auto& [name, value] : options.environment)
+    variables[name] = value;
+  std::vector<std::string> result;
+  for (const auto& [name, value] : variables)
+    result.push_back(fmt::format("{}={}", name, value));
+  return result;
+}
+
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+  std::vector<char*> result;
+  for (std::string& text : texts)
+    result.push_back(text.data());
+  result.push_back(nullptr);
+  return result;
+}
+
+struct Child {
+  std::string path;
+  std::vector<char*> arguments;
+  std::vector<char*> environment;
+  std::filesystem::path folder;
+  std::optional<std::size_t> address_space;
+  int streams[3];  // stdin, stdout, stderr
+};
+
+/// Between fork and exec, where no memory may be allocated.
+[[noreturn]] void become(const Child& child) {
+  constexpr int kCannotStart = 127;
+  bool good = prctl(PR_SET_PDEATHSIG, SIGKILL) == 0;
+  for (int stream = 0; stream < 3; ++stream)
+    good = good && dup2(child.streams[stream], stream) == stream;
+  if (!child.folder.empty())
+    good = good && chdir(child.folder.c_str()) == 0;
+  if (child.address_space && !kSanitized) {
+    const rlimit limit = {*child.address_space, *child.address_space};
+    good = good && setrlimit(RLIMIT_AS, &limit) == 0;
+  }
+  if (good)
+    execve(child.path.c_str(), child.arguments.data(), child.environment.data());
+  _exit(kCannotStart);
+}
+
+}  // namespace
+
+Descriptor::Descriptor(int number, const std::string& what) : number_(number) {
+  if (number_ < 0)
+    fail(what);
+}
+
+Descriptor::~Descriptor() {
+  close(number_);
+}
+
+int memory_file(const char* name) {
+  const int file = memfd_create(name, MFD_CLOEXEC);
+  return file >= 0 && fcntl(file, F_SETFL, O_APPEND) == 0 ? file : -1;
+}
+
+std::string all_of(const Descriptor& file) {
+  lseek(file.number(), 0, SEEK_SET);
+  std::string text;
+  char buffer[1 << 14];
+  ssize_t got = 0;
+  while ((got = read(file.number(), buffer, sizeof buffer)) > 0)
+    text.append(buffer, static_cast<std::size_t>(got));
+  return text;
+}
+
+pid_t start_child(const std::string& path, std::vector<std::string> arguments,
+                  const ProcessOptions& options, const ChildStreams& streams) {
+  arguments.insert(arguments.begin(), path);
+  std::vector<std::string> environment = child_environment(options);
+  const Descriptor in(open("/dev/null", O_RDONLY | O_CLOEXEC), "/dev/null");
+  const Child child = {
+      path,           pointers(arguments),   pointers(environment),
+      options.folder, options.address_space, {in.number(), streams.out, streams.err}};
+  const pid_t id = fork();
+  if (id < 0)
+    fail("fork");
+  if (id == 0)
+    become(child);
+  return id;
+}
+
+int exit_code_of(int wait_status) {
+  constexpr int kSignal = 128;
+  return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : kSignal + WTERMSIG(wait_status);
+}
+
+}  // namespace bubblescope
