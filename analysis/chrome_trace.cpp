@@ -207,12 +207,14 @@ class TraceWriter {
   }
 
   /// Arrows begin and end one nanosecond inside their slices, since viewers disagree about which
-  /// slice a shared boundary belongs to. A slice too short for that has no arrow.
+  /// slice a shared boundary belongs to. A slice too short for that has no arrow, nor has one that
+  /// would go back in time, as where the clocks of two processes do not agree.
   void write_arrow(std::pair<NodeId, NodeId> ends, std::uint32_t& id) {
     constexpr Time kInside(1);
     const Span& from = timeline_.spans[ends.first];
     const Span& to = timeline_.spans[ends.second];
-    if (from.length() <= kInside || to.length() <= kInside)
+    if (from.length() <= kInside || to.length() <= kInside ||
+        to.start + kInside < from.end - kInside)
       return;
     ++id;
     events_.event(R"("ph":"s","pid":{},"tid":{},"ts":{},"id":{},"name":"message","cat":"message")",

@@ -788,8 +788,8 @@ TEST_CASE("What would change nothing is noted, and the figures stand") {
       {kGood + " --optimizer-sync none", "--reduce and --optimizer-sync are for costs that tell"},
       {kGood + " --ranks-per-node 2", "--ranks-per-node changes nothing by itself"},
       {kCompare + kCosts + once + " --effort 2", "--objective and --effort are for automatic"},
-      {kGood, "BUBBLESCOPE_RANK in the environment is no option", {{"BUBBLESCOPE_RANK", "4"}}},
-      {kGood, "did you mean 'BUBBLESCOPE_RANKS'?", {{"BUBBLESCOPE_RANK", "4"}}}};
+      {kGood, "BUBBLESCOPE_CHUNK in the environment is no option", {{"BUBBLESCOPE_CHUNK", "4"}}},
+      {kGood, "did you mean 'BUBBLESCOPE_CHUNKS'?", {{"BUBBLESCOPE_CHUNK", "4"}}}};
   for (const Case& each : cases) {
     const ProcessResult result = run(each.line, {.environment = each.environment});
     CAPTURE(result.err);

@@ -187,11 +187,12 @@ TEST_CASE("an interrupted replay saves its trace, exit code 4") {
 
 TEST_CASE("a machine that is not there is told in one line, exit code 4") {
   const std::string line = "replay 1f1b" + kShape + kCosts + " --backend ";
-  check_failure(line + "nccl", kDevice, {"nccl", "not built in"});
-  check_failure(line + "cuda", kDevice, {"no-such-module"},
-                {.environment = {{"BUBBLESCOPE_CUDA_MODULE", "no-such-module"}}});
-  check_failure(line + "cuda", kDevice, {"bubblescope"},
-                {.environment = {{"BUBBLESCOPE_CUDA_MODULE", BUBBLESCOPE_PROGRAM}}});
+  for (const std::string backend : {"cuda", "nccl"}) {
+    check_failure(line + backend, kDevice, {"--backend " + backend, "no-such-module"},
+                  {.environment = {{"BUBBLESCOPE_CUDA_MODULE", "no-such-module"}}});
+    check_failure(line + backend, kDevice, {"--backend " + backend, "bubblescope"},
+                  {.environment = {{"BUBBLESCOPE_CUDA_MODULE", BUBBLESCOPE_PROGRAM}}});
+  }
 }
 
 TEST_CASE("an output that cannot be written is told before anything is measured") {

@@ -1,6 +1,7 @@
 #include "tools/job.h"
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <exception>
 #include <string>
@@ -73,18 +74,57 @@ int code_of(const std::exception& error) {
 
 /// Whether this process tells what ended the job.
 bool tells(Job& job) {
-  if (!job.leads())
-    return job.seat.rank == 1 && job.control->presence(0) == Control::Presence::Lost;
-  const auto loss = job.control->loss();
-  return loss->rank != 0 || !loss->is_told;
+  const Loss loss = *job.control->loss();
+  if (job.leads())
+    return loss.rank != 0 || !loss.is_told;
+  switch (job.control->presence(0)) {
+    case Control::Presence::There:
+      break;  // it tells
+    case Control::Presence::Left:
+      return !loss.is_told && (job.seat.rank == 1 || loss.rank == job.seat.rank);
+    case Control::Presence::Lost:
+      return job.seat.rank == 1;
+  }
+  return false;
 }
 
-/// To be called where `error` is caught. From now on a signal of a launcher, which ends all, would
-/// only take the last words; and nothing may hang on the way out, as a driver that has lost its
-/// GPU.
+std::atomic<const std::atomic<bool>*> job_is_lost = nullptr;
+
+void end_unless_lost(int signal) {
+  const std::atomic<bool>* const is_lost = job_is_lost;
+  if (is_lost != nullptr && *is_lost)
+    return;
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
+
+/// Once a job is lost, some launchers end all its processes: from then on that is in vain, since it
+/// would take the last words. Where InterruptGuard lives, it comes first.
+class SignalsUntilLoss {
+ public:
+  explicit SignalsUntilLoss(const Control& control) : is_lost_(control.is_lost()) {
+    job_is_lost = &is_lost_;
+    set(&end_unless_lost);
+  }
+  ~SignalsUntilLoss() {
+    set(is_lost_ ? SIG_IGN : SIG_DFL);
+    job_is_lost = nullptr;
+  }
+  SignalsUntilLoss(const SignalsUntilLoss&) = delete;
+  SignalsUntilLoss& operator=(const SignalsUntilLoss&) = delete;
+
+ private:
+  static void set(void (*handler)(int)) {
+    std::signal(SIGINT, handler);
+    std::signal(SIGTERM, handler);
+  }
+
+  const std::atomic<bool>& is_lost_;
+};
+
+/// To be called where `error` is caught. Nothing may hang on the way out, as a driver may that has
+/// lost its GPU.
 [[noreturn]] void leave(Job& job, const std::exception& error) {
-  for (const int signal : {SIGINT, SIGTERM})
-    std::signal(signal, SIG_IGN);
   std::signal(SIGALRM, [](int) { ::_exit(kDevice); });
   ::alarm(kSecondsToLeave);
   job.control->fail(error.what());
@@ -115,9 +155,11 @@ int in_job(const MachineChoice& machine, const GlobalOptions& global,
            const std::function<int(Job* job, const GlobalOptions& global)>& work) {
   if (machine.backend != Backend::Nccl)
     return work(nullptr, global);
-  Job job = meet(machine);
+  // Launchers end all once one has left: it says goodbye when the last words are out, at the exit.
+  static Job job = meet(machine);
   GlobalOptions own = global;
   own.quiet = global.quiet || !job.leads();
+  const SignalsUntilLoss signals(*job.control);
   try {
     job.node_of_process = find_nodes(*job.control);
     require_alike(*job.control, {{"the options of the machine", digest_of(machine)}});

@@ -1,6 +1,7 @@
 // The lines on which the processes of a job talk: rank 0, the leader, has one to each other.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -99,6 +100,8 @@ class Control {
   virtual void fail(const std::string& what) noexcept = 0;
   /// The first loss that this process knows of.
   virtual std::optional<Loss> loss() const = 0;
+  /// Whether there is one: for handlers of signals, which may not take locks.
+  virtual const std::atomic<bool>& is_lost() const = 0;
   /// After a loss: the message if it comes in time, while others may still have something to tell.
   virtual std::optional<Mail> receive_after_loss(std::chrono::milliseconds patience) = 0;
   /// Of a process to which this one has a line.

@@ -29,10 +29,11 @@ constexpr milliseconds kHeadStart{2};
 /// For those that are left to tell how far they came. Some launchers end all processes two seconds
 /// after the first has died.
 constexpr milliseconds kForPartialTimes{1'000};
-/// For what others said while this process was stopped to be read; and for the silence of a process
-/// that hangs as a whole to be noticed, where a step may hang for no longer than processes may.
+/// For what others said while this process was stopped to be read.
 constexpr milliseconds kForOldNews{300};
-constexpr milliseconds kForSilence{700};
+/// Beyond --timeout: for the silence of a process that hangs as a whole to be noticed, which tells
+/// more; and for clocks to be read on busy hosts, of which no progress tells.
+constexpr milliseconds kForOtherNews{1'500};
 constexpr milliseconds kNap{20};
 constexpr milliseconds kBetweenReports{10};
 
@@ -62,7 +63,7 @@ class Leader final : public Executor {
         own_(std::move(own)),
         place_(place),
         others_(static_cast<std::size_t>(control.world())),
-        watch_(timeout) {
+        timeout_(timeout) {
     for (const std::string& facts : control_.all_gather(write_facts(facts_of(*own_, control))))
       facts_.push_back(read_facts(facts));
   }
@@ -72,7 +73,8 @@ class Leader final : public Executor {
   void end_warm_up() override { own_->end_warm_up(); }
   void start() override;
   bool wait(milliseconds patience) override;
-  std::size_t ended() const override;
+  /// More each time: the leader watches by itself whether a step goes on.
+  std::size_t ended() const override { return ++asked_; }
   void abort() noexcept override;
   RunTimes times() const override { return times_; }
   Time clock_uncertainty() const override { return clock_uncertainty_; }
@@ -103,6 +105,7 @@ class Leader final : public Executor {
   void gather(int replica);
   void gather_what_is_known();
   void watch();
+  std::size_t ended_everywhere() const;
   std::string stall() const;
   std::string name(int process) const;
   std::string whereabouts(int process, const std::string& said = {}) const;
@@ -119,7 +122,9 @@ class Leader final : public Executor {
   const RankPlace place_;
   std::vector<MachineFacts> facts_ = {};  // [process]
   std::vector<Other> others_;             // [process], the first is not used
-  Watch watch_;
+  const milliseconds timeout_;
+  Watch watch_ = {};
+  mutable std::size_t asked_ = 0;
   steady_clock::time_point reported_ = {};
   bool runs_ = false;      // a step
   bool is_ready_ = false;  // the leader's own rank
@@ -253,6 +258,7 @@ void Leader::open() {
   wait_until(moment);
   own_->open();
   is_open_ = true;
+  watch_.restart();
 }
 
 void Leader::report() {
@@ -277,7 +283,7 @@ void Leader::gather(int replica) {
   clock_uncertainty_ = all.uncertainty();
 }
 
-std::size_t Leader::ended() const {
+std::size_t Leader::ended_everywhere() const {
   std::size_t count = own_->ended();
   for (const Other& each : others_)
     count += each.ended;
@@ -288,14 +294,15 @@ std::size_t Leader::ended() const {
 void Leader::watch() {
   if (watch_.look())
     listen_for(kForOldNews);
-  if (!watch_.is_over(ended()))
+  const milliseconds timeout = is_open_ ? timeout_ : std::max(timeout_, control_.patience());
+  if (!watch_.is_over(ended_everywhere(), timeout))
     return;
-  listen_for(kForSilence);
-  if (!watch_.is_over(ended()))
+  listen_for(kForOtherNews);
+  if (!watch_.is_over(ended_everywhere(), timeout))
     return;
-  const std::string why = fmt::format(
-      "for {} nothing went on, after {} of {} instructions", seconds_text(watch_.timeout()),
-      watch_.ended(), plan_.instructions.size() * static_cast<std::size_t>(place_.replicas));
+  const std::size_t all = plan_.instructions.size() * static_cast<std::size_t>(place_.replicas);
+  const std::string why = fmt::format("for {} nothing went on, after {} of {} instructions",
+                                      seconds_text(timeout), watch_.ended(), all);
   control_.fail(why + whereabouts(first_that_runs()));
   abort();
   throw StepEnded(why + stall());
@@ -426,8 +433,6 @@ MachineFacts Leader::machine() const {
                                               place_.replicas == 1
                                                   ? "a pipeline rank each"
                                                   : fmt::format("{} pipelines", place_.replicas)));
-  facts.emplace_back("clocks", fmt::format("aligned within ± {:.1f} µs",
-                                           static_cast<double>(clock_uncertainty_.count()) / 1e3));
   return facts;
 }
 

@@ -135,6 +135,7 @@ void Links::learn(Loss loss) {
   if (!loss_)
     lost_at_ = steady_clock::now();
   loss_ = std::move(loss);
+  is_lost_ = true;
   changed_.notify_all();
 }
 

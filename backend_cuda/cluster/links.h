@@ -2,6 +2,7 @@
 // life, answers for the clock, and notices who is lost.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -37,8 +38,8 @@ struct ClockExchange {
   std::optional<ClockReading> best = {};
 };
 
-/// All but constructor, destructor and `lock` need the lock. The thread holds it but while it
-/// waits.
+/// All but constructor, destructor, `lock` and `is_lost` need the lock. The thread holds it but
+/// while it waits.
 class Links {
  public:
   using Lock = std::unique_lock<std::mutex>;
@@ -60,6 +61,7 @@ class Links {
   bool has_unsent() const;
 
   const std::optional<Loss>& loss() const { return loss_; }
+  const std::atomic<bool>& is_lost() const { return is_lost_; }  ///< Needs no lock.
   /// All learn it from the leader. Nothing if one is known.
   void lose(int rank, const std::string& what);
   /// This process fails.
@@ -101,6 +103,7 @@ class Links {
   std::deque<std::vector<std::string>> gathered_;
   std::optional<ClockExchange> exchange_;
   std::optional<Loss> loss_;
+  std::atomic<bool> is_lost_ = false;
   Moment lost_at_;
   Moment woke_;
   bool leaving_ = false;

@@ -11,8 +11,9 @@ namespace bubblescope {
 
 /// `start` launches a step, which waits to be opened. `times` are by this host's steady clock in ns
 /// since its epoch, kNever for what is elsewhere; a message has the span of its end that is here.
-/// `clock_uncertainty` is against this host's clock. `ended` counts what is here. `parity` compares the stages that are here with a run of all
-/// micro-batches; its loss is the share of the stages here.
+/// `clock_uncertainty` is against this host's clock. `ended` counts what is here. `parity` compares
+/// the stages that are here with a run of all micro-batches; its loss is the share of the stages
+/// here.
 class RankExecutor : public Executor {
  public:
   /// Whether all of the step is launched. Throws DeviceError where that failed.

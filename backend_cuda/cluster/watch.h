@@ -10,9 +10,7 @@ namespace bubblescope {
 /// Time in which this process was stopped does not count.
 class Watch {
  public:
-  explicit Watch(std::chrono::milliseconds timeout) : timeout_(timeout) {}
-
-  void restart() { *this = Watch(timeout_); }
+  void restart() { *this = {}; }
   /// To be called more often than every tenth of a second. Whether this process was stopped since.
   bool look() {
     constexpr std::chrono::milliseconds kLongestNap{500};
@@ -23,19 +21,17 @@ class Watch {
     moved_ += away;
     return true;
   }
-  /// Whether nothing more has ended for too long.
-  bool is_over(std::size_t ended) {
+  /// Whether nothing more has ended for so long.
+  bool is_over(std::size_t ended, std::chrono::milliseconds timeout) {
     if (ended != std::exchange(ended_, ended))
       moved_ = looked_;
-    return looked_ - moved_ >= timeout_;
+    return looked_ - moved_ >= timeout;
   }
   std::size_t ended() const { return ended_; }
-  std::chrono::milliseconds timeout() const { return timeout_; }
 
  private:
   using Clock = std::chrono::steady_clock;
 
-  std::chrono::milliseconds timeout_;
   std::size_t ended_ = 0;
   Clock::time_point looked_ = Clock::now();
   Clock::time_point moved_ = looked_;

@@ -21,8 +21,7 @@ using std::chrono::milliseconds;
 constexpr int kKilled = 128 + SIGKILL;
 constexpr int kDeviceExit = 4;
 /// Beside the silence: for threads to be scheduled, and words to be told.
-constexpr milliseconds kSlack{1'000};
-constexpr milliseconds kToEnd{10'000};
+constexpr milliseconds kSlack{1'000 * kSlow};
 
 /// As a job does that runs: some wait for all others, some for a message. The leader waits for all.
 void wait_for_others(Control& control) {

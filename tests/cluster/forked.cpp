@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <exception>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -20,7 +21,9 @@ constexpr int kThrew = 99;
 
 }  // namespace
 
-Forked::Forked(const std::function<int()>& work) : id_(::fork()) {
+Forked::Forked(const std::function<int()>& work) : id_(0) {
+  std::fflush(nullptr);  // so that it does not write what this one has not written yet
+  id_ = ::fork();
   if (id_ < 0)
     throw std::system_error(errno, std::generic_category(), "fork");
   if (id_ > 0)

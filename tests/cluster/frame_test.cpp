@@ -84,12 +84,14 @@ TEST_CASE("frames come out of a stream as they went in, wherever it is cut") {
 TEST_CASE("frames come out of a stream that comes byte by byte") {
   FrameReader reader(kLongestPayload);
   int frames = 0;
-  for (int i = 0; i < 1'000; ++i)
-    for (const char byte : *frame_bytes(FrameKind::Mail, std::to_string(i))) {
+  for (int i = 0; i < 1'000; ++i) {
+    const FrameBytes bytes = frame_bytes(FrameKind::Mail, std::to_string(i));
+    for (const char byte : *bytes) {
       reader.feed({&byte, 1});
       while (const std::optional<Frame> frame = reader.next())
         CHECK(frame->payload == std::to_string(frames++));
     }
+  }
   CHECK(frames == 1'000);
 }
 

@@ -79,7 +79,7 @@ Seat with_rank(Seat seat, int rank) {
 
 ControlOptions quick_options() {
   return {.meet_timeout = milliseconds(20'000),
-          .silence = milliseconds(1'000),
+          .silence = milliseconds(1'000 * kSlow),
           .grace = milliseconds(20'000),
           .version = "a test"};
 }
@@ -150,13 +150,13 @@ void ForkedJob::wait_at_gate() const {
   static_cast<void>(::read(gate_[0], &byte, 1));
 }
 
-bool ForkedJob::all_meet(milliseconds patience) const {
+bool ForkedJob::all_meet() const {
   return comes_true(
       [&] {
         return std::all_of(stories_.begin(), stories_.begin() + processes_.size(),
                            [](const Story& each) { return each.met.load(); });
       },
-      patience);
+      kToEnd);
 }
 
 }  // namespace bubblescope

@@ -12,6 +12,7 @@
 
 #include "backend_cuda/cluster/control.h"
 #include "tests/cluster/forked.h"
+#include "tests/support/sanitized.h"
 
 namespace bubblescope {
 
@@ -21,6 +22,9 @@ std::uint16_t free_port();
 /// Of a job of `world` processes at a free port.
 Seat leader_of(int world);
 Seat with_rank(Seat seat, int rank);
+constexpr int kSlow = kSanitized ? 4 : 1;
+/// For a process to end by itself.
+constexpr std::chrono::seconds kToEnd{15 * kSlow};
 /// Short enough for tests, and long enough for a busy machine.
 ControlOptions quick_options();
 
@@ -72,7 +76,7 @@ class ForkedJob {
   /// Those that are started from now on wait until it opens.
   void close_gate();
   void open_gate();
-  bool all_meet(std::chrono::milliseconds patience = std::chrono::seconds(20)) const;
+  bool all_meet() const;
 
   /// The one that was started as the i-th.
   Forked& process(int i) { return processes_[static_cast<std::size_t>(i)]; }

@@ -275,7 +275,7 @@ TEST_CASE("a job comes together though strangers take all files that its leader 
   for (const int rank : {1, 2})
     job.start(rank, [](Control& control, Story&) { gather(control); });
   for (int i = 0; i < 3; ++i)
-    CHECK(job.process(i).exit_code(seconds(10)) == 0);
+    CHECK(job.process(i).exit_code(kToEnd) == 0);
 }
 
 TEST_CASE("a leader that may not open as many files as it has to tells it to those that came") {
@@ -285,7 +285,7 @@ TEST_CASE("a leader that may not open as many files as it has to tells it to tho
   REQUIRE(::prlimit(job.process(0).id(), RLIMIT_NOFILE, &few, nullptr) == 0);
   for (int rank = 1; rank < 40; ++rank)
     job.start(rank, [](Control&, Story&) {});
-  CHECK(job.process(0).exit_code(seconds(10)) == 4);
+  CHECK(job.process(0).exit_code(kToEnd) == 4);
   CHECK(has(job.story(0).error.data(), "connections of 40 processes"));
   int told = 0;
   for (int i = 1; i < 40; ++i)
@@ -415,7 +415,7 @@ TEST_CASE("64 processes meet though few may wait at the door") {
     ForkedJob job(64);
     job.start_all([](Control& control, Story&) { gather(control); });
     for (int i = 0; i < 64; ++i)
-      if (job.process(i).exit_code(seconds(20)) != 0)
+      if (job.process(i).exit_code(kToEnd) != 0)
         return 1;
     return 0;
   });

@@ -54,7 +54,8 @@ void check_parity(const Pipelines& pipelines) {
       {.processes = pipelines.processes,
        .line = fmt::format("validate {} --comm {} -p {} -m {} --tolerance 1e9 --format json",
                            pipelines.names, pipelines.comm, pipelines.ranks, 2 * pipelines.ranks) +
-               kTensors}));
+               kTensors},
+      std::chrono::minutes(3)));
   REQUIRE(!text.empty());
   const json report = json::parse(text);
   REQUIRE(report["results"].size() == words(pipelines.names).size());
@@ -69,7 +70,10 @@ TEST_CASE("any schedule over processes has the gradients of an unpipelined run")
   const std::string all = fmt::format("{}", fmt::join(schedule_names(), " "));
   for (const std::string comm : {"ideal", "stream", "batched"})
     for (const int ranks : {2, 4})
-      check_parity({.ranks = ranks, .processes = ranks, .names = all, .comm = comm});
+      check_parity({.ranks = ranks,
+                    .processes = ranks,
+                    .names = kSanitized && ranks > 2 ? "zb-v dualpipe" : all,
+                    .comm = comm});
 }
 
 TEST_CASE("longer pipelines, and pipelines beside each other, have them too") {
@@ -178,7 +182,7 @@ TEST_CASE("rank 0 writes one report and one trace of all ranks") {
   CHECK(report["machine"]["processes"] == "4, a pipeline rank each");
   CHECK(report["machine"]["NCCL"] == "2.28.9");
   const CheckedTrace checked = check_trace(inflated(folder / "both.json.gz"));
-  CHECK(checked.violations == std::vector<std::string>{});
+  CHECK(fmt::format("{}", fmt::join(checked.violations, "\n")) == "");
   for (int rank = 0; rank < 4; ++rank)
     CHECK(checked.actions.at(rank) > 0);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -12,7 +13,6 @@
 #include <map>
 #include <mutex>
 #include <nccl.h>
-#include <optional>
 #include <string>
 #include <thread>
 #include <vector>

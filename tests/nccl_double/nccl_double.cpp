@@ -17,8 +17,8 @@
 //
 // These variables tell what it plays; a value that cannot be read throws std::invalid_argument:
 //
-//   BUBBLESCOPE_DOUBLE_NCCL_VERSION=21805   what ncclGetVersion says (that of nccl.h); before 22800
-//                                           there is no ncclAlltoAll
+//   BUBBLESCOPE_DOUBLE_NCCL_VERSION=21805   what ncclGetVersion says (22809); before 22800 there is
+//                                           no ncclAlltoAll
 //   BUBBLESCOPE_DOUBLE_ADDRESS=10.0.0.1     where other processes reach this one (127.0.0.1)
 //   BUBBLESCOPE_DOUBLE_LATENCY=5000         ns from when both ends of a message are there until it
 //                                           arrives, and
@@ -33,9 +33,8 @@
 //   BUBBLESCOPE_DOUBLE_STALL=2,10           what the second communicator of this process sends
 //                                           arrives nowhere after 10 messages, and nobody is told,
 //                                           as in a network that stalls
-//   BUBBLESCOPE_DOUBLE_SPOILS=message       one bit of all messages (or all-reduces, or
-//   all-to-alls)
-//                                           that this process sends arrives changed (none)
+//   BUBBLESCOPE_DOUBLE_SPOILS=message       one bit of each message (or all-reduce, or all-to-all)
+//                                           that this process sends arrives changed
 #include <algorithm>
 #include <cstdio>
 #include <memory>
@@ -376,6 +375,7 @@ ncclResult_t ncclAllReduce(const void* from, void* to, size_t count, ncclDataTyp
   });
 }
 
+/// Not every nccl.h declares it.
 ncclResult_t ncclAlltoAll(const void* from, void* to, size_t count, ncclDataType_t type,
                           ncclComm_t communicator, cudaStream_t stream) {
   if (settings().version < kFirstWithAllToAll)

@@ -10,6 +10,10 @@
 
 #include <doctest/doctest.h>
 
+/// Not every nccl.h declares it.
+extern "C" ncclResult_t ncclAlltoAll(const void* from, void* to, size_t count, ncclDataType_t type,
+                                     ncclComm_t communicator, cudaStream_t stream);
+
 namespace bubblescope {
 namespace {
 
@@ -256,10 +260,10 @@ TEST_CASE("whoever comes with a number that is not the id's is turned away") {
   CHECK(settled(stranger) == ncclSystemError);
   ncclCommAbort(stranger);
   const ncclComm_t communicators[] = {begin(id, 2, 0), begin(id, 2, 1)};
-  for (const ncclComm_t each : communicators) {
+  for (const ncclComm_t each : communicators)
     CHECK(settled(each) == ncclSuccess);
+  for (const ncclComm_t each : communicators)
     ncclCommAbort(each);
-  }
 }
 
 TEST_CASE("wrong use is told, with its reason") {

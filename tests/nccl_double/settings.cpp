@@ -55,7 +55,7 @@ void read_faults(Settings& settings) {
 Settings read_settings() {
   const std::string address = text_of("BUBBLESCOPE_DOUBLE_ADDRESS");
   Settings settings = {
-      .version = number_of("BUBBLESCOPE_DOUBLE_NCCL_VERSION", NCCL_VERSION_CODE),
+      .version = number_of("BUBBLESCOPE_DOUBLE_NCCL_VERSION", NCCL_VERSION(2, 28, 9)),
       .address = address.empty() ? "127.0.0.1" : address,
       .bandwidth = number_of("BUBBLESCOPE_DOUBLE_BANDWIDTH", 0.0),
       .latency = std::chrono::nanoseconds(number_of("BUBBLESCOPE_DOUBLE_LATENCY", 0L)),

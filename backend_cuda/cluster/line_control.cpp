@@ -72,6 +72,7 @@ class LineControl final : public Control {
     const Links::Lock lock = links_.lock();
     return links_.loss();
   }
+  const std::atomic<bool>& is_lost() const override { return links_.is_lost(); }
 
   std::optional<Mail> receive_after_loss(milliseconds patience) override {
     Links::Lock lock = links_.lock();
