@@ -182,6 +182,7 @@ void MachineOptions::choose_cluster(MachineChoice& choice) const {
 
 void MachineOptions::take_profile(MachineChoice& choice) const {
   for (const auto& [option, is_given] : {std::pair("--workload", !workload.empty()),
+                                         {"--max-ctas", !max_ctas.empty()},
                                          {"--tokens", !tokens.empty()},
                                          {"--hidden", !hidden.empty()},
                                          {"--inner", !inner.empty()},

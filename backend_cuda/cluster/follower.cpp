@@ -22,6 +22,9 @@ constexpr int kLeader = 0;
 /// thousand in a second.
 constexpr std::chrono::microseconds kBetweenReports{10'000};
 constexpr std::chrono::microseconds kBetweenReportsOfAll{200};
+/// For all others to tell how far they came: what a rank is freed from by its abort goes on, and so
+/// may those that wait for it.
+constexpr milliseconds kBeforeAbort{100};
 /// A moment to begin that lies further ahead is none: a process was stopped, or a clock misread.
 constexpr milliseconds kLongestHeadStart{200};
 
@@ -155,13 +158,13 @@ void Follower::report() {
 /// Tells the leader how far this rank came. Nothing is lost yet where a signal ends the step.
 void Follower::abort() noexcept {
   control_.fail("interrupted");
+  if (std::exchange(state_, State::Idle) != State::Idle)
+    try {
+      control_.send(kLeader, write_times(Order::Partial, plan_, place_.rank, *own_));
+      std::this_thread::sleep_for(kBeforeAbort);
+    } catch (const std::exception&) {  // nobody is left to be told, or there is no memory for it
+    }
   own_->abort();
-  if (std::exchange(state_, State::Idle) == State::Idle)
-    return;
-  try {
-    control_.send(kLeader, write_times(Order::Partial, plan_, place_.rank, *own_));
-  } catch (const std::exception&) {  // nobody is left to be told, or there is no memory for it
-  }
 }
 
 }  // namespace

@@ -131,6 +131,7 @@ class Leader final : public Executor {
   bool is_open_ = false;
   bool is_done_ = false;  // the leader's own rank
   bool is_aborted_ = false;
+  std::string own_times_ = {};  // as others send theirs
   RunTimes times_ = {};
   int replica_ = 0;  // whose times they are
   Time clock_uncertainty_{};
@@ -195,6 +196,7 @@ void Leader::advance() {
   if (!is_done_ || !all_are(&Other::is_done))
     return;
   read_clocks();
+  own_times_ = write_times(Order::Done, plan_, place_.rank, *own_);
   gather(0);
   tell_all(write_all_times(times_));
   runs_ = false;
@@ -242,9 +244,14 @@ void Leader::take(const Mail& mail) {
   }
 }
 
+/// Processes of this host have its clock.
 void Leader::read_clocks() {
-  for (int process = 1; process < control_.world(); ++process)
-    other(process).readings.push_back(control_.read_clock(process));
+  for (int process = 1; process < control_.world(); ++process) {
+    const bool is_here = value_of(facts_[static_cast<std::size_t>(process)], kHostFact) ==
+                         value_of(facts_.front(), kHostFact);
+    other(process).readings.push_back(is_here ? ClockReading{steady_clock::now(), {}, {}}
+                                              : control_.read_clock(process));
+  }
 }
 
 /// All at one moment, which each is told by its own clock.
@@ -271,10 +278,9 @@ void Leader::report() {
 
 void Leader::gather(int replica) {
   TimesOfAll all(plan_);
-  const std::string own = write_times(Order::Done, plan_, place_.rank, *own_);
   for (Rank rank = 0; rank < plan_.ranks(); ++rank) {
     const int process = process_of(rank, replica);
-    const std::string& text = process == control_.rank() ? own : other(process).times;
+    const std::string& text = process == control_.rank() ? own_times_ : other(process).times;
     if (!text.empty())
       all.add(text, rank, ClockLine(other(process).readings));
   }
@@ -330,15 +336,15 @@ std::string Leader::stall() const {
                      describe_stall(plan_, times_));
 }
 
-/// Tells the others that the step ends, unless they know, and asks how far they came.
+/// Tells the others that the step ends, unless they know, and hears how far they came.
 void Leader::abort() noexcept {
   if (std::exchange(is_aborted_, true))
     return;
   control_.fail("interrupted");
-  own_->abort();
   if (!std::exchange(runs_, false))
-    return;
+    return own_->abort();
   try {
+    own_times_ = write_times(Order::Partial, plan_, place_.rank, *own_);
     const auto give_up = steady_clock::now() + kForPartialTimes;
     const auto is_awaited = [&](int process) {
       return other(process).times.empty() && control_.presence(process) == Control::Presence::There;
@@ -355,6 +361,7 @@ void Leader::abort() noexcept {
     gather_what_is_known();
   } catch (const std::exception&) {  // what is known is enough
   }
+  own_->abort();
 }
 
 /// Of the pipeline of who is lost, else of the first in which something has not ended.

@@ -1,5 +1,3 @@
-#include "backend_cuda/cluster/control.h"
-
 #include <algorithm>
 #include <chrono>
 #include <memory>
@@ -10,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "backend_cuda/cluster/control.h"
 #include "backend_cuda/cluster/links.h"
 
 namespace bubblescope {
@@ -126,11 +125,14 @@ class LineControl final : public Control {
       all.push_back(std::move(each.gathers.front()));
       each.gathers.pop_front();
     }
+    lock.unlock();  // signs of life do not wait for large payloads
     Packer payload;
     payload.integer(world_);
     for (const std::string& each : all)
       payload.text(each);
-    links_.queue_to_all(frame_bytes(FrameKind::Gathered, payload.take()));
+    const FrameBytes frame = frame_bytes(FrameKind::Gathered, payload.take());
+    lock.lock();
+    links_.queue_to_all(frame);
     return all;
   }
 

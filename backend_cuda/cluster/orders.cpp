@@ -227,6 +227,7 @@ std::string value_of(const MachineFacts& facts, std::string_view name) {
 MachineFacts facts_of(const RankExecutor& executor, const Control& control) {
   MachineFacts facts = executor.machine();
   facts.emplace_back(kProcessFact, to_string(this_process(control.rank())));
+  facts.emplace_back(kHostFact, host_identity());
   return facts;
 }
 

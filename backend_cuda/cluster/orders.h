@@ -106,6 +106,7 @@ std::string write_facts(const MachineFacts& facts);
 std::string value_of(const MachineFacts& facts, std::string_view name);
 /// Of a process: its machine's, and who it is.
 constexpr const char* kProcessFact = "process";
+constexpr const char* kHostFact = "host";
 MachineFacts facts_of(const RankExecutor& executor, const Control& control);
 MachineFacts read_facts(const std::string& text);
 

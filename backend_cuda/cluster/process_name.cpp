@@ -1,8 +1,10 @@
 #include "backend_cuda/cluster/process_name.h"
 
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <string>
+#include <system_error>
 #include <unistd.h>
 #include <vector>
 
@@ -25,7 +27,9 @@ ProcessName this_process(int rank) {
 std::string host_identity() {
   std::string boot;
   std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
-  return fmt::format("{} {}", host_name(), boot);
+  std::error_code none;
+  const std::string clock = std::filesystem::read_symlink("/proc/self/ns/time", none).string();
+  return fmt::format("{} {} {}", host_name(), boot, clock);
 }
 
 std::string to_string(const ProcessName& process) {

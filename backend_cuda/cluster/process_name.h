@@ -16,7 +16,8 @@ struct ProcessName {
 };
 
 ProcessName this_process(int rank);
-/// Of this host until it boots again: a name alone may be that of many containers.
+/// Of this host and its clock until it boots again: a name alone may be that of many containers,
+/// and a container may have a clock of its own.
 std::string host_identity();
 /// "rank 2 (host gpu7, process 4711)"
 std::string to_string(const ProcessName& process);

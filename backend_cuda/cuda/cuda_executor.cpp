@@ -95,7 +95,7 @@ void CudaExecutor::start() {
 }
 
 bool CudaExecutor::is_ready() {
-  return guard([&] { return is_launched(milliseconds(0)); });
+  return guard([&] { return is_launched(milliseconds(0)) || machine_->is_deep(); });
 }
 
 bool CudaExecutor::is_launched(milliseconds patience) {
@@ -252,8 +252,8 @@ std::string CudaExecutor::what_runs() const {
 std::unique_ptr<CudaExecutor> make(const Plan& plan, const ExecutorOptions& options,
                                    const Here* here) {
   // With CUDA's default of 8 hardware queues, kernels of unrelated streams would wait for each
-  // other. A value of the user's own stays.
-  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
+  // other. A value of the user's own stays, but beside NCCL, where Megatron's 1 may be set for all.
+  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", here == nullptr ? 0 : 1);
   try {
     return std::make_unique<CudaExecutor>(plan, options, here);
   } catch (const DeviceError&) {

@@ -13,7 +13,7 @@ bool sends(const PhaseRun& run) {
 }  // namespace
 
 ExpertPhases::ExpertPhases(const Plan& plan, Rank rank, const Layout& layout, Wire& wire)
-    : layout_(layout), wire_(wire), expert_(make_stream()) {
+    : layout_(layout), wire_(wire), expert_(make_urgent_stream()) {
   std::size_t most = 0;
   for (const Action& action : plan.schedule().order(rank)) {
     if (has(action))
@@ -53,7 +53,7 @@ void ExpertPhases::enqueue(const Action& action, cudaStream_t stream) {
       wire_.enqueue_all_to_all(span.sent, expert_.get());
     else
       BUBBLESCOPE_CHECK(launch_timed_action({.stamp = ignored_.data(),
-                                             .nanoseconds = layout_.ticks_of(span.alone),
+                                             .nanoseconds = layout_.ticks_of(span.end - span.start),
                                              .stop = layout_.stop,
                                              .wrong = nullptr,
                                              .inputs = {},

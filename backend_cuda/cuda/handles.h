@@ -31,6 +31,16 @@ inline Stream make_stream() {
   return Stream(stream);
 }
 
+/// The same, whose kernels go before those of other streams as blocks of these end.
+inline Stream make_urgent_stream() {
+  int least = 0;
+  int greatest = 0;
+  BUBBLESCOPE_CHECK(cudaDeviceGetStreamPriorityRange(&least, &greatest));
+  cudaStream_t stream = nullptr;
+  BUBBLESCOPE_CHECK(cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, greatest));
+  return Stream(stream);
+}
+
 /// With `cudaEventDisableTiming` an event only orders.
 inline Event make_event(unsigned int flags = cudaEventDisableTiming) {
   cudaEvent_t event = nullptr;

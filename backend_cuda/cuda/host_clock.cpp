@@ -6,7 +6,7 @@
 
 namespace bubblescope::gpu {
 
-HostClock::HostClock(int gpu) : gpu_(gpu), line_({}) {
+HostClock::HostClock(int gpu, unsigned int tick_ns) : gpu_(gpu), tick_ns_(tick_ns), line_({}) {
   BUBBLESCOPE_CHECK(cudaSetDevice(gpu));
   stream_ = make_stream();
   read_before();
@@ -38,7 +38,7 @@ ClockReading HostClock::read() {
                       " does not answer while a kernel runs, so its clock cannot be read");
   return {.at = exchange->host,
           .ahead = Time(exchange->device) - exchange->host.time_since_epoch(),
-          .uncertainty = exchange->bracket / 2};
+          .uncertainty = exchange->bracket / 2 + Time(tick_ns_)};
 }
 
 }  // namespace bubblescope::gpu

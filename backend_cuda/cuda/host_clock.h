@@ -12,7 +12,8 @@ namespace bubblescope::gpu {
 /// From readings before and after a step, so that their drift is known too.
 class HostClock {
  public:
-  explicit HostClock(int gpu);
+  /// %globaltimer counts in multiples of `tick_ns`.
+  HostClock(int gpu, unsigned int tick_ns);
 
   /// Nothing else may run on the GPU. Throw DeviceError where it does not answer.
   void read_before();
@@ -26,6 +27,7 @@ class HostClock {
   ClockReading read();
 
   int gpu_;
+  unsigned int tick_ns_;
   SharedBuffer<ClockMailbox> mailbox_{1};
   Stream stream_;
   std::vector<ClockReading> readings_;

@@ -22,6 +22,9 @@ class Lane {
  public:
   /// A stream of the current GPU, which is `gpu`.
   Lane(std::uint32_t id, int gpu) : id_(id), gpu_(gpu), own_(make_stream()), stream_(own_.get()) {}
+  /// A stream of the caller's making.
+  Lane(std::uint32_t id, int gpu, Stream stream)
+      : id_(id), gpu_(gpu), own_(std::move(stream)), stream_(own_.get()) {}
   /// The stream of a partition, which has to outlive the lane.
   Lane(std::uint32_t id, int gpu, const Partition& partition)
       : id_(id), gpu_(gpu), partition_(&partition), stream_(partition.stream()) {}

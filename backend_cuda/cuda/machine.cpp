@@ -82,7 +82,7 @@ void Machine::prepare(const Here* here) {
   layout_ = make_layout(here);
   work_ = make_work();
   if (here != nullptr) {
-    host_clock_.emplace(gpus_.front().ordinal);
+    host_clock_.emplace(gpus_.front().ordinal, layout_.tick_ns);
     wire_ = here->connect(layout_, *work_);
     work_->exchange_through(*wire_);
   }
@@ -181,6 +181,7 @@ void Machine::reset() {
     clock_ahead_[rank] = clocks_.ahead(place_[rank]);
   set(kStop, 0);
   set(kOpen, 0);
+  is_deep_ = false;
 }
 
 void Machine::launch() {
@@ -193,7 +194,7 @@ void Machine::launch() {
   if (graph_)
     BUBBLESCOPE_CHECK(cudaGraphLaunch(graph_.get(), step_->root()));
   else
-    step_->enqueue(kMostHeldBack, [this] { open(); });
+    step_->enqueue(kMostHeldBack, [this] { wire_ ? is_deep_.store(true) : open(); });
   BUBBLESCOPE_CHECK(cudaSetDevice(gpus_.front().ordinal));
   BUBBLESCOPE_CHECK(cudaEventRecord(done_.get(), step_->root()));
   if (!wire_)

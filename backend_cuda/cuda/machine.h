@@ -39,6 +39,8 @@ class Machine {
   void open() { set(kOpen, 1); }
   /// Whether that takes one call; else it waits where a stream has no room for more.
   bool launches_at_once() const { return options_.launch == Launch::Graph; }
+  /// Whether so much is launched that the rest may have to wait until the step begins.
+  bool is_deep() const { return is_deep_; }
   /// Ends the kernels that wait.
   void stop() noexcept;
   /// Whether all that was launched has ended. Throws DeviceError where a connection has failed.
@@ -94,6 +96,7 @@ class Machine {
   std::unique_ptr<Wire> wire_;           // to the ranks elsewhere; none where all are here
   std::optional<HostClock> host_clock_;  // the same
   std::optional<Step> step_;
+  std::atomic<bool> is_deep_ = false;
   Graph graph_;  // none with Launch::Streams
   Event done_;
 };

@@ -57,7 +57,7 @@ void Step::make_lanes() {
     return make_lanes_of_messages();
   const auto first_channel = static_cast<std::uint32_t>(lanes_.size());
   for (std::size_t channel = 0; channel < parts_.wire->channels(); ++channel)
-    add_lane(*first);
+    lanes_.emplace_back(static_cast<std::uint32_t>(lanes_.size()), *first, make_urgent_stream());
   for (InstructionId id = 0; id < plan_.instructions.size(); ++id)
     if (is_here(id) && !is_action(id))
       for (const PlanTransfer& transfer : plan_.transfers_of(plan_.instructions[id]))
@@ -116,6 +116,9 @@ void Step::reserve_events() {
         (start_awaited_[id] ? 1U : 0U) + (end_awaited_[id] || is_followed_by_transfers ? 1U : 0U);
   }
   for (MessageId id = 0; id < plan_.messages.size(); ++id) {
+    if (!parts_.layout.is_here(plan_.messages[id].from) &&
+        !parts_.layout.is_here(plan_.messages[id].to))
+      continue;
     ++marks[message_lane_[id]];
     if (plan_.is_eager && parts_.wire == nullptr)
       ++marks[lane_id(plan_.messages[id].to)];

@@ -96,14 +96,15 @@ ncclResult_t Communicator::state() const {
   return asked == ncclSuccess ? state : asked;
 }
 
-/// That a connection has ended is seldom the cause: then the process at fault is told.
+void Communicator::wait_for_cause() const {
+  for (const auto give_up = steady_clock::now() + kForTheCause; steady_clock::now() < give_up;) {
+    keep_waiting_();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
 void Communicator::check(ncclResult_t result) const {
-  if (result == ncclRemoteError || result == ncclSystemError || result == ncclInternalError)
-    for (const auto give_up = steady_clock::now() + kForTheCause; steady_clock::now() < give_up;) {
-      keep_waiting_();
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-  nccl_.check(result, options_.name.c_str());
+  find_cause([&] { nccl_.check(result, options_.name.c_str()); });
 }
 
 }  // namespace bubblescope::gpu

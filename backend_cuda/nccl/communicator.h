@@ -32,9 +32,16 @@ class Communicator {
     {
       const std::lock_guard lock(mutex_);
       require_alive();
-      nccl_.check(nccl_.group_start(), "ncclGroupStart");
-      enqueue(communicator_);
-      nccl_.check(nccl_.group_end(), "ncclGroupEnd");
+      find_cause([&] {
+        nccl_.check(nccl_.group_start(), "ncclGroupStart");
+        try {
+          enqueue(communicator_);
+        } catch (...) {
+          nccl_.group_end();  // an open group is the thread's, and would take its next calls too
+          throw;
+        }
+        nccl_.check(nccl_.group_end(), "ncclGroupEnd");
+      });
     }
     settle();
   }
@@ -45,6 +52,17 @@ class Communicator {
   void abort() noexcept;
 
  private:
+  /// Where a connection has ended, waits for word of the process that is the cause.
+  template <class Call>
+  void find_cause(Call&& call) const {
+    try {
+      call();
+    } catch (const ConnectionEnded&) {
+      wait_for_cause();
+      throw;
+    }
+  }
+  void wait_for_cause() const;
   void require_alive() const;
   void settle();
   ncclResult_t state() const;

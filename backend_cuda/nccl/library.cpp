@@ -52,9 +52,12 @@ void Nccl::check(ncclResult_t result, const char* call) const {
   if (result == ncclSuccess || result == ncclInProgress)
     return;
   const char* const detail = last_error(nullptr);
-  throw DeviceError(
+  const std::string what =
       fmt::format("NCCL: {}: {}{}", call, error_text(result),
-                  detail == nullptr || *detail == '\0' ? "" : fmt::format(" ({})", detail)));
+                  detail == nullptr || *detail == '\0' ? "" : fmt::format(" ({})", detail));
+  if (result == ncclRemoteError || result == ncclSystemError || result == ncclInternalError)
+    throw ConnectionEnded(what);
+  throw DeviceError(what);
 }
 
 }  // namespace bubblescope::gpu

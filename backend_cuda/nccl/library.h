@@ -5,8 +5,15 @@
 #include <string>
 
 #include "backend_cuda/cuda/library.h"
+#include "backend_cuda/replay/executor.h"
 
 namespace bubblescope::gpu {
+
+/// A connection has ended: seldom the cause, most often what is seen of a process that has failed.
+class ConnectionEnded : public DeviceError {
+ public:
+  using DeviceError::DeviceError;
+};
 
 /// Those that are used, of NCCL 2.18 or later.
 struct Nccl {
@@ -15,7 +22,7 @@ struct Nccl {
   Nccl();
 
   std::string version_text() const;  ///< "2.28.9"
-  /// Throws DeviceError: "NCCL: ncclSend: unhandled system error (…)".
+  /// Throws DeviceError or ConnectionEnded: "NCCL: ncclSend: unhandled system error (…)".
   void check(ncclResult_t result, const char* call) const;
 
   OpenLibrary library;

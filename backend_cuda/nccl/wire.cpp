@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <exception>
+#include <future>
 #include <optional>
+#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -20,6 +23,8 @@ namespace bubblescope::gpu {
 namespace {
 
 using Byte = unsigned char;
+
+constexpr std::chrono::seconds kAbortPatience{3};
 
 /// How much goes to each, where so many processes send `bytes` to all others together.
 std::size_t part_of(Bytes bytes, std::size_t processes) {
@@ -92,7 +97,7 @@ class NcclWire : public Wire {
   Groups groups_;
   const Group* connecting_ = nullptr;  // until all are
   std::chrono::steady_clock::time_point connecting_since_ = {};
-  std::vector<std::unique_ptr<Communicator>> communicators_;  // [group] that this process is in
+  std::vector<std::shared_ptr<Communicator>> communicators_;  // [group] that this process is in
   std::vector<std::vector<DeviceBuffer<Byte>>> staging_;      // [channel][place in a batch]
   std::optional<DeviceBuffer<Byte>> to_experts_;              // a part for each process
   std::optional<DeviceBuffer<Byte>> from_experts_;
@@ -148,7 +153,7 @@ void NcclWire::make_communicators() {
     if (!each.has(process()))
       continue;
     begin_to_connect(each);
-    communicators_[group] = std::make_unique<Communicator>(
+    communicators_[group] = std::make_shared<Communicator>(
         nccl_,
         CommunicatorOptions{.name = each.name,
                             .id = ids[group],
@@ -191,36 +196,50 @@ void NcclWire::make_room_for_experts() {
   BUBBLESCOPE_CHECK(cudaMemset(to_experts_->data(), 0, room));
 }
 
-/// One byte to and from every other process, or an empty sum: NCCL connects by it.
+/// A byte to and from those with whom this rank has messages in the group, or an all-to-all: NCCL
+/// connects by it.
 void NcclWire::enqueue_hello(std::size_t group, float* scratch, cudaStream_t stream) {
+  if (groups_.all()[group].use == Group::Use::Experts)
+    return enqueue_all_to_all(plan_.costs->most_sent_among_experts(), stream);
+  std::set<int> peers;
+  for (const PlanMessage& message : plan_.messages)
+    for (const auto& [here, there] :
+         {std::pair(message.from, message.to), {message.to, message.from}})
+      if (here == options_.place.rank &&
+          groups_.group_of_channel(groups_.channel(message.from, message.to)) == group)
+        peers.insert(index_in(group, options_.place.process_of(there)));
   communicators_[group]->group([&](ncclComm_t communicator) {
-    if (groups_.all()[group].use == Group::Use::Gradients)
-      return nccl_.check(
-          nccl_.all_reduce(scratch, scratch, 1, ncclFloat32, ncclSum, communicator, stream),
-          "ncclAllReduce");
-    const auto count = static_cast<int>(groups_.all()[group].processes.size());
-    for (int peer = 0; peer < count; ++peer) {
-      if (peer == communicators_[group]->index())
-        continue;
+    for (const int peer : peers) {
       nccl_.check(nccl_.send(scratch, 1, ncclInt8, peer, communicator, stream), "ncclSend");
       nccl_.check(nccl_.receive(scratch + 1, 1, ncclInt8, peer, communicator, stream), "ncclRecv");
     }
   });
 }
 
+/// Each communicator is used as it will be, for the ways that NCCL takes depend on the use. Sums of
+/// gradients come last; a step begins with gradients of zero.
 void NcclWire::connect() {
   const DeviceBuffer<float> scratch(2, "a first message");
   const Stream stream = make_stream();
   try {
     std::vector<std::pair<const Group*, Event>> hellos;
+    const auto note = [&] {
+      hellos.emplace_back(connecting_, make_event());
+      BUBBLESCOPE_CHECK(cudaEventRecord(hellos.back().second.get(), stream.get()));
+    };
     for (const std::size_t group : groups_.in_rounds()) {
-      if (!communicators_[group])
+      if (!communicators_[group] || groups_.all()[group].use == Group::Use::Gradients)
         continue;
       begin_to_connect(groups_.all()[group]);
       enqueue_hello(group, scratch.data(), stream.get());
-      hellos.emplace_back(connecting_, make_event());
-      BUBBLESCOPE_CHECK(cudaEventRecord(hellos.back().second.get(), stream.get()));
+      note();
     }
+    for (const StageGradients& each : work_.gradients())
+      if (const std::size_t group = groups_.group_of_gradients(each.stage); group != Groups::kNone)
+        begin_to_connect(groups_.all()[group]);
+    enqueue_reduction(stream.get());
+    if (connecting_ != nullptr)
+      note();
     for (const auto& [group, hello] : hellos) {
       begin_to_connect(*group);
       wait_for_hello(hello.get());
@@ -336,10 +355,25 @@ void NcclWire::check() {
       communicator->check();
 }
 
+/// All at once: ncclCommAbort waits for what its streams have begun, which may wait for another
+/// communicator. One that does not return in time is left behind.
 void NcclWire::abort() noexcept {
-  for (const auto& communicator : communicators_)
-    if (communicator)
+  const auto give_up = std::chrono::steady_clock::now() + kAbortPatience;
+  std::vector<std::future<void>> ends;
+  for (const auto& communicator : communicators_) {
+    if (!communicator)
+      continue;
+    try {
+      std::packaged_task<void()> task(
+          [communicator, library = library_] { communicator->abort(); });
+      ends.push_back(task.get_future());
+      std::thread(std::move(task)).detach();
+    } catch (const std::exception&) {  // no thread, or no memory for one
       communicator->abort();
+    }
+  }
+  for (const std::future<void>& end : ends)
+    end.wait_until(give_up);
 }
 
 }  // namespace

@@ -129,7 +129,8 @@ void measure_actions(const ExecutorMaker& make_executor, const Calibration& cali
   const CostSource costs = benchmark_costs(calibration, profile);
   BenchmarkGroup group(make_executor, calibration);
   const auto add = [&](Schedule schedule) -> const Benchmark& {
-    return group.add(std::move(schedule), Comm::Ideal, costs,
+    // Between processes ideal messages are awaited from the beginning, and hold SMs all the time.
+    return group.add(std::move(schedule), profile.links ? Comm::Stream : Comm::Ideal, costs,
                      with_blocks(calibration.options, blocks));
   };
   const StageBenchmarks benchmarks{.full_chain = add(chain(few, OpKind::Backward)),

@@ -64,7 +64,8 @@ CostSource all_to_all_costs(const Calibration& calibration, const Profile& profi
 MeasuredLinks measure_links(const ExecutorMaker& make_executor, const Calibration& calibration,
                             Profile& profile) {
   const BenchmarkShape once{calibration.ranks, 1};
-  const ExecutorOptions options = with_blocks(calibration.options, 1);
+  ExecutorOptions options = calibration.options;
+  options.workload = Workload::Timed;  // tensors carry activations, however short a message is
   MeasuredLinks links{.node_of_rank = calibration.node_of_rank, .replicas = calibration.replicas};
   MessageTimes times(calibration.node_of_rank);
   for (const Bytes bytes : kMessages) {
@@ -78,7 +79,7 @@ MeasuredLinks measure_links(const ExecutorMaker& make_executor, const Calibratio
   }
   links.same_node = times.link(true);
   links.across = times.link(false);
-  if (calibration.replicas == 1 || calibration.options.workload == Workload::Tensors)
+  if (calibration.replicas == 1)
     return links;
   std::vector<MeasuredLink::Sample> samples;
   for (const Bytes bytes : kAllToAlls) {
@@ -94,24 +95,25 @@ MeasuredLinks measure_links(const ExecutorMaker& make_executor, const Calibratio
 
 std::vector<Contention> measure_contention(const ExecutorMaker& make_executor,
                                            const Calibration& calibration, Profile& profile) {
-  const BenchmarkShape many{calibration.ranks, 8};
   const MeasuredLinks& links = *profile.links;
   const Link& slowest = links.across ? links.across->link : links.same_node->link;
   const auto measure = [&](int max_ctas) {
-    ExecutorOptions options = with_blocks(calibration.options, calibration.options.shape.blocks);
+    ExecutorOptions options = calibration.options;
     options.max_ctas = max_ctas;
-    const auto forward_beside = [&](Bytes message) {
+    const auto forward = [&](Schedule schedule, Comm comm, Bytes message) {
       CostSource costs = benchmark_costs(calibration, profile);
       costs.stages.front().message = message;
       BenchmarkGroup group(make_executor, calibration);
-      const Benchmark& benchmark = group.add(waves(many), Comm::Stream, costs, options);
+      const Benchmark& benchmark = group.add(std::move(schedule), comm, costs, options);
       group.run(profile);
       return benchmark.op_time(OpKind::Forward, Position::Middle);
     };
-    const Time alone = forward_beside(0);
+    // In a chain of batches an F waits for its batch, and nothing moves beside it.
+    const Time alone = forward(chain({calibration.ranks, 1}, OpKind::Backward), Comm::Batched, 0);
     const auto seconds = static_cast<double>((alone - slowest.latency).count()) * 1e-9;
     const auto message = static_cast<Bytes>(seconds * slowest.bytes_per_second);
-    const Time beside = forward_beside(std::clamp(message, kMessages[0], kMessages[4]));
+    const Time beside = forward(waves({calibration.ranks, 8}), Comm::Stream,
+                                std::clamp(message, kMessages[0], kMessages[4]));
     return Contention{max_ctas, std::max(1.0, static_cast<double>(beside.count()) /
                                                   static_cast<double>(alone.count()))};
   };

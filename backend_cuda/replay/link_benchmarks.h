@@ -13,8 +13,8 @@ namespace bubblescope {
 MeasuredLinks measure_links(const ExecutorMaker& make_executor, const Calibration& calibration,
                             Profile& profile);
 
-/// With Workload::Tensors: waves of F beside messages that last as long as an F, against waves
-/// beside short ones, for several limits of CTAs, or for that of the options. The same errors.
+/// With Workload::Tensors: waves of F beside messages that last as long as an F, against an F
+/// alone, for several limits of CTAs, or for that of the options. The same errors.
 std::vector<Contention> measure_contention(const ExecutorMaker& make_executor,
                                            const Calibration& calibration, Profile& profile);
 

@@ -55,7 +55,8 @@ Json options_json(const ExecutorOptions& options) {
           {"blocks", options.shape.blocks},
           {"real_time", options.real_time},
           {"launch", options.launch == Launch::Graph ? "graph" : "streams"},
-          {"partitions", options.partitions}};
+          {"partitions", options.partitions},
+          {"max_ctas", options.max_ctas}};
 }
 
 Json link_json(const MeasuredLink& measured) {
@@ -188,6 +189,7 @@ ExecutorOptions read_options(ObjectReader object) {
   options.launch =
       is_first_word(object, "launch", "graph", "streams") ? Launch::Graph : Launch::Streams;
   options.partitions = object.flag("partitions");
+  options.max_ctas = static_cast<int>(object.optional_integer("max_ctas").value_or(0));
   object.finish();
   return options;
 }

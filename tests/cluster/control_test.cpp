@@ -113,8 +113,8 @@ TEST_CASE("all gather what each gives, and mails keep their order, between threa
   }
 }
 
-TEST_CASE("all gather what each gives, and mails keep their order, between 8 and 64 processes") {
-  for (const int world : {8, 64}) {
+TEST_CASE("all gather what each gives, and mails keep their order, between processes") {
+  for (const int world : {8, kMany}) {
     ForkedJob job(world);
     job.start_all([](Control& control, Story&) {
       gather_many(control);
@@ -258,7 +258,7 @@ TEST_CASE("a slow payload of 64 MiB is no silence, and one that stops is") {
     std::string frame = *frame_bytes(FrameKind::Mail, std::string(kBytes, 'x'));
     if (stops)
       frame.resize(kBytes / 2);
-    send_slowly(follower, frame, 3 * leader.options.silence);
+    send_slowly(follower, frame, 2 * leader.options.silence);
     thread.join();
     CHECK(outcome[0].lost == (stops ? 1 : -1));
     CHECK((outcome[0].error.find("no sign of life for ") != std::string::npos) == stops);
@@ -287,19 +287,17 @@ TEST_CASE("a whole job that is stopped for longer than silence goes on without a
   job.start_all([](Control& control, Story& story) {
     control.all_gather("all are up");
     story.acted_at = now_ns();
-    for (int i = 0; i < 300; ++i) {
+    for (int i = 0; i < 150; ++i) {
       std::this_thread::sleep_for(milliseconds(10));
       control.all_gather("all are up");
     }
   });
   REQUIRE(job.all_meet());
-  for (int round = 0; round < 2; ++round) {
-    std::this_thread::sleep_for(milliseconds(200));
+  std::this_thread::sleep_for(milliseconds(200));
+  for (const int signal : {SIGSTOP, SIGCONT}) {
     for (int rank = 0; rank < 4; ++rank)
-      job.process(rank).send(SIGSTOP);
+      job.process(rank).send(signal);
     std::this_thread::sleep_for(quick_options().silence * 3 / 2);
-    for (int rank = 0; rank < 4; ++rank)
-      job.process(rank).send(SIGCONT);
   }
   for (int rank = 0; rank < 4; ++rank) {
     CHECK(job.process(rank).exit_code(kToEnd) == 0);

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "tests/cluster/faults.h"
+#include "tests/cluster/job.h"
 
 namespace bubblescope {
 
@@ -15,8 +16,8 @@ TEST_CASE("each fault ends all processes in time, and all tell of the same rank"
   }
 }
 
-TEST_CASE("a death among 64 processes is told to all") {
-  for (const Fault& fault : faults(64))
+TEST_CASE("a death among many processes is told to all") {
+  for (const Fault& fault : faults(kMany))
     if (fault.name == "a process dies" || fault.name == "the leader dies") {
       CAPTURE(fault.name);
       CHECK(fault.happen() == "");

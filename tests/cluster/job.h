@@ -23,6 +23,8 @@ std::uint16_t free_port();
 Seat leader_of(int world);
 Seat with_rank(Seat seat, int rank);
 constexpr int kSlow = kSanitized ? 4 : 1;
+/// Processes of a large job; under sanitizers each of them takes some 200 MB.
+constexpr int kMany = kSanitized ? 12 : 64;
 /// For a process to end by itself.
 constexpr std::chrono::seconds kToEnd{15 * kSlow};
 /// Short enough for tests, and long enough for a busy machine.

@@ -6,6 +6,7 @@ table to stdout. Nothing of the machine is changed.
 """
 
 import argparse
+import ctypes
 import datetime
 import json
 import os
@@ -50,18 +51,21 @@ class Proof:
         self.rows = []
         self.device = None
 
-    def run(self, arguments, limit=120, prefix=()):
-        """Runs the program; never longer than the time that is left for all."""
+    def run(self, arguments, limit=120, prefix=(), program=None):
+        """Runs the program, or another; never longer than the time that is left for all."""
         limit = min(limit, self.deadline - time.monotonic())
         if limit <= 0:
             return Result(None, "", "not run: the time is over", 0)
-        command = [*prefix, self.options.program, *arguments]
+        program = [self.options.program] if program is None else []
+        command = [*prefix, *program, *arguments]
         begin = time.monotonic()
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=limit,
                                   check=False)
         except subprocess.TimeoutExpired:
             return Result(None, "", f"not done after {limit:.0f} s", time.monotonic() - begin)
+        except OSError as error:
+            return Result(None, "", str(error), time.monotonic() - begin)
         return Result(done.returncode, done.stdout, done.stderr, time.monotonic() - begin)
 
     def run_job(self, processes, arguments, limit=300, after_start=None):
@@ -220,48 +224,57 @@ class Proof:
         if not os.environ.get("BUBBLESCOPE_NCCL_LIBRARY"):
             if library := find_nccl():
                 os.environ["BUBBLESCOPE_NCCL_LIBRARY"] = library
-        probe = subprocess.run([self.options.nccl_probe, "-o", str(self.path("nccl-probe"))],
-                               capture_output=True, text=True, timeout=180, check=False)
-        sys.stderr.write(probe.stdout + probe.stderr)
+        probe = self.run(["-o", str(self.path("nccl-probe"))], 180, [self.options.nccl_probe], "")
+        sys.stderr.write(probe.out + probe.err)
         self.judge("NCCL, one rank: init, messages to itself, abort",
-                   (probe.stderr.strip().splitlines() or ["see the report"])[-1], "exit code 0",
-                   probe.returncode == 0)
-        one = ["-q", "replay", "1f1b", "-p", "1", "-m", "4", "--workload", "tensors",
+                   probe.complaint() if probe.code else "see the report", "exit code 0",
+                   probe.code == 0)
+        one = ["-q", "replay", "1f1b", "-p", "1", "-m", "4", *COSTS[:6], "--workload", "tensors",
                *SMALL_TENSORS, "--format", "json"]
         result, _ = self.run_job(1, one)
         parity = json.loads(result.out)["parity"] if result.code == 0 else {"holds": False}
-        self.judge("NCCL, one process: parity", parity.get("gradient_error", result.complaint()),
+        self.judge("--backend nccl, one process: parity", parity.get("gradient_error", result.complaint()),
                    "holds", parity["holds"])
         gpus = count_gpus()
         if gpus < 2:
             print("one GPU: nothing is shown of several processes", file=sys.stderr)
             return
-        for p in [each for each in (2, 4, 8) if each <= gpus]:
+        sizes = [each for each in (2, 4, 8) if each <= gpus]
+        for p in sizes:
             self.cluster(p)
+        self.parities(sizes[-1])
         self.kill_one(min(gpus, 4))
 
     def cluster(self, p):
-        profile = self.path(f"profile-nccl-p{p}")
-        report = self.path(f"validate-nccl-p{p}")
-        result, codes = self.run_job(p, ["-q", "calibrate", "-p", str(p), "-o", str(profile)])
-        if any(codes):
-            self.judge(f"nccl p={p}: calibrate", result.complaint(), "exit code 0", False)
-            return
-        costs = [*COSTS[:6], "--message", "16MiB", "--comm", "stream"]
-        result, codes = self.run_job(
-            p, ["-q", "validate", *SCHEDULES, "-p", str(p), "-m", str(2 * p), *costs, "--profile",
-                str(profile), "--repeats", "20", "--format", "json", "-o", str(report)])
-        if codes[0] not in (0, 1):
-            self.judge(f"nccl p={p}: validate", result.complaint(), "exit code 0 or 1", False)
-            return
-        self.judge_errors(f"nccl p={p}", GOALS["cluster"], json.loads(report.read_text()))
+        for workload, machine, costs in [
+                ("timed", [], [*COSTS[:6], "--message", "16MiB", "--comm", "stream"]),
+                ("tensors", ["--workload", "tensors", *TENSORS], ["--comm", "stream"])]:
+            label = f"nccl, {workload} p={p}"
+            profile = self.path(f"profile-nccl-{workload}-p{p}")
+            report = self.path(f"validate-nccl-{workload}-p{p}")
+            result, codes = self.run_job(
+                p, ["-q", "calibrate", "-p", str(p), *machine, "-o", str(profile)])
+            if has_failed(codes):
+                self.judge(f"{label}: calibrate", result.complaint(), "exit code 0", False)
+                continue
+            result, codes = self.run_job(
+                p, ["-q", "validate", *SCHEDULES, "-p", str(p), "-m", str(2 * p), *costs,
+                    "--profile", str(profile), "--repeats", "20", "--format", "json",
+                    "-o", str(report)])
+            if result.code not in (0, 1):
+                self.judge(f"{label}: validate", result.complaint(), "exit code 0 or 1", False)
+                continue
+            self.judge_errors(label, GOALS["cluster"], json.loads(report.read_text()))
+
+    def parities(self, p):
         for comm in ["ideal", "stream", "batched"]:
             failed = []
             for name in SCHEDULES:
                 result, codes = self.run_job(
-                    p, ["-q", "replay", name, "-p", str(p), "-m", str(2 * p), "--comm", comm,
-                        "--workload", "tensors", *SMALL_TENSORS, "--format", "json"], 60)
-                if any(codes) or not json.loads(result.out)["parity"]["holds"]:
+                    p, ["-q", "replay", name, "-p", str(p), "-m", str(2 * p), *COSTS[:6],
+                        "--comm", comm, "--workload", "tensors", *SMALL_TENSORS,
+                        "--format", "json"], 60)
+                if has_failed(codes) or not json.loads(result.out)["parity"]["holds"]:
                     failed.append(f"{name}: {result.complaint()}")
             self.judge(f"nccl p={p}, {comm}: parity", "; ".join(failed) or "all", "all", not failed)
 
@@ -275,8 +288,8 @@ class Proof:
             p, ["-q", "replay", "1f1b", "-p", str(p), "-m", str(2 * p), "--forward", "100ms",
                 "--input-grad", "100ms", "--weight-grad", "100ms", "--repeats", "1000",
                 "--timeout", f"{patience}s"], 60, kill)
-        codes.pop(1)
-        holds = all(code == NO_DEVICE for code in codes) and result.seconds <= 10 + patience + 10 \
+        codes = codes[:1] + codes[2:]
+        holds = codes and all(code == NO_DEVICE for code in codes) and result.seconds <= 10 + patience + 10 \
             and result.err.count("rank 1 ") == 1
         self.judge(f"nccl p={p}: rank 1 is killed", f"exit codes {codes}, {result.complaint()}",
                    f"{NO_DEVICE} everywhere within {patience + 10} s, rank 1 named once", holds)
@@ -373,12 +386,10 @@ class Proof:
                            (lines or [result.complaint()])[-1].strip("= "), "no error",
                            result.code == 0)
 
-        result = self.run(["-q", "replay", "1f1b", "-p", "1", "-m", "4", "--backend", "nccl",
-                           "--workload", "tensors", *SMALL_TENSORS, "--repeats", "1",
-                           "--timeout", "100s"], 150,
-                          [tool, "--tool", "memcheck", "--error-exitcode", "66"])
+        result = self.run([], 150, [tool, "--tool", "memcheck", "--error-exitcode", "66",
+                                    self.options.nccl_probe], "")
         lines = [line for line in result.out.splitlines() if "SUMMARY" in line]
-        self.judge("memcheck, nccl, one process", (lines or [result.complaint()])[-1].strip("= "),
+        self.judge("memcheck, NCCL, one rank", (lines or [result.complaint()])[-1].strip("= "),
                    "no error", result.code == 0)
 
     def save(self):
@@ -407,17 +418,31 @@ def memory_used():
         return None
 
 
+def has_failed(codes):
+    """Of a job: None is one that ran out of time, and no codes a job that was not run."""
+    return not codes or any(code != 0 for code in codes)
+
+
 def count_gpus():
+    """That CUDA shows; an instance of MIG is none."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([each for each in visible.split(",") if each.strip()])
     try:
         done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30,
                               check=True)
-        return len(done.stdout.splitlines())
+        return sum(line.startswith("GPU ") for line in done.stdout.splitlines())
     except (OSError, subprocess.SubprocessError):
         return 1
 
 
 def find_nccl():
     """The library of a Python package, where the loader finds none."""
+    try:
+        ctypes.CDLL("libnccl.so.2")
+        return None
+    except OSError:
+        pass
     for folder in sys.path:
         for library in pathlib.Path(folder).glob("nvidia/nccl/lib/libnccl.so*"):
             return str(library)
@@ -449,7 +474,8 @@ def main():
         if part in options.parts:
             try:
                 getattr(proof, part)()
-            except (KeyError, TypeError, ValueError) as error:
+            except (LookupError, TypeError, ValueError, OSError,
+                    subprocess.SubprocessError) as error:
                 proof.judge(part, f"a report lacks what is judged: {error!r}", "a report", False)
             proof.save()
     print(proof.table(), end="")

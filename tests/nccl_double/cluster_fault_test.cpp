@@ -29,7 +29,12 @@ using Trace = FaultyJob::Trace;
 constexpr int kKilled = 128 + SIGKILL;
 const std::string kHeardIn = "; it was last heard in ";
 const std::string kSilent =
-    " has given no sign of life for 1 s: it hangs, is stopped, or its network stalls";
+    fmt::format(" has given no sign of life for {} s: it hangs, is stopped, or its network stalls",
+                kTimeout.count());
+const std::string kStalled =
+    fmt::format("bubblescope: 1f1b: for {} s nothing went on, after ", kTimeout.count());
+const std::string kNotConnected =
+    fmt::format(": not connected within {} s, though all processes live", kMeetTimeout.count());
 
 /// Whether what was told of a rank that is lost names an action of its own stage as well.
 bool names_action(const std::string& told, int rank) {
@@ -100,7 +105,7 @@ TEST_CASE("an action that hangs is named by the watchdog, with what waits behind
                    .words = fmt::format("--inject hang:{}", action)});
     one.wait_for_step();
     one.check_end();
-    CHECK(one.told_once().starts_with("bubblescope: 1f1b: for 1 s nothing went on, after "));
+    CHECK(one.told_once().starts_with(kStalled));
     CHECK_MESSAGE(has(one.told(),
                       fmt::format("\n  rank {}: {} has begun and not ended",
                                   std::string(action).substr(0, 1), std::string(action).substr(2))),
@@ -163,17 +168,13 @@ TEST_CASE("a communicator that does not come to be ends the job by --meet-timeou
   FaultyJob hangs({.changes = {{1, {.environment = {{"BUBBLESCOPE_DOUBLE_INIT", "2,hang"}}}}}});
   hangs.wait_for_communicators();
   hangs.check_end({.trace = Trace::None});
-  CHECK_MESSAGE(has(hangs.told_once(),
-                    "NCCL: messages from rank 1 to rank 0: not connected "
-                    "within 3 s, though all processes live"),
+  CHECK_MESSAGE(has(hangs.told_once(), "NCCL: messages from rank 1 to rank 0" + kNotConnected),
                 hangs.told());
 
   FaultyJob silent({.changes = {{1, {.environment = {{"BUBBLESCOPE_DOUBLE_STALL", "1,0"}}}}}});
   silent.wait_for_communicators();
   silent.check_end({.trace = Trace::None});
-  CHECK_MESSAGE(has(silent.told_once(),
-                    "NCCL: messages from rank 0 to rank 1: not connected "
-                    "within 3 s, though all processes live"),
+  CHECK_MESSAGE(has(silent.told_once(), "NCCL: messages from rank 0 to rank 1" + kNotConnected),
                 silent.told());
 
   FaultyJob full({.processes = 3,
@@ -191,7 +192,7 @@ TEST_CASE("messages that stall are told by what waits for them") {
   FaultyJob message({.changes = {{0, {.environment = {{"BUBBLESCOPE_DOUBLE_STALL", "1,12"}}}}}});
   message.wait_for_step();
   message.check_end();
-  CHECK(message.told_once().starts_with("bubblescope: 1f1b: for 1 s nothing went on, after "));
+  CHECK(message.told_once().starts_with(kStalled));
   CHECK_MESSAGE(has(message.told(), "\n  rank 1: receive of 0F"), message.told());
   CHECK_MESSAGE(has(message.told(), " from rank 0 has begun and not ended"), message.told());
 }
@@ -358,7 +359,8 @@ TEST_CASE("processes that do not fit together are told, before anything runs") {
          "rank 1 has come twice: as process "});
   check({"one is missing",
          {.processes = 3, .ranks = 4, .environment = {{"WORLD_SIZE", "4"}}},
-         "rank 3 of 4 has not come within 3 s; rank 0 listens at 127.0.0.1:"});
+         fmt::format("rank 3 of 4 has not come within {} s; rank 0 listens at 127.0.0.1:",
+                     kMeetTimeout.count())});
   check({"two on one GPU", with(1, "LOCAL_RANK", "0"),
          "ranks 0 and 1 have the same GPU (0000:01:00.0): NCCL needs one for each; "});
   check({"one GPU for all",

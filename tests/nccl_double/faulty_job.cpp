@@ -32,7 +32,7 @@ ClusterJobOptions job_options(const FaultyJobOptions& options,
   return {.processes = options.processes,
           .line = fmt::format(
               "replay {} --forward 20ms --input-grad 20ms --weight-grad 20ms "
-              "--backend nccl --timeout {}ms --meet-timeout {}ms {} {}",
+              "--backend nccl --timeout {}s --meet-timeout {}s {} {}",
               fmt::format(fmt::runtime(options.subject), fmt::arg("ranks", options.ranks)),
               kTimeout.count(), kMeetTimeout.count(), options.outputs, options.words),
           .environment = options.environment,

@@ -10,12 +10,13 @@
 #include <string>
 
 #include "tests/nccl_double/cluster_job.h"
+#include "tests/support/sanitized.h"
 
 namespace bubblescope {
 
-/// --timeout, and how long processes may be silent.
-constexpr std::chrono::milliseconds kTimeout{1'000};
-constexpr std::chrono::milliseconds kMeetTimeout{3'000};
+/// --timeout, and how long processes may be silent; and --meet-timeout.
+constexpr std::chrono::seconds kTimeout{kSanitized ? 3 : 1};
+constexpr std::chrono::seconds kMeetTimeout{kSanitized ? 10 : 4};
 /// From the fault to the last end.
 constexpr std::chrono::milliseconds kLimit = kTimeout + std::chrono::seconds(10);
 
