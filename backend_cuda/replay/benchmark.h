@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "backend_cuda/replay/calibrate.h"
+#include "backend_cuda/replay/calibration.h"
 #include "sim/cost_model.h"
 #include "sim/program.h"
 

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "backend_cuda/replay/calibrate.h"
+#include "backend_cuda/replay/calibration.h"
 
 namespace bubblescope {
 
