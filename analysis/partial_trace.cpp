@@ -30,7 +30,7 @@ class PartialTraceWriter {
     for (const RecordedAction& action : run.actions)
       note_last(action.span);
     for (const RecordedMessage& message : run.messages)
-      note_last(message.span);
+      note_last({begin_of(message), message.span.end});
     last_ += std::max(last_ / 20, Time(1));
   }
 
@@ -92,11 +92,13 @@ class PartialTraceWriter {
     if (!span.start)
       return;
     const bool ended = span.end.has_value();
+    // Clocks of processes that do not agree may tell an end before its start.
+    const Time length = std::max(span.end.value_or(last_) - *span.start, Time::zero());
     events_.event(R"("ph":"X","pid":{},"tid":{},"ts":{},"dur":{},"name":"{}{}","cname":"{}",)"
                   R"("args":{{{}}})",
                   at.rank, at.thread, TraceEvents::microseconds(*span.start),
-                  TraceEvents::microseconds(span.end.value_or(last_) - *span.start), look.name,
-                  ended ? "" : " has not ended", ended ? look.colour : "terrible", look.args);
+                  TraceEvents::microseconds(length), look.name, ended ? "" : " has not ended",
+                  ended ? look.colour : "terrible", look.args);
   }
 
   const RunRecord& run_;

@@ -14,6 +14,7 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
+#include "analysis/partial_trace.h"
 #include "analysis/report.h"
 #include "sim/lowering.h"
 #include "sim/schedules/catalogue.h"
@@ -247,6 +248,24 @@ TEST_CASE("the checker finds each way to break a trace") {
     CHECK(found.find(each.rule) != std::string::npos);
   }
   CHECK(problems(check_trace("{\"traceEvents\": [")) != "");
+}
+
+TEST_CASE("a step cut short leaves a trace without negative lengths, whatever is missing") {
+  const Op forward(OpKind::Forward, 0, 0);
+  RunRecord run{.schedule = "1f1b", .ranks = 2, .microbatches = 1, .source = "a machine"};
+  run.actions = {{0, Action(forward), {Time(0), Time(1000)}}, {1, Action(forward), {}}};
+  // Awaited later than anything has ended; and ended, by another clock, before it started.
+  run.messages = {{forward, 0, 1, {}, Time(5000)}, {forward, 0, 1, {Time(900), Time(700)}, {}}};
+  std::string text;
+  write_partial_trace(run, [&](std::string_view part) { text += part; });
+  const json trace = json::parse(text);
+  int slices = 0;
+  for (const json& event : trace["traceEvents"])
+    if (event["ph"] == "X") {
+      CHECK(event["dur"] >= 0);
+      ++slices;
+    }
+  CHECK(slices == 3);
 }
 
 }  // namespace bubblescope

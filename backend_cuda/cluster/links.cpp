@@ -173,8 +173,8 @@ void Links::run() {
   }
 }
 
-/// For something to do. Time in which this process was stopped, here or anywhere since it last
-/// woke, is no silence of others.
+/// For something to do. Time in which this process was stopped or busy, here or anywhere since it
+/// last woke, is no silence of others.
 void Links::wait(Lock& held) {
   polled_.assign(1, {wake_.fd(), POLLIN, 0});
   polled_peers_.clear();
@@ -184,17 +184,19 @@ void Links::wait(Lock& held) {
       polled_.push_back({line.fd(), static_cast<short>(events), 0});
       polled_peers_.push_back(i);
     }
-  const Moment planned = std::max(next_deadline(), woke_);
+  const Moment before = steady_clock::now();
+  const Moment planned = std::max(next_deadline(), before);
   held.unlock();
   ::poll(polled_.data(), polled_.size(), patience_until(planned));
   held.lock();
   std::uint64_t count = 0;
   static_cast<void>(::read(wake_.fd(), &count, sizeof count));  // nothing to read is fine
-  woke_ = steady_clock::now();
-  const auto late = woke_ - planned;
+  const Moment now = steady_clock::now();
+  const auto late = before - woke_ + std::max(now - planned, Moment::duration::zero());
+  woke_ = now;
   if (late > options_.silence / kSignsInSilence)
     for (Peer& each : peers_)
-      each.heard += late;
+      each.heard = std::min(each.heard + late, now);
 }
 
 Moment Links::next_deadline() const {
@@ -211,9 +213,9 @@ void Links::receive(Peer& peer) {
   if (outcome != Line::Outcome::Nothing)
     peer.heard = steady_clock::now();
   try {
-    while (const std::optional<Frame> frame = peer.line.next())
+    while (std::optional<Frame> frame = peer.line.next())
       if (!leaving_)
-        handle(peer, *frame, at);
+        handle(peer, std::move(*frame), at);
   } catch (const BadFrame&) {
     lose(peer.process.rank, to_string(peer.process) + " has sent what no process of a job sends");
     peer.line.close();
@@ -222,7 +224,7 @@ void Links::receive(Peer& peer) {
     end(peer);
 }
 
-void Links::handle(Peer& peer, const Frame& frame, Moment at) {
+void Links::handle(Peer& peer, Frame frame, Moment at) {
   Unpacker payload(frame.payload);
   switch (frame.kind) {
     case FrameKind::Life:
@@ -232,7 +234,7 @@ void Links::handle(Peer& peer, const Frame& frame, Moment at) {
       peer.line.close();
       break;
     case FrameKind::Gather:
-      peer.gathers.push_back(frame.payload);
+      peer.gathers.push_back(std::move(frame.payload));
       break;
     case FrameKind::Gathered: {
       std::vector<std::string> all;
@@ -242,7 +244,7 @@ void Links::handle(Peer& peer, const Frame& frame, Moment at) {
       break;
     }
     case FrameKind::Mail:
-      mails_.push_back({peer.process.rank, frame.payload});
+      mails_.push_back({peer.process.rank, std::move(frame.payload)});
       break;
     case FrameKind::Loss: {
       const auto rank = static_cast<int>(payload.integer());

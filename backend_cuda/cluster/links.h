@@ -79,7 +79,7 @@ class Links {
   void wait(Lock& lock);
   Moment next_deadline() const;
   void receive(Peer& peer);
-  void handle(Peer& peer, const Frame& frame, Moment at);
+  void handle(Peer& peer, Frame frame, Moment at);
   void learn(Loss loss);
   void answer_ping(Peer& peer, Moment at);
   void take_pong(Peer& peer, const Frame& frame, Moment at);
