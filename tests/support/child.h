@@ -5,7 +5,7 @@
 #include <sys/types.h>
 #include <vector>
 
-#include "tests/support/process.h"
+#include "tests/support/process_options.h"
 
 namespace bubblescope {
 
