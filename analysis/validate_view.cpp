@@ -207,6 +207,7 @@ std::string csv(const std::vector<Validation>& validations) {
     row["start_error_max_ns"] = errors.max.count();
     row["noise"] =
         each.measurement.is_noise_known() ? ordered_json(each.measurement.noise) : nullptr;
+    row["clock_uncertainty_ns"] = each.measurement.clock_uncertainty.count();
     row["steps"] = each.measurement.step_times.size();
     row["backend"] = each.measurement.backend;
     row["device"] = each.measurement.device();

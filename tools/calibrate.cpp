@@ -59,12 +59,8 @@ Calibration read(const CalibrateOptions& options, const MachineChoice& machine,
 }
 
 void take_places(const Job& job, Calibration& calibration) {
-  RankPlace place = place_of(calibration.ranks, job.seat);
-  place.replica = 0;
-  for (Rank rank = 0; rank < calibration.ranks; ++rank)
-    calibration.node_of_rank.push_back(
-        job.node_of_process[static_cast<std::size_t>(place.process_of(rank))]);
-  calibration.replicas = place.replicas;
+  calibration.node_of_rank = nodes_of_ranks(job, calibration.ranks);
+  calibration.replicas = job.seat.world / calibration.ranks;
 }
 
 /// Throws UsageError for options of the other of the two things that calibrate does; what the

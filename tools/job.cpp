@@ -141,6 +141,21 @@ class SignalsUntilLoss {
 
 }  // namespace
 
+std::vector<std::int32_t> nodes_of_ranks(const Job& job, int ranks) {
+  RankPlace place = place_of(ranks, job.seat);
+  place.replica = 0;
+  std::vector<std::int32_t> hosts;
+  std::vector<std::int32_t> nodes;
+  for (Rank rank = 0; rank < ranks; ++rank) {
+    const std::int32_t host = job.node_of_process[static_cast<std::size_t>(place.process_of(rank))];
+    const auto found = std::find(hosts.begin(), hosts.end(), host);
+    nodes.push_back(static_cast<std::int32_t>(found - hosts.begin()));
+    if (found == hosts.end())
+      hosts.push_back(host);
+  }
+  return nodes;
+}
+
 std::unique_ptr<Executor> make_executor(Job& job, const Plan& plan,
                                         const ExecutorOptions& options) {
   Control& control = *job.control;

@@ -28,6 +28,9 @@ struct Job {
 /// their machines are not fit for it.
 std::unique_ptr<Executor> make_executor(Job& job, const Plan& plan, const ExecutorOptions& options);
 
+/// [rank] Of the first pipeline: hosts, numbered as they appear along the ranks.
+std::vector<std::int32_t> nodes_of_ranks(const Job& job, int ranks);
+
 /// Ends a process of a job whose fault another one tells.
 struct ToldElsewhere {
   int code;

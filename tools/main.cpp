@@ -97,7 +97,8 @@ void note_unknown_variables(const CLI::App& root, const std::vector<Command>& co
   for (char** variable = environ; *variable != nullptr; ++variable) {
     const std::string_view text = *variable;
     const std::string name(text.substr(0, text.find('=')));
-    if (name.starts_with(environment_name("")) &&
+    const bool is_of_test_double = name.starts_with("BUBBLESCOPE_DOUBLE_");
+    if (name.starts_with(environment_name("")) && !is_of_test_double &&
         std::find(known.begin(), known.end(), name) == known.end())
       global.note(fmt::format("{} in the environment is no option of a subcommand{}", name,
                               did_you_mean(name, known)));

@@ -95,7 +95,23 @@ std::unique_ptr<Executor> make_executor(const Plan& plan, const MeasureOptions& 
   return make_executor(*options.job, plan, executor_options);
 }
 
+/// Throws Error where the job's ranks lie on other nodes than those that were measured.
+void require_layout(const Profile& profile, const Job& job) {
+  if (!profile.links)
+    return;
+  const int replicas = job.seat.world / profile.ranks;
+  const std::vector<std::int32_t> nodes = nodes_of_ranks(job, profile.ranks);
+  if (nodes != profile.links->node_of_rank || replicas != profile.links->replicas)
+    throw Error(fmt::format(
+        "the profile was measured with {} replicas and ranks on nodes {}, and now there are {} on "
+        "nodes {}: calibrate again",
+        profile.links->replicas, fmt::join(profile.links->node_of_rank, ","), replicas,
+        fmt::join(nodes, ",")));
+}
+
 Replay run(const Plan& plan, const MeasureOptions& options, Progress& progress) {
+  if (options.job != nullptr && options.machine.profile)
+    require_layout(*options.machine.profile, *options.job);
   const auto executor = make_executor(plan, options);
   if (const auto& profile = options.machine.profile)
     if (const auto what = other_partitions(profile->machine, executor->machine()))

@@ -18,10 +18,6 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr int kLeader = 0;
-/// The leader knows by reports what a rank ran when it was lost. It reads no more than a few
-/// thousand in a second.
-constexpr std::chrono::microseconds kBetweenReports{10'000};
-constexpr std::chrono::microseconds kBetweenReportsOfAll{200};
 /// For all others to tell how far they came: what a rank is freed from by its abort goes on, and so
 /// may those that wait for it.
 constexpr milliseconds kBeforeAbort{100};
@@ -36,7 +32,7 @@ class Follower final : public Executor {
         control_(control),
         own_(std::move(own)),
         place_(place),
-        between_reports_(std::max(kBetweenReports, control.world() * kBetweenReportsOfAll)) {
+        between_reports_(between_reports(plan, control)) {
     control_.all_gather(write_facts(facts_of(*own_, control)));
   }
   Follower(const Follower&) = delete;

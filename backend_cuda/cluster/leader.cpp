@@ -35,7 +35,6 @@ constexpr milliseconds kForOldNews{300};
 /// more; and for clocks to be read on busy hosts, of which no progress tells.
 constexpr milliseconds kForOtherNews{1'500};
 constexpr milliseconds kNap{20};
-constexpr milliseconds kBetweenReports{10};
 
 /// What the leader knows of another process.
 struct Other {
@@ -63,7 +62,8 @@ class Leader final : public Executor {
         own_(std::move(own)),
         place_(place),
         others_(static_cast<std::size_t>(control.world())),
-        timeout_(timeout) {
+        timeout_(timeout),
+        between_reports_(between_reports(plan, control)) {
     for (const std::string& facts : control_.all_gather(write_facts(facts_of(*own_, control))))
       facts_.push_back(read_facts(facts));
   }
@@ -123,6 +123,7 @@ class Leader final : public Executor {
   std::vector<MachineFacts> facts_ = {};  // [process]
   std::vector<Other> others_;             // [process], the first is not used
   const milliseconds timeout_;
+  const std::chrono::microseconds between_reports_;
   Watch watch_ = {};
   mutable std::size_t asked_ = 0;
   steady_clock::time_point reported_ = {};
@@ -270,7 +271,7 @@ void Leader::open() {
 
 void Leader::report() {
   const auto now = steady_clock::now();
-  if (now - reported_ < kBetweenReports || control_.world() == 1)
+  if (now - reported_ < between_reports_ || control_.world() == 1)
     return;
   reported_ = now;
   control_.send(1, write_progress({.running = own_->running()}));

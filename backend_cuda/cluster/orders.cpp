@@ -80,6 +80,15 @@ void Reader::take(void* to, std::size_t bytes) {
   next_ += bytes;
 }
 
+std::chrono::microseconds between_reports(const Plan& plan, const Control& control) {
+  using std::chrono::microseconds;
+  constexpr microseconds kLeast{10'000};
+  constexpr microseconds kForEachProcess{200};
+  constexpr std::size_t kInstructionsInOne = 10;  // µs
+  return std::max({kLeast, control.world() * kForEachProcess,
+                   microseconds(plan.instructions.size() / kInstructionsInOne)});
+}
+
 std::string write_progress(const ProgressReport& progress) {
   return Writer(Order::Progress)
       .add(progress.ended)

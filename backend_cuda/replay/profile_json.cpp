@@ -16,6 +16,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kFormat = "bubblescope-profile/1";
+constexpr int kMostCtas = 32;  // that NCCL takes
 constexpr std::size_t kMaxFileBytes = std::size_t{4} << 20;
 constexpr std::array<const char*, kOpKinds> kKinds = {"forward", "input_grad", "weight_grad",
                                                       "backward"};
@@ -142,6 +143,13 @@ MeasuredLinks read_links(ObjectReader object, int ranks) {
                                   {"all_to_all", &links.all_to_all}})
     if (auto told = object.optional_object(key))
       *link = read_link(std::move(*told));
+  for (std::size_t rank = 0; ranks > 1 && rank < links.node_of_rank.size(); ++rank) {
+    const std::size_t next = (rank + 1) % links.node_of_rank.size();
+    const bool near = links.node_of_rank[rank] == links.node_of_rank[next];
+    if (!(near ? links.same_node : links.across))
+      object.fail(near ? "same_node" : "across",
+                  fmt::format("is missing, the way between ranks {} and {}", rank, next));
+  }
   object.finish();
   return links;
 }
@@ -189,7 +197,10 @@ ExecutorOptions read_options(ObjectReader object) {
   options.launch =
       is_first_word(object, "launch", "graph", "streams") ? Launch::Graph : Launch::Streams;
   options.partitions = object.flag("partitions");
-  options.max_ctas = static_cast<int>(object.optional_integer("max_ctas").value_or(0));
+  const std::int64_t ctas = object.optional_integer("max_ctas").value_or(0);
+  if (ctas > kMostCtas)
+    object.fail("max_ctas", fmt::format("expected 0 to {}, got {}", kMostCtas, ctas));
+  options.max_ctas = static_cast<int>(ctas);
   object.finish();
   return options;
 }

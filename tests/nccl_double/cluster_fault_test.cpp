@@ -47,7 +47,7 @@ TEST_CASE("a rank that is killed in a step is told with what it ran, by rank 0 o
     CAPTURE(processes);
     CAPTURE(killed);
     FaultyJob one({.processes = processes, .ranks = processes});
-    one.wait_for_step(milliseconds(300));  // until the last has begun an action
+    one.wait_for_step(milliseconds(400));  // until the last has begun an action
     one.signal(killed, SIGKILL);
     one.check_end({.codes = {{killed, kKilled}}, .trace = killed == 0 ? Trace::None : Trace::Kept});
     const std::string told = one.told_once();

@@ -31,7 +31,7 @@ ClusterJobOptions job_options(const FaultyJobOptions& options,
                               const std::filesystem::path& folder) {
   return {.processes = options.processes,
           .line = fmt::format(
-              "replay {} --forward 20ms --input-grad 20ms --weight-grad 20ms "
+              "replay {} --forward 40ms --input-grad 40ms --weight-grad 40ms "
               "--backend nccl --timeout {}s --meet-timeout {}s {} {}",
               fmt::format(fmt::runtime(options.subject), fmt::arg("ranks", options.ranks)),
               kTimeout.count(), kMeetTimeout.count(), options.outputs, options.words),

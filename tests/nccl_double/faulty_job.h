@@ -23,7 +23,7 @@ constexpr std::chrono::milliseconds kLimit = kTimeout + std::chrono::seconds(10)
 struct FaultyJobOptions {
   int processes = 2;
   int ranks = 2;  ///< Of a pipeline; more processes are more pipelines.
-  /// What is replayed, of 20 ms an F, an I or a W: a step takes seconds.
+  /// What is replayed, of 40 ms an F, an I or a W: a step takes more than a second.
   std::string subject = "1f1b -p {ranks} -m 8 --comm stream";
   std::string outputs = "--trace trace.json -o report.json";
   std::string words = {};  ///< Behind the others.
@@ -40,7 +40,7 @@ class FaultyJob {
   const TemporaryFolder& folder() const { return folder_; }
 
   /// Until all are in the midst of a step, and for a while on.
-  void wait_for_step(std::chrono::milliseconds while_on = std::chrono::milliseconds(120));
+  void wait_for_step(std::chrono::milliseconds while_on = std::chrono::milliseconds(200));
   /// Until all have begun to make communicators.
   void wait_for_communicators();
   /// Something goes wrong now, if nothing has before.
