@@ -3,15 +3,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <stdexcept>
-#include <sys/socket.h>
 #include <system_error>
 #include <thread>
 #include <unistd.h>
 #include <utility>
 
-#include "backend_cuda/cluster/socket.h"
+#include "tests/support/free_port.h"
 
 namespace bubblescope {
 namespace {
@@ -19,18 +16,6 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr int kDeviceExit = 4;
-
-bool is_free(std::uint16_t port) {
-  const Socket socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const int on = 1;
-  ::setsockopt(socket.fd(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_ANY);
-  return ::bind(socket.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
-         ::listen(socket.fd(), 1) == 0;
-}
 
 Outcome outcome_of(const Part& part, const std::function<void()>& met) {
   Outcome outcome;
@@ -51,16 +36,6 @@ Outcome outcome_of(const Part& part, const std::function<void()>& met) {
 }
 
 }  // namespace
-
-std::uint16_t free_port() {
-  static unsigned next = static_cast<unsigned>(::getpid()) * 37;
-  for (int tries = 0; tries < 1'000; ++tries) {
-    const auto port = static_cast<std::uint16_t>(20'000 + next++ % 12'000);
-    if (is_free(port))
-      return port;
-  }
-  throw std::runtime_error("no port is free");
-}
 
 Seat leader_of(int world) {
   Seat seat;

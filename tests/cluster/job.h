@@ -16,9 +16,6 @@
 
 namespace bubblescope {
 
-/// One that nobody has now, below those that systems give to clients.
-std::uint16_t free_port();
-
 /// Of a job of `world` processes at a free port.
 Seat leader_of(int world);
 Seat with_rank(Seat seat, int rank);

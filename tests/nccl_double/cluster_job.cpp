@@ -1,13 +1,9 @@
 #include "tests/nccl_double/cluster_job.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <fstream>
 #include <iterator>
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -15,6 +11,7 @@
 
 #include "tests/support/child.h"
 #include "tests/support/command.h"
+#include "tests/support/free_port.h"
 
 namespace bubblescope {
 namespace {
@@ -25,32 +22,7 @@ using std::chrono::steady_clock;
 constexpr milliseconds kNap{2};
 constexpr int kEndedUnseen = 128 + SIGKILL;
 
-/// Whether a port of the loopback interface can be taken.
-bool is_free(int port, int& taken) {
-  const Descriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(static_cast<std::uint16_t>(port));
-  socklen_t size = sizeof address;
-  if (::bind(socket.number(), reinterpret_cast<const sockaddr*>(&address), size) != 0)
-    return false;
-  ::getsockname(socket.number(), reinterpret_cast<sockaddr*>(&address), &size);
-  taken = ntohs(address.sin_port);
-  return true;
-}
-
 }  // namespace
-
-int free_port() {
-  int port = 0;
-  int before = 0;
-  do
-    if (!is_free(0, port))
-      throw std::system_error(errno, std::generic_category(), "no free port");
-  while (!is_free(port - 1, before));
-  return port;
-}
 
 EnvironmentMap double_environment(int gpus) {
   return {{"BUBBLESCOPE_CUDA_MODULE", BUBBLESCOPE_CUDA_DOUBLE},

@@ -22,8 +22,6 @@ using EnvironmentMap = std::map<std::string, std::string>;
 EnvironmentMap double_environment(int gpus);
 /// What the program says, but for its notes of the doubles' variables, which it does not know.
 std::string without_notes(const std::string& err);
-/// A port of this host that is free, as is the one before it.
-int free_port();
 
 /// What only one of the processes has, or what it lacks.
 struct ProcessChange {
