@@ -294,6 +294,16 @@ TEST_CASE("an action that does not end is named, with those that wait for it") {
       std::any_of(spans.begin(), spans.end(), [](const Span& span) { return span.end != kNever; }));
 }
 
+TEST_CASE("what a stalled step has not begun is not said to run") {
+  const OwnPlan own(lower(make_schedule(*find_schedule("1f1b"), {2, 2}), Comm::Stream));
+  const Span never{kNever, kNever};
+  RunTimes times{.instructions = std::vector(own.plan.instructions.size(), never),
+                 .messages = std::vector(own.plan.messages.size(), never)};
+  CHECK(describe_stall(own.plan, times) == "  rank 0: 0F0 could begin, and has not");
+  times.instructions[own.plan.instruction_of_action[0]].start = Time::zero();
+  CHECK(describe_stall(own.plan, times) == "  rank 0: 0F0 has begun and not ended");
+}
+
 TEST_CASE("an action that fails ends the step and is named") {
   const OwnPlan own(lower(make_schedule(*find_schedule("dualpipe"), {4, 8}), Comm::Batched));
   const Failure failure =

@@ -15,8 +15,8 @@
 #include "backend_cuda/cluster/clock_line.h"
 #include "backend_cuda/cluster/orders.h"
 #include "backend_cuda/cluster/process_name.h"
-#include "backend_cuda/cluster/watch.h"
 #include "backend_cuda/replay/replay.h"
+#include "backend_cuda/replay/watch.h"
 
 namespace bubblescope {
 namespace {

@@ -190,13 +190,8 @@ RunTimes TimesOfAll::merged() const {
   for (const InstructionId id : plan_.instruction_of_action)
     if (const Time start = times.instructions[id].start; start != kNever)
       origin = std::min(origin, start);
-  if (origin == Time::max())
-    return times;
-  for (std::vector<Span>* spans : {&times.instructions, &times.messages})
-    for (Span& span : *spans)
-      for (Time* time : {&span.start, &span.end})
-        if (*time != kNever)
-          *time -= origin;
+  if (origin != Time::max())
+    times.count_from(origin);
   return times;
 }
 

@@ -146,7 +146,7 @@ std::optional<InstructionId> CudaExecutor::running() const {
 void CudaExecutor::abort() noexcept {
   constexpr seconds kPatience{5};
   constexpr milliseconds kNap{1};
-  if (!runs_)
+  if (!runs_ || !at_abort_.empty())
     return;
   std::vector<Stamp> stamps;
   for (std::size_t i = 0; i < machine_->stamps(); ++i)
@@ -185,13 +185,8 @@ RunTimes CudaExecutor::times() const {
     if (const Time start = times.instructions.back().start; is_action(id) && start != kNever)
       origin = std::min(origin, start);
   }
-  if (origin == Time::max() || machine_->has_wire())
-    return times;
-  for (std::vector<Span>* spans : {&times.instructions, &times.messages})
-    for (Span& span : *spans)
-      for (Time* time : {&span.start, &span.end})
-        if (*time != kNever)
-          *time -= origin;
+  if (origin != Time::max() && !machine_->has_wire())
+    times.count_from(origin);
   return times;
 }
 

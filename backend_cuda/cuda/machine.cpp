@@ -93,8 +93,6 @@ void Machine::prepare(const Here* here) {
                             .partitions = partitions_->of_rank,
                             .injection = options_.injection,
                             .wire = wire_.get()});
-  BUBBLESCOPE_CHECK(cudaSetDevice(gpus_.front().ordinal));
-  done_ = make_event();
   if (options_.launch == Launch::Streams)
     return;
   graph_ = capture(step_->root(), [&] { step_->enqueue(); });
@@ -195,8 +193,6 @@ void Machine::launch() {
     BUBBLESCOPE_CHECK(cudaGraphLaunch(graph_.get(), step_->root()));
   else
     step_->enqueue(kMostHeldBack, [this] { wire_ ? is_deep_.store(true) : open(); });
-  BUBBLESCOPE_CHECK(cudaSetDevice(gpus_.front().ordinal));
-  BUBBLESCOPE_CHECK(cudaEventRecord(done_.get(), step_->root()));
   if (!wire_)
     open();
 }
@@ -222,7 +218,7 @@ Time Machine::common_time(Rank rank, unsigned long long reading) const {
 bool Machine::is_idle() const {
   if (wire_)
     wire_->check();
-  return BUBBLESCOPE_IS_DONE(cudaEventQuery(done_.get()));
+  return step_->is_idle();
 }
 
 Stamp Machine::stamp(std::size_t index) const {

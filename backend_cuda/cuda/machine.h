@@ -98,7 +98,6 @@ class Machine {
   std::optional<Step> step_;
   std::atomic<bool> is_deep_ = false;
   Graph graph_;  // none with Launch::Streams
-  Event done_;
 };
 
 }  // namespace bubblescope::gpu

@@ -137,8 +137,17 @@ void Step::enqueue(std::size_t depth, std::function<void()> on_deep) {
     if (is_here(id))
       enqueue_instruction(id);
   join();
-  if (parts_.wire != nullptr)
-    reduce();
+  if (parts_.wire == nullptr)
+    return;
+  Lane& root = lanes_.front();
+  root.select();
+  parts_.wire->enqueue_reduction(root.stream());
+}
+
+bool Step::is_idle() const {
+  return std::all_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) {
+    return BUBBLESCOPE_IS_DONE(cudaStreamQuery(lane.stream()));
+  });
 }
 
 void Step::announce(const Lane& lane, std::size_t operations) {
@@ -265,16 +274,6 @@ void Step::receive_eagerly() {
         hand_over({&received, 1}, {});
     }
   }
-}
-
-/// Once all is done, so that nothing is beside it.
-void Step::reduce() {
-  Lane& root = lanes_.front();
-  root.select();
-  Stamp* const stamp = parts_.stamps + stamp_of_reduction();
-  BUBBLESCOPE_CHECK(launch_stamp_start(stamp, root.stream()));
-  parts_.wire->enqueue_reduction(root.stream());
-  BUBBLESCOPE_CHECK(launch_stamp_end(stamp, 0, root.stream()));
 }
 
 /// Where an action is last in its lane, or all ends of the messages are there.

@@ -40,17 +40,15 @@ class Step {
   std::optional<InstructionId> maker(MessageId id) const;
   /// Which of the stamps is that of a message, or of its end that is here.
   std::size_t stamp_of_message(MessageId id) const { return stamp_of_message_[id]; }
-  /// The stamp of the sum of gradients, behind all others.
-  std::size_t stamp_of_reduction() const {
-    return plan_.instructions.size() + plan_.messages.size();
-  }
   static std::size_t stamps(const Plan& plan) {
-    return plan.instructions.size() + plan.messages.size() + 1;
+    return plan.instructions.size() + plan.messages.size();
   }
 
   /// Puts the whole step behind what is in `root`, and `root` behind it. Calls `on_deep` before a
   /// lane comes to have more than `depth` operations, if it comes to that.
   void enqueue(std::size_t depth = 0, std::function<void()> on_deep = {});
+  /// Whether all that was enqueued has ended, also where not all of a step was.
+  bool is_idle() const;
 
  private:
   using Marks = std::vector<Mark>;  ///< All of them.
@@ -78,7 +76,6 @@ class Step {
   void hand_over(InstructionId id);
   void hand_over(std::span<const PlanTransfer> transfers, const Marks& start);
   void receive_eagerly();
-  void reduce();
   void join();
 
   /// Before so many operations are put into a lane.

@@ -28,6 +28,15 @@ constexpr Time kNever = Time::min();
 struct RunTimes {
   std::vector<Span> instructions = {};  ///< [InstructionId] A transfer starts when it is posted.
   std::vector<Span> messages = {};      ///< [MessageId] From when both ends are there to arrival.
+
+  /// Counts all moments from `origin` on.
+  void count_from(Time origin) {
+    for (std::vector<Span>* spans : {&instructions, &messages})
+      for (Span& span : *spans)
+        for (Time* time : {&span.start, &span.end})
+          if (*time != kNever)
+            *time -= origin;
+  }
 };
 
 /// What the ranks compute.

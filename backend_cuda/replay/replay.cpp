@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "backend_cuda/replay/watch.h"
+
 namespace bubblescope {
 namespace {
 
@@ -47,19 +49,14 @@ void stop_if_interrupted(const Plan& plan, Executor& executor, const ReplayOptio
 
 /// Waits for the step that the executor has begun, as long as it goes on.
 void watch(const Plan& plan, Executor& executor, const ReplayOptions& options) {
-  std::size_t ended = 0;
-  auto last_progress = steady_clock::now();
+  Watch watch;
   while (!executor.wait(kPatience)) {
-    const auto now = steady_clock::now();
-    if (const std::size_t ended_now = executor.ended(); ended_now != ended) {
-      ended = ended_now;
-      last_progress = now;
-    }
+    watch.look();
     stop_if_interrupted(plan, executor, options);
-    if (now - last_progress >= options.timeout)
+    if (watch.is_over(executor.ended(), options.timeout))
       abort_step(plan, executor,
                  fmt::format("for {:g} s nothing went on, after {} of {} instructions:",
-                             static_cast<double>(options.timeout.count()) / 1e3, ended,
+                             static_cast<double>(options.timeout.count()) / 1e3, watch.ended(),
                              plan.instructions.size()),
                  true);
   }

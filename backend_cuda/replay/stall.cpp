@@ -24,7 +24,10 @@ class Stall {
     for (;;) {
       const auto next = blocker_of(chain.back());
       if (!next)
-        return "  " + words(chain.back()) + " has begun and not ended" + followers(chain);
+        return "  " + words(chain.back()) +
+               (has_begun(chain.back()) ? " has begun and not ended"
+                                        : " could begin, and has not") +
+               followers(chain);
       const auto seen = std::find(chain.begin(), chain.end(), *next);
       if (seen != chain.end())
         return circle({seen, chain.end()});

@@ -260,6 +260,16 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return state();
 }
 
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  if (stream->capture != nullptr)
+    return cudaErrorStreamCaptureUnsupported;
+  const auto is_over = [](const cd::Done& done) { return !done || *done; };
+  if (state() != cudaSuccess ||
+      (is_over(stream->last) && std::all_of(stream->after.begin(), stream->after.end(), is_over)))
+    return state();
+  return cudaErrorNotReady;
+}
+
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned int /*flags*/) {
   if (event->captured_by != nullptr) {
     stream->capture = event->captured_by;
