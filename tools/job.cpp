@@ -24,10 +24,17 @@ namespace {
 constexpr std::chrono::milliseconds kForTheLeader{4'000};
 constexpr unsigned int kSecondsToLeave = 8;
 
+Seat seat_of(const MachineChoice& machine) {
+  try {
+    return find_seat(machine.cluster.seat, process_environment());
+  } catch (const SeatFlagError& error) {
+    throw UsageError(error.what());
+  }
+}
+
 Job meet(const MachineChoice& machine) {
   using std::chrono::milliseconds;
-  Job job{.seat = find_seat(machine.cluster.seat, process_environment()),
-          .timeout = machine.replay.timeout};
+  Job job{.seat = seat_of(machine), .timeout = machine.replay.timeout};
   if (job.seat.world == 1)
     check_nccl();  // what is missing here is told before that other processes are
   ControlOptions options{.meet_timeout = machine.cluster.meet_timeout,
@@ -53,17 +60,26 @@ std::vector<std::int32_t> find_nodes(Control& control) {
   return node_of_process;
 }
 
-Digest digest_of(const MachineChoice& machine) {
+/// What each process was told of the machine.
+std::vector<Alike> digests_of(const MachineChoice& machine) {
   const TensorShape& shape = machine.executor.shape;
-  Digest digest;
-  for (const auto number :
-       {static_cast<std::int64_t>(machine.executor.workload), std::int64_t{shape.tokens},
-        std::int64_t{shape.hidden}, std::int64_t{shape.inner}, std::int64_t{shape.blocks},
-        static_cast<std::int64_t>(shape.seed), std::int64_t{machine.executor.max_ctas},
-        std::int64_t{machine.replay.warm_ups}, std::int64_t{machine.replay.repeats},
-        std::int64_t{machine.replay.timeout.count()}, std::int64_t{machine.is_checked}})
-    digest.add(static_cast<std::uint64_t>(number));
-  return digest.add(machine.injection);
+  std::vector<Alike> digests;
+  const auto add = [&](const char* option, auto value) {
+    digests.push_back({option, Digest().add(static_cast<std::uint64_t>(value))});
+  };
+  add("--workload", machine.executor.workload);
+  add("--tokens", shape.tokens);
+  add("--hidden", shape.hidden);
+  add("--inner", shape.inner);
+  add("--blocks", shape.blocks);
+  add("--seed", shape.seed);
+  add("--max-ctas", machine.executor.max_ctas);
+  add("--warm-ups", machine.replay.warm_ups);
+  add("--repeats", machine.replay.repeats);
+  add("--timeout", machine.replay.timeout.count());
+  add("--no-check", machine.is_checked);
+  digests.push_back({"--inject", Digest().add(machine.injection)});
+  return digests;
 }
 
 int code_of(const std::exception& error) {
@@ -177,7 +193,7 @@ int in_job(const MachineChoice& machine, const GlobalOptions& global,
   const SignalsUntilLoss signals(*job.control);
   try {
     job.node_of_process = find_nodes(*job.control);
-    require_alike(*job.control, {{"the options of the machine", digest_of(machine)}});
+    require_alike(*job.control, digests_of(machine));
     return work(&job, own);
   } catch (const std::exception& error) {
     leave(job, error);

@@ -23,6 +23,15 @@ int count(const char* option, const std::string& given, int otherwise, std::int6
                        : static_cast<int>(parse_count({option, given}, {least, kCount.most}));
 }
 
+/// For something to happen.
+std::chrono::milliseconds patience(const char* option, const std::string& given) {
+  using std::chrono::milliseconds;
+  const auto time = std::chrono::duration_cast<milliseconds>(parse_time({option, given}));
+  if (time < milliseconds(1))
+    throw UsageError(fmt::format("{}: expected 1ms or more", option));
+  return time;
+}
+
 void add_flag(CLI::App& app, const OptionText& text, bool& value) {
   CLI::Option* option = app.add_flag(text.names, value, text.help);
   option->envname(environment_name(option->get_lnames().front()))->group(text.group);
@@ -173,8 +182,7 @@ void MachineOptions::choose_cluster(MachineChoice& choice) const {
   constexpr int kMostCtas = 32;  // that NCCL takes
   choice.cluster.seat = seat;
   if (!meet_timeout.empty())
-    choice.cluster.meet_timeout = std::chrono::duration_cast<std::chrono::milliseconds>(
-        parse_time({"--meet-timeout", meet_timeout}));
+    choice.cluster.meet_timeout = patience("--meet-timeout", meet_timeout);
   if (!max_ctas.empty())
     choice.executor.max_ctas =
         static_cast<int>(parse_count({"--max-ctas", max_ctas}, {1, kMostCtas}));
@@ -204,7 +212,6 @@ void MachineOptions::take_profile(MachineChoice& choice) const {
 }
 
 MachineChoice MachineOptions::choice() const {
-  using std::chrono::milliseconds;
   MachineChoice choice{.injection = inject, .is_checked = !no_check};
   if (profile.empty())
     choose_machine(choice);
@@ -217,10 +224,7 @@ MachineChoice MachineOptions::choice() const {
   if (cross_check && choice.backend != Backend::Cuda)
     throw UsageError("--cross-check is for --backend cuda");
   choice.executor.cross_check = cross_check;
-  choice.replay.timeout =
-      std::chrono::duration_cast<milliseconds>(parse_time({"--timeout", timeout}));
-  if (choice.replay.timeout < milliseconds(1))
-    throw UsageError("--timeout: expected 1ms or more");
+  choice.replay.timeout = patience("--timeout", timeout);
   return choice;
 }
 

@@ -23,7 +23,7 @@ class Digest {
   std::uint64_t hash_ = 0xcbf2'9ce4'8422'2325U;
 };
 
-/// What it is, as "the costs", and a digest of it.
+/// What it is, as "the costs" or "--repeats", and a digest of it.
 struct Alike {
   const char* what;
   Digest digest;

@@ -23,26 +23,35 @@ constexpr int kTorchrunPort = 29'500;  // torchrun's own default
 /// Slurm numbers the steps of a batch script, of an interactive shell and the like from here.
 constexpr std::uint64_t kFirstSpecialStep = 0xffff'fff0U;
 
+constexpr const char* kOfLocalRank =
+    ", the number of the process, and of its GPU, on its host: 0 where each host or pod has one "
+    "process";
+
 struct HostAndPort {
   std::string host;
   std::optional<int> port;
 };
 
+template <class Wrong = DeviceError>
 int number(std::string_view name, const std::string& text, int least, int most) {
   int value = 0;
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, value);
   if (error != std::errc() || stop != end || value < least || value > most)
-    throw DeviceError(fmt::format("{} is '{}': expected a whole number from {} to {}", name,
-                                  printable_name(text), least, most));
+    throw Wrong(fmt::format("{} is '{}': expected a whole number from {} to {}", name,
+                            printable_name(text), least, most));
   return value;
+}
+
+int number_of_flag(std::string_view name, const std::string& text, int least, int most) {
+  return number<SeatFlagError>(name, text, least, most);
 }
 
 /// "gpu7", "gpu7:4000", "10.0.0.1:4000", "::1", "[::1]:4000"
 HostAndPort parse_master(const std::string& text) {
   const auto fail = [&] {
-    return DeviceError(fmt::format("--master is '{}': expected HOST, HOST:PORT or [ADDRESS]:PORT",
-                                   printable_name(text)));
+    return SeatFlagError(fmt::format("--master is '{}': expected HOST, HOST:PORT or [ADDRESS]:PORT",
+                                     printable_name(text)));
   };
   HostAndPort result;
   std::string rest;
@@ -62,7 +71,7 @@ HostAndPort parse_master(const std::string& text) {
   if (result.host.empty() || (!rest.empty() && (rest.front() != ':' || rest.size() == 1)))
     throw fail();
   if (!rest.empty())
-    result.port = number("the port of --master", rest.substr(1), 1, kMostPort);
+    result.port = number_of_flag("the port of --master", rest.substr(1), 1, kMostPort);
   return result;
 }
 
@@ -92,7 +101,7 @@ class SeatSearch {
       master_ = parse_master(flags_.master);
     take_first();
     if (!flags_.local_rank.empty())
-      seat_.local_rank = number("--local-rank", flags_.local_rank, 0, kMostProcesses - 1);
+      seat_.local_rank = number_of_flag("--local-rank", flags_.local_rank, 0, kMostProcesses - 1);
     seat_.secret = variable_(kSecretVariable).value_or("");
     return std::move(seat_);
   }
@@ -117,13 +126,15 @@ class SeatSearch {
 
   void take_flags() {
     if (flags_.rank.empty() || flags_.world_size.empty())
-      throw DeviceError(flags_.rank.empty() ? "--world-size is given without --rank"
-                                            : "--rank is given without --world-size");
-    seat_.told_by = "flags";
-    seat_.world = number("--world-size", flags_.world_size, 1, kMostProcesses);
-    seat_.rank = number("--rank", flags_.rank, 0, seat_.world - 1);
-    need_local_rank("--rank is given", "--local-rank");
-    take_master("--rank and --world-size do not tell the host of rank 0: give --master HOST:PORT");
+      throw SeatFlagError(flags_.rank.empty() ? "--world-size is given without --rank"
+                                              : "--rank is given without --world-size");
+    seat_.told_by = "the command line";
+    seat_.world = number_of_flag("--world-size", flags_.world_size, 1, kMostProcesses);
+    seat_.rank = number_of_flag("--rank", flags_.rank, 0, seat_.world - 1);
+    if (seat_.world > 1 && flags_.local_rank.empty())
+      throw SeatFlagError(fmt::format("--rank is given without --local-rank{}", kOfLocalRank));
+    take_master<SeatFlagError>(
+        "--rank and --world-size do not tell the host of rank 0: give --master HOST:PORT");
     seat_.port = told_port().value_or(static_cast<std::uint16_t>(kTorchrunPort + 1));
     seat_.job = fmt::format("flags, port {}", seat_.port);
   }
@@ -216,7 +227,7 @@ class SeatSearch {
           "PMIX_RANK is set, but PMIx tells the number of processes by no variable: give --rank "
           "and --world-size");
     if (master_)
-      throw DeviceError(
+      throw SeatFlagError(
           "--master is given, but neither --rank and --world-size nor a launcher tell which "
           "process this is");
     seat_.told_by = "a single process";
@@ -257,26 +268,19 @@ class SeatSearch {
     seat_.rank = number(launcher.rank, *variable_(launcher.rank), 0, seat_.world - 1);
     if (const std::optional<std::string> local = variable_(launcher.local_rank))
       seat_.local_rank = number(launcher.local_rank, *local, 0, seat_.world - 1);
-    else
-      need_local_rank(fmt::format("{} is set", launcher.rank), launcher.local_rank);
+    else if (seat_.world > 1 && flags_.local_rank.empty())
+      throw DeviceError(fmt::format("{} is set, but {} is not{}; or give it by --local-rank",
+                                    launcher.rank, launcher.local_rank, kOfLocalRank));
   }
 
-  void need_local_rank(const std::string& given, const char* name) const {
-    if (seat_.world > 1 && flags_.local_rank.empty())
-      throw DeviceError(fmt::format(
-          "{}, but {} is not, the number of the process, and of its GPU, on its host: "
-          "{}--local-rank "
-          "0 where each host or pod has one process",
-          given, name, std::string_view(name).starts_with("--") ? "" : "set it, or give "));
-  }
-
+  template <class Wrong = DeviceError>
   void take_master(const std::string& complaint) {
     if (master_)
       seat_.leader = master_->host;
     else
       seat_.leader = variable_("MASTER_ADDR").value_or("");
     if (seat_.leader.empty() && seat_.world > 1)
-      throw DeviceError(complaint);
+      throw Wrong(complaint);
   }
 
   std::optional<std::uint16_t> told_port() const {

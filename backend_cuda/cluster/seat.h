@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +32,12 @@ struct SeatFlags {
   std::string master = {};  ///< HOST or HOST:PORT; [ADDRESS]:PORT of IPv6.
 };
 
+/// What is wrong with them: no value of theirs, or one that lacks another.
+class SeatFlagError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 /// The value of a variable, if it is set and not empty.
 using Environment = std::function<std::optional<std::string>(std::string_view name)>;
 /// That of this process.
@@ -44,7 +51,7 @@ Environment process_environment();
 /// go before what a launcher says. The port is that of --master; else, but for Slurm, the one after
 /// MASTER_PORT, which may be taken by torchrun itself; else a number made of the job's, in 20000 …
 /// 31999, below those that systems give to clients. Throws DeviceError that names the variable
-/// which is missing or wrong.
+/// which is missing or wrong, SeatFlagError of a flag.
 Seat find_seat(const SeatFlags& flags, const Environment& environment);
 
 /// "gpu[01-03,7],login" is gpu01, gpu02, gpu03, gpu7, login: what Slurm calls a host list. Throws

@@ -78,11 +78,12 @@ Seat seat_of(const Variables& variables, const SeatFlags& flags = {}) {
 }
 
 /// What is told where no seat is found.
+template <class Wrong = DeviceError>
 std::string complaint_of(const Variables& variables, const SeatFlags& flags = {}) {
   try {
     const Seat seat = seat_of(variables, flags);
     return fmt::format("rank {} of {} by {}", seat.rank, seat.world, seat.told_by);
-  } catch (const DeviceError& error) {
+  } catch (const Wrong& error) {
     return error.what();
   }
 }
@@ -102,7 +103,8 @@ TEST_CASE("a process that nothing tells of others is a single one") {
   CHECK(seat.local_rank == 0);
   CHECK(seat.told_by == "a single process");
   CHECK(seat_of({}, {.local_rank = "3"}).local_rank == 3);
-  check_says(complaint_of({}, {.master = "gpu7"}), {"--master", "--rank and --world-size"});
+  check_says(complaint_of<SeatFlagError>({}, {.master = "gpu7"}),
+             {"--master", "--rank and --world-size"});
 }
 
 TEST_CASE("flags go before all launchers") {
@@ -115,13 +117,15 @@ TEST_CASE("flags go before all launchers") {
     CHECK(seat.local_rank == 1);
     CHECK(seat.leader == "gpu7");
     CHECK(seat.port == 4000);
-    CHECK(seat.told_by == "flags");
+    CHECK(seat.told_by == "the command line");
   }
   CHECK(seat_of({}, {.rank = "0", .world_size = "1"}).world == 1);
 }
 
 TEST_CASE("flags that tell too little or a wrong number are told by their names") {
-  const auto complaint = [](const SeatFlags& flags) { return complaint_of({}, flags); };
+  const auto complaint = [](const SeatFlags& flags) {
+    return complaint_of<SeatFlagError>({}, flags);
+  };
   check_says(complaint({.rank = "1"}), {"--rank is given without --world-size"});
   check_says(complaint({.world_size = "2"}), {"--world-size is given without --rank"});
   check_says(complaint({.rank = "0", .world_size = "2"}), {"--local-rank"});
@@ -150,7 +154,8 @@ TEST_CASE("--master is a host or an address, with a port or without") {
   CHECK(leader("[2001:db8::7]:4000") == "2001:db8::7 4000");
   for (const std::string bad : {"gpu7:", ":4000", "[::1", "[]:4000", "[::1]4000", "[::1]:",
                                 "gpu7:0", "gpu7:65536", "gpu7:x", "gpu7:40 00", "gpu7:-1"})
-    check_says(complaint_of({}, {.rank = "0", .world_size = "2", .master = bad}), {"--master"});
+    check_says(complaint_of<SeatFlagError>({}, {.rank = "0", .world_size = "2", .master = bad}),
+               {"--master"});
 }
 
 TEST_CASE("torchrun tells all, and the port after its own is ours") {

@@ -385,8 +385,7 @@ TEST_CASE("processes whose words or files differ are told, before anything runs"
   const std::string differ = "{0} and {1} differ in ";
   const std::string same = ": all processes need the same words, files and BUBBLESCOPE_ variables";
   check({"costs", with(1, "BUBBLESCOPE_P2P", "1us"), differ + "the costs" + same});
-  check({"repeats", with(1, "BUBBLESCOPE_REPEATS", "2"),
-         differ + "the options of the machine" + same});
+  check({"repeats", with(1, "BUBBLESCOPE_REPEATS", "2"), differ + "--repeats" + same});
 
   const TemporaryFolder programs;
   for (const std::string name : {"1f1b", "gpipe"})

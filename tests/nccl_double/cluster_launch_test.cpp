@@ -106,6 +106,19 @@ TEST_CASE("what a single process lacks is told in one line, exit code 4") {
   }
 }
 
+TEST_CASE("what is wrong with the options that tell of the processes is a fault of the line") {
+  for (const auto& [options, why] :
+       {std::pair<std::string, std::string>{" --rank 2 --world-size 2 --local-rank 0 --master host",
+                                            "--rank is '2': expected a whole number from 0 to 1"},
+        {" --rank 0", "--rank is given without --world-size"},
+        {" --master host", "--master is given, but neither"},
+        {" --meet-timeout 0s", "--meet-timeout: expected 1ms or more"}}) {
+    const ProcessResult result = run(kLine + options, {.environment = double_environment(1)});
+    CHECK(result.exit_code == kUsage);
+    check_told(without_notes(result.err), why);
+  }
+}
+
 TEST_CASE("what the processes of a job lack is told once, and ends all") {
   const auto with = [](const std::string& name, const std::string& value) {
     return ProcessChange{.environment = {{name, value}}};
