@@ -10,9 +10,9 @@ namespace bubblescope {
 namespace {
 
 /// Bytes: from what is nothing but latency to what is nothing but bandwidth.
-constexpr Bytes kMessages[] = {Bytes{1} << 12, Bytes{1} << 16, Bytes{1} << 20, Bytes{1} << 23,
-                               Bytes{1} << 26};
-constexpr Bytes kAllToAlls[] = {Bytes{1} << 16, Bytes{1} << 20, Bytes{1} << 23, Bytes{1} << 26};
+constexpr Bytes kMessages[] = {1 << 12, 1 << 14, 1 << 16, 1 << 18,
+                               1 << 20, 1 << 22, 1 << 24, 1 << 26};
+constexpr Bytes kAllToAlls[] = {1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26};
 constexpr int kCtas[] = {4, 8, 16, 32};
 
 /// What messages of a chain take, apart for those within a node and those across.
@@ -47,15 +47,16 @@ class MessageTimes {
   std::map<std::pair<bool, Bytes>, Sample> times_ = {};
 };
 
-/// Stages whose F is an all-to-all and nothing else.
+/// Stages whose F is two all-to-alls, as to experts and back, and nothing else.
 CostSource all_to_all_costs(const Calibration& calibration, const Profile& profile, Bytes bytes) {
   CostSource costs = benchmark_costs(calibration, profile);
-  costs.stages.front().phases = {
-      .phases = {{.name = "dispatch(F)",
-                  .of = OpKind::Forward,
-                  .stream = PhaseStream::Expert,
-                  .sent = bytes}},
-      .times = {{.elapsed = calibration.action, .busy = calibration.action}}};
+  const PhaseTime time = {.elapsed = calibration.action, .busy = calibration.action};
+  LayerPhases& phases = costs.stages.front().phases;
+  for (const char* name : {"dispatch(F)", "combine(F)"}) {
+    phases.phases.push_back(
+        {.name = name, .of = OpKind::Forward, .stream = PhaseStream::Expert, .sent = bytes});
+    phases.times.push_back(time);
+  }
   return costs;
 }
 
@@ -87,7 +88,7 @@ MeasuredLinks measure_links(const ExecutorMaker& make_executor, const Calibratio
     const Benchmark& benchmark = group.add(chain(once, OpKind::Backward), Comm::Stream,
                                            all_to_all_costs(calibration, profile, bytes), options);
     group.run(profile);
-    samples.push_back({bytes, benchmark.op_time(OpKind::Forward, Position::Middle)});
+    samples.push_back({bytes, benchmark.op_time(OpKind::Forward, Position::Middle) / 2});
   }
   links.all_to_all = fit_link(std::move(samples));
   return links;
@@ -112,8 +113,9 @@ std::vector<Contention> measure_contention(const ExecutorMaker& make_executor,
     const Time alone = forward(chain({calibration.ranks, 1}, OpKind::Backward), Comm::Batched, 0);
     const auto seconds = static_cast<double>((alone - slowest.latency).count()) * 1e-9;
     const auto message = static_cast<Bytes>(seconds * slowest.bytes_per_second);
-    const Time beside = forward(waves({calibration.ranks, 8}), Comm::Stream,
-                                std::clamp(message, kMessages[0], kMessages[4]));
+    const Time beside =
+        forward(waves({calibration.ranks, 8}), Comm::Stream,
+                std::clamp(message, std::begin(kMessages)[0], std::end(kMessages)[-1]));
     return Contention{max_ctas, std::max(1.0, static_cast<double>(beside.count()) /
                                                   static_cast<double>(alone.count()))};
   };

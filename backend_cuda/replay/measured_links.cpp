@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -44,12 +46,13 @@ Line least_squares(const std::vector<MeasuredLink::Sample>& samples) {
 }
 
 /// Of phases that tell what they send, in every layer that has them.
-void lay_all_to_alls(const Link& link, LayerPhases& stage) {
+void lay_all_to_alls(const MeasuredLink& measured, LayerPhases& stage) {
   for (std::size_t layer = 0; layer < stage.layers(); ++layer)
     for (std::size_t i = 0; i < stage.phases.size(); ++i) {
       PhaseTime& time = stage.times[layer * stage.phases.size() + i];
-      if (stage.phases[i].sent > 0 && time.elapsed > Time::zero())
-        time.elapsed = time.busy = message_time(link, stage.phases[i].sent);
+      const Bytes sent = stage.phases[i].sent;
+      if (sent > 0 && time.elapsed > Time::zero())
+        time.elapsed = time.busy = message_time(link_near(measured, sent), sent);
     }
 }
 
@@ -72,15 +75,39 @@ MeasuredLink fit_link(std::vector<MeasuredLink::Sample> samples) {
   return result;
 }
 
+Link link_near(const MeasuredLink& measured, Bytes bytes) {
+  std::map<Bytes, Time> times;
+  for (const MeasuredLink::Sample& each : measured.samples)
+    times[each.bytes] = each.time;
+  auto above = times.upper_bound(bytes);
+  if (above == times.begin())
+    return {above->second, 0};
+  if (above == times.end())
+    --above;
+  const auto [b0, t0] = *std::prev(above);
+  const auto [b1, t1] = *above;
+  if (t1 <= t0)
+    return {bytes < b1 ? t0 : t1, 0};
+  const double per_byte = static_cast<double>((t1 - t0).count()) / static_cast<double>(b1 - b0);
+  const double latency = static_cast<double>(t1.count()) - per_byte * static_cast<double>(b1);
+  if (latency >= 0)
+    return {Time(std::llround(latency)), 1e9 / per_byte};
+  const double time = latency + per_byte * static_cast<double>(bytes);
+  return {Time::zero(), 1e9 * static_cast<double>(bytes) / time};
+}
+
 void lay_links(const MeasuredLinks& links, CostSource& costs) {
+  Bytes message = 0;
+  for (const StageCost& stage : costs.stages)
+    message = std::max(message, stage.message);
   const std::optional<MeasuredLink>& any = links.same_node ? links.same_node : links.across;
   if (any)
     costs.network = Network{.node_of_rank = links.node_of_rank,
-                            .intra_node = {links.same_node.value_or(*any).link},
-                            .inter_node = {links.across.value_or(*any).link}};
+                            .intra_node = {link_near(links.same_node.value_or(*any), message)},
+                            .inter_node = {link_near(links.across.value_or(*any), message)}};
   if (links.all_to_all)
     for (StageCost& stage : costs.stages)
-      lay_all_to_alls(links.all_to_all->link, stage.phases);
+      lay_all_to_alls(*links.all_to_all, stage.phases);
 }
 
 }  // namespace bubblescope

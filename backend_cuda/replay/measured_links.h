@@ -16,13 +16,17 @@ struct MeasuredLink {
     Time time;
   };
   std::vector<Sample> samples = {};
-  Link link = {};    ///< Fitted to them: latency + bytes / bandwidth.
+  Link link = {};    ///< Fitted to them, as a summary: latency + bytes / bandwidth.
   double error = 0;  ///< How far a sample lies from that, at most, as a fraction of itself.
 };
 
 /// The line with the least squares of errors that are fractions of the samples, and no negative
 /// latency or bandwidth. Throws DeviceError for fewer than two sizes.
 MeasuredLink fit_link(std::vector<MeasuredLink::Sample> samples);
+
+/// For what sends about so many bytes: the line through the samples of the sizes next to it. Below
+/// the smallest size all takes what that one takes.
+Link link_near(const MeasuredLink& measured, Bytes bytes);
 
 /// Between processes, a rank each.
 struct MeasuredLinks {
@@ -33,8 +37,9 @@ struct MeasuredLinks {
   std::optional<MeasuredLink> all_to_all = {};  ///< Bytes from each replica to all others together.
 };
 
-/// Messages take what was measured of pairs of ranks such as theirs, and phases that tell what they
-/// send what was measured of all-to-alls. As many ranks as `node_of_rank` has.
+/// Messages take what was measured of pairs of ranks such as theirs, near the largest message that a
+/// stage sends, and phases that tell what they send what was measured of all-to-alls. As many ranks
+/// as `node_of_rank` has.
 void lay_links(const MeasuredLinks& links, CostSource& costs);
 
 }  // namespace bubblescope
