@@ -37,9 +37,9 @@ struct MeasuredLinks {
   std::optional<MeasuredLink> all_to_all = {};  ///< Bytes from each replica to all others together.
 };
 
-/// Messages take what was measured of pairs of ranks such as theirs, near the largest message that a
-/// stage sends, and phases that tell what they send what was measured of all-to-alls. As many ranks
-/// as `node_of_rank` has.
+/// Messages take what was measured of pairs of ranks such as theirs, near the largest message that
+/// a stage sends, and phases that tell what they send what was measured of all-to-alls. As many
+/// ranks as `node_of_rank` has.
 void lay_links(const MeasuredLinks& links, CostSource& costs);
 
 }  // namespace bubblescope
