@@ -14,10 +14,6 @@ using nlohmann::json;
 
 const std::string kCosts = " --forward 10us --input-grad 11us --weight-grad 8us";
 
-json output_json(const std::string& line) {
-  return json::parse(output(line + " --format json"));
-}
-
 }  // namespace
 
 TEST_CASE("explain tells a small 1F1B as the golden text has it") {

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 namespace bubblescope {
 
@@ -33,6 +34,10 @@ std::string output(const std::string& line, const ProcessOptions& options) {
   CHECK_MESSAGE(result.exit_code == 0, line << "\n" << result.err);
   CHECK_MESSAGE(result.out.ends_with('\n'), line);
   return result.out;
+}
+
+nlohmann::json output_json(const std::string& line) {
+  return nlohmann::json::parse(output(line + " --format json"));
 }
 
 }  // namespace bubblescope

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "tests/support/process.h"
 
 namespace bubblescope {
@@ -20,5 +22,7 @@ bool has(const std::string& text, const std::string& part);
 ProcessResult run(const std::string& line, const ProcessOptions& options = {});
 /// What a command prints that must succeed.
 std::string output(const std::string& line, const ProcessOptions& options = {});
+/// The same with --format json.
+nlohmann::json output_json(const std::string& line);
 
 }  // namespace bubblescope

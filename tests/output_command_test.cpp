@@ -1,0 +1,252 @@
+// What the program prints, in each format.
+#include <fstream>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+#include "sim/schedules/catalogue.h"
+#include "tests/support/command.h"
+#include "tests/support/command_line.h"
+#include "tests/support/process.h"
+#include "tests/support/reference.h"
+#include "tests/support/trace_checker.h"
+
+namespace bubblescope {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+std::set<std::string> keys(const json& object) {
+  std::set<std::string> result;
+  for (const auto& [key, value] : object.items())
+    result.insert(key);
+  return result;
+}
+
+/// The kinds of JSON values by key: "i" whole number, "n" number, "s" text, "a" array.
+void check_shape(const json& object, const std::vector<std::pair<std::string, char>>& shape) {
+  for (const auto& [key, kind] : shape) {
+    CAPTURE(key);
+    REQUIRE(object.contains(key));
+    const json& value = object[key];
+    CHECK((kind == 'i'   ? value.is_number_integer()
+           : kind == 'n' ? value.is_number()
+           : kind == 's' ? value.is_string()
+                         : value.is_array()));
+  }
+}
+
+void check_report(const json& report, std::size_t ranks) {
+  check_shape(report, {{"schedule", 's'},
+                       {"ranks", 'i'},
+                       {"microbatches", 'i'},
+                       {"chunks", 'i'},
+                       {"comm", 's'},
+                       {"step_time_ns", 'i'},
+                       {"bubble_fraction", 'n'},
+                       {"bubble_overhead", 'n'},
+                       {"span_bubble", 'n'},
+                       {"peak_live_activations", 'i'},
+                       {"peak_activation_share", 'n'},
+                       {"weight_copies", 'i'},
+                       {"per_rank", 'a'}});
+  REQUIRE(report["per_rank"].size() == ranks);
+  for (std::size_t rank = 0; rank < ranks; ++rank) {
+    const json& figures = report["per_rank"][rank];
+    check_shape(figures, {{"rank", 'i'},
+                          {"busy_ns", 'i'},
+                          {"idle_ns", 'i'},
+                          {"span_ns", 'i'},
+                          {"exposed_comm_ns", 'i'},
+                          {"idle_warm_up_ns", 'i'},
+                          {"idle_dependency_ns", 'i'},
+                          {"idle_imbalance_ns", 'i'},
+                          {"idle_peer_ns", 'i'},
+                          {"idle_queue_ns", 'i'},
+                          {"idle_message_ns", 'i'},
+                          {"idle_contention_ns", 'i'},
+                          {"idle_drain_ns", 'i'},
+                          {"peak_live_activations", 'i'}});
+    CHECK(keys(figures).size() == 19);
+    CHECK(figures.contains("peak_memory_bytes"));
+    CHECK(figures["rank"] == rank);
+  }
+}
+
+/// The lines of RFC 4180, which end in CRLF.
+std::vector<std::string> csv_lines(const std::string& text) {
+  std::vector<std::string> all = lines(text);
+  for (std::string& line : all) {
+    CHECK(line.ends_with('\r'));
+    line.pop_back();
+  }
+  return all;
+}
+
+std::string joined_keys(const ordered_json& object, const std::string& but = "") {
+  std::string text;
+  for (const auto& [key, value] : object.items())
+    if (key != but)
+      text += (text.empty() ? "" : ",") + key;
+  return text;
+}
+
+TEST_CASE("--help explains each subcommand with examples that work") {
+  const TemporaryFolder folder;
+  for (const char* name : {"mine.csv", "my_schedule.csv", "my_schedule_with_messages.csv"})
+    std::ofstream(folder / name) << (std::string_view(name) == "my_schedule_with_messages.csv"
+                                         ? "0F0,0SEND_F0,0RECV_B0,0B0\n1RECV_F0,1F0,1B0,1SEND_B0\n"
+                                         : "0F0,0B0\n1F0,1B0\n");
+  for (const std::string command :
+       {"", "schedules ", "order ", "check ", "simulate ", "compare "}) {
+    const std::string help = output(command + "--help");
+    CHECK(has(help, "Example"));
+    CHECK(output(command + "-h") == help);
+    std::vector<std::string> examples;
+    bool goes_on = false;
+    for (const std::string& line : lines(help)) {
+      if (goes_on)
+        examples.back() += "\n" + line;
+      else if (line.starts_with("  bubblescope "))
+        examples.push_back(line);
+      goes_on = (goes_on || line.starts_with("  bubblescope ")) && line.ends_with('\\');
+    }
+    CHECK(!examples.empty());
+    for (const std::string& example : examples) {
+      const ProcessResult result =
+          run_shell(example.substr(0, example.find('|')), {.folder = folder.path()});
+      CHECK_MESSAGE(result.exit_code == 0, example << "\n" << result.err);
+    }
+  }
+  for (const std::string name : {"schedules", "order", "check", "simulate", "compare"})
+    CHECK(has(output("--help"), "\n  " + name));
+}
+
+TEST_CASE("--version tells name and version") {
+  const std::string version = output("--version");
+  CHECK(version.starts_with("bubblescope "));
+  CHECK(has(contents(source_file("CMakeLists.txt")),
+            "VERSION " + version.substr(12, version.size() - 13)));
+}
+
+TEST_CASE("JSON has the keys that scripts rely on") {
+  const json one = output_json(kGood);
+  check_report(one, 4);
+  CHECK(one["schedule"] == "1f1b");
+  CHECK(one["comm"] == "ideal");
+  CHECK(one["step_time_ns"] == 330'000);
+  CHECK(one["per_rank"][0]["busy_ns"] == 240'000);
+  CHECK(one["per_rank"][0]["peak_memory_bytes"].is_null());
+  const json sized = output_json(kGood + " --activation 1MiB --weights 3MiB");
+  CHECK(sized["per_rank"][0]["peak_memory_bytes"] == 7 << 20);
+  const json many = output_json("compare -p 5 -m 12" + kCosts);
+  CHECK(keys(many) == std::set<std::string>{"results", "skipped", "verdict"});
+  REQUIRE(many["results"].size() + many["skipped"].size() == catalogue().size());
+  for (const json& each : many["results"])
+    check_report(each, 5);
+  std::set<std::string> skipped;
+  for (const json& each : many["skipped"])
+    skipped.insert(each["schedule"]);
+  CHECK(skipped == std::set<std::string>{"chimera", "dualpipe", "hanayo", "interleaved-1f1b",
+                                         "interleaved-1f1b-overlap"});
+  CHECK(keys(many["skipped"][0]) == std::set<std::string>{"schedule", "reason"});
+  CHECK(has(many["skipped"].dump(), "p must be even"));
+  CHECK(has(many["verdict"], many["results"][0]["schedule"].get<std::string>()));
+}
+
+TEST_CASE("CSV has a header of the JSON keys and one row a rank or schedule") {
+  const auto simulated = csv_lines(output(kGood + " --format csv"));
+  const ordered_json one = ordered_json::parse(output(kGood + " --format json"));
+  REQUIRE(simulated.size() == 1 + 4);
+  CHECK(simulated[0] == joined_keys(one["per_rank"][0]));
+  const std::string more = kGood + " --jitter 5% --samples 10 --grad-reduce 5us --format ";
+  const auto rows = csv_lines(output(more + "csv"));
+  const ordered_json all = ordered_json::parse(output(more + "json"));
+  CHECK(rows[0] == joined_keys(all["per_rank"][0]));
+  for (std::size_t rank = 0; rank < 4; ++rank) {
+    const ordered_json& each = all["per_rank"][rank];
+    CHECK(each["critical_share"] == all["noise"]["critical_share"][rank]);
+    CHECK(each["reduced_ns"] > 0);
+    CHECK(each["optimized_ns"] == all["iteration_time_ns"]);
+  }
+  CHECK(simulated[1] == "0,240000,90000,330000,0,0,90000,0,0,0,0,0,0,4,,,,,");
+  const auto compared = csv_lines(output(kCompare + kCosts + " --format csv"));
+  const ordered_json many = ordered_json::parse(output(kCompare + kCosts + " --format json"));
+  REQUIRE(compared.size() == 1 + many["results"].size());
+  CHECK(compared[0] == joined_keys(many["results"][0], "per_rank"));
+  const auto listed = csv_lines(output("schedules --format csv"));
+  REQUIRE(listed.size() == 1 + catalogue().size());
+  CHECK(has(listed[2], "\"min(p, m)\""));
+}
+
+TEST_CASE("tables have a line a rank or schedule, and Markdown has rules") {
+  const std::string table = output(kGood);
+  CHECK(has(table, "1f1b: 4 ranks, 8 micro-batches"));
+  CHECK(has(output("simulate 1f1b -p 1 -m 1" + kCosts), "1f1b: 1 rank, 1 micro-batch, ideal"));
+  CHECK(has(table, "27.27 %"));
+  for (const std::string& line : {kGood, kCompare + kCosts, std::string("schedules")})
+    CHECK(has(output(line + " --format md"), "| ---"));
+  const std::string listed = output("schedules");
+  for (const CatalogueEntry& entry : catalogue())
+    CHECK(has(line_of(listed, std::string(entry.name)), std::string(entry.source)));
+}
+
+TEST_CASE("the same input gives the same bytes, also in a file, also compressed") {
+  const TemporaryFolder folder;
+  for (const std::string& line :
+       {kGood, kGood + " --format csv", kCompare + kCosts + " --format json",
+        std::string("order zb-h1 -p 4 -m 8 --to json"), std::string("schedules --format md")}) {
+    const std::string printed = output(line);
+    CHECK(output(line) == printed);
+    CHECK(output(line + " -o -") == printed);
+    for (const std::string file : {"out", "out.gz"}) {
+      const ProcessResult result =
+          run(line + " --color always --output " + file, {.folder = folder.path()});
+      CHECK(result.exit_code == 0);
+      CHECK(result.out == "");
+      CHECK(inflated(folder / file) == printed);
+    }
+    CHECK(contents(folder / "out") == printed);
+    CHECK(contents(folder / "out.gz").starts_with("\x1f\x8b"));
+  }
+  CHECK(folder.listing() == "out out.gz");
+}
+
+TEST_CASE("colours are for terminals, and --color decides") {
+  if (!has_terminals()) {
+    MESSAGE("skipped: no pseudo-terminal can be opened here");
+    return;
+  }
+  struct Case {
+    const char* option;
+    bool terminal;
+    const char* no_color;
+    bool coloured;
+  };
+  const Case cases[] = {{"", false, nullptr, false},
+                        {"", true, nullptr, true},
+                        {"", true, "1", false},
+                        {"", true, "", true},
+                        {" --color always", false, "1", true},
+                        {" --color never", true, nullptr, false},
+                        {" --color auto", true, nullptr, true}};
+  for (const Case& each : cases) {
+    ProcessOptions options = {.terminal = each.terminal};
+    if (each.no_color != nullptr)
+      options.environment["NO_COLOR"] = each.no_color;
+    const ProcessResult result = run(kGood + each.option, options);
+    INFO("case " << (&each - cases));
+    CHECK(result.exit_code == 0);
+    CHECK(has(result.out, "\x1b[") == each.coloured);
+  }
+  for (const std::string format : {"json", "csv", "md"})
+    CHECK(!has(output(kGood + " --color always --format " + format), "\x1b"));
+}
+
+}  // namespace
+}  // namespace bubblescope
