@@ -219,7 +219,10 @@ TEST_CASE("a machine is calibrated, and its profile tells validate what to repla
   const ProcessResult made =
       run("calibrate -p 2 --real-time --repeats 2 -o p.json --workload tensors" + small, there);
   CHECK(made.exit_code == 0);
-  CHECK(has(made.err, "measured on host threads"));
+  CHECK(has(made.err, "measured on host threads, ± "));
+  const ProcessResult once =
+      run("calibrate -p 2 --real-time --repeats 1 --action 10us -o once.json", there);
+  CHECK(has(once.err, "measured on host threads, once, so that its noise is unknown (--repeats)"));
   const json profile = json::parse(contents(folder / "p.json"));
   CHECK(profile["format"] == "bubblescope-profile/1");
   CHECK(profile["command"].get<std::string>().starts_with("bubblescope calibrate -p 2"));

@@ -141,8 +141,10 @@ int run_on_machine(const CalibrateOptions& options, const GlobalOptions& global)
     profile.created = now_in_utc();
     profile.command = global.command;
     write_output(options.output.path, profile_json(profile));
-    global.note(fmt::format("measured on {}, ± {}", profile.machine.front().second,
-                            format_percent(profile.noise)));
+    global.note(fmt::format("measured on {}, {}", profile.machine.front().second,
+                            calibration.repeats > 1
+                                ? fmt::format("± {}", format_percent(profile.noise))
+                                : "once, so that its noise is unknown (--repeats)"));
     note_links(profile, global);
     return kDone;
   });
