@@ -13,6 +13,7 @@
 #include "backend_cuda/cluster/follower.h"
 #include "backend_cuda/cluster/leader.h"
 #include "backend_cuda/cluster/process_name.h"
+#include "sim/error.h"
 #include "tools/errors.h"
 #include "tools/executors.h"
 #include "tools/version.h"
@@ -88,6 +89,22 @@ int code_of(const std::exception& error) {
   return dynamic_cast<const DeviceError*>(&error) != nullptr ? kDevice : kBadInput;
 }
 
+/// As the process has it that failed; of one that is lost, kDevice.
+int code_of(const Loss& loss) {
+  return loss.code == 0 ? kDevice : loss.code;
+}
+
+[[noreturn]] void throw_loss(const Loss& loss) {
+  switch (code_of(loss)) {
+    case kUsage:
+      throw UsageError(loss.what);
+    case kBadInput:
+      throw Error(loss.what);
+    default:
+      throw DeviceError(loss.what);
+  }
+}
+
 /// Whether this process tells what ended the job.
 bool tells(Job& job) {
   const Loss loss = *job.control->loss();
@@ -143,15 +160,16 @@ class SignalsUntilLoss {
 [[noreturn]] void leave(Job& job, const std::exception& error) {
   std::signal(SIGALRM, [](int) { ::_exit(kDevice); });
   ::alarm(kSecondsToLeave);
-  job.control->fail(error.what());
+  job.control->fail(error.what(), code_of(error));
   while (!job.leads() && job.control->receive_after_loss(kForTheLeader)) {
   }
+  const Loss loss = *job.control->loss();
   if (!tells(job))
-    throw ToldElsewhere{code_of(error)};
+    throw ToldElsewhere{code_of(loss)};
   const bool names_process = dynamic_cast<const ReplayFault*>(&error) != nullptr ||
                              dynamic_cast<const JobError*>(&error) != nullptr;
   if (code_of(error) == kDevice && !names_process && job.seat.world > 1)
-    throw DeviceError(job.control->loss()->what);
+    throw_loss(loss);
   throw;
 }
 

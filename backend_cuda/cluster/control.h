@@ -34,6 +34,7 @@ struct Loss {
   int rank;
   std::string what;      ///< "rank 2 (host gpu7, process 4711) has died"
   bool is_told = false;  ///< By another process, which also tells the user.
+  int code = 0;          ///< That process's word for what kind it is; 0 where it has died or hangs.
 };
 
 /// Thrown in every process once one is lost.
@@ -97,7 +98,7 @@ class Control {
 
   /// Tells all others that this process fails, and why: they lose it. Does not throw. Waits, but
   /// at most half a second, until the words are on their way.
-  virtual void fail(const std::string& what) noexcept = 0;
+  virtual void fail(const std::string& what, int code = 0) noexcept = 0;
   /// The first loss that this process knows of.
   virtual std::optional<Loss> loss() const = 0;
   /// Whether there is one: for handlers of signals, which may not take locks.

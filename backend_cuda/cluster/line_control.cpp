@@ -58,10 +58,10 @@ class LineControl final : public Control {
     return take_mail();
   }
 
-  void fail(const std::string& what) noexcept override {
+  void fail(const std::string& what, int code) noexcept override {
     try {
       Links::Lock lock = links_.lock();
-      links_.fail(what);
+      links_.fail(what, code);
       links_.changed().wait_for(lock, kFailPatience, [&] { return !links_.has_unsent(); });
     } catch (...) {  // without memory for the words, the others notice by the end of this process
     }

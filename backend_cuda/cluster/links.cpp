@@ -52,7 +52,8 @@ Moment as_moment(std::int64_t value) {
 }
 
 FrameBytes loss_frame(const Loss& loss) {
-  return frame_bytes(FrameKind::Loss, Packer().integer(loss.rank).text(loss.what).take());
+  return frame_bytes(FrameKind::Loss,
+                     Packer().integer(loss.rank).text(loss.what).integer(loss.code).take());
 }
 
 }  // namespace
@@ -124,10 +125,10 @@ void Links::wake() {
   static_cast<void>(::write(wake_.fd(), &one, sizeof one));  // full is awake, too
 }
 
-void Links::lose(int rank, const std::string& what) {
+void Links::lose(int rank, const std::string& what, int code) {
   if (loss_)
     return;
-  learn({rank, what});
+  learn({.rank = rank, .what = what, .code = code});
   queue_to_all(loss_frame(*loss_));
 }
 
@@ -139,8 +140,8 @@ void Links::learn(Loss loss) {
   changed_.notify_all();
 }
 
-void Links::fail(const std::string& what) {
-  lose(rank_, fmt::format("{}: {}", to_string(self_), what.substr(0, kLongestReason)));
+void Links::fail(const std::string& what, int code) {
+  lose(rank_, fmt::format("{}: {}", to_string(self_), what.substr(0, kLongestReason)), code);
 }
 
 void Links::begin(const ClockExchange& exchange) {
@@ -249,12 +250,13 @@ void Links::handle(Peer& peer, Frame frame, Moment at) {
     case FrameKind::Loss: {
       const auto rank = static_cast<int>(payload.integer());
       const std::string what = payload.text();
+      const auto code = static_cast<int>(payload.integer());
       // What the leader says goes before what this process has found itself. And a leader that
       // was stopped is told that it is lost, which others have told the user.
       if (!leads() || rank == rank_)
-        learn({rank, what, true});
+        learn({rank, what, true, code});
       else
-        lose(rank, what);
+        lose(rank, what, code);
       break;
     }
     case FrameKind::Ping:

@@ -63,9 +63,9 @@ class Links {
   const std::optional<Loss>& loss() const { return loss_; }
   const std::atomic<bool>& is_lost() const { return is_lost_; }  ///< Needs no lock.
   /// All learn it from the leader. Nothing if one is known.
-  void lose(int rank, const std::string& what);
+  void lose(int rank, const std::string& what, int code = 0);
   /// This process fails.
-  void fail(const std::string& what);
+  void fail(const std::string& what, int code);
 
   std::deque<Mail>& mails() { return mails_; }
   std::deque<std::vector<std::string>>& gathered() { return gathered_; }

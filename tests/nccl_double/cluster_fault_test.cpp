@@ -326,8 +326,8 @@ TEST_CASE("who was first at fault is told though a launcher then ends all, or an
 struct Difference {
   const char* what;
   FaultyJobOptions job;
-  std::string told;               ///< {N} stands for the name of rank N.
-  std::map<int, int> codes = {};  ///< [rank] other than 4
+  std::string told;    ///< {N} stands for the name of rank N.
+  int code = kDevice;  ///< Of all, whoever is at fault.
 };
 
 std::string with_names(std::string text, ClusterJob& job) {
@@ -342,7 +342,7 @@ std::string with_names(std::string text, ClusterJob& job) {
 void check(const Difference& difference) {
   CAPTURE(difference.what);
   FaultyJob one(difference.job);
-  one.check_end({.codes = difference.codes, .trace = Trace::None});
+  one.check_end({.code = difference.code, .trace = Trace::None});
   const std::string expected = "bubblescope: " + with_names(difference.told, one.job());
   CHECK_MESSAGE(one.told_once().starts_with(expected), one.told() << "\nexpected: " << expected);
 }
@@ -398,15 +398,15 @@ TEST_CASE("processes whose words or files differ are told, before anything runs"
                     {1, {.arguments = "--program " + (programs / of_rank_1).string()}}}};
   };
   check({"programs", with_program("gpipe"), differ + "the order of actions" + same});
-  check({"no program", with_program("none"), "{1}: ", {{1, kBadInput}}});
+  check({"no program", with_program("none"), "{1}: ", kBadInput});
   check({"words that do not go together",
          {.changes = {{1, {.arguments = "--program none.json"}}}},
          "{1}: NAME and --program do not go together",
-         {{1, kUsage}}});
+         kUsage});
   check({"an output that cannot be written",
          {.processes = 3, .ranks = 3, .outputs = "--trace /nowhere/trace.json"},
          "cannot write /nowhere/trace.json: No such file or directory",
-         {{0, kBadInput}}});
+         kBadInput});
 }
 
 /// Seconds of the processor that a process has used.

@@ -89,7 +89,7 @@ void FaultyJob::check_end(const End& end) {
     const ProcessResult result = job_.result(rank);
     REQUIRE(job_.has_ended(rank));
     const auto code = end.codes.find(rank);
-    CHECK(result.exit_code == (code == end.codes.end() ? kDevice : code->second));
+    CHECK(result.exit_code == (code == end.codes.end() ? end.code : code->second));
     CHECK(result.out == "");
     CHECK(!has(result.err, "NCCL double: "));
   }

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "tests/nccl_double/cluster_job.h"
+#include "tests/support/command.h"
 #include "tests/support/sanitized.h"
 
 namespace bubblescope {
@@ -49,9 +50,9 @@ class FaultyJob {
 
   /// A file of how far it came; where rank 0 is at fault itself, nobody tells where it is.
   enum class Trace : std::uint8_t { Kept, None, Untold };
-  /// All end in time from the fault on, with exit code 4 but for those that are named, and leave no
-  /// other file.
+  /// All end in time from the fault on, and leave no other file.
   struct End {
+    int code = kDevice;             ///< Of all but those that are named.
     std::map<int, int> codes = {};  ///< [rank]
     Trace trace = Trace::Kept;
   };
