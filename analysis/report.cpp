@@ -51,11 +51,12 @@ void add_waiting(const DependencyGraph& graph, const Timeline& timeline, Report&
 }
 
 /// Live activations, and communication that nothing hides, along the order of one rank.
-void follow_order(const DependencyGraph& graph, RankReport& out) {
+void follow_order(const DependencyGraph& graph, Inside inside, RankReport& out) {
   const CostModel& costs = graph.costs();
   int live = 0;
   for (const Action& action : graph.schedule().order(out.rank)) {
-    out.exposed_comm += costs.exposed_communication(action);
+    if (inside == Inside::AsCostsTell)
+      out.exposed_comm += costs.exposed_communication(action);
     action.for_each_op([&](const Op& op) {
       live += live_activation_change(op.kind());
       out.peak_live_activations = std::max(out.peak_live_activations, live);
@@ -156,7 +157,7 @@ double SearchFigures::above_bound() const {
   return ratio(reached - bound(), bound());
 }
 
-Report report(const DependencyGraph& graph, const Timeline& timeline) {
+Report report(const DependencyGraph& graph, const Timeline& timeline, Inside inside) {
   const Schedule& schedule = graph.schedule();
   Report out{.schedule = schedule.name,
              .ranks = schedule.placement.ranks,
@@ -168,7 +169,7 @@ Report report(const DependencyGraph& graph, const Timeline& timeline) {
   out.per_rank.resize(static_cast<std::size_t>(out.ranks));
   for (Rank rank = 0; rank < out.ranks; ++rank) {
     out.per_rank[static_cast<std::size_t>(rank)].rank = rank;
-    follow_order(graph, out.per_rank[static_cast<std::size_t>(rank)]);
+    follow_order(graph, inside, out.per_rank[static_cast<std::size_t>(rank)]);
   }
   add_times(graph, timeline, out);
   add_waiting(graph, timeline, out);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -107,7 +108,12 @@ std::string comm_words(const Report& report);
 /// "4 ranks (32 GPUs), 8 micro-batches, torch communication, one channel a pair"
 std::string setting(const Report& report);
 
+/// Whether the actions of a timeline hide as much communication inside as their costs tell: what
+/// runs something else, as tensors are, does not.
+enum class Inside : std::uint8_t { AsCostsTell, Unknown };
+
 /// Fractions whose denominator is 0 are 0.
-Report report(const DependencyGraph& graph, const Timeline& timeline);
+Report report(const DependencyGraph& graph, const Timeline& timeline,
+              Inside inside = Inside::AsCostsTell);
 
 }  // namespace bubblescope

@@ -212,6 +212,27 @@ TEST_CASE("tensors beside costs by hand are told to be two things") {
   CHECK(has(result.err, "validate with --profile"));
 }
 
+TEST_CASE("communication inside actions that costs tell of is not told of tensors") {
+  const std::string line = "replay dualpipe -p 2 -m 4 --costs deepseek-v3-h800 -q --workload ";
+  const json timed = output_json(line + "timed");
+  CHECK(timed["per_rank"][0]["exposed_comm_ns"] > 0);
+  const json tensors = output_json(line + "tensors --real-time --repeats 1");
+  for (const json& rank : tensors["per_rank"])
+    CHECK(rank["exposed_comm_ns"] <= rank["idle_ns"]);
+}
+
+TEST_CASE("options that do not show in what is run are noted") {
+  const std::string line = "replay 1f1b -p 2 -m 2" + kCosts + " --activation 1GiB --weights 1GiB ";
+  const auto notes = [&](const std::string& options) { return run(line + options).err; };
+  CHECK(notes("") == "");
+  for (const std::string options :
+       {"--optimizer 5us", "--grad-reduce 5us", "--reduce overlapped", "--optimizer-sync none"})
+    CHECK_MESSAGE(has(notes(options), "--grad-reduce, --optimizer, --reduce"), notes(options));
+  CHECK(has(notes("--memory-limit 1GiB"), "--memory-limit: no run is held to it"));
+  CHECK(has(run("validate 1f1b -p 2 -m 2" + kCosts + " --optimizer 5us").err, "the step alone"));
+  CHECK(!has(run("replay zb-auto -p 2 -m 2" + kCosts + " --memory-limit 2").err, "--memory-limit"));
+}
+
 TEST_CASE("a machine is calibrated, and its profile tells validate what to replay, and how long") {
   const TemporaryFolder folder;
   const ProcessOptions there = {.folder = folder.path()};
@@ -240,6 +261,9 @@ TEST_CASE("a machine is calibrated, and its profile tells validate what to repla
   check_failure(line + "2 --p2p 5us", kUsage, {"--p2p", "calibrate with yours"}, there);
   check_failure(line + "2 --backend cuda", kUsage, {"profile is of host"}, there);
   check_failure("calibrate -p 2", kUsage, {"--real-time"});
+  check_failure("calibrate -p 2 --real-time --workload tensors --action 5us", kUsage,
+                {"--action is for --workload timed"});
+  check_failure("calibrate -p 2 --backend nccl --p2p 5us", kUsage, {"--p2p", "NCCL"});
   check_failure("calibrate --real-time", kUsage, {"-p/--ranks"});
 }
 

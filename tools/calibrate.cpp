@@ -27,7 +27,7 @@ namespace {
 
 struct CalibrateOptions {
   std::string ranks;
-  std::string action = "200us";
+  std::string action;
   std::string p2p;
   MachineOptions machine;
   MeasuredInputOptions input;
@@ -42,9 +42,10 @@ Calibration read(const CalibrateOptions& options, const MachineChoice& machine,
     throw UsageError("-p/--ranks is required");
   if (machine.has_virtual_clock())
     throw UsageError("on a virtual clock there is nothing to calibrate: add --real-time");
-  Calibration out{.ranks = static_cast<int>(parse_count({"-p/--ranks", options.ranks}, kRanks)),
-                  .options = machine.executor,
-                  .action = parse_time({"--action", options.action})};
+  Calibration out{
+      .ranks = static_cast<int>(parse_count({"-p/--ranks", options.ranks}, kRanks)),
+      .options = machine.executor,
+      .action = parse_time({"--action", options.action.empty() ? "200us" : options.action})};
   if (!options.machine.repeats.empty())
     out.repeats = machine.replay.repeats;
   out.replay.timeout = machine.replay.timeout;
@@ -117,6 +118,10 @@ void note_links(const Profile& profile, const GlobalOptions& global) {
 
 int run_on_machine(const CalibrateOptions& options, const GlobalOptions& global) {
   const MachineChoice machine = options.machine.choice();
+  if (machine.has_tensors() && !options.action.empty())
+    throw UsageError("--action is for --workload timed");
+  if (machine.backend == Backend::Nccl && !options.p2p.empty())
+    throw UsageError("--p2p: messages of NCCL take as long as they take, which is measured");
   return in_job(machine, global, [&](Job* job, const GlobalOptions& own) {
     const bool tells = job == nullptr || job->leads();
     const InterruptGuard guard;

@@ -171,6 +171,18 @@ SubjectRules subject_rules(const MachineChoice& machine, const CostCommandOption
   return rules;
 }
 
+void note_what_is_not_run(const SubjectOptions& options, const Subject& subject,
+                          const GlobalOptions& global) {
+  if (options.costs.is_iteration_given())
+    global.note(
+        "--grad-reduce, --optimizer, --reduce and --optimizer-sync are of an iteration, of which "
+        "the "
+        "step alone is run");
+  const bool is_searched = subject.entry != nullptr && subject.entry->automatic != nullptr;
+  if (!options.limits.memory_limit.empty() && !is_searched)
+    global.note("--memory-limit: no run is held to it; simulate tells what fits");
+}
+
 Measured measure(Subject subject, const MeasureOptions& options, const GlobalOptions& global,
                  Progress& progress) {
   ScheduledProgram scheduled = subject.take_program(progress);

@@ -32,6 +32,10 @@ struct Measured {
 /// A subject as the machine's options want it read; they have to outlive it.
 SubjectRules subject_rules(const MachineChoice& machine, const CostCommandOptions& costs);
 
+/// Notes what is given and does not show in a run of a step on a machine.
+void note_what_is_not_run(const SubjectOptions& options, const Subject& subject,
+                          const GlobalOptions& global);
+
 /// UTC, ISO 8601.
 std::string now_in_utc();
 

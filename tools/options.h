@@ -104,6 +104,11 @@ struct CostCommandOptions {
   std::optional<Time> latency_alone() const;
   /// Any of what a cost is told by.
   bool are_given() const;
+  /// Any of what comes after the step, but for what a model or a file tells.
+  bool is_iteration_given() const {
+    return !grad_reduce.empty() || !optimizer.empty() || reduce_when != "after" ||
+           optimizer_sync != "global";
+  }
   CostOptions options() const;
   IterationOptions iteration_options() const;
 

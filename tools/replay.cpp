@@ -32,6 +32,10 @@ int run_subject(const ReplayCommandOptions& options, const MeasureOptions& measu
   Subject subject = make_subject(options.name, options.subject, global,
                                  subject_rules(measure_options.machine, options.subject.costs));
   subject.note(options.subject, global);
+  note_what_is_not_run(options.subject, subject, global);
+  const CostCommandOptions& costs = options.subject.costs;
+  if (measure_options.job != nullptr && !(costs.p2p.empty() && costs.bandwidth.empty()))
+    global.note("--p2p and --bandwidth: messages of NCCL take as long as they take");
   if (measure_options.tells())
     require_writable(options.output.path);
   if (measure_options.tells() && options.trace.is_given())
@@ -45,7 +49,9 @@ int run_subject(const ReplayCommandOptions& options, const MeasureOptions& measu
     const DependencyGraph& graph = measured.prediction.graph;
     if (options.trace.is_given())
       options.trace.write(graph, measured.timeline);
-    result = {report(graph, measured.timeline), std::move(measured.record),
+    const Inside inside =
+        measure_options.machine.has_tensors() ? Inside::Unknown : Inside::AsCostsTell;
+    result = {report(graph, measured.timeline, inside), std::move(measured.record),
               std::move(measured.measurement)};
   }
   write_output(options.output.path,

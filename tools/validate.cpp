@@ -44,6 +44,7 @@ int run_subjects(const ValidateOptions& options, const MeasureOptions& measure_o
   for (const std::string& name : names)
     subjects.push_back(make_subject(name, options.subject, global, rules));
   subjects.front().note(options.subject, global);
+  note_what_is_not_run(options.subject, subjects.front(), global);
   if (measure_options.machine.has_tensors() && !measure_options.machine.has_virtual_clock() &&
       !measure_options.machine.profile)
     global.note(
@@ -100,7 +101,9 @@ Command add_validate(CLI::App& root, const GlobalOptions& global) {
              {"--tolerance", "PERCENT", "for the error of the step time (default: 2)", "Output"},
              options->tolerance);
   options->output.add_to(*app);
-  options->trace.add_to(*app, "a Chrome trace with both, predicted above measured");
+  options->trace.add_to(
+      *app,
+      "a Chrome trace with both, predicted above measured; as kineto, of what was measured alone");
   app->footer(
       "Exit code 1 where a step lies past the tolerance, or tensors differ from an unpipelined "
       "run's.\n"
