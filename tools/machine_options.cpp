@@ -252,7 +252,7 @@ Injection parse_injection(const std::string& text, const Schedule& schedule) {
   const std::string rank_text = text.substr(first + 1, second - first - 1);
   const std::string wanted = text.substr(second + 1);
   const auto rank = static_cast<std::size_t>(
-      parse_count({"--inject", rank_text}, {0, schedule.placement.ranks - 1}));
+      parse_count({"the pipeline rank of --inject", rank_text}, {0, schedule.placement.ranks - 1}));
   std::vector<std::string> names;
   for (std::size_t i = schedule.first_action[rank]; i < schedule.first_action[rank + 1]; ++i) {
     const Action& action = schedule.actions[i];

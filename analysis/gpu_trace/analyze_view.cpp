@@ -129,7 +129,9 @@ std::string verdict(const GpuFigures& figures) {
     return rank.idle == most->idle && rank.window == most->window;
   });
   return fmt::format("rank {} idles most{}, {} of its window: {} of that {}", most->rank,
-                     as_much > 1 ? fmt::format(", as do {} others", as_much - 1) : "",
+                     as_much > 2    ? fmt::format(", as do {} others", as_much - 1)
+                     : as_much == 2 ? ", as does another"
+                                    : "",
                      format_percent(share(most->idle, most->window)),
                      format_percent(share(most->idle_reasons.*reason->time, most->idle)),
                      reason->words);

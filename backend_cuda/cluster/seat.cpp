@@ -230,6 +230,8 @@ class SeatSearch {
       throw SeatFlagError(
           "--master is given, but neither --rank and --world-size nor a launcher tell which "
           "process this is");
+    if (variable_("SLURM_JOB_ID"))
+      return take_slurm_script();  // salloc's shell has no SLURM_PROCID
     seat_.told_by = "a single process";
   }
 

@@ -1,10 +1,22 @@
 #include "backend_cuda/cuda/library.h"
 
 #include <cstdlib>
+#include <dlfcn.h>
+#include <link.h>
+#include <string>
 
 #include "backend_cuda/replay/executor.h"
 
 namespace bubblescope::gpu {
+namespace {
+
+std::string file_of(void* library) {
+  const link_map* map = nullptr;
+  const bool is_known = dlinfo(library, RTLD_DI_LINKMAP, &map) == 0 && *map->l_name != '\0';
+  return is_known ? map->l_name : "the library that is here";
+}
+
+}  // namespace
 
 OpenLibrary open_library(const LibraryWish& wish) {
   // Their threads may outlive the last use.
@@ -26,7 +38,7 @@ OpenLibrary open_library(const LibraryWish& wish) {
 void* find_symbol(void* library, const char* name) {
   void* symbol = dlsym(library, name);
   if (symbol == nullptr)
-    throw DeviceError(std::string("the library that is here has no ") + name);
+    throw DeviceError(file_of(library) + " has no " + name);
   return symbol;
 }
 

@@ -107,6 +107,14 @@ TEST_CASE("a process that nothing tells of others is a single one") {
              {"--master", "--rank and --world-size"});
 }
 
+TEST_CASE("the shell of an allocation is none of its processes") {
+  const Variables shell = {{"SLURM_JOB_ID", "4711"}, {"SLURM_NTASKS", "16"}};
+  check_says(complaint_of(shell), {"SLURM_NTASKS = 16", "the batch script or a shell", "srun"});
+  CHECK(seat_of(with(shell, {{"SLURM_NTASKS", "1"}})).world == 1);
+  CHECK(seat_of(shell, {.rank = "0", .world_size = "1", .local_rank = "0"}).told_by ==
+        "the command line");
+}
+
 TEST_CASE("flags go before all launchers") {
   const SeatFlags flags = {
       .rank = "2", .world_size = "3", .local_rank = "1", .master = "gpu7:4000"};
