@@ -71,6 +71,29 @@ TEST_CASE("a message takes what was measured of messages as long, and between tw
   CHECK(std::abs((time(1 << 23) - Time(480'000)).count()) <= 1);  // as from 1 to 4 MiB
 }
 
+TEST_CASE("where stages send unlike amounts, one line has to do for all of them") {
+  const MeasuredLink measured =
+      fit_link({{4096, Time(9'000)}, {1 << 20, Time(60'000)}, {1 << 22, Time(240'000)}});
+  const MeasuredLinks links{.node_of_rank = {0, 0}, .same_node = measured};
+  CostSource costs{.name = "costs", .stage_by_stage = true, .stages = std::vector<StageCost>(2)};
+  costs.stages[0].message = 1 << 22;
+  costs.stages[1].message = 4096;
+  lay_links(links, costs);
+  CHECK(costs.network->intra_node.message.latency == measured.link.latency);
+  CHECK(costs.network->intra_node.message.bytes_per_second == measured.link.bytes_per_second);
+  costs.stages[1].message = 1 << 22;
+  lay_links(links, costs);
+  CHECK(std::abs(
+            (message_time(costs.network->intra_node.message, 1 << 22) - Time(240'000)).count()) <=
+        1);
+}
+
+TEST_CASE("a profile without samples has its line") {
+  const MeasuredLink measured{.link = {Time(5'000), 2e10}};
+  CHECK(link_near(measured, 1 << 20).latency == Time(5'000));
+  CHECK(link_near({.samples = {{4096, Time(1)}}, .link = measured.link}, 1).latency == Time(5'000));
+}
+
 TEST_CASE("a longer message that was measured to be quicker bends nothing below zero") {
   const MeasuredLink measured =
       fit_link({{4096, Time(9'000)}, {16'384, Time(8'000)}, {65'536, Time(90'000)}});

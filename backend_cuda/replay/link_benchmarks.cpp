@@ -1,6 +1,7 @@
 #include "backend_cuda/replay/link_benchmarks.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <utility>
 

@@ -79,6 +79,8 @@ Link link_near(const MeasuredLink& measured, Bytes bytes) {
   std::map<Bytes, Time> times;
   for (const MeasuredLink::Sample& each : measured.samples)
     times[each.bytes] = each.time;
+  if (times.size() < 2)
+    return measured.link;
   auto above = times.upper_bound(bytes);
   if (above == times.begin())
     return {above->second, 0};
@@ -97,14 +99,17 @@ Link link_near(const MeasuredLink& measured, Bytes bytes) {
 }
 
 void lay_links(const MeasuredLinks& links, CostSource& costs) {
-  Bytes message = 0;
+  std::set<Bytes> sizes;
   for (const StageCost& stage : costs.stages)
-    message = std::max(message, stage.message);
+    sizes.insert(stage.message);
+  const auto link = [&](const MeasuredLink& measured) {
+    return sizes.size() == 1 ? link_near(measured, *sizes.begin()) : measured.link;
+  };
   const std::optional<MeasuredLink>& any = links.same_node ? links.same_node : links.across;
   if (any)
     costs.network = Network{.node_of_rank = links.node_of_rank,
-                            .intra_node = {link_near(links.same_node.value_or(*any), message)},
-                            .inter_node = {link_near(links.across.value_or(*any), message)}};
+                            .intra_node = {link(links.same_node.value_or(*any))},
+                            .inter_node = {link(links.across.value_or(*any))}};
   if (links.all_to_all)
     for (StageCost& stage : costs.stages)
       lay_all_to_alls(*links.all_to_all, stage.phases);

@@ -25,7 +25,7 @@ struct MeasuredLink {
 MeasuredLink fit_link(std::vector<MeasuredLink::Sample> samples);
 
 /// For what sends about so many bytes: the line through the samples of the sizes next to it. Below
-/// the smallest size all takes what that one takes.
+/// the smallest size all takes what that one takes; without samples of two sizes, `measured.link`.
 Link link_near(const MeasuredLink& measured, Bytes bytes);
 
 /// Between processes, a rank each.
@@ -37,9 +37,9 @@ struct MeasuredLinks {
   std::optional<MeasuredLink> all_to_all = {};  ///< Bytes from each replica to all others together.
 };
 
-/// Messages take what was measured of pairs of ranks such as theirs, near the largest message that
-/// a stage sends, and phases that tell what they send what was measured of all-to-alls. As many
-/// ranks as `node_of_rank` has.
+/// Messages take what was measured of pairs of ranks such as theirs, by `link_near` where all
+/// stages send as much, else by the line through all sizes; phases that tell what they send take
+/// what was measured of all-to-alls. As many ranks as `node_of_rank` has.
 void lay_links(const MeasuredLinks& links, CostSource& costs);
 
 }  // namespace bubblescope
