@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -292,6 +293,37 @@ TEST_CASE("an action that does not end is named, with those that wait for it") {
   CHECK(spans[own.plan.instruction_of_action[second]].end == kNever);
   CHECK(
       std::any_of(spans.begin(), spans.end(), [](const Span& span) { return span.end != kNever; }));
+}
+
+/// A step that ends once it was waited for twice; the process is stopped in the first wait.
+class StoppedExecutor : public Executor {
+ public:
+  explicit StoppedExecutor(const Plan& plan) : plan_(plan) {}
+  MachineFacts machine() const override { return {}; }
+  void start() override {}
+  bool wait(milliseconds) override {
+    if (waits_++ > 0)
+      return true;
+    std::this_thread::sleep_for(milliseconds(700));
+    return false;
+  }
+  std::size_t ended() const override { return 0; }
+  void abort() noexcept override {}
+  RunTimes times() const override {
+    return {.instructions = std::vector<Span>(plan_.instructions.size()),
+            .messages = std::vector<Span>(plan_.messages.size())};
+  }
+  std::optional<Parity> parity() override { return std::nullopt; }
+
+ private:
+  const Plan& plan_;
+  int waits_ = 0;
+};
+
+TEST_CASE("time in which the process was stopped does not count to the timeout") {
+  const OwnPlan own(lower(make_schedule(*find_schedule("1f1b"), {2, 2}), Comm::Ideal));
+  StoppedExecutor executor(own.plan);
+  CHECK_NOTHROW(replay(own.plan, executor, {.repeats = 1, .timeout = milliseconds(300)}));
 }
 
 TEST_CASE("what a stalled step has not begun is not said to run") {

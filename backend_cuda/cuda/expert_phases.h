@@ -25,6 +25,7 @@ class ExpertPhases {
   bool has(const Action& action) const { return runs_.contains(key(action)); }
   std::size_t operations(const Action& action) const;
   void enqueue(const Action& action, cudaStream_t stream);
+  bool is_idle() const { return BUBBLESCOPE_IS_DONE(cudaStreamQuery(expert_.get())); }
 
  private:
   using Key = std::pair<std::uint32_t, std::uint32_t>;

@@ -218,7 +218,7 @@ Time Machine::common_time(Rank rank, unsigned long long reading) const {
 bool Machine::is_idle() const {
   if (wire_)
     wire_->check();
-  return step_->is_idle();
+  return step_->is_idle() && work_->is_idle();
 }
 
 Stamp Machine::stamp(std::size_t index) const {

@@ -36,6 +36,7 @@ class TimedWork : public Work {
     return exchanges ? 4 + phases_->operations(plan_.action(action)) : 1;
   }
   std::size_t operations(MessageId /*message*/) const override { return 1; }
+  bool is_idle() const override { return !phases_ || phases_->is_idle(); }
 
   void enqueue_action(const Instruction& instruction, Stamp* stamp, cudaStream_t stream) override {
     TimedAction launch{.stamp = stamp,

@@ -79,6 +79,8 @@ class Work {
   virtual std::vector<StageGradients> gradients() const { return {}; }
   /// Phases of expert parallelism talk through it, from now on. It has to outlive the work.
   virtual void exchange_through(Wire& /*wire*/) {}
+  /// Whether its own streams are empty, where it has any.
+  virtual bool is_idle() const { return true; }
   /// Before the first instruction of a step: zeroes gradients and the loss.
   virtual void enqueue_reset(cudaStream_t stream) = 0;
   /// After a step, with the devices idle: throws DeviceError where an action found wrong data.
