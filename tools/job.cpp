@@ -13,7 +13,6 @@
 #include "backend_cuda/cluster/follower.h"
 #include "backend_cuda/cluster/leader.h"
 #include "backend_cuda/cluster/process_name.h"
-#include "sim/error.h"
 #include "tools/errors.h"
 #include "tools/executors.h"
 #include "tools/version.h"
@@ -44,7 +43,7 @@ Job meet(const MachineChoice& machine) {
   try {
     job.control = Control::meet(job.seat, options);
   } catch (const PeerLost&) {
-    throw ToldElsewhere{kDevice};
+    throw FaultElsewhere{kDevice};
   }
   return job;
 }
@@ -92,17 +91,6 @@ int code_of(const std::exception& error) {
 /// As the process has it that failed; of one that is lost, kDevice.
 int code_of(const Loss& loss) {
   return loss.code == 0 ? kDevice : loss.code;
-}
-
-[[noreturn]] void throw_loss(const Loss& loss) {
-  switch (code_of(loss)) {
-    case kUsage:
-      throw UsageError(loss.what);
-    case kBadInput:
-      throw Error(loss.what);
-    default:
-      throw DeviceError(loss.what);
-  }
 }
 
 /// Whether this process tells what ended the job.
@@ -165,11 +153,13 @@ class SignalsUntilLoss {
   }
   const Loss loss = *job.control->loss();
   if (!tells(job))
-    throw ToldElsewhere{code_of(loss)};
+    throw FaultElsewhere{code_of(loss)};
   const bool names_process = dynamic_cast<const ReplayFault*>(&error) != nullptr ||
                              dynamic_cast<const JobError*>(&error) != nullptr;
+  if (loss.rank != job.seat.rank && (code_of(error) != code_of(loss) || !names_process))
+    throw FaultElsewhere{code_of(loss), loss.what};
   if (code_of(error) == kDevice && !names_process && job.seat.world > 1)
-    throw_loss(loss);
+    throw DeviceError(loss.what);
   throw;
 }
 

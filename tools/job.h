@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "backend_cuda/cluster/control.h"
@@ -31,15 +32,16 @@ std::unique_ptr<Executor> make_executor(Job& job, const Plan& plan, const Execut
 /// [rank] Of the first pipeline: hosts, numbered as they appear along the ranks.
 std::vector<std::int32_t> nodes_of_ranks(const Job& job, int ranks);
 
-/// Ends a process of a job whose fault another one tells.
-struct ToldElsewhere {
+/// Ends a process of a job for the fault of another one.
+struct FaultElsewhere {
   int code;
+  std::string what = {};  ///< To be told here; empty where another process tells it.
 };
 
 /// Runs `work` with the job that this process belongs to, or with null where the backend needs
 /// none; in all processes but the first nothing is told on stderr. What is thrown in one process
 /// ends all: the first tells it, or the second where the first is lost; the others throw
-/// ToldElsewhere. Throws DeviceError where processes are missing or have other options.
+/// FaultElsewhere. Throws DeviceError where processes are missing or have other options.
 int in_job(const MachineChoice& machine, const GlobalOptions& global,
            const std::function<int(Job* job, const GlobalOptions& global)>& work);
 

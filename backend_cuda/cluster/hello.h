@@ -11,7 +11,7 @@
 namespace bubblescope {
 
 /// Of how processes speak with each other; of any other number, only a Hello is understood.
-constexpr std::int64_t kProtocol = 1;
+constexpr std::int64_t kProtocol = 2;
 
 /// Its fields and their order stay the same in all versions.
 struct Hello {

@@ -128,7 +128,7 @@ class SeatSearch {
     if (flags_.rank.empty() || flags_.world_size.empty())
       throw SeatFlagError(flags_.rank.empty() ? "--world-size is given without --rank"
                                               : "--rank is given without --world-size");
-    seat_.told_by = "the command line";
+    seat_.told_by = "the options";
     seat_.world = number_of_flag("--world-size", flags_.world_size, 1, kMostProcesses);
     seat_.rank = number_of_flag("--rank", flags_.rank, 0, seat_.world - 1);
     if (seat_.world > 1 && flags_.local_rank.empty())
@@ -271,7 +271,7 @@ class SeatSearch {
     if (const std::optional<std::string> local = variable_(launcher.local_rank))
       seat_.local_rank = number(launcher.local_rank, *local, 0, seat_.world - 1);
     else if (seat_.world > 1 && flags_.local_rank.empty())
-      throw DeviceError(fmt::format("{} is set, but {} is not{}; or give it by --local-rank",
+      throw DeviceError(fmt::format("{} is set, but {} is not{}; set it, or give --local-rank",
                                     launcher.rank, launcher.local_rank, kOfLocalRank));
   }
 

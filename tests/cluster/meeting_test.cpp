@@ -204,12 +204,13 @@ TEST_CASE("processes that do not fit are told to all: twice, of another size, of
 
 TEST_CASE("a hello of rank 0, or of another protocol, is told to its sender and by the leader") {
   for (const bool of_rank_0 : {true, false}) {
-    const char* const says = of_rank_0 ? "rank 0 has come twice" : "(protocol 2)";
+    const std::string says =
+        of_rank_0 ? "rank 0 has come twice" : fmt::format("(protocol {})", kProtocol + 1);
     const Outcome leader = play_alone(2, [&](const Seat& seat) {
       const Stranger stranger(seat);
       std::string hello = *hello_frame(with_rank(seat, of_rank_0 ? 0 : 1), quick_options());
       if (!of_rank_0)
-        hello[5 + 8] = 2;  // after head and magic word
+        hello[5 + 8] = static_cast<char>(kProtocol + 1);  // after head and magic word
       stranger.say(hello);
       CHECK(has(stranger.hear(), says));
     });

@@ -112,7 +112,7 @@ TEST_CASE("the shell of an allocation is none of its processes") {
   check_says(complaint_of(shell), {"SLURM_NTASKS = 16", "the batch script or a shell", "srun"});
   CHECK(seat_of(with(shell, {{"SLURM_NTASKS", "1"}})).world == 1);
   CHECK(seat_of(shell, {.rank = "0", .world_size = "1", .local_rank = "0"}).told_by ==
-        "the command line");
+        "the options");
 }
 
 TEST_CASE("flags go before all launchers") {
@@ -125,7 +125,7 @@ TEST_CASE("flags go before all launchers") {
     CHECK(seat.local_rank == 1);
     CHECK(seat.leader == "gpu7");
     CHECK(seat.port == 4000);
-    CHECK(seat.told_by == "the command line");
+    CHECK(seat.told_by == "the options");
   }
   CHECK(seat_of({}, {.rank = "0", .world_size = "1"}).world == 1);
 }
