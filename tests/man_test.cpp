@@ -48,6 +48,13 @@ TEST_CASE("The manual page has every subcommand and every option that its help h
   }
 }
 
+TEST_CASE("The manual page tells of the variables that are no options") {
+  const std::string page = plain(output("man"));
+  for (const std::string name : {"BUBBLESCOPE_CUDA_MODULE", "BUBBLESCOPE_NCCL_LIBRARY",
+                                 "BUBBLESCOPE_CUBLASLT", "BUBBLESCOPE_TOKEN"})
+    CHECK(page.find("\\fB" + name + "\\fR\n", page.find("\n.SH ENVIRONMENT\n")) != page.npos);
+}
+
 TEST_CASE("groff reads the manual page without a warning") {
   if (run_shell("command -v groff").exit_code != 0) {
     MESSAGE("skipped: there is no groff");

@@ -17,15 +17,14 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include "backend_cuda/cluster/seat.h"
 #include "backend_cuda/replay/executor.h"
 #include "sim/error.h"
 #include "sim/nearest.h"
 #include "tools/command.h"
 #include "tools/errors.h"
-#include "tools/executors.h"
 #include "tools/job.h"
 #include "tools/output.h"
+#include "tools/variables.h"
 #include "tools/version.h"
 
 namespace bubblescope {
@@ -84,8 +83,9 @@ void refuse_unknown(const CLI::App& root, const std::vector<Command>& commands) 
 /// Notes variables of the environment that look like options and are none of any subcommand.
 void note_unknown_variables(const CLI::App& root, const std::vector<Command>& commands,
                             const GlobalOptions& global) {
-  std::vector<std::string> known = {kCudaModuleVariable, kCublasLtVariable, kNcclLibraryVariable,
-                                    kSecretVariable};
+  std::vector<std::string> known;
+  for (const ProgramVariable& variable : kProgramVariables)
+    known.emplace_back(variable.name);
   const auto add = [&](const CLI::App& app) {
     for (const CLI::Option* option : app.get_options())
       if (!option->get_envname().empty())
@@ -316,8 +316,8 @@ int main(int argc, char** argv) {
   keep_freed_memory();
   try {
     return run(argc, argv);
-  } catch (const ToldElsewhere& elsewhere) {
-    return elsewhere.code;
+  } catch (const FaultElsewhere& fault) {
+    return fault.what.empty() ? fault.code : fail(fault.code, fault.what.c_str());
   } catch (const UsageError& error) {
     return fail(kUsage, error.what());
   } catch (const Error& error) {

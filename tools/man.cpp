@@ -9,6 +9,7 @@
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/output.h"
+#include "tools/variables.h"
 #include "tools/version.h"
 
 namespace bubblescope {
@@ -78,6 +79,11 @@ std::string man_page(const CLI::App& root) {
     page += fmt::format(".SS {}\n{}\n{}.PP\n{}", escaped(app->get_name()),
                         escaped(app->get_description()), options_text(*app, &root),
                         verbatim(app->get_footer()));
+  page +=
+      ".SH ENVIRONMENT\nEach option can be given by a variable: \\-\\-ranks by "
+      "BUBBLESCOPE_RANKS.\n";
+  for (const ProgramVariable& variable : kProgramVariables)
+    page += fmt::format(".TP\n\\fB{}\\fR\n{}\n", variable.name, escaped(variable.help));
   return page + ".SH NOTES\n" + verbatim(root.get_footer());
 }
 
