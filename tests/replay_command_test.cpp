@@ -264,6 +264,9 @@ TEST_CASE("a machine is calibrated, and its profile tells validate what to repla
   check_failure("calibrate -p 2 --real-time --workload tensors --action 5us", kUsage,
                 {"--action is for --workload timed"});
   check_failure("calibrate -p 2 --backend nccl --p2p 5us", kUsage, {"--p2p", "NCCL"});
+  CHECK(run("calibrate -p 2 --real-time --repeats 1 --workload tensors -o p.json",
+            {.environment = {{"BUBBLESCOPE_ACTION", "5us"}}, .folder = folder.path()})
+            .exit_code == 0);
   check_failure("calibrate --real-time", kUsage, {"-p/--ranks"});
 }
 

@@ -51,7 +51,7 @@ Calibration read(const CalibrateOptions& options, const MachineChoice& machine,
   out.replay.timeout = machine.replay.timeout;
   out.replay.fault_grace = machine.replay.fault_grace;
   out.replay.interrupted = &guard.seen();
-  if (!options.p2p.empty())
+  if (!options.p2p.empty() && machine.backend != Backend::Nccl)
     out.link.latency = parse_time({"--p2p", options.p2p});
   for (int chunks = 2; machine.has_tensors() && chunks <= machine.executor.shape.blocks; ++chunks)
     if (machine.executor.shape.blocks % chunks == 0)
@@ -116,11 +116,16 @@ void note_links(const Profile& profile, const GlobalOptions& global) {
                             each.max_ctas, each.slowdown));
 }
 
+/// What the environment sets is for all subcommands.
+bool is_on_line(const char* option, const std::string& value) {
+  return !value.empty() && std::getenv(environment_name(option).c_str()) == nullptr;
+}
+
 int run_on_machine(const CalibrateOptions& options, const GlobalOptions& global) {
   const MachineChoice machine = options.machine.choice();
-  if (machine.has_tensors() && !options.action.empty())
+  if (machine.has_tensors() && is_on_line("action", options.action))
     throw UsageError("--action is for --workload timed");
-  if (machine.backend == Backend::Nccl && !options.p2p.empty())
+  if (machine.backend == Backend::Nccl && is_on_line("p2p", options.p2p))
     throw UsageError("--p2p: messages of NCCL take as long as they take, which is measured");
   return in_job(machine, global, [&](Job* job, const GlobalOptions& own) {
     const bool tells = job == nullptr || job->leads();
@@ -194,8 +199,10 @@ Command add_calibrate(CLI::App& root, const GlobalOptions& global) {
       options->machine.repeats);
   add_option(*app, {"--action", "TIME", "timed: of an action (default: 200us)", "Machine"},
              options->action);
-  add_option(*app, {"--p2p", "TIME", "latency of a message between ranks (default: 0)", "Machine"},
-             options->p2p);
+  add_option(
+      *app,
+      {"--p2p", "TIME", "not of NCCL: latency of a message between ranks (default: 0)", "Machine"},
+      options->p2p);
   add_option(*app,
              {"-o,--output", "FILE",
               "with INPUT: the costs, for --costs; else the profile (default: stdout)", "Output"},

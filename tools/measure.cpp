@@ -171,15 +171,16 @@ SubjectRules subject_rules(const MachineChoice& machine, const CostCommandOption
   return rules;
 }
 
-void note_what_is_not_run(const SubjectOptions& options, const Subject& subject,
+void note_what_is_not_run(const SubjectOptions& options, std::span<const Subject> subjects,
                           const GlobalOptions& global) {
   if (options.costs.is_iteration_given())
     global.note(
         "--grad-reduce, --optimizer, --reduce and --optimizer-sync are of an iteration, of which "
-        "the "
-        "step alone is run");
-  const bool is_searched = subject.entry != nullptr && subject.entry->automatic != nullptr;
-  if (!options.limits.memory_limit.empty() && !is_searched)
+        "the step alone is run");
+  const bool is_limited = std::any_of(subjects.begin(), subjects.end(), [](const Subject& each) {
+    return each.entry != nullptr && each.entry->automatic != nullptr;
+  });
+  if (!options.limits.memory_limit.empty() && !is_limited)
     global.note("--memory-limit: no run is held to it; simulate tells what fits");
 }
 

@@ -2,6 +2,9 @@
 // `validate`.
 #pragma once
 
+#include <span>
+#include <string>
+
 #include "analysis/measurement.h"
 #include "analysis/replay_view.h"
 #include "tools/job.h"
@@ -33,7 +36,7 @@ struct Measured {
 SubjectRules subject_rules(const MachineChoice& machine, const CostCommandOptions& costs);
 
 /// Notes what is given and does not show in a run of a step on a machine.
-void note_what_is_not_run(const SubjectOptions& options, const Subject& subject,
+void note_what_is_not_run(const SubjectOptions& options, std::span<const Subject> subjects,
                           const GlobalOptions& global);
 
 /// UTC, ISO 8601.

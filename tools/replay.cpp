@@ -32,7 +32,7 @@ int run_subject(const ReplayCommandOptions& options, const MeasureOptions& measu
   Subject subject = make_subject(options.name, options.subject, global,
                                  subject_rules(measure_options.machine, options.subject.costs));
   subject.note(options.subject, global);
-  note_what_is_not_run(options.subject, subject, global);
+  note_what_is_not_run(options.subject, {&subject, 1}, global);
   const CostCommandOptions& costs = options.subject.costs;
   if (measure_options.job != nullptr && !(costs.p2p.empty() && costs.bandwidth.empty()))
     global.note("--p2p and --bandwidth: messages of NCCL take as long as they take");

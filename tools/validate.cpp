@@ -44,7 +44,7 @@ int run_subjects(const ValidateOptions& options, const MeasureOptions& measure_o
   for (const std::string& name : names)
     subjects.push_back(make_subject(name, options.subject, global, rules));
   subjects.front().note(options.subject, global);
-  note_what_is_not_run(options.subject, subjects.front(), global);
+  note_what_is_not_run(options.subject, subjects, global);
   if (measure_options.machine.has_tensors() && !measure_options.machine.has_virtual_clock() &&
       !measure_options.machine.profile)
     global.note(
