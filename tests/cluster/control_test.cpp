@@ -214,10 +214,13 @@ TEST_CASE("one that lives and does not come to where all others wait is lost") {
     });
     for (Part& each : parts)
       each.options.meet_timeout = milliseconds(300);
+    int told = 0;
     for (const Outcome& each : play(parts)) {
       CHECK(each.lost == late);
-      CHECK(each.error.find("lives, but has not come within 0.3 s") != std::string::npos);
+      told += each.error.find("lives, but has not come within 0.3 s") != std::string::npos ? 1 : 0;
     }
+    // A leader leaves once the first has told it: on a busy machine others may see that before.
+    CHECK(told >= (late == 0 ? 1 : 4));
   }
 }
 
