@@ -84,6 +84,7 @@ void refuse_unknown(const CLI::App& root, const std::vector<Command>& commands) 
 void note_unknown_variables(const CLI::App& root, const std::vector<Command>& commands,
                             const GlobalOptions& global) {
   std::vector<std::string> known;
+  known.reserve(kProgramVariables.size());
   for (const ProgramVariable& variable : kProgramVariables)
     known.emplace_back(variable.name);
   const auto add = [&](const CLI::App& app) {
