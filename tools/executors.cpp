@@ -1,9 +1,9 @@
 #include "tools/executors.h"
 
-#include <cassert>
 #include <cstdlib>
 #include <dlfcn.h>
 #include <filesystem>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -74,8 +74,7 @@ std::unique_ptr<Executor> make_executor(Backend backend, const Plan& plan,
       return std::unique_ptr<Executor>(
           find_in_module<MakeExecutor>(backend, kMakeExecutor)(plan, options));
     case Backend::Nccl:
-      assert(!"processes of a job have executors of their own");
-      break;
+      throw std::logic_error("processes of a job have executors of their own");
     case Backend::Host:
       break;
   }
