@@ -108,8 +108,8 @@ std::string comm_words(const Report& report);
 /// "4 ranks (32 GPUs), 8 micro-batches, torch communication, one channel a pair"
 std::string setting(const Report& report);
 
-/// Whether the actions of a timeline hide as much communication inside as their costs tell: what
-/// runs something else, as tensors are, does not.
+/// What actions do inside: as their costs tell, exposed communication too, or something else, of
+/// which nothing is known, as where tensors were measured.
 enum class Inside : std::uint8_t { AsCostsTell, Unknown };
 
 /// Fractions whose denominator is 0 are 0.

@@ -2,7 +2,6 @@
 #include <cstdint>
 #include <fstream>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -10,25 +9,13 @@
 
 #include "tests/support/command.h"
 #include "tests/support/command_line.h"
+#include "tests/support/json_shape.h"
 #include "tests/support/process.h"
 
 namespace bubblescope {
 namespace {
 
 using nlohmann::json;
-
-/// The kinds of JSON values by key: "i" whole number, "n" number, "s" text, "a" array.
-void check_shape(const json& object, const std::vector<std::pair<std::string, char>>& shape) {
-  for (const auto& [key, kind] : shape) {
-    CAPTURE(key);
-    REQUIRE(object.contains(key));
-    const json& value = object[key];
-    CHECK((kind == 'i'   ? value.is_number_integer()
-           : kind == 'n' ? value.is_number()
-           : kind == 's' ? value.is_string()
-                         : value.is_array()));
-  }
-}
 
 TEST_CASE("Nodes, and links that messages share, by hand and from a file") {
   const std::string four = "simulate 1f1b -p 4 -m 4" + kCosts + " --message 100KB --p2p 1us ";

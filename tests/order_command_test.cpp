@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/command.h"
+#include "tests/support/json_shape.h"
 #include "tests/support/process.h"
 
 namespace bubblescope {
@@ -18,13 +19,6 @@ std::size_t count(const std::string& text, const std::string& part) {
   for (std::size_t at = text.find(part); at != text.npos; at = text.find(part, at + 1))
     ++found;
   return found;
-}
-
-std::set<std::string> keys(const json& object) {
-  std::set<std::string> result;
-  for (const auto& [key, value] : object.items())
-    result.insert(key);
-  return result;
 }
 
 TEST_CASE("order speaks PyTorch's CSV, JSON and Graphviz") {

@@ -2,7 +2,6 @@
 #include <fstream>
 #include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -11,6 +10,7 @@
 #include "sim/schedules/catalogue.h"
 #include "tests/support/command.h"
 #include "tests/support/command_line.h"
+#include "tests/support/json_shape.h"
 #include "tests/support/process.h"
 #include "tests/support/reference.h"
 #include "tests/support/trace_checker.h"
@@ -20,26 +20,6 @@ namespace {
 
 using nlohmann::json;
 using nlohmann::ordered_json;
-
-std::set<std::string> keys(const json& object) {
-  std::set<std::string> result;
-  for (const auto& [key, value] : object.items())
-    result.insert(key);
-  return result;
-}
-
-/// The kinds of JSON values by key: "i" whole number, "n" number, "s" text, "a" array.
-void check_shape(const json& object, const std::vector<std::pair<std::string, char>>& shape) {
-  for (const auto& [key, kind] : shape) {
-    CAPTURE(key);
-    REQUIRE(object.contains(key));
-    const json& value = object[key];
-    CHECK((kind == 'i'   ? value.is_number_integer()
-           : kind == 'n' ? value.is_number()
-           : kind == 's' ? value.is_string()
-                         : value.is_array()));
-  }
-}
 
 void check_report(const json& report, std::size_t ranks) {
   check_shape(report, {{"schedule", 's'},

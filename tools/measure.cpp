@@ -18,15 +18,6 @@
 namespace bubblescope {
 namespace {
 
-/// When the first action began. Receives may be posted before it.
-Time origin_of(const Plan& plan, const RunTimes& times) {
-  Time origin = Time::max();
-  for (const InstructionId id : plan.instruction_of_action)
-    if (const Time start = times.instructions[id].start; start != kNever)
-      origin = std::min(origin, start);
-  return origin;
-}
-
 RunRecord make_record(const Plan& plan, const RunTimes& times, std::string source) {
   const Schedule& schedule = plan.schedule();
   const Time origin = origin_of(plan, times);

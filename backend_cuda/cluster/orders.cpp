@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "backend_cuda/cluster/process_name.h"
+#include "backend_cuda/replay/replay.h"
 
 namespace bubblescope {
 namespace {
@@ -186,11 +187,7 @@ RunTimes TimesOfAll::merged() const {
     }
     times.messages.push_back(span);
   }
-  Time origin = Time::max();
-  for (const InstructionId id : plan_.instruction_of_action)
-    if (const Time start = times.instructions[id].start; start != kNever)
-      origin = std::min(origin, start);
-  if (origin != Time::max())
+  if (const Time origin = origin_of(plan_, times); origin != Time::max())
     times.count_from(origin);
   return times;
 }

@@ -76,6 +76,14 @@ void run_step(const Plan& plan, Executor& executor, const ReplayOptions& options
 
 }  // namespace
 
+Time origin_of(const Plan& plan, const RunTimes& times) {
+  Time origin = Time::max();
+  for (const InstructionId id : plan.instruction_of_action)
+    if (const Time start = times.instructions[id].start; start != kNever)
+      origin = std::min(origin, start);
+  return origin;
+}
+
 Time Replay::step_time() const {
   std::vector<Time> sorted = step_times;
   std::sort(sorted.begin(), sorted.end());

@@ -53,6 +53,9 @@ struct Replay {
 /// Throws ReplayFault, or DeviceError where the machine failed before the first step.
 Replay replay(const Plan& plan, Executor& executor, const ReplayOptions& options);
 
+/// When the first action began, Time::max() where none has. Receives may be posted before it.
+Time origin_of(const Plan& plan, const RunTimes& times);
+
 /// Spans by node of the graph of the same program, shifted so that the first action starts at 0.
 /// Nodes that have not ended have a span of no length, at the last moment known.
 Timeline to_timeline(const DependencyGraph& graph, const Plan& plan, const RunTimes& times,

@@ -215,12 +215,15 @@ TEST_CASE("one that lives and does not come to where all others wait is lost") {
     for (Part& each : parts)
       each.options.meet_timeout = milliseconds(300);
     int told = 0;
+    int left = 0;
     for (const Outcome& each : play(parts)) {
       CHECK(each.lost == late);
       told += each.error.find("lives, but has not come within 0.3 s") != std::string::npos ? 1 : 0;
+      left += each.error.find("has left, while others wait for it") != std::string::npos ? 1 : 0;
     }
     // A leader leaves once the first has told it: on a busy machine others may see that before.
     CHECK(told >= (late == 0 ? 1 : 4));
+    CHECK(told + left == 4);
   }
 }
 
