@@ -191,7 +191,7 @@ TEST_CASE("a machine that is not there is told in one line, exit code 4") {
     check_failure(line + backend, kDevice, {"--backend " + backend, "no-such-module"},
                   {.environment = {{"BUBBLESCOPE_CUDA_MODULE", "no-such-module"}}});
     check_failure(line + backend, kDevice, {"--backend " + backend, "bubblescope"},
-                  {.environment = {{"BUBBLESCOPE_CUDA_MODULE", BUBBLESCOPE_PROGRAM}}});
+                  {.environment = {{"BUBBLESCOPE_CUDA_MODULE", program_file()}}});
   }
 }
 

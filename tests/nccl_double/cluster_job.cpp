@@ -76,8 +76,8 @@ ClusterJob::ClusterJob(const ClusterJobOptions& options) {
     own.environment["BUBBLESCOPE_DOUBLE_NOTES"] = process->notes;
     for (const auto& [name, value] : change.environment)
       own.environment[name] = value;
-    const std::string command = fmt::format("exec {} {} {} {}", change.prefix, BUBBLESCOPE_PROGRAM,
-                                            options.line, change.arguments);
+    const std::string command = fmt::format(
+        "exec {} {} {} {}", change.prefix, program_file().string(), options.line, change.arguments);
     process->began_at = steady_clock::now();
     process->id = start_child("/bin/sh", {"-c", command}, own,
                               {process->out.number(), process->err.number()});

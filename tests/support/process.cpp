@@ -72,9 +72,11 @@ bool has_terminals() {
   return far_end >= 0;
 }
 
+std::filesystem::path program_file() { return BUBBLESCOPE_PROGRAM; }
+
 ProcessResult run_program(const std::vector<std::string>& arguments,
                           const ProcessOptions& options) {
-  return run(BUBBLESCOPE_PROGRAM, arguments, options);
+  return run(program_file(), arguments, options);
 }
 
 ProcessResult run_shell(const std::string& script, const ProcessOptions& options) {

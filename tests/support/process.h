@@ -21,6 +21,9 @@ struct ProcessResult {
 /// Whether `ProcessOptions::terminal` can be had: a container may lack /dev/pts.
 bool has_terminals();
 
+/// The built program.
+std::filesystem::path program_file();
+
 /// Runs bubblescope. Throws std::system_error if no process can be started.
 ProcessResult run_program(const std::vector<std::string>& arguments,
                           const ProcessOptions& options = {});
