@@ -14,7 +14,7 @@
 namespace bubblescope {
 namespace {
 
-constexpr std::string_view kFormat = "bubblescope-costs/1";
+constexpr std::string_view kCostFormat = "bubblescope-costs/1";
 constexpr double kGiga = 1e9;
 
 /// The value of `key`, in µs, as a Time.
@@ -231,8 +231,8 @@ nlohmann::ordered_json network_json(const Network& network) {
 CostSource parse_costs(std::string_view text, const std::string& file) {
   const nlohmann::json json = parse_json(text, file);
   ObjectReader object(json, {file, ""});
-  if (const std::string format = object.text("format"); format != kFormat)
-    object.fail("format", fmt::format("expected \"{}\", got \"{}\"", kFormat, format));
+  if (const std::string format = object.text("format"); format != kCostFormat)
+    object.fail("format", fmt::format("expected \"{}\", got \"{}\"", kCostFormat, format));
   CostSource source;
   source.name = printable_name(object.text("name"));
   source.file = file;
@@ -255,7 +255,7 @@ CostSource read_costs(const std::string& path) {
 
 std::string costs_text(const CostSource& source, const nlohmann::ordered_json& comments) {
   nlohmann::ordered_json json = {
-      {"format", kFormat}, {"name", source.name}, {"source", source.description}};
+      {"format", kCostFormat}, {"name", source.name}, {"source", source.description}};
   json.update(comments);
   if (source.ranks)
     json["ranks"] = *source.ranks;

@@ -242,7 +242,7 @@ std::vector<std::uint32_t> components(const WaitGraph& graph, const std::vector<
 }
 
 /// One step of a circle: who waits, and for what.
-struct Link {
+struct Arc {
   Node node;
   Wait wait;
 };
@@ -258,8 +258,8 @@ class CircleSearch {
         from_(graph.size()) {}
 
   /// A shortest circle.
-  std::vector<Link> shortest() {
-    std::vector<Link> best;
+  std::vector<Arc> shortest() {
+    std::vector<Arc> best;
     std::uint32_t best_waits = std::numeric_limits<std::uint32_t>::max();
     for (Node start = 0; start < graph_.size() && may_go_on(); ++start) {
       if (!stuck_[start])
@@ -310,50 +310,50 @@ class CircleSearch {
     return limit;
   }
 
-  std::vector<Link> path(Node start) const {
-    std::vector<Link> links = {last_};
-    while (links.back().node != start)
-      links.push_back(from_[links.back().node]);
-    std::reverse(links.begin(), links.end());
-    return links;
+  std::vector<Arc> path(Node start) const {
+    std::vector<Arc> arcs = {last_};
+    while (arcs.back().node != start)
+      arcs.push_back(from_[arcs.back().node]);
+    std::reverse(arcs.begin(), arcs.end());
+    return arcs;
   }
 
   const WaitGraph& graph_;
   std::vector<bool> stuck_;
   std::vector<std::uint32_t> component_;
   std::vector<std::uint32_t> distance_;  // [node] waits from the start, plus one; 0: not reached
-  std::vector<Link> from_;               // [node] how the search came to it
+  std::vector<Arc> from_;                // [node] how the search came to it
   std::vector<Node> touched_;
-  Link last_{};  // closes the circle
+  Arc last_{};  // closes the circle
   bool found_ = false;
   std::size_t work_ = 0;
 };
 
 /// Leaves out what goes without saying: that a transfer that is through has started, what lies
 /// between two places of one order, and the receive through which an action gets its input.
-std::vector<Link> told(std::vector<Link> circle) {
-  std::erase_if(circle, [](const Link& link) { return link.wait.reason == Reason::Start; });
+std::vector<Arc> told(std::vector<Arc> circle) {
+  std::erase_if(circle, [](const Arc& arc) { return arc.wait.reason == Reason::Start; });
   const auto first_wait = std::find_if(circle.begin(), circle.end(),
-                                       [](const Link& link) { return is_wait(link.wait.reason); });
+                                       [](const Arc& arc) { return is_wait(arc.wait.reason); });
   assert(first_wait != circle.end());
   std::rotate(circle.begin(), first_wait + 1, circle.end());  // ends with a wait
-  std::vector<Link> links;
-  for (const Link& link : circle) {
-    const Reason reason = link.wait.reason;
-    const bool goes_on = !links.empty() && links.back().wait.reason == reason && !is_wait(reason);
+  std::vector<Arc> arcs;
+  for (const Arc& arc : circle) {
+    const Reason reason = arc.wait.reason;
+    const bool goes_on = !arcs.empty() && arcs.back().wait.reason == reason && !is_wait(reason);
     const bool receives =
-        !links.empty() && links.back().wait.reason == Reason::Needs && reason == Reason::Peer;
+        !arcs.empty() && arcs.back().wait.reason == Reason::Needs && reason == Reason::Peer;
     if (goes_on || receives)
-      links.back().wait = link.wait;
+      arcs.back().wait = arc.wait;
     else
-      links.push_back(link);
+      arcs.push_back(arc);
   }
   // Begins with a wait: that of an action, or else a transfer, of the lowest rank.
-  const auto first = std::min_element(links.begin(), links.end(), [](const Link& a, const Link& b) {
+  const auto first = std::min_element(arcs.begin(), arcs.end(), [](const Arc& a, const Arc& b) {
     return std::pair(!is_wait(a.wait.reason), a.node) < std::pair(!is_wait(b.wait.reason), b.node);
   });
-  std::rotate(links.begin(), first, links.end());
-  return links;
+  std::rotate(arcs.begin(), first, arcs.end());
+  return arcs;
 }
 
 std::string_view words(Reason reason) {
@@ -380,11 +380,11 @@ bool can_run(const Program& program) {
 
 std::string describe_deadlock(const Program& program) {
   const WaitGraph graph(program);
-  const std::vector<Link> links = told(CircleSearch(graph).shortest());
-  std::string text = "ranks wait for one another in a circle:\n  " + graph.name(links.front().node);
-  for (const Link& link : links)
-    text += fmt::format("{} {} {}", &link == links.data() ? "" : ",\n  which",
-                        words(link.wait.reason), graph.name(link.wait.node));
+  const std::vector<Arc> arcs = told(CircleSearch(graph).shortest());
+  std::string text = "ranks wait for one another in a circle:\n  " + graph.name(arcs.front().node);
+  for (const Arc& arc : arcs)
+    text += fmt::format("{} {} {}", &arc == arcs.data() ? "" : ",\n  which", words(arc.wait.reason),
+                        graph.name(arc.wait.node));
   return text;
 }
 

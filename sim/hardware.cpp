@@ -13,7 +13,7 @@
 namespace bubblescope {
 namespace {
 
-constexpr std::string_view kFormat = "bubblescope-hardware/1";
+constexpr std::string_view kHardwareFormat = "bubblescope-hardware/1";
 constexpr std::size_t kMaxFileBytes = std::size_t{1} << 20;
 
 /// A rate or a size, of which there must be some.
@@ -33,7 +33,7 @@ int count(ObjectReader& object, const std::string& key, int least) {
   return static_cast<int>(value);
 }
 
-Time time(ObjectReader& object, const std::string& key) {
+Time duration(ObjectReader& object, const std::string& key) {
   const double microseconds = object.number(key);
   try {
     return time_from_us(microseconds);
@@ -71,8 +71,8 @@ Hardware::Efficiency read_efficiency(ObjectReader object, bool has_fp8) {
 Hardware parse_hardware(std::string_view text, const std::string& file) {
   const nlohmann::json json = parse_json(text, file);
   ObjectReader object(json, {file, ""});
-  if (const std::string format = object.text("format"); format != kFormat)
-    object.fail("format", fmt::format("expected \"{}\", got \"{}\"", kFormat, format));
+  if (const std::string format = object.text("format"); format != kHardwareFormat)
+    object.fail("format", fmt::format("expected \"{}\", got \"{}\"", kHardwareFormat, format));
   constexpr double kTera = 1e12;
   constexpr double kGiga = 1e9;
   Hardware hardware;
@@ -85,9 +85,9 @@ Hardware parse_hardware(std::string_view text, const std::string& file) {
   hardware.memory_bandwidth = positive(object, "memory_GBps", kGiga);
   hardware.nvlink_bandwidth = positive(object, "nvlink_GBps", kGiga);
   hardware.nic_bandwidth = positive(object, "nic_GBps", kGiga);
-  hardware.nvlink_latency = time(object, "nvlink_latency_us");
-  hardware.nic_latency = time(object, "nic_latency_us");
-  hardware.kernel_gap = time(object, "kernel_gap_us");
+  hardware.nvlink_latency = duration(object, "nvlink_latency_us");
+  hardware.nic_latency = duration(object, "nic_latency_us");
+  hardware.kernel_gap = duration(object, "kernel_gap_us");
   hardware.sms = count(object, "sms", 1);
   hardware.communication_sms = count(object, "communication_sms", 0);
   if (hardware.communication_sms >= hardware.sms)

@@ -13,7 +13,7 @@
 namespace bubblescope {
 namespace {
 
-constexpr std::string_view kFormat = "bubblescope-model/1";
+constexpr std::string_view kModelFormat = "bubblescope-model/1";
 constexpr std::size_t kMaxFileBytes = std::size_t{1} << 20;
 constexpr std::int64_t kLargest = 10'000'000;  // of a dimension
 
@@ -224,16 +224,16 @@ Model parse_model(std::string_view text, const std::string& file) {
                   "is of a model of several media, which are not read: its text model "
                   "can be given as a file of its own");
     if (!object.has("hidden_size"))
-      object.fail("hidden_size",
-                  fmt::format("is missing: expected format \"{}\", or a config.json", kFormat));
+      object.fail("hidden_size", fmt::format("is missing: expected format \"{}\", or a config.json",
+                                             kModelFormat));
     Model model = read(object, false);
     model.name =
         object.has("model_type") ? printable_name(object.text("model_type")) : "config.json";
     model.description = file;
     return model;
   }
-  if (const std::string format = object.text("format"); format != kFormat)
-    object.fail("format", fmt::format("expected \"{}\", got \"{}\"", kFormat, format));
+  if (const std::string format = object.text("format"); format != kModelFormat)
+    object.fail("format", fmt::format("expected \"{}\", got \"{}\"", kModelFormat, format));
   const std::string name = printable_name(object.text("name"));
   const std::string source = object.text("source");
   Model model = read(object, true);

@@ -11,7 +11,7 @@ namespace bubblescope {
 namespace {
 
 /// What has happened to one micro-batch on one stage, as a set of bits.
-enum : std::uint8_t { kNothing = 0, kForward = 1, kInputGrad = 2, kWeightGrad = 4, kAll = 7 };
+enum : std::uint8_t { kNone = 0, kForward = 1, kInputGrad = 2, kWeightGrad = 4, kAll = 7 };
 
 constexpr std::uint8_t effect(OpKind kind) {
   constexpr std::uint8_t kEffects[] = {kForward, kInputGrad, kWeightGrad, kInputGrad | kWeightGrad};
@@ -20,7 +20,7 @@ constexpr std::uint8_t effect(OpKind kind) {
 
 /// What must have happened before: nothing for F, the F for I and B, both for W.
 constexpr std::uint8_t requirement(OpKind kind) {
-  constexpr std::uint8_t kRequirements[] = {kNothing, kForward, kForward | kInputGrad, kForward};
+  constexpr std::uint8_t kRequirements[] = {kNone, kForward, kForward | kInputGrad, kForward};
   return kRequirements[static_cast<int>(kind)];
 }
 
@@ -42,7 +42,7 @@ class OrderChecker {
 
   std::optional<OrderFault> find_fault(Rank rank) {
     const auto& stages = stages_of_rank_[static_cast<std::size_t>(rank)];
-    done_.assign(stages.size() * per_pipe_, kNothing);
+    done_.assign(stages.size() * per_pipe_, kNone);
     const std::size_t first = schedule_.first_action[static_cast<std::size_t>(rank)];
     const auto order = schedule_.order(rank);
     for (std::size_t i = 0; i < order.size(); ++i) {

@@ -73,7 +73,7 @@ struct ModelOption {
   std::string ModelOptions::*value;
 };
 
-constexpr ModelOption kOptions[] = {
+constexpr ModelOption kModelOptions[] = {
     {"--model", "FILE|NAME", "such as deepseek-v3, or a config.json; a wrong name lists all",
      &ModelOptions::model},
     {"--hardware", "FILE|NAME", "such as h800; a wrong name lists all", &ModelOptions::hardware},
@@ -111,12 +111,12 @@ constexpr ModelOption kOptions[] = {
 }  // namespace
 
 void ModelOptions::add_to(CLI::App& app) {
-  for (const ModelOption& each : kOptions)
+  for (const ModelOption& each : kModelOptions)
     add_option(app, {each.name, each.word, each.help, "Costs from a model"}, this->*each.value);
 }
 
 std::string ModelOptions::first_given() const {
-  for (const ModelOption& each : kOptions)
+  for (const ModelOption& each : kModelOptions)
     if (!(this->*each.value).empty())
       return each.name;
   return "";

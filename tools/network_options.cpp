@@ -32,7 +32,7 @@ struct NetworkOption {
   std::string NetworkOptions::*value;
 };
 
-constexpr NetworkOption kOptions[] = {
+constexpr NetworkOption kNetworkOptions[] = {
     {"--ranks-per-node", "N",
      "nodes of N ranks: --p2p and --bandwidth are within one (default with --model: as many "
      "stages as a node has GPUs for)",
@@ -50,12 +50,12 @@ constexpr NetworkOption kOptions[] = {
 }  // namespace
 
 void NetworkOptions::add_to(CLI::App& app) {
-  for (const NetworkOption& each : kOptions)
+  for (const NetworkOption& each : kNetworkOptions)
     add_option(app, {each.name, each.word, each.help, "Network"}, this->*each.value);
 }
 
 std::string NetworkOptions::first_given() const {
-  for (const NetworkOption& each : kOptions)
+  for (const NetworkOption& each : kNetworkOptions)
     if (!(this->*each.value).empty())
       return each.name;
   return "";

@@ -188,9 +188,6 @@ Sample run(const CatalogueEntry& entry, const CostSource& costs, ClosedFormOptio
 
 /// Costs that are paid as often, up to a whole factor, stand together: "(p − 1)·(F + I − W)".
 std::string to_text(const FormFormula& formula) {
-  constexpr std::size_t kI = index(CostKind::InputGrad);
-  constexpr std::size_t kW = index(CostKind::WeightGrad);
-  constexpr std::size_t kB = index(CostKind::Backward);
   FormFormula left = formula;
   if (is_zero(left[kB]) && !is_zero(left[kI]) && multiple(left[kW], left[kI]) == 1) {
     left[kB] = left[kI];

@@ -23,6 +23,11 @@ constexpr std::size_t index(CostKind kind) {
   return static_cast<std::size_t>(kind);
 }
 
+/// The parts of a full backward and the whole, as indices.
+constexpr std::size_t kI = index(CostKind::InputGrad);
+constexpr std::size_t kW = index(CostKind::WeightGrad);
+constexpr std::size_t kB = index(CostKind::Backward);
+
 inline CostKind cost_kind(const Action& action) {
   constexpr CostKind kOfOp[] = {CostKind::Forward, CostKind::InputGrad, CostKind::WeightGrad,
                                 CostKind::Backward};

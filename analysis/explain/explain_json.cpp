@@ -15,7 +15,7 @@ using nlohmann::ordered_json;
 
 namespace {
 
-constexpr std::size_t kMostInChain = 16;
+constexpr std::size_t kLongestChain = 16;
 
 ordered_json form_json(const LinearForm& form) {
   ordered_json json;
@@ -37,7 +37,7 @@ void for_each_bubble(const Explained& step, const Explanation& why, Visitor&& vi
     NamedBubble named{.bubble = bubble, .blocked_by = {}, .chain = {}};
     for (const NodeId node : blockers.of(bubble))
       named.blocked_by.push_back(blocker_name(step.graph, bubble, node, Naming::Token));
-    for (const NodeId node : chain_behind(step.timeline, why.tree, bubble, kMostInChain))
+    for (const NodeId node : chain_behind(step.timeline, why.tree, bubble, kLongestChain))
       named.chain.push_back(node_name(step.graph, node, Naming::Token));
     visit(named);
   }

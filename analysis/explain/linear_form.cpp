@@ -8,10 +8,6 @@
 namespace bubblescope {
 namespace {
 
-constexpr std::size_t kI = index(CostKind::InputGrad);
-constexpr std::size_t kW = index(CostKind::WeightGrad);
-constexpr std::size_t kB = index(CostKind::Backward);
-
 std::string term(std::int64_t count, std::size_t kind) {
   const std::string name = kCostNames[kind];
   return count == 1 ? name : fmt::format("{}·{}", count, name);

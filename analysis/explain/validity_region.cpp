@@ -9,10 +9,6 @@
 namespace bubblescope {
 namespace {
 
-constexpr std::size_t kI = index(CostKind::InputGrad);
-constexpr std::size_t kW = index(CostKind::WeightGrad);
-constexpr std::size_t kB = index(CostKind::Backward);
-
 /// Simulations that a region may cost.
 constexpr int kMostTrials = 400;
 /// Costs of a ray: their sums over a path must fit into 64 bits.

@@ -12,14 +12,6 @@
 namespace bubblescope {
 namespace {
 
-double real(Time time) {
-  return static_cast<double>(time.count());
-}
-
-double real(std::int64_t value) {
-  return static_cast<double>(value);
-}
-
 bool can_win(const SweepRun& run) {
   return run.time.has_value() && run.fits;
 }

@@ -29,6 +29,13 @@ struct SweepAxis {
   bool is_logarithmic = false;
 };
 
+inline double real(Time time) {
+  return static_cast<double>(time.count());
+}
+inline double real(std::int64_t value) {
+  return static_cast<double>(value);
+}
+
 /// "123.4 µs", "2 MiB", "50 GB/s", "32"
 std::string format_value(std::int64_t value, AxisKind kind);
 /// "p2p_ns": the axis in JSON and CSV.

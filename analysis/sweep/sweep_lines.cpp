@@ -17,10 +17,6 @@ namespace {
 
 constexpr double kStrip = 22;  // tells who wins
 
-double real(Time time) {
-  return static_cast<double>(time.count());
-}
-
 class LinePicture : public SweepCanvas {
  public:
   using SweepCanvas::SweepCanvas;

@@ -14,10 +14,6 @@ using namespace sweep_layout;
 
 namespace {
 
-double real(Time time) {
-  return static_cast<double>(time.count());
-}
-
 /// How much longer the next best takes, as a part; 0 where there is none.
 double margin(const SweepRuns& runs, std::size_t best) {
   const auto next = runner_up(runs, best);
