@@ -145,6 +145,44 @@ TEST_CASE("a profiler's trace gives kernels, their launches, steps and ranges") 
     }
 }
 
+TEST_CASE("what the host does on behalf of a stream is no work of the GPU") {
+  for (const char* category :
+       {"cpu_op", "Operator", "cuda_runtime", "hip_runtime", "mtia_runtime", "cuda_driver",
+        "xpu_driver", "Runtime", "user_annotation", "python_function", "overhead", "cuda_sync"}) {
+    CAPTURE(category);
+    const Read all = read({kineto(event({.start = "1", .duration = "1"}) + "," +
+                                  event({.name = "aten::mm",
+                                         .start = "0",
+                                         .duration = "5000",
+                                         .stream = 0,
+                                         .correlation = 2,
+                                         .category = category}) +
+                                  "," + event({.start = "9", .correlation = 2}))});
+    CHECK(all.rank().streams == std::vector<std::string>{"7"});
+    CHECK(all.rank().events.size() == 2);
+    CHECK(all.rank().events.back().end == Time(10'000));
+  }
+}
+
+TEST_CASE("kernels, copies and fills are the GPU's by category, others by their stream") {
+  const auto bare = [](const std::string& category, int start) {
+    return fmt::format(
+        R"({{"ph": "X", "cat": "{}", "name": "x", "pid": 0, "tid": 7, "ts": {}, "dur": 1}})",
+        category, start);
+  };
+  const Read all =
+      read({kineto(bare("kernel", 1) + "," + bare("Kernel", 2) + "," + bare("Memcpy", 3) + "," +
+                   bare("gpu_memset", 4) + "," + bare("unheard_of", 5) + "," +
+                   event({.start = "6", .category = "mtia_ccp_events"}))});
+  const RankTrace& rank = all.rank();
+  CHECK(rank.streams == std::vector<std::string>{"7"});
+  std::vector<KernelClass> classes;
+  for (const GpuEvent& each : rank.events)
+    classes.push_back(all.names.kernel_class(each.name));
+  using enum KernelClass;
+  CHECK(classes == std::vector{Compute, Compute, Memory, Memory, Compute});
+}
+
 TEST_CASE("traces longer than any window are read as a parser of the whole reads them") {
   for (const std::uint32_t seed : {1U, 2U, 3U}) {
     CAPTURE(seed);

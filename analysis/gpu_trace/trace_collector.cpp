@@ -97,6 +97,42 @@ std::string decoded(std::string_view raw, const std::string& path) {
   return json.get<std::string>();
 }
 
+/// Profilers before 2021 wrote "Kernel" and "Memcpy".
+std::string lower_case(std::string_view category) {
+  std::string word(category);
+  std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) {
+    return static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  });
+  return word;
+}
+
+bool is_copy_or_fill(std::string_view word) {
+  return word == "gpu_memcpy" || word == "gpu_memset" || word == "memcpy" || word == "memset";
+}
+
+/// Side is where an event of a category runs: calls and waits of the host may tell a stream too.
+enum class Side : std::uint8_t { Gpu, Host, Untold };
+
+Side side_of(std::string_view category) {
+  static constexpr std::string_view kHost[] = {"cpu_op",
+                                               "operator",
+                                               "runtime",
+                                               "driver",
+                                               "cuda_sync",
+                                               "cuda_event",
+                                               "python_function",
+                                               "user_annotation",
+                                               "overhead",
+                                               "cpu_instant_event",
+                                               "external_correlation"};
+  const std::string word = lower_case(category);
+  if (word == "kernel" || is_copy_or_fill(word))
+    return Side::Gpu;
+  const bool is_host = word.ends_with("_runtime") || word.ends_with("_driver") ||
+                       std::find(std::begin(kHost), std::end(kHost), word) != std::end(kHost);
+  return is_host ? Side::Host : Side::Untold;
+}
+
 std::uint64_t flow_key(const EventFields& event) {
   constexpr std::uint64_t kOdd = 0x9E3779B97F4A7C15;  // spreads what the other adds
   const std::hash<std::string_view> hash;
@@ -146,7 +182,7 @@ Span TraceCollector::checked(Span span, const char* key) {
 
 KernelNames::Id TraceCollector::name_id(const EventFields& event) {
   std::optional<KernelClass> known;
-  if (event.category == "gpu_memcpy" || event.category == "gpu_memset")
+  if (is_copy_or_fill(lower_case(event.category)))
     known = KernelClass::Memory;
   auto& ids = name_ids_[known ? static_cast<std::size_t>(*known) : kKernelClasses];
   if (const auto found = ids.find(event.name); found != ids.end())
@@ -224,19 +260,20 @@ void TraceCollector::add_complete(const EventFields& event) {
   const bool is_gpu_range = event.category == "gpu_user_annotation";
   if (is_gpu_range || event.category == "user_annotation" || event.name.starts_with(kStep))
     return add_range(event, is_gpu_range);
-  const bool has_stream = !event.args.stream.empty() && event.args.stream.front() != '-' &&
-                          event.category != "cuda_sync" && event.category != "overhead";
+  const bool has_stream = !event.args.stream.empty() && event.args.stream.front() != '-';
+  const Side side = side_of(event.category);
   const auto correlation = integer(event.args.correlation);
-  if (has_stream) {
+  if (side == Side::Gpu || (side == Side::Untold && has_stream)) {
     if (event.name.empty())
       fail("name", "is missing");
     count_record();
     const Span when = span(event);
-    trace_.events.push_back({.start = when.start,
-                             .end = when.end,
-                             .launch = correlation ? Time(*correlation) : GpuEvent::kNoLaunch,
-                             .name = name_id(event),
-                             .stream = stream_id(event, event.args.stream)});
+    trace_.events.push_back(
+        {.start = when.start,
+         .end = when.end,
+         .launch = correlation ? Time(*correlation) : GpuEvent::kNoLaunch,
+         .name = name_id(event),
+         .stream = stream_id(event, has_stream ? event.args.stream : event.thread)});
     if (!threads_.slices.empty())
       forget_threads();
     return;
@@ -374,10 +411,8 @@ RankTrace TraceCollector::gpu_rank() {
 
 std::vector<RankTrace> TraceCollector::ranks_without_gpu() {
   if (header_.is_kineto)
-    throw Error(
-        fmt::format("{}: has no events of a GPU (slices with args.stream): was the GPU "
-                    "profiled?",
-                    path_));
+    throw Error(fmt::format(
+        "{}: has no events of a GPU (kernels, copies, fills): was the GPU profiled?", path_));
   std::vector<RankTrace> ranks;
   if (header_.is_ours)
     ranks = ranks_of_ours(path_, threads_, names_);
@@ -392,7 +427,7 @@ std::vector<RankTrace> TraceCollector::ranks_without_gpu() {
     throw Error(
         fmt::format("{}: has no slices: events with \"ph\": \"X\" or \"B\" and \"E\"", path_));
   notes_.push_back(fmt::format(
-      "{}: has no events of a GPU (slices with args.stream): takes processes for ranks, threads "
+      "{}: has no events of a GPU (kernels, copies, fills): takes processes for ranks, threads "
       "for streams, and each slice of a thread for work",
       path_));
   std::size_t lonely = lonely_ends_;

@@ -38,10 +38,11 @@ struct FileTraces {
   std::vector<std::string> notes = {};  ///< What was assumed, and what is odd.
 };
 
-/// Slices with args.stream are the GPU's, but for ranges and synchronization. Where there are none,
-/// ranks are processes: in our own traces their actions compute, and messages communicate; in
-/// others each slice of each thread counts. Throws Error, with file and place, for a time that is
-/// none, a duration below 0, and more than `kMostRecords` of anything.
+/// Kernels, copies and fills are the GPU's, and slices with args.stream whose category is none of
+/// the host's. Where there are none, ranks are processes: in our own traces their actions compute,
+/// and messages communicate; in others each slice of each thread counts. Throws Error, with file
+/// and place, for a time that is none, a duration below 0, and more than `kMostRecords` of
+/// anything.
 class TraceCollector {
  public:
   static constexpr std::size_t kMostRecords = 100'000'000;
