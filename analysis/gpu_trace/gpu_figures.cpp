@@ -60,26 +60,19 @@ void count_gap(IdleReasons& reasons, Span gap, Time launch) {
 }
 
 std::vector<StreamFigures> stream_figures(const RankTrace& trace, Span window) {
-  struct State {
-    Cover cover;
-    Time last_end{};
-  };
-  std::vector<State> states(trace.streams.size());
+  std::vector<Cover> covers(trace.streams.size());
   std::vector<StreamFigures> all(trace.streams.size());
   for (const GpuEvent& event : trace.events) {
-    State& state = states[event.stream];
     StreamFigures& figures = all[event.stream];
     if (figures.events++ == 0)
       figures.idle.before = event.start - window.start;
-    else
-      count_gap(figures.idle, {state.last_end, event.start}, event.launch);
-    state.cover.add({event.start, event.end});
-    state.last_end = event.end;
+    if (const auto gap = covers[event.stream].add({event.start, event.end}))
+      count_gap(figures.idle, *gap, event.launch);
   }
   for (std::size_t stream = 0; stream < all.size(); ++stream) {
     all[stream].stream = trace.streams[stream];
-    all[stream].busy = states[stream].cover.length();
-    all[stream].idle.after = window.end - states[stream].cover.end();
+    all[stream].busy = covers[stream].length();
+    all[stream].idle.after = window.end - covers[stream].end();
   }
   return all;
 }

@@ -15,7 +15,7 @@ namespace bubblescope {
 /// Time without work, by what its end waited for.
 struct IdleReasons {
   Time before{};       ///< In the window, before the first event.
-  Time host_wait{};    ///< The next event was launched after the one before it had ended.
+  Time host_wait{};    ///< The next event was launched after all before it had ended.
   Time kernel_wait{};  ///< It was launched earlier, and the gap is shorter than 30 µs.
   Time other{};        ///< It was launched earlier, or no launch is known, and the gap is longer.
   Time after{};        ///< In the window, after the last event.
@@ -23,8 +23,8 @@ struct IdleReasons {
   Time sum() const { return before + host_wait + kernel_wait + other + after; }
 };
 
-/// Gaps of a stream lie between an event's end and the start of the next, so that they close with
-/// the busy time where no two overlap.
+/// Gaps of a stream lie between the latest end so far and the next start, so that they sum with the
+/// busy time to the window, also where events overlap or lie in one another.
 struct StreamFigures {
   std::string stream = {};
   std::size_t events = 0;
