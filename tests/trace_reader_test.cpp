@@ -251,23 +251,71 @@ TEST_CASE("what is wrong in a trace is told with its place") {
   }
   const std::string zipped = packed(whole);
   CHECK(complaint(zipped.substr(0, zipped.size() / 2), "t.json.gz") == "the packed data end early");
-  const auto at_second = [&](const Kernel& kernel) {
-    return complaint(kineto(good + "," + event(kernel)));
-  };
-  CHECK(at_second({.start = "NaN"}) == "/traceEvents/1/ts: expected a time in µs, got 'NaN'");
-  CHECK(has(at_second({.duration = "Infinity"}), "/traceEvents/1/dur: expected a time in µs"));
-  CHECK(has(at_second({.start = "null"}), "/traceEvents/1/ts: expected a time in µs, got 'null'"));
-  for (const char* huge : {"1e300", "9999999999999999", "999999999999999999999", "4e15.5"})
-    CHECK(has(at_second({.start = huge}), "expected a time in µs"));
-  CHECK(has(at_second({.duration = "-0.001"}), "/traceEvents/1/dur: is below 0"));
-  CHECK(has(at_second({.start = "4e15", .duration = "1"}), "leads past the end of time"));
-  CHECK(has(at_second({.name = "bad\\x"}), "is no JSON string"));
   CHECK(has(complaint(kineto(R"({"ph": "X", "args": {"stream": 1}})")), "/traceEvents/0/name"));
   CHECK(has(complaint(kineto(R"({"ph": "X", "name": "a", "ts": 1, "args": {"stream": 1}})")),
             "/traceEvents/0/dur: is missing"));
   CHECK(has(complaint(kineto(good + R"(, {"ph" 3})")), "/traceEvents/1: "));
   CHECK(has(complaint(kineto(good, R"({"rank": -1})")), "/distributedInfo/rank"));
   CHECK(has(complaint(kineto(event({.name = "\xff\xfe"}))), "UTF-8"));
+}
+
+TEST_CASE("an event that cannot be is left out, and the first is told with its place") {
+  struct Case {
+    Kernel kernel;
+    const char* says;
+  };
+  std::vector<Case> cases = {
+      {{.start = "NaN"}, "ts: expected a time in µs, got 'NaN'"},
+      {{.start = "null"}, "ts: expected a time in µs, got 'null'"},
+      {{.duration = "Infinity"}, "dur: expected a time in µs"},
+      {{.duration = "-0.001"}, "dur: is below 0: time goes backwards"},
+      {{.start = "4e15", .duration = "1"}, "dur: leads past the end of time"},
+      {{.name = "bad\\x"}, "name: 'bad\\x' is no JSON string"},
+      {{.name = ""}, "name: is missing"},
+      {{.start = "soon", .category = "cuda_runtime"}, "ts: expected a time"},
+      {{.duration = "-1", .category = "user_annotation"}, "dur: is below 0"}};
+  for (const char* huge : {"1e300", "9999999999999999", "999999999999999999999", "4e15.5"})
+    cases.push_back({{.start = huge}, "ts: expected a time in µs"});
+  const std::string good = event({});
+  for (const Case& each : cases) {
+    const std::string bad = event(each.kernel);
+    const Read all = read({kineto(good + "," + bad + "," + event({.start = "9"}) + "," + bad)});
+    CAPTURE(each.says);
+    CHECK(all.rank().events.size() == 2);
+    CHECK(all.rank().ranges.empty());
+    REQUIRE(all.traces.notes.size() == 1);
+    const std::string wanted = "0t.json: leaves out 2 of 4 events, the first /traceEvents/1/";
+    CHECK(has(all.traces.notes[0], wanted + each.says));
+    if (each.kernel.category == "kernel")  // a file that has no other is refused for it
+      CHECK(has(complaint(kineto(bad)), std::string("/traceEvents/0/") + each.says));
+  }
+}
+
+TEST_CASE("slices that cannot be keep their threads' other slices as they are") {
+  const auto slice = [](const char* phase, const char* start, int thread = 1) {
+    return fmt::format(R"({{"ph": "{}", "name": "n", "pid": 1, "tid": {}, "ts": {}}},)", phase,
+                       thread, start);
+  };
+  // A begin of unknown time has an end all the same.
+  const Read all = read({"[" + slice("B", "1") + slice("B", "null") + slice("E", "5") +
+                         slice("E", "9") + slice("B", "20", 2) + slice("E", "18", 2) + "]"});
+  REQUIRE(all.rank().events.size() == 1);
+  CHECK(all.rank().events[0].start == Time(1000));
+  CHECK(all.rank().events[0].end == Time(9000));
+  CHECK(has_note(all, "leaves out 2 of 6 events, the first /traceEvents/1/ts: expected a time"));
+  // Threads that are named badly do not come into one another.
+  const Read named = read({R"([{"ph": "X", "name": "a", "pid": 1, "tid": "\x", "ts": 1, "dur": 1},
+                               {"ph": "X", "name": "b", "pid": 1, "tid": "\x", "ts": 2, "dur": 1},
+                               {"ph": "X", "name": "c", "pid": 1, "tid": 3, "ts": 3, "dur": 1}])"});
+  CHECK(named.rank().events.size() == 1);
+  CHECK(has_note(named, "leaves out 2 of 3 events, the first /traceEvents/0/tid: '\\x' is no"));
+}
+
+TEST_CASE("durations that cannot be summed are refused") {
+  std::string events;
+  for (int i = 0; i < 3; ++i)
+    events += event({.start = "5", .duration = "2e15"}) + ",";
+  CHECK(complaint("[" + events + "]") == "its durations sum to more than can be counted");
 }
 
 TEST_CASE("values too deep or too large are refused within bounds") {

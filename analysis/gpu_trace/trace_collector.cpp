@@ -1,14 +1,12 @@
 #include "analysis/gpu_trace/trace_collector.h"
 
 #include <algorithm>
-#include <charconv>
 #include <limits>
 #include <tuple>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
-#include "analysis/calibration/annotations.h"
+#include "analysis/gpu_trace/trace_text.h"
 #include "sim/error.h"
 #include "sim/printable.h"
 
@@ -16,85 +14,24 @@ namespace bubblescope {
 namespace {
 
 constexpr std::string_view kStep = "ProfilerStep#";
+constexpr Time kMost{4'000'000'000'000'000'000};  // sums and differences of two fit
+constexpr Time kNoTime = Time::min();
 
-/// A whole number in decimal.
-std::optional<std::int64_t> integer(std::string_view digits) {
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  if (error != std::errc() || end != digits.data() + digits.size())
-    return std::nullopt;
-  return value;
-}
+/// An event that cannot be: it is left out.
+class BadEvent : public Error {
+ public:
+  using Error::Error;
+};
 
-/// The usual form, digits with at most three decimals; none for others.
-std::optional<Time> plain_time(std::string_view digits) {
-  constexpr std::size_t kMostWhole = 16;                 // as times since 1970 have
-  constexpr std::int64_t kMost = 4'000'000'000'000'000;  // with the decimals an int64 holds it
-  constexpr std::size_t kDecimals = 3;
-  std::int64_t value = 0;
-  std::size_t at = 0;
-  const auto is_digit = [&] {
-    return at < digits.size() && digits[at] >= '0' && digits[at] <= '9';
-  };
-  for (; is_digit(); ++at) {
-    if (at == kMostWhole)
-      return std::nullopt;
-    value = value * 10 + (digits[at] - '0');
+/// Throws Error where the durations' sum is more than can be counted.
+template <typename Events>
+void require_countable(const std::string& path, const Events& events) {
+  Time sum{};
+  for (const auto& event : events) {
+    if (event.end - event.start > kMost - sum)
+      throw Error(fmt::format("{}: its durations sum to more than can be counted", path));
+    sum += event.end - event.start;
   }
-  if (at == 0 || value > kMost)
-    return std::nullopt;
-  std::size_t decimals = 0;
-  if (at < digits.size() && digits[at] == '.')
-    for (++at; is_digit(); ++at, ++decimals) {
-      if (decimals == kDecimals)
-        return std::nullopt;
-      value = value * 10 + (digits[at] - '0');
-    }
-  if (at != digits.size())
-    return std::nullopt;
-  for (; decimals < kDecimals; ++decimals)
-    value *= 10;
-  return Time(value);
-}
-
-/// The code of "\\uD83D", which begins at `at`; 0 for what is none.
-unsigned escaped_code(std::string_view raw, std::size_t at) {
-  constexpr std::size_t kDigits = 4;
-  unsigned code = 0;
-  const std::string_view escape = raw.substr(std::min(at, raw.size()), 2 + kDigits);
-  if (escape.size() < 2 + kDigits || !escape.starts_with("\\u"))
-    return 0;
-  const auto [end, error] =
-      std::from_chars(escape.data() + 2, escape.data() + escape.size(), code, 16);
-  return error == std::errc() && end == escape.data() + escape.size() ? code : 0;
-}
-
-/// With U+FFFD for each half of a surrogate pair that stands alone, as cut names have them.
-std::string without_lone_surrogates(std::string_view raw) {
-  constexpr std::size_t kEscape = 6;  // "\\uD83D"
-  const auto is_high = [](unsigned code) { return code >= 0xD800 && code < 0xDC00; };
-  const auto is_low = [](unsigned code) { return code >= 0xDC00 && code < 0xE000; };
-  std::string text;
-  for (std::size_t i = 0; i < raw.size();) {
-    const unsigned code = escaped_code(raw, i);
-    const bool is_pair = is_high(code) && is_low(escaped_code(raw, i + kEscape));
-    const bool is_lone = !is_pair && (is_high(code) || is_low(code));
-    const std::size_t length = is_pair ? 2 * kEscape : is_lone ? kEscape : raw[i] == '\\' ? 2 : 1;
-    text += is_lone ? "\\ufffd" : raw.substr(i, length);
-    i += length;
-  }
-  return text;
-}
-
-/// The text of a JSON string without its quotes.
-std::string decoded(std::string_view raw, const std::string& path) {
-  if (raw.find('\\') == raw.npos)
-    return std::string(raw);
-  const auto json =
-      nlohmann::json::parse(fmt::format("\"{}\"", without_lone_surrogates(raw)), nullptr, false);
-  if (!json.is_string())
-    throw Error(fmt::format("{}: '{}' is no JSON string", path, printable_name(raw)));
-  return json.get<std::string>();
 }
 
 /// Profilers before 2021 wrote "Kernel" and "Memcpy".
@@ -142,7 +79,7 @@ std::uint64_t flow_key(const EventFields& event) {
 }  // namespace
 
 void TraceCollector::fail(std::string_view key, std::string_view what) const {
-  throw Error(fmt::format("{}: /traceEvents/{}/{}: {}", path_, events_ - 1, key, what));
+  throw BadEvent(fmt::format("/traceEvents/{}/{}: {}", events_ - 1, key, what));
 }
 
 void TraceCollector::count_record() {
@@ -150,33 +87,39 @@ void TraceCollector::count_record() {
     throw Error(fmt::format("{}: has more than {} events that count", path_, kMostRecords));
 }
 
+void TraceCollector::count_name(std::string_view name) {
+  names_bytes_ += name.size();
+  if (names_bytes_ > kMostOfNames)
+    throw Error(fmt::format("{}: its names have more than {} MiB", path_, kMostOfNames >> 20));
+}
+
+std::string TraceCollector::text(const char* key, std::string_view raw) const {
+  if (auto text = decoded(raw))
+    return *std::move(text);
+  fail(key, fmt::format("'{}' is no JSON string", printable_name(raw)));
+}
+
 Time TraceCollector::time(const char* key, std::string_view digits) const {
-  if (const auto time = plain_time(digits))
-    return *time;
   if (digits.empty())
     fail(key, "is missing");
   try {
-    return time_from_us_digits(digits);
+    return trace_time(digits);
   } catch (const Error& error) {
     fail(key, error.what());
   }
 }
 
-Span TraceCollector::span(const EventFields& event) {
+Span TraceCollector::span(const EventFields& event) const {
   const Time start = time("ts", event.start);
   return checked({start, start + time("dur", event.duration)}, "dur");
 }
 
 /// `key` is what is wrong if anything is.
-Span TraceCollector::checked(Span span, const char* key) {
-  constexpr Time kMost{4'000'000'000'000'000'000};  // sums and differences of two fit
+Span TraceCollector::checked(Span span, const char* key) const {
   if (span.end < span.start)
     fail(key, "is below 0: time goes backwards");
-  if (span.end > kMost)
+  if (span.end > kMost || span.length() > kMost)
     fail(key, "leads past the end of time");
-  if (span.length() > kMost || Time(total_ns_) > kMost - span.length())
-    fail(key, "is more, with those before it, than can be counted");
-  total_ns_ += span.length().count();
   return span;
 }
 
@@ -187,10 +130,8 @@ KernelNames::Id TraceCollector::name_id(const EventFields& event) {
   auto& ids = name_ids_[known ? static_cast<std::size_t>(*known) : kKernelClasses];
   if (const auto found = ids.find(event.name); found != ids.end())
     return found->second;
-  names_bytes_ += event.name.size();
-  if (names_bytes_ > kMostOfNames)
-    fail("name", fmt::format("is too much: names have more than {} MiB", kMostOfNames >> 20));
-  const KernelNames::Id id = names_.add(decoded(event.name, path_), known);
+  count_name(event.name);
+  const KernelNames::Id id = names_.add(text("name", event.name), known);
   ids.emplace(event.name, id);
   return id;
 }
@@ -199,12 +140,10 @@ std::uint32_t TraceCollector::intern(ByText<std::uint32_t>& ids, std::vector<std
                                      std::string_view raw) {
   if (const auto found = ids.find(raw); found != ids.end())
     return found->second;
-  names_bytes_ += raw.size();
-  if (names_bytes_ > kMostOfNames)
-    fail("name", fmt::format("is too much: names have more than {} MiB", kMostOfNames >> 20));
-  const auto id = static_cast<std::uint32_t>(texts.size());
+  count_name(raw);
+  texts.push_back(text("name", raw));
+  const auto id = static_cast<std::uint32_t>(texts.size() - 1);
   ids.emplace(raw, id);
-  texts.push_back(decoded(raw, path_));
   return id;
 }
 
@@ -212,31 +151,35 @@ std::uint32_t TraceCollector::intern(ByText<std::uint32_t>& ids, std::vector<std
 std::uint32_t TraceCollector::stream_id(const EventFields& event, std::string_view stream) {
   const std::string_view device = event.args.device.empty() ? event.process : event.args.device;
   key_.assign(device).append("/").append(stream);
-  const auto [found, is_new] =
-      stream_ids_.try_emplace(key_, static_cast<std::uint32_t>(streams_.size()));
-  if (is_new) {
-    count_record();
-    streams_.emplace_back(device, stream);
-  }
-  return found->second;
+  if (const auto found = stream_ids_.find(key_); found != stream_ids_.end())
+    return found->second;
+  count_record();
+  streams_.emplace_back(text("args/device", device), text("args/stream", stream));
+  return stream_ids_.emplace(key_, static_cast<std::uint32_t>(streams_.size() - 1)).first->second;
 }
 
 std::uint32_t TraceCollector::thread_id(const EventFields& event) {
   key_.assign(event.process).append("/").append(event.thread);
-  const auto [found, is_new] =
-      thread_ids_.try_emplace(key_, static_cast<std::uint32_t>(threads_.threads.size()));
-  if (is_new) {
-    count_record();
-    threads_.threads.push_back(
-        {.process = decoded(event.process, path_), .id = decoded(event.thread, path_)});
-  }
-  return found->second;
+  if (const auto found = thread_ids_.find(key_); found != thread_ids_.end())
+    return found->second;
+  count_record();
+  auto& threads = threads_.threads;
+  threads.push_back({.process = text("pid", event.process), .id = text("tid", event.thread)});
+  return thread_ids_.emplace(key_, static_cast<std::uint32_t>(threads.size() - 1)).first->second;
 }
 
 void TraceCollector::add(const EventFields& event) {
   ++events_;
-  if (event.phase.size() != 1)
-    return;
+  try {
+    if (event.phase.size() == 1)
+      add_by_phase(event);
+  } catch (const BadEvent& bad) {
+    if (bad_events_++ == 0)
+      first_bad_ = bad.what();
+  }
+}
+
+void TraceCollector::add_by_phase(const EventFields& event) {
   switch (event.phase.front()) {
     case 'X':
       return add_complete(event);
@@ -249,7 +192,7 @@ void TraceCollector::add(const EventFields& event) {
       return add_end(event);
     case 'M':
       if (event.name == "thread_name" && !header_.is_kineto)
-        threads_.threads[thread_id(event)].name = decoded(event.args.name, path_);
+        threads_.threads[thread_id(event)].name = text("args/name", event.args.name);
       return;
     default:
       return;
@@ -262,8 +205,9 @@ void TraceCollector::add_complete(const EventFields& event) {
     return add_range(event, is_gpu_range);
   const bool has_stream = !event.args.stream.empty() && event.args.stream.front() != '-';
   const Side side = side_of(event.category);
-  const auto correlation = integer(event.args.correlation);
+  const auto correlation = whole_number(event.args.correlation);
   if (side == Side::Gpu || (side == Side::Untold && has_stream)) {
+    has_gpu_ = true;
     if (event.name.empty())
       fail("name", "is missing");
     count_record();
@@ -302,8 +246,9 @@ void TraceCollector::add_begin(const EventFields& event) {
   count_record();
   const std::uint32_t thread = thread_id(event);
   open_.resize(std::max<std::size_t>(open_.size(), thread + 1));
+  open_[thread].push_back({kNoTime, kNoTime});  // an end is for it, though it may be left out
   const Time start = time("ts", event.start);
-  open_[thread].push_back({start, start, name_id(event), thread});
+  open_[thread].back() = {start, start, name_id(event), thread};
 }
 
 /// Ends what began last on its thread.
@@ -317,6 +262,8 @@ void TraceCollector::add_end(const EventFields& event) {
   }
   ThreadSlices::Slice slice = open_[thread].back();
   open_[thread].pop_back();
+  if (slice.start == kNoTime)
+    return;
   slice.end = checked({slice.start, time("ts", event.start)}, "ts").end;
   threads_.slices.push_back(slice);
 }
@@ -325,7 +272,7 @@ void TraceCollector::add_range(const EventFields& event, bool is_gpu) {
   count_record();
   const Span when = span(event);
   if (!is_gpu && event.name.starts_with(kStep))
-    if (const auto number = integer(event.name.substr(kStep.size()))) {
+    if (const auto number = whole_number(event.name.substr(kStep.size()))) {
       trace_.steps.push_back({*number, when.start, when.end});
       return;
     }
@@ -371,7 +318,8 @@ void TraceCollector::order_streams(RankTrace& trace) const {
   const auto key = [&](std::uint32_t stream) {
     const auto& [device, name] = streams_[stream];
     constexpr std::int64_t kWord = std::numeric_limits<std::int64_t>::max();  // behind numbers
-    return std::tuple(integer(device).value_or(kWord), device, integer(name).value_or(kWord), name);
+    return std::tuple(whole_number(device).value_or(kWord), device,
+                      whole_number(name).value_or(kWord), name);
   };
   std::sort(used.begin(), used.end(),
             [&](std::uint32_t a, std::uint32_t b) { return key(a) < key(b); });
@@ -381,8 +329,7 @@ void TraceCollector::order_streams(RankTrace& trace) const {
   for (std::uint32_t i = 0; i < used.size(); ++i) {
     const auto& [device, name] = streams_[used[i]];
     place[used[i]] = i;
-    trace.streams.push_back(
-        decoded(has_devices ? fmt::format("{}:{}", device, name) : name, path_));
+    trace.streams.push_back(has_devices ? fmt::format("{}:{}", device, name) : name);
   }
   for (GpuEvent& event : trace.events)
     event.stream = place[event.stream];
@@ -424,8 +371,10 @@ std::vector<RankTrace> TraceCollector::ranks_without_gpu() {
   }
   ranks = ranks_of_threads(path_, threads_);
   if (ranks.empty())
-    throw Error(
-        fmt::format("{}: has no slices: events with \"ph\": \"X\" or \"B\" and \"E\"", path_));
+    throw Error(fmt::format("{}: {}", path_,
+                            bad_events_ > 0
+                                ? first_bad_
+                                : "has no slices: events with \"ph\": \"X\" or \"B\" and \"E\""));
   notes_.push_back(fmt::format(
       "{}: has no events of a GPU (kernels, copies, fills): takes processes for ranks, threads "
       "for streams, and each slice of a thread for work",
@@ -440,6 +389,13 @@ std::vector<RankTrace> TraceCollector::ranks_without_gpu() {
 }
 
 FileTraces TraceCollector::finish() {
+  if (trace_.events.empty() && has_gpu_)
+    throw Error(fmt::format("{}: {}", path_, first_bad_));
+  if (bad_events_ > 0)
+    notes_.push_back(fmt::format("{}: leaves out {} of {} events, the first {}", path_, bad_events_,
+                                 events_, first_bad_));
+  require_countable(path_, trace_.events);
+  require_countable(path_, threads_.slices);
   FileTraces traces;
   if (trace_.events.empty())
     traces.ranks = ranks_without_gpu();

@@ -40,9 +40,10 @@ struct FileTraces {
 
 /// Kernels, copies and fills are the GPU's, and slices with args.stream whose category is none of
 /// the host's. Where there are none, ranks are processes: in our own traces their actions compute,
-/// and messages communicate; in others each slice of each thread counts. Throws Error, with file
-/// and place, for a time that is none, a duration below 0, and more than `kMostRecords` of
-/// anything.
+/// and messages communicate; in others each slice of each thread counts. An event that cannot be,
+/// with a time that is none or a duration below 0, is left out, and a note tells the first. Throws
+/// Error where nothing is left, for durations that cannot be summed, and for more than
+/// `kMostRecords` of anything.
 class TraceCollector {
  public:
   static constexpr std::size_t kMostRecords = 100'000'000;
@@ -62,14 +63,17 @@ class TraceCollector {
 
   [[noreturn]] void fail(std::string_view key, std::string_view what) const;
   void count_record();
+  void count_name(std::string_view name);
+  std::string text(const char* key, std::string_view raw) const;
   Time time(const char* key, std::string_view digits) const;
-  Span span(const EventFields& event);
-  Span checked(Span span, const char* key);
+  Span span(const EventFields& event) const;
+  Span checked(Span span, const char* key) const;
   KernelNames::Id name_id(const EventFields& event);
   std::uint32_t intern(ByText<std::uint32_t>& ids, std::vector<std::string>& texts,
                        std::string_view raw);
   std::uint32_t stream_id(const EventFields& event, std::string_view stream);
   std::uint32_t thread_id(const EventFields& event);
+  void add_by_phase(const EventFields& event);
   void add_complete(const EventFields& event);
   void forget_threads();
   void add_begin(const EventFields& event);
@@ -89,7 +93,9 @@ class TraceCollector {
   std::size_t events_ = 0;
   std::size_t records_ = 0;
   std::size_t names_bytes_ = 0;
-  std::int64_t total_ns_ = 0;
+  std::size_t bad_events_ = 0;
+  std::string first_bad_ = {};
+  bool has_gpu_ = false;                                     // had an event, also a bad one
   std::vector<std::vector<ThreadSlices::Slice>> open_ = {};  // [thread] begun and not ended
   std::size_t lonely_ends_ = 0;
   RankTrace trace_ = {};
