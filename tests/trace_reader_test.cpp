@@ -20,44 +20,12 @@
 #include "tests/support/process.h"
 #include "tests/support/reference.h"
 #include "tests/support/sanitized.h"
+#include "tests/support/traces.h"
 
 namespace bubblescope {
 namespace {
 
-struct Read {
-  TraceSet traces;
-  KernelNames names;
-  const RankTrace& rank(std::size_t i = 0) const { return traces.ranks.at(i); }
-};
-
-Read read(const std::vector<std::string>& texts, const std::string& name = "t.json") {
-  const TemporaryFolder folder;
-  std::vector<std::string> paths;
-  for (std::size_t i = 0; i < texts.size(); ++i) {
-    const std::string file = std::to_string(i) + name;
-    folder.write(file, texts[i]);
-    paths.push_back((folder / file).string());
-  }
-  Read result;
-  result.traces = read_traces(paths, result.names);
-  return result;
-}
-
-/// What the reader says of a file with `text`, behind the file's name.
-std::string complaint(const std::string& text, const std::string& name = "t.json") {
-  const TemporaryFolder folder;
-  folder.write(name, text);
-  KernelNames names;
-  try {
-    read_traces({(folder / name).string()}, names);
-  } catch (const Error& error) {
-    const std::string what = error.what();
-    const std::string prefix = (folder / name).string() + ": ";
-    REQUIRE_MESSAGE(what.starts_with(prefix), what);
-    return what.substr(prefix.size());
-  }
-  return "";
-}
+using namespace traces;
 
 std::string packed(const std::string& text) {
   const TemporaryFolder folder;
@@ -65,43 +33,6 @@ std::string packed(const std::string& text) {
   gzwrite(file, text.data(), static_cast<unsigned>(text.size()));
   gzclose(file);
   return contents(folder / "x.gz");
-}
-
-struct Kernel {
-  std::string name = "k";
-  std::string start = "1", duration = "1";
-  int stream = 7;
-  int correlation = 1;
-  std::string category = "kernel";
-};
-
-std::string event(const Kernel& kernel) {
-  return fmt::format(
-      R"({{"ph": "X", "cat": "{}", "name": "{}", "pid": 0, "tid": {}, "ts": {}, "dur": {}, )"
-      R"("args": {{"grid": [1, 2], "stream": {}, "device": 0, "correlation": {}}}}})",
-      kernel.category, kernel.name, kernel.stream, kernel.start, kernel.duration, kernel.stream,
-      kernel.correlation);
-}
-
-std::string launch(int correlation, const std::string& start) {
-  return fmt::format(
-      R"({{"ph": "X", "cat": "cuda_runtime", "name": "cudaLaunchKernel", "pid": 9, "tid": 9, )"
-      R"("ts": {}, "dur": 1, "args": {{"correlation": {}}}}})",
-      start, correlation);
-}
-
-/// A trace of PyTorch's profiler.
-std::string kineto(const std::string& events, const std::string& info = R"({"rank": 3})") {
-  return R"({"schemaVersion": 1, "deviceProperties": [{"id": 0, "name": "a ] } \" \\"}],)"
-         R"( "distributedInfo": )" +
-         info + R"(, "traceEvents": [)" + events + R"(], "traceName": "x"})";
-}
-
-bool has_note(const Read& read, const std::string& part) {
-  for (const std::string& note : read.traces.notes)
-    if (has(note, part))
-      return true;
-  return false;
 }
 
 }  // namespace
@@ -143,44 +74,6 @@ TEST_CASE("a profiler's trace gives kernels, their launches, steps and ranges") 
       CHECK(rank.streams[rank.ranges[0].stream] == "23");
       CHECK(all.traces.notes.empty());
     }
-}
-
-TEST_CASE("what the host does on behalf of a stream is no work of the GPU") {
-  for (const char* category :
-       {"cpu_op", "Operator", "cuda_runtime", "hip_runtime", "mtia_runtime", "cuda_driver",
-        "xpu_driver", "Runtime", "user_annotation", "python_function", "overhead", "cuda_sync"}) {
-    CAPTURE(category);
-    const Read all = read({kineto(event({.start = "1", .duration = "1"}) + "," +
-                                  event({.name = "aten::mm",
-                                         .start = "0",
-                                         .duration = "5000",
-                                         .stream = 0,
-                                         .correlation = 2,
-                                         .category = category}) +
-                                  "," + event({.start = "9", .correlation = 2}))});
-    CHECK(all.rank().streams == std::vector<std::string>{"7"});
-    CHECK(all.rank().events.size() == 2);
-    CHECK(all.rank().events.back().end == Time(10'000));
-  }
-}
-
-TEST_CASE("kernels, copies and fills are the GPU's by category, others by their stream") {
-  const auto bare = [](const std::string& category, int start) {
-    return fmt::format(
-        R"({{"ph": "X", "cat": "{}", "name": "x", "pid": 0, "tid": 7, "ts": {}, "dur": 1}})",
-        category, start);
-  };
-  const Read all =
-      read({kineto(bare("kernel", 1) + "," + bare("Kernel", 2) + "," + bare("Memcpy", 3) + "," +
-                   bare("gpu_memset", 4) + "," + bare("unheard_of", 5) + "," +
-                   event({.start = "6", .category = "mtia_ccp_events"}))});
-  const RankTrace& rank = all.rank();
-  CHECK(rank.streams == std::vector<std::string>{"7"});
-  std::vector<KernelClass> classes;
-  for (const GpuEvent& each : rank.events)
-    classes.push_back(all.names.kernel_class(each.name));
-  using enum KernelClass;
-  CHECK(classes == std::vector{Compute, Compute, Memory, Memory, Compute});
 }
 
 TEST_CASE("traces longer than any window are read as a parser of the whole reads them") {
@@ -257,65 +150,6 @@ TEST_CASE("what is wrong in a trace is told with its place") {
   CHECK(has(complaint(kineto(good + R"(, {"ph" 3})")), "/traceEvents/1: "));
   CHECK(has(complaint(kineto(good, R"({"rank": -1})")), "/distributedInfo/rank"));
   CHECK(has(complaint(kineto(event({.name = "\xff\xfe"}))), "UTF-8"));
-}
-
-TEST_CASE("an event that cannot be is left out, and the first is told with its place") {
-  struct Case {
-    Kernel kernel;
-    const char* says;
-  };
-  std::vector<Case> cases = {
-      {{.start = "NaN"}, "ts: expected a time in µs, got 'NaN'"},
-      {{.start = "null"}, "ts: expected a time in µs, got 'null'"},
-      {{.duration = "Infinity"}, "dur: expected a time in µs"},
-      {{.duration = "-0.001"}, "dur: is below 0: time goes backwards"},
-      {{.start = "4e15", .duration = "1"}, "dur: leads past the end of time"},
-      {{.name = "bad\\x"}, "name: 'bad\\x' is no JSON string"},
-      {{.name = ""}, "name: is missing"},
-      {{.start = "soon", .category = "cuda_runtime"}, "ts: expected a time"},
-      {{.duration = "-1", .category = "user_annotation"}, "dur: is below 0"}};
-  for (const char* huge : {"1e300", "9999999999999999", "999999999999999999999", "4e15.5"})
-    cases.push_back({{.start = huge}, "ts: expected a time in µs"});
-  const std::string good = event({});
-  for (const Case& each : cases) {
-    const std::string bad = event(each.kernel);
-    const Read all = read({kineto(good + "," + bad + "," + event({.start = "9"}) + "," + bad)});
-    CAPTURE(each.says);
-    CHECK(all.rank().events.size() == 2);
-    CHECK(all.rank().ranges.empty());
-    REQUIRE(all.traces.notes.size() == 1);
-    const std::string wanted = "0t.json: leaves out 2 of 4 events, the first /traceEvents/1/";
-    CHECK(has(all.traces.notes[0], wanted + each.says));
-    if (each.kernel.category == "kernel")  // a file that has no other is refused for it
-      CHECK(has(complaint(kineto(bad)), std::string("/traceEvents/0/") + each.says));
-  }
-}
-
-TEST_CASE("slices that cannot be keep their threads' other slices as they are") {
-  const auto slice = [](const char* phase, const char* start, int thread = 1) {
-    return fmt::format(R"({{"ph": "{}", "name": "n", "pid": 1, "tid": {}, "ts": {}}},)", phase,
-                       thread, start);
-  };
-  // A begin of unknown time has an end all the same.
-  const Read all = read({"[" + slice("B", "1") + slice("B", "null") + slice("E", "5") +
-                         slice("E", "9") + slice("B", "20", 2) + slice("E", "18", 2) + "]"});
-  REQUIRE(all.rank().events.size() == 1);
-  CHECK(all.rank().events[0].start == Time(1000));
-  CHECK(all.rank().events[0].end == Time(9000));
-  CHECK(has_note(all, "leaves out 2 of 6 events, the first /traceEvents/1/ts: expected a time"));
-  // Threads that are named badly do not come into one another.
-  const Read named = read({R"([{"ph": "X", "name": "a", "pid": 1, "tid": "\x", "ts": 1, "dur": 1},
-                               {"ph": "X", "name": "b", "pid": 1, "tid": "\x", "ts": 2, "dur": 1},
-                               {"ph": "X", "name": "c", "pid": 1, "tid": 3, "ts": 3, "dur": 1}])"});
-  CHECK(named.rank().events.size() == 1);
-  CHECK(has_note(named, "leaves out 2 of 3 events, the first /traceEvents/0/tid: '\\x' is no"));
-}
-
-TEST_CASE("durations that cannot be summed are refused") {
-  std::string events;
-  for (int i = 0; i < 3; ++i)
-    events += event({.start = "5", .duration = "2e15"}) + ",";
-  CHECK(complaint("[" + events + "]") == "its durations sum to more than can be counted");
 }
 
 TEST_CASE("values too deep or too large are refused within bounds") {
