@@ -92,6 +92,36 @@ TEST_CASE("traces that simulate writes tell analyze what simulate tells") {
     }
 }
 
+TEST_CASE("traces of all ranks in one file tell what they tell apart") {
+  const TemporaryFolder folder;
+  output("simulate 1f1b -p 4 -m 8 --comm stream" + kCosts + " --trace-flavour kineto --trace " +
+         (folder / "run").string());
+  json merged;
+  for (int rank = 0; rank < 4; ++rank) {
+    const std::string number = std::to_string(rank);
+    json trace = json::parse(unpacked((folder / ("run/rank" + number + ".json.gz")).string()));
+    for (json& event : trace["traceEvents"]) {
+      event["pid"] = "[PP" + number + "] " + event["pid"].dump();
+      if (event.contains("args") && event["args"].contains("device"))
+        event["args"]["device"] = rank / 2;  // two nodes
+    }
+    if (rank == 0)
+      merged = trace;
+    else
+      merged["traceEvents"].insert(merged["traceEvents"].end(), trace["traceEvents"].begin(),
+                                   trace["traceEvents"].end());
+  }
+  folder.write("merged.json", merged.dump());
+  const json apart = json::parse(output("analyze --format json " + (folder / "run").string()));
+  const json one =
+      json::parse(output("analyze --format json " + (folder / "merged.json").string()));
+  REQUIRE(one["ranks"].size() == 4);
+  for (std::size_t rank = 0; rank < 4; ++rank)
+    for (const auto& [key, value] : apart["ranks"][rank].items())
+      if (key != "trace" && key != "device")
+        CHECK_MESSAGE(one["ranks"][rank][key] == value, key);
+}
+
 TEST_CASE("a trace of Kineto's flavour has what analyzers ask for") {
   const TemporaryFolder folder;
   output("simulate dualpipe -p 4 -m 8 --comm stream" + kCosts + " --trace-flavour kineto --trace " +

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "analysis/gpu_trace/trace_text.h"
 #include "sim/printable.h"
 
 namespace bubblescope {
@@ -82,8 +83,16 @@ ordered_json range_json(const RangeFigures& range) {
   return json;
 }
 
+/// A number where it is one.
+ordered_json device_json(const std::string& device) {
+  if (const auto number = whole_number(device))
+    return *number;
+  return device.empty() ? ordered_json(nullptr) : ordered_json(device);
+}
+
 ordered_json full_json(const GpuRankFigures& rank) {
   ordered_json json = rank_json(rank);
+  json["device"] = device_json(rank.device);
   json["idle_by_reason"] = reasons_json(rank.idle_reasons);
   json["streams"] = ordered_json::array();
   for (const StreamFigures& stream : rank.streams)

@@ -103,7 +103,10 @@ Span window_of(const RankTrace& trace) {
 }
 
 GpuRankFigures rank_figures(const RankTrace& trace, const KernelNames& names, Span window) {
-  GpuRankFigures out{.rank = trace.rank, .place = trace.place, .window = window.end - window.start};
+  GpuRankFigures out{.rank = trace.rank,
+                     .place = trace.place,
+                     .device = trace.device,
+                     .window = window.end - window.start};
   Cover busy;
   std::array<Cover, kKernelClasses> covers;
   for (const GpuEvent& event : trace.events) {

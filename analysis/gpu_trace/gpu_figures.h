@@ -42,6 +42,7 @@ struct FamilyFigures {
 struct GpuRankFigures {
   std::int64_t rank = 0;
   std::string place = {};
+  std::string device = {};  ///< As in the trace; empty where it has no GPU.
   Time window{};
   Time busy{};                    ///< Any event.
   Time idle{};                    ///< window − busy

@@ -43,7 +43,9 @@ struct RankTrace {
   static constexpr std::int64_t kUnknownRank = -1;
 
   std::int64_t rank = kUnknownRank;
-  std::string place = {};                 ///< "rank0.json", or "all.json, process 3"
+  std::string place = {};    ///< "rank0.json", "all.json, device 1" or "all.json, process 3"
+  std::string device = {};   ///< As its events tell it; empty where they are none of a GPU.
+  bool shares_file = false;  ///< Other GPUs are in its file.
   std::vector<std::string> streams = {};  ///< "7", or "thread 3"
   std::vector<GpuEvent> events = {};      ///< By start.
   std::vector<ProfilerStep> steps = {};   ///< By start.

@@ -28,10 +28,21 @@ const ProfilerStep& step_of(const RankTrace& trace, std::int64_t number) {
                        [&](const ProfilerStep& step) { return step.number == number; });
 }
 
-void require_events(const RankTrace& trace) {
-  if (trace.events.empty())
-    throw Error(
-        fmt::format("{}: nothing of the GPU was launched in the steps that count", trace.place));
+/// Other GPUs of a process may have worked in other steps alone.
+void require_events(TraceSet& traces) {
+  const auto nothing = [](const RankTrace& trace) {
+    return fmt::format("{}: nothing of the GPU was launched in the steps that count", trace.place);
+  };
+  const bool are_all_empty =
+      std::all_of(traces.ranks.begin(), traces.ranks.end(),
+                  [](const RankTrace& trace) { return trace.events.empty(); });
+  for (const RankTrace& trace : traces.ranks)
+    if (trace.events.empty()) {
+      if (are_all_empty || !trace.shares_file)
+        throw Error(nothing(trace));
+      traces.notes.push_back(nothing(trace) + ": leaves it out");
+    }
+  std::erase_if(traces.ranks, [](const RankTrace& trace) { return trace.events.empty(); });
 }
 
 void keep_steps(RankTrace& trace, Span steps, std::vector<std::string>& notes) {
@@ -41,7 +52,6 @@ void keep_steps(RankTrace& trace, Span steps, std::vector<std::string>& notes) {
     notes.push_back(fmt::format(
         "{}: leaves out {} of {} events of the GPU, since no launch tells which step they are of",
         trace.place, unknown, all));
-  require_events(trace);
 }
 
 void drop_last_step(RankTrace& trace, std::vector<std::string>& notes) {
@@ -80,6 +90,7 @@ void keep_common_steps(TraceSet& traces, const Numbers& common) {
       }
     keep_steps(rank, {from, to}, traces.notes);
   }
+  require_events(traces);
   traces.notes.push_back(
       fmt::format("ranks have different ProfilerSteps: only those that all have count, {} to {}",
                   *common.begin(), *common.rbegin()));
@@ -152,6 +163,7 @@ void select_steps(TraceSet& traces, const SelectOptions& options) {
   if (options.steps == StepChoice::DropLast)
     for (RankTrace& rank : traces.ranks)
       drop_last_step(rank, traces.notes);
+  require_events(traces);
   if (options.window == WindowKind::OfRank || traces.ranks.size() < 2 || traces.has_one_clock)
     return;
   const Numbers common = common_steps(traces.ranks);

@@ -136,26 +136,35 @@ KernelNames::Id TraceCollector::name_id(const EventFields& event) {
   return id;
 }
 
-std::uint32_t TraceCollector::intern(ByText<std::uint32_t>& ids, std::vector<std::string>& texts,
-                                     std::string_view raw) {
-  if (const auto found = ids.find(raw); found != ids.end())
+std::uint32_t TraceCollector::range_name_id(std::string_view raw) {
+  if (const auto found = range_ids_.find(raw); found != range_ids_.end())
     return found->second;
   count_name(raw);
-  texts.push_back(text("name", raw));
-  const auto id = static_cast<std::uint32_t>(texts.size() - 1);
-  ids.emplace(raw, id);
+  gpu_.range_names.push_back(text("name", raw));
+  const auto id = static_cast<std::uint32_t>(gpu_.range_names.size() - 1);
+  range_ids_.emplace(raw, id);
   return id;
 }
 
-/// Where no device is told, the process stands for it, as in PyTorch's traces.
 std::uint32_t TraceCollector::stream_id(const EventFields& event, std::string_view stream) {
-  const std::string_view device = event.args.device.empty() ? event.process : event.args.device;
-  key_.assign(device).append("/").append(stream);
+  key_.assign(event.process).append("/").append(event.args.device).append("/").append(stream);
   if (const auto found = stream_ids_.find(key_); found != stream_ids_.end())
     return found->second;
   count_record();
-  streams_.emplace_back(text("args/device", device), text("args/stream", stream));
-  return stream_ids_.emplace(key_, static_cast<std::uint32_t>(streams_.size() - 1)).first->second;
+  auto& streams = gpu_.streams;
+  streams.push_back({.process = text("pid", event.process),
+                     .device = text("args/device", event.args.device),
+                     .name = text("args/stream", stream)});
+  return stream_ids_.emplace(key_, static_cast<std::uint32_t>(streams.size() - 1)).first->second;
+}
+
+HostRecords& TraceCollector::host(const EventFields& event) {
+  if (const auto found = host_ids_.find(event.process); found != host_ids_.end())
+    return gpu_.hosts[found->second];
+  count_record();
+  gpu_.hosts.push_back({.process = text("pid", event.process)});
+  host_ids_.emplace(event.process, static_cast<std::uint32_t>(gpu_.hosts.size() - 1));
+  return gpu_.hosts.back();
 }
 
 std::uint32_t TraceCollector::thread_id(const EventFields& event) {
@@ -212,7 +221,7 @@ void TraceCollector::add_complete(const EventFields& event) {
       fail("name", "is missing");
     count_record();
     const Span when = span(event);
-    trace_.events.push_back(
+    gpu_.events.push_back(
         {.start = when.start,
          .end = when.end,
          .launch = correlation ? Time(*correlation) : GpuEvent::kNoLaunch,
@@ -224,7 +233,8 @@ void TraceCollector::add_complete(const EventFields& event) {
   }
   if (correlation) {
     count_record();
-    launches_.push_back({*correlation, time("ts", event.start)});
+    const Time start = time("ts", event.start);
+    host(event).launches.push_back({*correlation, start});
   }
   if (!counts_threads())
     return;
@@ -273,14 +283,14 @@ void TraceCollector::add_range(const EventFields& event, bool is_gpu) {
   const Span when = span(event);
   if (!is_gpu && event.name.starts_with(kStep))
     if (const auto number = whole_number(event.name.substr(kStep.size()))) {
-      trace_.steps.push_back({*number, when.start, when.end});
+      host(event).steps.push_back({*number, when.start, when.end});
       return;
     }
-  std::uint32_t stream = TraceRange::kHost;
-  if (is_gpu)
-    stream = stream_id(event, event.args.stream.empty() ? event.thread : event.args.stream);
-  trace_.ranges.push_back(
-      {when.start, when.end, intern(range_ids_, trace_.range_names, event.name), stream});
+  const std::uint32_t name = range_name_id(event.name);
+  if (!is_gpu)
+    return host(event).ranges.push_back({when.start, when.end, name});
+  const std::string_view stream = event.args.stream.empty() ? event.thread : event.args.stream;
+  gpu_.ranges.push_back({when.start, when.end, name, stream_id(event, stream)});
 }
 
 void TraceCollector::add_flow(const EventFields& event) {
@@ -288,72 +298,10 @@ void TraceCollector::add_flow(const EventFields& event) {
   (event.phase == "s" ? flows_.starts : flows_.ends).push_back({flow_key(event), events_ - 1});
 }
 
-/// Until now `launch` has the correlation.
-void TraceCollector::find_launches() {
-  std::sort(launches_.begin(), launches_.end(), [](const Launch& a, const Launch& b) {
-    return std::pair(a.correlation, a.start) < std::pair(b.correlation, b.start);
-  });
-  for (GpuEvent& event : trace_.events) {
-    if (event.launch == GpuEvent::kNoLaunch)
-      continue;
-    const auto found = std::lower_bound(
-        launches_.begin(), launches_.end(), event.launch.count(),
-        [](const Launch& launch, std::int64_t wanted) { return launch.correlation < wanted; });
-    const bool is_found = found != launches_.end() && found->correlation == event.launch.count();
-    event.launch = is_found ? found->start : GpuEvent::kNoLaunch;
-  }
-}
-
-/// Streams that have events, by device and number; their names tell the device where there are
-/// several. Ranges on others become none of a stream.
-void TraceCollector::order_streams(RankTrace& trace) const {
-  constexpr std::uint32_t kUnused = TraceRange::kHost;
-  std::vector<std::uint32_t> place(streams_.size(), kUnused);
-  for (const GpuEvent& event : trace.events)
-    place[event.stream] = 0;
-  std::vector<std::uint32_t> used;
-  for (std::uint32_t stream = 0; stream < streams_.size(); ++stream)
-    if (place[stream] != kUnused)
-      used.push_back(stream);
-  const auto key = [&](std::uint32_t stream) {
-    const auto& [device, name] = streams_[stream];
-    constexpr std::int64_t kWord = std::numeric_limits<std::int64_t>::max();  // behind numbers
-    return std::tuple(whole_number(device).value_or(kWord), device,
-                      whole_number(name).value_or(kWord), name);
-  };
-  std::sort(used.begin(), used.end(),
-            [&](std::uint32_t a, std::uint32_t b) { return key(a) < key(b); });
-  const bool has_devices = std::any_of(used.begin(), used.end(), [&](std::uint32_t stream) {
-    return streams_[stream].first != streams_[used.front()].first;
-  });
-  for (std::uint32_t i = 0; i < used.size(); ++i) {
-    const auto& [device, name] = streams_[used[i]];
-    place[used[i]] = i;
-    trace.streams.push_back(has_devices ? fmt::format("{}:{}", device, name) : name);
-  }
-  for (GpuEvent& event : trace.events)
-    event.stream = place[event.stream];
-  std::erase_if(trace.ranges, [&](const TraceRange& range) {
-    return range.stream != TraceRange::kHost && place[range.stream] == kUnused;
-  });
-  for (TraceRange& range : trace.ranges)
-    if (range.stream != TraceRange::kHost)
-      range.stream = place[range.stream];
-}
-
-RankTrace TraceCollector::gpu_rank() {
-  find_launches();
-  RankTrace trace = std::move(trace_);
-  trace.rank = header_.rank.value_or(RankTrace::kUnknownRank);
-  trace.place = path_;
-  const auto by_start = [](const auto& a, const auto& b) { return a.start < b.start; };
-  std::stable_sort(trace.events.begin(), trace.events.end(), by_start);
-  std::stable_sort(trace.ranges.begin(), trace.ranges.end(), by_start);
-  std::stable_sort(trace.steps.begin(), trace.steps.end(), by_start);
-  order_streams(trace);
-  if (auto note = overlap_note(trace, names_))
-    notes_.push_back(*std::move(note));
-  return trace;
+void TraceCollector::note_overlaps(const std::vector<RankTrace>& ranks) {
+  for (const RankTrace& rank : ranks)
+    if (auto note = overlap_note(rank, names_))
+      notes_.push_back(*std::move(note));
 }
 
 std::vector<RankTrace> TraceCollector::ranks_without_gpu() {
@@ -364,9 +312,7 @@ std::vector<RankTrace> TraceCollector::ranks_without_gpu() {
   if (header_.is_ours)
     ranks = ranks_of_ours(path_, threads_, names_);
   if (!ranks.empty()) {
-    for (const RankTrace& rank : ranks)
-      if (auto note = overlap_note(rank, names_))
-        notes_.push_back(*std::move(note));
+    note_overlaps(ranks);
     return ranks;
   }
   ranks = ranks_of_threads(path_, threads_);
@@ -389,18 +335,20 @@ std::vector<RankTrace> TraceCollector::ranks_without_gpu() {
 }
 
 FileTraces TraceCollector::finish() {
-  if (trace_.events.empty() && has_gpu_)
+  if (gpu_.events.empty() && has_gpu_)
     throw Error(fmt::format("{}: {}", path_, first_bad_));
   if (bad_events_ > 0)
     notes_.push_back(fmt::format("{}: leaves out {} of {} events, the first {}", path_, bad_events_,
                                  events_, first_bad_));
-  require_countable(path_, trace_.events);
+  require_countable(path_, gpu_.events);
   require_countable(path_, threads_.slices);
   FileTraces traces;
-  if (trace_.events.empty())
+  if (gpu_.events.empty()) {
     traces.ranks = ranks_without_gpu();
-  else
-    traces.ranks.push_back(gpu_rank());
+  } else {
+    traces.ranks = gpu_ranks(path_, header_.rank, std::move(gpu_), notes_);
+    note_overlaps(traces.ranks);
+  }
   if (auto note = flow_note(path_, std::move(flows_)))
     notes_.push_back(*std::move(note));
   traces.notes = std::move(notes_);

@@ -5,9 +5,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
+#include "analysis/gpu_trace/gpu_ranks.h"
 #include "analysis/gpu_trace/gpu_trace.h"
 #include "analysis/gpu_trace/kernel_names.h"
 #include "analysis/gpu_trace/thread_slices.h"
@@ -39,11 +39,11 @@ struct FileTraces {
 };
 
 /// Kernels, copies and fills are the GPU's, and slices with args.stream whose category is none of
-/// the host's. Where there are none, ranks are processes: in our own traces their actions compute,
-/// and messages communicate; in others each slice of each thread counts. An event that cannot be,
-/// with a time that is none or a duration below 0, is left out, and a note tells the first. Throws
-/// Error where nothing is left, for durations that cannot be summed, and for more than
-/// `kMostRecords` of anything.
+/// the host's; ranks are as `gpu_ranks` has them. Where there are none, ranks are processes: in our
+/// own traces their actions compute, and messages communicate; in others each slice of each thread
+/// counts. An event that cannot be, with a time that is none or a duration below 0, is left out,
+/// and a note tells the first. Throws Error where nothing is left, for durations that cannot be
+/// summed, and for more than `kMostRecords` of anything.
 class TraceCollector {
  public:
   static constexpr std::size_t kMostRecords = 100'000'000;
@@ -56,11 +56,6 @@ class TraceCollector {
   FileTraces finish();
 
  private:
-  struct Launch {
-    std::int64_t correlation;
-    Time start;
-  };
-
   [[noreturn]] void fail(std::string_view key, std::string_view what) const;
   void count_record();
   void count_name(std::string_view name);
@@ -69,10 +64,10 @@ class TraceCollector {
   Span span(const EventFields& event) const;
   Span checked(Span span, const char* key) const;
   KernelNames::Id name_id(const EventFields& event);
-  std::uint32_t intern(ByText<std::uint32_t>& ids, std::vector<std::string>& texts,
-                       std::string_view raw);
+  std::uint32_t range_name_id(std::string_view raw);
   std::uint32_t stream_id(const EventFields& event, std::string_view stream);
   std::uint32_t thread_id(const EventFields& event);
+  HostRecords& host(const EventFields& event);
   void add_by_phase(const EventFields& event);
   void add_complete(const EventFields& event);
   void forget_threads();
@@ -81,11 +76,9 @@ class TraceCollector {
   void add_range(const EventFields& event, bool is_gpu);
   void add_flow(const EventFields& event);
 
-  void find_launches();
-  void order_streams(RankTrace& trace) const;
-  RankTrace gpu_rank();
+  void note_overlaps(const std::vector<RankTrace>& ranks);
   std::vector<RankTrace> ranks_without_gpu();
-  bool counts_threads() const { return !header_.is_kineto && trace_.events.empty(); }
+  bool counts_threads() const { return !header_.is_kineto && gpu_.events.empty(); }
 
   const std::string& path_;
   KernelNames& names_;
@@ -98,12 +91,10 @@ class TraceCollector {
   bool has_gpu_ = false;                                     // had an event, also a bad one
   std::vector<std::vector<ThreadSlices::Slice>> open_ = {};  // [thread] begun and not ended
   std::size_t lonely_ends_ = 0;
-  RankTrace trace_ = {};
-  std::vector<std::pair<std::string, std::string>> streams_ = {};  // device, stream
-  ByText<std::uint32_t> stream_ids_ = {}, range_ids_ = {}, thread_ids_ = {};
+  GpuRecords gpu_ = {};
+  ByText<std::uint32_t> stream_ids_ = {}, range_ids_ = {}, thread_ids_ = {}, host_ids_ = {};
   ByText<KernelNames::Id> name_ids_[kKernelClasses + 1] = {};  // by the text as it is written
   std::string key_ = {};
-  std::vector<Launch> launches_ = {};
   FlowEnds flows_ = {};
   ThreadSlices threads_ = {};  // where there are no GPU events
   std::vector<std::string> notes_ = {};

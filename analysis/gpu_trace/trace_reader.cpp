@@ -11,6 +11,7 @@
 #include "analysis/gpu_trace/trace_collector.h"
 #include "analysis/gpu_trace/trace_scanner.h"
 #include "sim/error.h"
+#include "sim/printable.h"
 
 namespace bubblescope {
 namespace {
@@ -169,6 +170,25 @@ void number_unknown_ranks(std::vector<RankTrace>& ranks) {
   }
 }
 
+/// Ranks of one file lie beside each other.
+struct FileRanks {
+  std::string path;
+  std::size_t first, count;
+};
+
+/// Says "a.json: has events of 2 GPUs, and each is a rank: device 0 is rank 0, …"
+std::string several_note(const FileRanks& file, const std::vector<RankTrace>& ranks) {
+  constexpr std::size_t kMost = 16;
+  std::string list;
+  for (std::size_t i = 0; i < std::min(file.count, kMost); ++i) {
+    const RankTrace& rank = ranks[file.first + i];
+    list += fmt::format("{}{} is rank {}", i == 0 ? "" : ", ",
+                        printable_name(rank.place.substr(file.path.size() + 2)), rank.rank);
+  }
+  return fmt::format("{}: has events of {} GPUs, and each is a rank: {}{}", file.path, file.count,
+                     list, file.count > kMost ? ", …" : "");
+}
+
 }  // namespace
 
 TraceSet read_traces(const std::vector<std::string>& paths, KernelNames& names,
@@ -176,10 +196,13 @@ TraceSet read_traces(const std::vector<std::string>& paths, KernelNames& names,
   refuse_twice(paths);
   TraceSet set;
   std::vector<NoTrace> none;
+  std::vector<FileRanks> shared;
   for (const std::string& path : paths) {
     try {
       FileTraces file = TraceReader(path, names).read();
       std::move(file.notes.begin(), file.notes.end(), std::back_inserter(set.notes));
+      if (file.ranks.front().shares_file)
+        shared.push_back({path, set.ranks.size(), file.ranks.size()});
       std::move(file.ranks.begin(), file.ranks.end(), std::back_inserter(set.ranks));
     } catch (const NoTrace& error) {
       if (!may_be_none.contains(path))
@@ -194,6 +217,8 @@ TraceSet read_traces(const std::vector<std::string>& paths, KernelNames& names,
                                     none.size(), none.front().what()));
   set.has_one_clock = paths.size() - none.size() == 1;
   number_unknown_ranks(set.ranks);
+  for (const FileRanks& file : shared)
+    set.notes.push_back(several_note(file, set.ranks));
   std::stable_sort(set.ranks.begin(), set.ranks.end(),
                    [](const RankTrace& a, const RankTrace& b) { return a.rank < b.rank; });
   for (std::size_t i = 1; i < set.ranks.size(); ++i)
