@@ -276,6 +276,40 @@ TEST_CASE("names from traces reach tables printable and whole") {
   CHECK(has(output("analyze b\xff.json --format json", there), "b\xEF\xBF\xBD.json"));
 }
 
+TEST_CASE("analyze tells what it leaves out of a trace, and the GPUs that it finds") {
+  const auto kernel = [](int device, const std::string& start, int duration) {
+    const std::string number = std::to_string(device);
+    return R"({"ph": "X", "cat": "kernel", "name": "k", "pid": )" + number + R"(, "ts": )" + start +
+           R"(, "dur": )" + std::to_string(duration) + R"(, "args": {"device": )" + number +
+           R"(, "stream": 7}})";
+  };
+  const std::string call =
+      R"({"ph": "X", "cat": "cuda_runtime", "name": "hipLaunchKernel", "pid": 9, "tid": 9, )"
+      R"("ts": 1615207264504000, "dur": 5000, "args": {"stream": "0x0"}})";
+  const TemporaryFolder folder;
+  folder.write("a.json",
+               R"({"schemaVersion": 1, "traceEvents": [)" + kernel(0, "1615207264505000", 100) +
+                   "," + kernel(1, "1615207264505100", 100) + "," +
+                   kernel(0, "1615207264505000", -5) + "," + kernel(1, "0", 0) + "," + call + "]}");
+  const ProcessResult result = run("analyze --format json a.json", {.folder = folder.path()});
+  CHECK(result.exit_code == 0);
+  CHECK(has(result.err,
+            "a.json: leaves out 1 of 5 events, the first /traceEvents/2/dur: is below 0"));
+  CHECK(has(result.err, "a.json: leaves out 1 events at time 0"));
+  CHECK(
+      has(result.err, "has events of 2 GPUs, and each is a rank: device 0 is rank 0, device 1 is"));
+  const json ranks = json::parse(result.out)["ranks"];
+  REQUIRE(ranks.size() == 2);
+  for (std::size_t device = 0; device < 2; ++device) {
+    CHECK(ranks[device]["device"] == device);
+    CHECK(ranks[device]["rank"] == device);
+    CHECK(ranks[device]["window_ns"] == 200'000);
+    CHECK(ranks[device]["busy_ns"] == 100'000);
+    CHECK(ranks[device]["idle_ns"] == 100'000);
+    CHECK(ranks[device]["streams"].size() == 1);
+  }
+}
+
 TEST_CASE("a folder may hold other files beside its traces") {
   const TemporaryFolder folder;
   write_ranks(folder);

@@ -108,4 +108,68 @@ TEST_CASE("durations that cannot be summed are refused") {
   CHECK(complaint("[" + events + "]") == "its durations sum to more than can be counted");
 }
 
+TEST_CASE("events at time 0 that are far from all others have no time") {
+  const std::string first = "1615207264505000";  // µs since 1970
+  const std::string rest = event({.start = first, .duration = "100"}) + "," +
+                           event({.start = "1615207264505200", .duration = "50", .correlation = 2});
+  const std::string none = "," + event({.start = "0", .duration = "0"});
+  for (const std::string& events : {rest + none + none, none.substr(1) + none + "," + rest}) {
+    const Read all = read({kineto(events)});
+    CHECK(all.rank().events.size() == 2);
+    CHECK(all.rank().events.front().start == Time(1615207264505000000));
+    CHECK(has_note(all,
+                   "0t.json: leaves out 2 events at time 0, which stands for none: the others "
+                   "begin at 1615207264505000.000 µs"));
+    CHECK(all.traces.notes.size() == 1);
+  }
+  // An end without a start lasts from 0 on; three of them are more than can be counted.
+  std::string ends = rest;
+  for (int i = 0; i < 3; ++i)
+    ends += "," + event({.start = "0", .duration = "1615207264505090"});
+  CHECK(read({kineto(ends)}).rank().events.size() == 2);
+  // Launches, steps and ranges without a time are not known.
+  const Read host = read({kineto(
+      rest + "," + launch(2, "0") +
+      R"(, {"ph": "X", "cat": "user_annotation", "name": "ProfilerStep#1", "pid": 9, "tid": 9,
+            "ts": 0, "dur": 0},
+          {"ph": "X", "cat": "user_annotation", "name": "r", "pid": 9, "tid": 9,
+            "ts": 0, "dur": 1615207264505090})")});
+  CHECK(host.rank().events.back().launch == GpuEvent::kNoLaunch);
+  CHECK(host.rank().steps.empty());
+  CHECK(host.rank().ranges.empty());
+  CHECK(has_note(host, "leaves out 3 events at time 0"));
+  // Threads' slices are alike.
+  const Read slices = read({R"([{"ph": "X", "name": "a", "pid": 1, "tid": 1, "ts": 0, "dur": 0},
+      {"ph": "X", "name": "b", "pid": 1, "tid": 1, "ts": 1615207264505000, "dur": 9}])"});
+  CHECK(slices.rank().events.size() == 1);
+  CHECK(has_note(slices, "leaves out 1 events at time 0"));
+}
+
+TEST_CASE("a trace that begins at 0 keeps all that it has") {
+  struct Case {
+    const char* duration;  // of the event at 0
+    const char* next;      // begins then, and lasts a second
+    std::size_t events;
+  };
+  const char* kHour = "3600000000";
+  const char* kYear = "31536000000000";
+  for (const Case& each :
+       {Case{"0", "0", 2}, Case{"0", "59000000", 2}, Case{"0", "61000000", 1}, Case{"0", kHour, 1},
+        Case{"5", "0", 2}, Case{"5", kHour, 2}, Case{"5", "86399000000", 2}, Case{"5", kYear, 1},
+        Case{"0", "-61000000", 2}}) {
+    CAPTURE(each.duration);
+    CAPTURE(each.next);
+    const Read all =
+        read({kineto(event({.start = "0", .duration = each.duration}) + "," +
+                     event({.start = each.next, .duration = "1000000", .stream = 8}))});
+    CHECK(all.rank().events.size() == each.events);
+    CHECK(all.traces.notes.size() == 2 - each.events);
+  }
+  // Others that span as much as they are away may well be the rest of it.
+  const Read wide = read({kineto(event({.start = "0", .duration = "0"}) + "," +
+                                 event({.start = "100000000", .duration = "1"}) + "," +
+                                 event({.start = "200000001", .duration = "1"}))});
+  CHECK(wide.rank().events.size() == 3);
+}
+
 }  // namespace bubblescope

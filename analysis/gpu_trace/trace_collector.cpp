@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <limits>
-#include <tuple>
 
 #include <fmt/format.h>
 
 #include "analysis/gpu_trace/trace_text.h"
+#include "analysis/gpu_trace/zero_times.h"
+#include "analysis/trace_events.h"
 #include "sim/error.h"
 #include "sim/printable.h"
 
@@ -334,12 +335,36 @@ std::vector<RankTrace> TraceCollector::ranks_without_gpu() {
   return ranks;
 }
 
+void TraceCollector::leave_out_zero_times() {
+  auto& [events, ranges, streams, hosts, range_names] = gpu_;
+  const bool has_gpu = !events.empty();
+  if (!has_gpu && header_.is_ours)
+    return;
+  const ZeroTimes zero = has_gpu ? ZeroTimes(events) : ZeroTimes(threads_.slices);
+  const auto is_none = [&](const auto& each) {
+    return zero.is_none(each.start, each.end > each.start);
+  };
+  std::size_t count = std::erase_if(events, is_none) + std::erase_if(threads_.slices, is_none) +
+                      std::erase_if(ranges, is_none);
+  for (HostRecords& host : hosts) {
+    count += std::erase_if(host.ranges, is_none) + std::erase_if(host.steps, is_none);
+    count += std::erase_if(host.launches, [&](const HostRecords::Launch& launch) {
+      return zero.is_none(launch.start, true);
+    });
+  }
+  if (count > 0)
+    notes_.push_back(fmt::format(
+        "{}: leaves out {} events at time 0, which stands for none: the others begin at {} µs",
+        path_, count, TraceEvents::microseconds(zero.first_of_others())));
+}
+
 FileTraces TraceCollector::finish() {
   if (gpu_.events.empty() && has_gpu_)
     throw Error(fmt::format("{}: {}", path_, first_bad_));
   if (bad_events_ > 0)
     notes_.push_back(fmt::format("{}: leaves out {} of {} events, the first {}", path_, bad_events_,
                                  events_, first_bad_));
+  leave_out_zero_times();
   require_countable(path_, gpu_.events);
   require_countable(path_, threads_.slices);
   FileTraces traces;

@@ -42,8 +42,9 @@ struct FileTraces {
 /// the host's; ranks are as `gpu_ranks` has them. Where there are none, ranks are processes: in our
 /// own traces their actions compute, and messages communicate; in others each slice of each thread
 /// counts. An event that cannot be, with a time that is none or a duration below 0, is left out,
-/// and a note tells the first. Throws Error where nothing is left, for durations that cannot be
-/// summed, and for more than `kMostRecords` of anything.
+/// and a note tells the first; so are events at time 0 where that stands for none. Throws Error
+/// where nothing is left, for durations that cannot be summed, and for more than `kMostRecords` of
+/// anything.
 class TraceCollector {
  public:
   static constexpr std::size_t kMostRecords = 100'000'000;
@@ -76,6 +77,7 @@ class TraceCollector {
   void add_range(const EventFields& event, bool is_gpu);
   void add_flow(const EventFields& event);
 
+  void leave_out_zero_times();
   void note_overlaps(const std::vector<RankTrace>& ranks);
   std::vector<RankTrace> ranks_without_gpu();
   bool counts_threads() const { return !header_.is_kineto && gpu_.events.empty(); }
