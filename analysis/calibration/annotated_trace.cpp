@@ -64,7 +64,10 @@ struct FileRanges {
 
 FileRanges read_ranges(const std::string& path) {
   FileRanges out;
-  read_annotations(path, [&](const Annotation& each) {
+  const auto counts = [](std::string_view name) {
+    return name.starts_with(kPrefix) || name.starts_with(kStepPrefix);
+  };
+  read_annotations(path, counts, [&](const Annotation& each) {
     const bool is_gpu = each.category == kGpu;
     if (each.name.starts_with(kStepPrefix) && !is_gpu)
       out.steps.emplace_back(each.span.start, each.name);

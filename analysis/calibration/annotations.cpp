@@ -19,8 +19,9 @@ using nlohmann::json;
 /// is the whole file, or "traceEvents" of the object that is.
 class EventReader : public json::json_sax_t {
  public:
-  EventReader(const std::string& path, const std::function<void(const Annotation&)>& visit)
-      : path_(path), visit_(visit) {}
+  EventReader(const std::string& path, const std::function<bool(std::string_view)>& counts,
+              const std::function<void(const Annotation&)>& visit)
+      : path_(path), counts_(counts), visit_(visit) {}
 
   bool null() override { return token("null"); }
   bool boolean(bool value) override { return token(value ? "true" : "false"); }
@@ -120,10 +121,8 @@ class EventReader : public json::json_sax_t {
   }
 
   void finish_event() {
-    if (event_.phase != "X")
+    if (event_.phase != "X" || !event_.name || !counts_(*event_.name))
       return;
-    if (!event_.name)
-      fail("name", "is missing");
     event_.annotation.name = *event_.name;
     const Time start = time("ts", event_.start);
     const Time duration = time("dur", event_.duration);
@@ -134,6 +133,7 @@ class EventReader : public json::json_sax_t {
   }
 
   const std::string& path_;
+  const std::function<bool(std::string_view)>& counts_;
   const std::function<void(const Annotation&)>& visit_;
   int depth_ = 0;
   bool is_array_ = false;
@@ -193,12 +193,12 @@ Time time_from_us_digits(std::string_view digits) {
   return Time(is_negative ? -static_cast<std::int64_t>(count) : static_cast<std::int64_t>(count));
 }
 
-void read_annotations(const std::string& path,
+void read_annotations(const std::string& path, const std::function<bool(std::string_view)>& counts,
                       const std::function<void(const Annotation&)>& visit) {
   UnpackedFile file(path);
   std::istream stream(&file);
   stream.exceptions(std::ios::badbit);  // so that what the file throws comes through
-  EventReader reader(path, visit);
+  EventReader reader(path, counts, visit);
   json::sax_parse(stream, &reader);
   if (!reader.has_events())
     throw Error(fmt::format("{}: expected a trace: an array of events, or \"traceEvents\"", path));

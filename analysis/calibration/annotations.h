@@ -21,11 +21,13 @@ struct Annotation {
   Span span = {};
 };
 
-/// Calls `visit` for the complete events of a trace, plain or .gz, in the file's order. The file is
-/// read as a stream: what is held at a time is one event. Times go from their digits to
-/// nanoseconds, never through a double. Throws Error, with file and place, for what is no such
-/// trace, is cut short, or has an event without a name, time or duration, or with one below 0.
-void read_annotations(const std::string& path, const std::function<void(const Annotation&)>& visit);
+/// Calls `visit` for the complete events of a trace whose names count, plain or .gz, in the file's
+/// order. The file is read as a stream: what is held at a time is one event. Times go from their
+/// digits to nanoseconds, never through a double. Throws Error, with file and place, for what is no
+/// such trace, is cut short, or has an event that counts without a time or duration, or with one
+/// below 0.
+void read_annotations(const std::string& path, const std::function<bool(std::string_view)>& counts,
+                      const std::function<void(const Annotation&)>& visit);
 
 /// A decimal number of µs, such as "1724152123456789.1235" or "6.5e2", in ns, rounded half away
 /// from 0. Throws Error unless it is one that fits.
