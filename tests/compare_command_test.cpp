@@ -95,10 +95,15 @@ TEST_CASE("compare tells which schedules the shape excludes, and why") {
   CHECK(run("compare -p 4 -m 8 -v 2 --schedules 1f1b,dualpipe" + kCosts).exit_code == kBadInput);
 }
 
-TEST_CASE("a group size below p or with a bad remainder is refused with the nearest that fits") {
+TEST_CASE("a group size below p, above m or with a bad remainder is refused with the nearest") {
   const ProcessResult small = run("simulate interleaved-1f1b -p 4 -m 8 --group-size 3" + kCosts);
   CHECK(small.exit_code == kBadInput);
   CHECK(has(small.err, "p=4, m=8, v=2, group size 4"));
+  const ProcessResult large = run("simulate interleaved-1f1b -p 4 -m 8 --group-size 9" + kCosts);
+  CHECK(large.exit_code == kBadInput);
+  CHECK(has(large.err, "more micro-batches than the step"));
+  CHECK(has(large.err, "p=4, m=8, v=2, group size 8"));
+  CHECK(run("simulate interleaved-1f1b -p 4 -m 8 --group-size 8" + kCosts).exit_code == 0);
   const ProcessResult rest = run("simulate interleaved-1f1b -p 4 -m 11 --group-size 8" + kCosts);
   CHECK(rest.exit_code == kBadInput);
   CHECK(has(rest.err, "m=12"));

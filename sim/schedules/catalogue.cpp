@@ -84,7 +84,7 @@ constexpr CatalogueEntry kCatalogue[] = {
     {.name = "interleaved-1f1b",
      .family = "interleaved",
      .summary = "1F1B over v stages a rank, in groups of micro-batches",
-     .constraints = "any v, g ≥ p, m mod g is 0 or ≥ p",
+     .constraints = "any v, p ≤ g ≤ m, m mod g is 0 or ≥ p",
      .peak = {"min(v·m, (v−1)·g + 2p − 1)", [](Shape s) { return groups_and(s, 2 * s.ranks - 1); }},
      .weight_copies = 1,
      .source = "Narayanan et al., arXiv 2104.04473; Megatron-LM "
@@ -97,7 +97,7 @@ constexpr CatalogueEntry kCatalogue[] = {
     {.name = "interleaved-1f1b-overlap",
      .family = "interleaved",
      .summary = "interleaved 1F1B with one forward more ahead, so that F and B run as F&B pairs",
-     .constraints = "any v, g ≥ p, m mod g is 0 or ≥ p",
+     .constraints = "any v, p ≤ g ≤ m, m mod g is 0 or ≥ p",
      .peak = {"min(v·m, (v−1)·g + 2p)",
               [](Shape s) { return groups_and(s, 2 * std::int64_t{s.ranks}); }},
      .weight_copies = 1,

@@ -16,8 +16,9 @@ namespace {
 /// before the next group begins. The last group may be smaller.
 class GroupedOps {
  public:
+  /// `group_size` ≤ m.
   GroupedOps(Shape shape, int group_size, Rank rank)
-      : shape_(shape), group_size_(std::min(group_size, shape.microbatches)), rank_(rank) {}
+      : shape_(shape), group_size_(group_size), rank_(rank) {}
 
   int size() const { return *shape_.chunks * shape_.microbatches; }
   /// `count`, or all where there are not so many.
@@ -140,6 +141,9 @@ std::optional<Misfit> interleaved_1f1b_misfit(Shape shape) {
   if (shape.group_size && *shape.group_size < p) {
     reason = "a group needs p micro-batches or more, or ranks wait for its end";
     shape.group_size = p;
+  } else if (shape.group_size && *shape.group_size > shape.microbatches) {
+    reason = "a group cannot have more micro-batches than the step";
+    shape.group_size = std::max(shape.microbatches, p);
   }
   const int rest = shape.microbatches % shape.group_size.value_or(p);
   if (rest > 0 && rest < p) {
