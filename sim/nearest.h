@@ -8,8 +8,9 @@
 
 namespace bubblescope {
 
-/// The candidate that a mistyped `name` most likely means, by edit distance (an insertion, a
-/// deletion, a substitution or a swap of neighbours each count one); none if all are too far.
+/// The candidate that a mistyped `name` most likely means, whatever the case of its letters: one
+/// that has the name in it, else the nearest by edit distance (an insertion, a deletion, a
+/// substitution or a swap of neighbours each count one); none if all are too far.
 std::optional<std::string> nearest_name(std::string_view name,
                                         std::span<const std::string> candidates);
 

@@ -25,6 +25,7 @@ TEST_CASE("A mistyped name gets the nearest one that is valid") {
       {"zb-h3", "zb-h1"},  // as near as zb-h2: the first
       {"zb_h1_paper", "zb-h1-paper"},
       {"dualpipe", "dualpipe"},
+      {"DualPipe", "dualpipe"},
       {"1f", "none"},  // half of it
   };
   for (const Case& each : cases)
@@ -32,11 +33,18 @@ TEST_CASE("A mistyped name gets the nearest one that is valid") {
 }
 
 TEST_CASE("A name that is too far from all gets none") {
-  for (const std::string& typed :
-       {std::string(), std::string("chimera"), std::string("x"), std::string("xyzep"),
-        std::string("DUALPIPE"), std::string(65, 'g')})
+  for (const std::string& typed : {std::string(), std::string("chimera"), std::string("x"),
+                                   std::string("xyzep"), std::string(65, 'g')})
     CHECK_MESSAGE(!nearest_name(typed, kNames), typed);
   CHECK_FALSE(nearest_name("gpipe", {}));
+}
+
+TEST_CASE("A name that is a part of a candidate means that one") {
+  const std::vector<std::string> names = {"h200", "nvl-h100-pcie", "h100-sxm-94", "h100-sxm"};
+  CHECK(nearest_name("h100", names) == "h100-sxm");  // begins with it, and is the shortest
+  CHECK(nearest_name("H100", names) == "h100-sxm");
+  CHECK(nearest_name("pcie", names) == "nvl-h100-pcie");
+  CHECK(nearest_name("h20", names) == "h200");
 }
 
 TEST_CASE("A swap of neighbours counts one and a swap across a letter two") {
