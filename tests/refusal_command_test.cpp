@@ -32,6 +32,8 @@ std::string repeated(int times, const std::string& text) {
 TEST_CASE("a mistyped name is answered with the nearest one, exit code 2") {
   check_failures({{"simulat", {"'simulat'", "'simulate'"}},
                   {"simulate 1f1bb -p 4 -m 8" + kCosts, {"'1f1bb'", "'1f1b'", "zb-h2"}},
+                  {"simulate 1f1b-overlap -p 4 -m 8" + kCosts,
+                   {"there is no schedule '1f1b-overlap'", "'interleaved-1f1b-overlap'"}},
                   {"order dualpip -p 4 -m 8", {"'dualpipe'"}},
                   {kCompare + kCosts + " --schedules 1f1b,zbh1", {"'zbh1'", "'zb-h1'"}},
                   {kGood + " --formt json", {"--formt", "'--format'"}},

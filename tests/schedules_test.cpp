@@ -275,9 +275,6 @@ TEST_CASE("Hanayo's waves fill every slot but those of the ramps where F and B a
 }
 
 TEST_CASE("F&B pairs run the steady state of the overlapping 1F1B") {
-  CHECK(csv("1f1b-overlap", {2, 3}) ==
-        "0F0,0F1,(0F2;0B0)OVERLAP_F_B,0B1,0B2\n"
-        "1F0,(1F1;1B0)OVERLAP_F_B,(1F2;1B1)OVERLAP_F_B,1B2\n");
   CHECK(csv("interleaved-1f1b-overlap", {2, 2, 2}) ==
         "0F0,0F1,2F0,2F1,2B0,2B1,0B0,0B1\n"
         "1F0,1F1,3F0,(3F1;3B0)OVERLAP_F_B,3B1,1B0,1B1\n");

@@ -10,7 +10,6 @@ namespace bubblescope {
 
 Schedule gpipe(Shape shape);
 Schedule one_f_one_b(Shape shape);
-Schedule one_f_one_b_overlap(Shape shape);
 
 Schedule interleaved_1f1b(Shape shape);
 Schedule interleaved_1f1b_overlap(Shape shape);

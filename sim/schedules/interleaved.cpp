@@ -50,6 +50,19 @@ Schedule loop_schedule(Shape shape) {
           .placement = loop_placement({.ranks = shape.ranks, .chunks = *shape.chunks})};
 }
 
+/// One turn of the steady state: the forward, where there is one left, then the backward, or both
+/// as an F&B pair.
+void append_forward_backward(OrderWriter& order, bool as_pair, const std::optional<Op>& forward,
+                             const Op& backward) {
+  if (forward && as_pair) {
+    order.append({*forward, backward});
+    return;
+  }
+  if (forward)
+    order.append(*forward);
+  order.append(backward);
+}
+
 /// 1F1B over grouped ops: (v−1) groups, and two more for each rank behind, are run ahead; then a
 /// forward and a backward in turn. As F&B pairs, these run one forward more ahead, so that the two
 /// belong to other micro-batches or chunks.

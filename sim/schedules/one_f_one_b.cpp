@@ -6,10 +6,10 @@
 namespace bubblescope {
 namespace {
 
-/// On each rank: `warm_up(rank)` forwards, then a forward and a backward in turn or as F&B pairs,
-/// then what is left of the backwards.
+/// On each rank: `warm_up(rank)` forwards, then a forward and a backward in turn, then what is left
+/// of the backwards.
 template <typename WarmUp>
-Schedule forwards_ahead(Shape shape, bool pairs, WarmUp&& warm_up) {
+Schedule forwards_ahead(Shape shape, WarmUp&& warm_up) {
   Schedule schedule{.microbatches = shape.microbatches,
                     .placement = loop_placement({.ranks = shape.ranks, .chunks = 1})};
   const int m = shape.microbatches;
@@ -18,11 +18,11 @@ Schedule forwards_ahead(Shape shape, bool pairs, WarmUp&& warm_up) {
     const int ahead = std::min(warm_up(rank), m);
     for (MicroBatch i = 0; i < ahead; ++i)
       order.append(Op{OpKind::Forward, rank, i});
-    for (MicroBatch i = 0; i < m; ++i)
-      append_forward_backward(
-          order, pairs,
-          ahead + i < m ? std::optional(Op(OpKind::Forward, rank, ahead + i)) : std::nullopt,
-          Op(OpKind::Backward, rank, i));
+    for (MicroBatch i = 0; i < m; ++i) {
+      if (ahead + i < m)
+        order.append(Op{OpKind::Forward, rank, ahead + i});
+      order.append(Op{OpKind::Backward, rank, i});
+    }
     order.end_rank();
   }
   order.finish();
@@ -32,16 +32,11 @@ Schedule forwards_ahead(Shape shape, bool pairs, WarmUp&& warm_up) {
 }  // namespace
 
 Schedule gpipe(Shape shape) {
-  return forwards_ahead(shape, false, [&](Rank) { return shape.microbatches; });
+  return forwards_ahead(shape, [&](Rank) { return shape.microbatches; });
 }
 
 Schedule one_f_one_b(Shape shape) {
-  return forwards_ahead(shape, false, [&](Rank rank) { return shape.ranks - 1 - rank; });
-}
-
-/// One forward more is run ahead, so that the F and B of a pair belong to two micro-batches.
-Schedule one_f_one_b_overlap(Shape shape) {
-  return forwards_ahead(shape, true, [&](Rank rank) { return shape.ranks - rank; });
+  return forwards_ahead(shape, [&](Rank rank) { return shape.ranks - 1 - rank; });
 }
 
 }  // namespace bubblescope

@@ -20,15 +20,4 @@ std::size_t most_actions(Shape shape) {
          static_cast<std::size_t>(shape.microbatches);
 }
 
-void append_forward_backward(OrderWriter& order, bool as_pair, const std::optional<Op>& forward,
-                             const Op& backward) {
-  if (forward && as_pair) {
-    order.append({*forward, backward});
-    return;
-  }
-  if (forward)
-    order.append(*forward);
-  order.append(backward);
-}
-
 }  // namespace bubblescope

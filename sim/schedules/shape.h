@@ -35,9 +35,4 @@ std::optional<Misfit> needs_microbatches(Shape shape, std::int64_t least,
 /// F, I and W of every micro-batch on every stage of one pipe: no schedule has more.
 std::size_t most_actions(Shape shape);
 
-/// One turn of the steady state: the forward, where there is one left, then the backward, or both
-/// as an F&B pair.
-void append_forward_backward(OrderWriter& order, bool as_pair, const std::optional<Op>& forward,
-                             const Op& backward);
-
 }  // namespace bubblescope
