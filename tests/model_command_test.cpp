@@ -283,6 +283,9 @@ TEST_CASE("What is wrong with a model's options is told with its place") {
       {"--model deepseek-v3 --hardware h800 --inter-bandwidth 1GB/s", kUsage,
        "--inter-bandwidth does not go with --model"},
       {"--model deepseek-v3 --hardware h800 --ranks-per-node 0", kUsage, "--ranks-per-node"},
+      {"--model gpt3-175b --hardware h800 --memory-limit 80", kUsage,
+       "--memory-limit: with --model it is the memory of a GPU and needs a unit, 80GB (10⁹ bytes) "
+       "or 80GiB (2³⁰), got '80'"},
       {"--model gpt3-175b --hardware h800 --parallel tp=8 --nvlink 1GB/s", kUsage,
        "--nvlink: no two of the pipeline's ranks share a node"},
       {"--model gpt3-175b --hardware h800 --cost-per stage", kUsage,

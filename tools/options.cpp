@@ -386,9 +386,9 @@ void LimitOptions::add_to(CLI::App& app) {
   add_option(
       app,
       {"--memory-limit", "N|SIZE",
-       "live activations of stages, or bytes a rank (80GB), to compare schedules of one and of two "
-       "stages a rank: zb-auto and v-auto stay within it (default: what 1F1B holds), and what does "
-       "not fit is marked (default with --model: what a GPU has)",
+       "live activations of stages, or bytes a rank (80GB; with --model always), to compare "
+       "schedules of one and of two stages a rank: zb-auto and v-auto stay within it (default: "
+       "what 1F1B holds), and what does not fit is marked (default with --model: what a GPU has)",
        group},
       memory_limit);
   add_option(app,

@@ -129,7 +129,8 @@ struct LimitOptions {
   std::string effort = "1";
 
   void add_to(CLI::App& app);
-  /// The limit is live activations for a plain number, bytes for one with a unit.
+  /// The limit is live activations for a plain number, bytes for one with a unit. `make_scenario`
+  /// refuses the former where costs come from a model.
   AutomaticOptions options() const;
   /// Any but the defaults.
   bool are_given() const { return !memory_limit.empty() || is_search_given(); }

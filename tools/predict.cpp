@@ -65,6 +65,11 @@ Scenario make_scenario(const Shape& shape, const CostCommandOptions& costs,
                        .cost_options = costs.options(),
                        .comm = costs.comm.choice(),
                        .automatic = limits.options()};
+  if (scenario.job && scenario.automatic.memory.live_activations)
+    throw UsageError(
+        fmt::format("--memory-limit: with --model it is the memory of a GPU and needs a unit, "
+                    "{0}GB (10⁹ bytes) or {0}GiB (2³⁰), got '{0}'",
+                    limits.memory_limit));
   scenario.iteration = costs.iteration_options();
   const auto& stages = scenario.costs.stages;
   const bool sized = std::all_of(stages.begin(), stages.end(), [](const StageCost& stage) {
