@@ -180,7 +180,9 @@ TEST_CASE("simulate with noise tells percentiles and wrong words") {
   CHECK(report["noise"]["samples"] == 10);
   CHECK(report["noise"]["step_time_ns"]["p95"] >= report["noise"]["step_time_ns"]["p50"]);
   CHECK(report["noise"]["critical_share"].size() == 2);
+  CHECK(report == json::parse(output(line + "--format json --jitter 5 --samples 10 --seed 3")));
   CHECK_FALSE(json::parse(output(line + "--format json")).contains("noise"));
+  CHECK_FALSE(json::parse(output(line + "--format json --jitter 0")).contains("noise"));
   for (const auto& [options, words] :
        {std::pair("--samples 3", "--samples needs noise"),
         {"--straggler 2=1.5", "--straggler: expected a whole number from 0 to 1"},
@@ -193,6 +195,9 @@ TEST_CASE("simulate with noise tells percentiles and wrong words") {
         {"--hiccups 3",
          "--hiccups: expected PERCENT=FACTOR, such as 1%=3, with a factor from 0 to 1000"},
         {"--jitter 200", "--jitter: expected at most 100 %"},
+        {"--jitter 0.05", "--jitter: '0.05' may mean 0.05% or 5%: add the % sign"},
+        {"--rank-jitter .5", "--rank-jitter: '.5' may mean .5% or 50%"},
+        {"--hiccups 0.01=3", "--hiccups: '0.01' may mean 0.01% or 1%"},
         {"--jitter 5 --samples 0", "--samples: expected a whole number"}}) {
     const ProcessResult result = run(line + options);
     CAPTURE(result.err);

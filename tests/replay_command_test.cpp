@@ -299,6 +299,8 @@ TEST_CASE("options of a machine that make no sense are refused, exit code 2") {
   check_failure("validate 1f1b gpipe --trace t.json" + kShape + kCosts, kUsage, {"one schedule"});
   check_failure("validate 1f1b --no-check" + kShape + kCosts, kUsage, {"--no-check"});
   check_failure("validate 1f1b --tolerance x" + kShape + kCosts, kUsage, {"--tolerance"});
+  check_failure("validate 1f1b --tolerance 0.5" + kShape + kCosts, kUsage,
+                {"--tolerance: '0.5' may mean 0.5% or 50%"});
   check_failure("validate 1f1b dualpipe -p 3 -m 6" + kCosts, kBadInput, {"p must be even"});
 }
 

@@ -71,7 +71,11 @@ Time parse_time(Quantity quantity) {
 
 double parse_percent(Quantity quantity) {
   constexpr Unit kPercents[] = {{"", 0.01}, {"%", 0.01}};
-  return parse(quantity, kPercents, "a percentage, such as 2 or 0.5%");
+  const double share = parse(quantity, kPercents, "a percentage, such as 2 or 0.5%");
+  if (share > 0 && share < 0.01 && !quantity.text.ends_with('%'))
+    throw UsageError(fmt::format("{}: '{}' may mean {}% or {:g}%: add the % sign", quantity.option,
+                                 quantity.text, quantity.text, share * 1e4));
+  return share;
 }
 
 Bytes parse_size(Quantity quantity) {

@@ -23,7 +23,7 @@ struct Range {
 std::int64_t parse_count(Quantity quantity, Range range);
 /// "601us", "1.5ms", "2s", "10ns", "10µs"; "0" needs no unit.
 Time parse_time(Quantity quantity);
-/// "2", "0.5", "2%", as a fraction.
+/// "2", "2%", "0.5%", as a fraction. A number below 1 needs its sign: 0.05 may mean 5 %.
 double parse_percent(Quantity quantity);
 /// "64MiB", "80GB", "512B"
 Bytes parse_size(Quantity quantity);
