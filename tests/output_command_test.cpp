@@ -1,5 +1,7 @@
 // What the program prints, in each format.
+#include <filesystem>
 #include <fstream>
+#include <regex>
 #include <set>
 #include <string>
 #include <vector>
@@ -107,11 +109,20 @@ TEST_CASE("--help explains each subcommand with examples that work") {
     CHECK(has(output("--help"), "\n  " + name));
 }
 
-TEST_CASE("--version tells name and version") {
-  const std::string version = output("--version");
-  CHECK(version.starts_with("bubblescope "));
-  CHECK(has(contents(source_file("CMakeLists.txt")),
-            "VERSION " + version.substr(12, version.size() - 13)));
+TEST_CASE("--version tells the version, the commit and the compiler") {
+  const std::string text = output("--version");
+  const std::regex form(
+      R"(bubblescope (\d+\.\d+\.\d+)((?:-\w+)?) )"
+      R"(\(commit (unknown|([0-9a-f]{12})(?:-dirty)?), \S+ \d+[.\d]*(?:, \w+)?\)\n)");
+  std::smatch parts;
+  REQUIRE_MESSAGE(std::regex_match(text, parts, form), text);
+  CHECK(has(contents(source_file("CMakeLists.txt")), "VERSION " + parts[1].str() + " "));
+  CHECK(has(output("man"), "\"bubblescope " + parts[1].str() + parts[2].str() + "\""));
+  const std::string git = "git -C '" + source_file("").string() + "' ";
+  if (std::filesystem::exists(source_file(".git")) && run_shell(git + "status").exit_code == 0)
+    CHECK(run_shell(git + "cat-file -e " + parts[4].str()).exit_code == 0);
+  else
+    CHECK(parts[3] == "unknown");
 }
 
 TEST_CASE("JSON has the keys that scripts rely on") {

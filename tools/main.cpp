@@ -239,7 +239,8 @@ int run(int argc, char** argv) {
   const std::vector<std::string> words(argv, argv + argc);
   global.command = command_line(words);
   global.add_to(root);
-  root.set_version_flag("--version", std::string("bubblescope ") + kVersion, "the version")
+  root.set_version_flag("--version", fmt::format("bubblescope {} ({})", kVersion, kBuild),
+                        "the version, its commit and its compiler")
       ->group("General");
   root.set_config("--config", "", "options from a TOML file, in a [section] a subcommand")
       ->envname(environment_name("config"))
