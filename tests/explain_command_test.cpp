@@ -92,8 +92,9 @@ TEST_CASE("explain without p and m takes notice of each option or refuses it") {
   const std::string pair = "explain dualpipe --overlapped 22us" + kCosts;
   CHECK(has(output(pair), "F&B 22.000 µs"));
   CHECK(has(output(pair + " --overlap sum"), "F&B 29.000 µs"));
-  for (const std::string option : {"--memory-limit 8", "--effort 3", "--grad-reduce 1ms",
-                                   "--optimizer 1ms", "--group-size 4", "--channels pair"}) {
+  for (const std::string option :
+       {"--memory-limit 8", "--effort 3", "--grad-reduce 1ms", "--optimizer 1ms", "--group-size 4",
+        "--channels pair", "--reduce overlapped", "--optimizer-sync none", "--dialect current"}) {
     CAPTURE(option);
     CHECK(run("explain interleaved-1f1b " + option + kCosts).exit_code == kUsage);
   }

@@ -191,6 +191,8 @@ TEST_CASE("simulate with noise tells percentiles and wrong words") {
          "'1=x'"},
         {"--straggler 1=1e300", "with a factor from 0 to 1000, got '1=1e300'"},
         {"--straggler 1=0", "--straggler: rank 1 would take no time"},
+        {"--straggler 1=2,", "--straggler: expected RANK=FACTOR"},
+        {"--hiccups 5%=0", "--hiccups: some actions would take no time"},
         {"--straggler 1=2,1=3", "--straggler: rank 1 is given twice"},
         {"--hiccups 3",
          "--hiccups: expected PERCENT=FACTOR, such as 1%=3, with a factor from 0 to 1000"},

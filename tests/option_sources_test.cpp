@@ -125,6 +125,11 @@ TEST_CASE("What would change nothing is noted, and the figures stand") {
       {kGood + " --reduce overlapped", "--reduce and --optimizer-sync are for costs that tell"},
       {kGood + " --optimizer-sync none", "--reduce and --optimizer-sync are for costs that tell"},
       {kGood + " --ranks-per-node 2", "--ranks-per-node changes nothing by itself"},
+      {kGood + " --ranks-per-node 4 --inter-p2p 1us", "the 4 ranks fit on one node of 4"},
+      {"simulate 1f1b -p 4 -m 8 --model gpt3-175b --hardware h800 --nic 20GB/s",
+       "the 4 ranks fit on one node of 8"},
+      {kCompare + kCosts + once + " --group-size 4", "--group-size is for interleaved schedules"},
+      {"order 1f1b -p 4 -m 8 --overlap sum", "1f1b has an order of its own"},
       {kCompare + kCosts + once + " --effort 2", "--objective and --effort are for automatic"},
       {kGood, "BUBBLESCOPE_CHUNK in the environment is no option", {{"BUBBLESCOPE_CHUNK", "4"}}},
       {kGood, "did you mean 'BUBBLESCOPE_CHUNKS'?", {{"BUBBLESCOPE_CHUNK", "4"}}}};
@@ -139,6 +144,8 @@ TEST_CASE("What would change nothing is noted, and the figures stand") {
   for (const std::string& line :
        {kGood + " --reduce overlapped --grad-reduce 1us", kGood + " --optimizer 1us --reduce after",
         kGood + " --ranks-per-node 2 --inter-p2p 1us",
+        kGood + " --ranks-per-node 4 --message 1KB --nvlink 1GB/s",
+        kCompare + kCosts + " --schedules interleaved-1f1b --group-size 4",
         kCompare + kCosts + " --schedules zb-auto --effort 2"})
     CHECK_MESSAGE(run(line).err == "", line);
   CHECK(run(kGood, {.environment = {{"BUBBLESCOPE_CUDA_MODULE", "none.so"}}}).err == "");

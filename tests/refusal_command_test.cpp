@@ -101,9 +101,9 @@ TEST_CASE("a shape that makes no sense is refused, exit code 2") {
 TEST_CASE("a cost that makes no sense is refused, exit code 2") {
   std::vector<Failure> failures;
   for (const std::string text : {"10", "us", "10US", "10us!", "-10us", "-0.1us", "nan", "nanus",
-                                 "inf", "infs", "1e300s", "1e13us", "1e999us", "0x10us"})
+                                 "inf", "infs", "1e300s", "1e13us", "1e999us", "0x10us", "0.4ns"})
     failures.push_back({kGood + " --p2p " + text, {"--p2p"}});
-  for (const std::string text : {"1", "-1MB", "nanB", "1e300GB", "1MBit", "10000000TB"})
+  for (const std::string text : {"1", "-1MB", "nanB", "1e300GB", "1MBit", "10000000TB", "0.4B"})
     failures.push_back({kGood + " --activation " + text, {"--activation"}});
   for (const std::string text : {"1GB", "0GB/s", "-1GB/s", "infB/s", "nanB/s", "1/s", "1e400B/s"})
     failures.push_back(

@@ -48,6 +48,8 @@ Calibration read(const CalibrateOptions& options, const MachineChoice& machine,
       .action = parse_time({"--action", options.action.empty() ? "200us" : options.action})};
   if (!options.machine.repeats.empty())
     out.repeats = machine.replay.repeats;
+  if (out.action == Time::zero())
+    throw UsageError("--action: expected a time above zero");
   out.replay.timeout = machine.replay.timeout;
   out.replay.fault_grace = machine.replay.fault_grace;
   out.replay.interrupted = &guard.seen();

@@ -157,6 +157,21 @@ int run_varied(const CompareOptions& options, const std::vector<Contender>& cont
   return kDone;
 }
 
+/// Notes options that none of the contenders takes notice of.
+void note_unused(const CompareOptions& options, const std::vector<Contender>& all,
+                 const GlobalOptions& global) {
+  const auto is_for_none = [&](auto&& is_for) {
+    return std::none_of(all.begin(), all.end(), is_for);
+  };
+  if (options.limits.is_search_given() &&
+      is_for_none([](const Contender& each) { return each.is_searched(); }))
+    global.note("--objective and --effort are for automatic schedules");
+  if (!options.shape.group_size.empty() && is_for_none([](const Contender& each) {
+        return each.entry != nullptr && each.entry->any_group_size;
+      }))
+    global.note("--group-size is for interleaved schedules in groups, of which there is none here");
+}
+
 int run(const CompareOptions& options, const GlobalOptions& global) {
   const Format format = options.output.parsed_format();
   const Color color = options.output.color(global);
@@ -166,10 +181,7 @@ int run(const CompareOptions& options, const GlobalOptions& global) {
     for (const std::string& picture : {options.html.path, options.vary.svg})
       refuse_overwrite({"program", program}, picture);
   const std::vector<Contender> all = contenders(options, global);
-  if (options.limits.is_search_given() &&
-      std::none_of(all.begin(), all.end(),
-                   [](const Contender& each) { return each.is_searched(); }))
-    global.note("--objective and --effort are for automatic schedules");
+  note_unused(options, all, global);
   const Shape present = all.front().program ? shape_of(*all.front().program) : Shape{};
   if (options.vary.are_given() && options.html.is_given())
     throw UsageError("--html shows schedules, not what --vary finds: --svg draws that");

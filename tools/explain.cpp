@@ -26,6 +26,7 @@ constexpr Time kEach = std::chrono::microseconds(10);
 /// Of a name alone: its formulas in p and m.
 std::string run_formulas(const ExplainOptions& options, Format format, Color color) {
   const CatalogueEntry& entry = require_schedule(options.name);
+  options.subject.program.dialect.require_program(false);
   const CostCommandOptions& costs = options.subject.costs;
   if (costs.job())
     throw UsageError("formulas in p and m need the costs of one stage: by hand, or a cost file");
@@ -37,6 +38,7 @@ std::string run_formulas(const ExplainOptions& options, Format format, Color col
         std::pair("--objective and --effort", limits.is_search_given()),
         std::pair("--grad-reduce", !costs.grad_reduce.empty()),
         std::pair("--optimizer", !costs.optimizer.empty()),
+        std::pair("--reduce and --optimizer-sync", costs.is_iteration_given()),
         std::pair("--channels", !costs.comm.channels.empty())})
     if (is_given)
       throw UsageError(fmt::format("{} needs -p/--ranks and -m/--microbatches", option));

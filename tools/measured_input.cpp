@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -60,6 +61,10 @@ std::vector<std::string> files_of(const std::vector<std::string>& paths) {
         files.push_back(std::move(file));
     else
       files.push_back(path);
+  std::set<std::string> taken;
+  for (const std::string& file : files)
+    if (!taken.insert(file).second)
+      throw Error(fmt::format("{}: is given twice", file));
   return files;
 }
 

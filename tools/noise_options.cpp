@@ -53,10 +53,10 @@ double parse_deviation(const char* option, const std::string& text) {
 
 std::vector<Straggler> parse_stragglers(std::string_view list, int ranks) {
   std::vector<Straggler> stragglers;
-  while (!list.empty()) {
-    const std::size_t comma = std::min(list.find(','), list.size());
+  for (std::size_t begin = 0; !list.empty() && begin <= list.size();) {
+    const std::size_t end = std::min(list.find(',', begin), list.size());
     const auto [rank, factor] =
-        parse_pair("--straggler", list.substr(0, comma), "RANK=FACTOR, such as 3=1.2");
+        parse_pair("--straggler", list.substr(begin, end - begin), "RANK=FACTOR, such as 3=1.2");
     const auto number = static_cast<Rank>(parse_count({"--straggler", rank}, {0, ranks - 1}));
     if (factor <= 0)
       throw UsageError(fmt::format("--straggler: rank {} would take no time", number));
@@ -64,7 +64,7 @@ std::vector<Straggler> parse_stragglers(std::string_view list, int ranks) {
                     [&](const Straggler& other) { return other.rank == number; }))
       throw UsageError(fmt::format("--straggler: rank {} is given twice", number));
     stragglers.push_back({number, factor});
-    list.remove_prefix(std::min(comma + 1, list.size()));
+    begin = end + 1;
   }
   return stragglers;
 }
@@ -126,6 +126,8 @@ std::optional<NoiseOptions> NoiseCommandOptions::parsed(int ranks) const {
   noise.stragglers = parse_stragglers(straggler, ranks);
   if (!hiccups.empty()) {
     const auto [share, factor] = parse_pair("--hiccups", hiccups, "PERCENT=FACTOR, such as 1%=3");
+    if (factor <= 0)
+      throw UsageError("--hiccups: some actions would take no time");
     noise.hiccup_share = parse_deviation("--hiccups", std::string(share));
     noise.hiccup_factor = factor;
   }

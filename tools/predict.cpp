@@ -20,12 +20,36 @@ CostModel costs_of(const CatalogueEntry& entry, const Scenario& scenario) {
   return {scenario.costs_over(placement.depth), placement, scenario.cost_options};
 }
 
-/// Whether a message takes the same time within a node as between two, and shares nothing.
-bool are_nodes_alike(const Network& network) {
+/// Whether a message takes the same time within a node as between two.
+bool are_messages_alike(const Network& network) {
   const Link& within = network.intra_node.message;
   const Link& between = network.inter_node.message;
-  return !network.is_shared() && within.latency == between.latency &&
-         within.bytes_per_second == between.bytes_per_second;
+  return within.latency == between.latency && within.bytes_per_second == between.bytes_per_second;
+}
+
+/// Ranks of a node where the command line asks for something between nodes, else none.
+std::optional<int> ranks_of_linked_node(const Scenario& scenario) {
+  if (scenario.job && scenario.job->nodes.nic > 0)
+    return ranks_per_node(*scenario.job);
+  const auto& network = scenario.costs.network;
+  if (scenario.costs_by_hand && network &&
+      (!are_messages_alike(*network) || network->inter_node.shared_bytes_per_second > 0))
+    return network->ranks_per_node;
+  return std::nullopt;
+}
+
+/// Options of nodes that change nothing.
+void note_nodes(const Scenario& scenario, const GlobalOptions& global) {
+  const auto& network = scenario.costs.network;
+  if (scenario.costs_by_hand && network && !network->is_shared() && are_messages_alike(*network))
+    global.note(
+        "--ranks-per-node changes nothing by itself: it is for --inter-p2p, --inter-bandwidth, "
+        "--nic and --nvlink");
+  const auto ranks = ranks_of_linked_node(scenario);
+  if (ranks && scenario.shape.ranks <= *ranks)
+    global.note(fmt::format(
+        "the {} ranks fit on one node of {}: options for messages between nodes change nothing",
+        scenario.shape.ranks, *ranks));
 }
 
 }  // namespace
@@ -220,10 +244,7 @@ void note_costs(const Scenario& scenario, const GlobalOptions& global) {
   if (made_for && *made_for != scenario.shape.ranks)
     global.note(fmt::format("costs '{}' were made for {} ranks and are used as they are for {}",
                             scenario.costs.name, *made_for, scenario.shape.ranks));
-  if (scenario.costs_by_hand && scenario.costs.network && are_nodes_alike(*scenario.costs.network))
-    global.note(
-        "--ranks-per-node changes nothing by itself: it is for --inter-p2p, --inter-bandwidth, "
-        "--nic and --nvlink");
+  note_nodes(scenario, global);
   const auto& stages = scenario.costs.stages;
   const auto tells_update = [](const StageCost& stage) {
     return stage.grad_reduce + stage.optimizer > Time::zero();

@@ -63,7 +63,10 @@ Time parse_time(Quantity quantity) {
   const double microseconds =
       parse(quantity, kTimes, "a time with its unit, such as 601us or 1.5ms");
   try {
-    return time_from_us(microseconds);
+    const Time time = time_from_us(microseconds);
+    if (microseconds > 0 && time == Time::zero())
+      fail(quantity, "0, or a time of 1ns or more");
+    return time;
   } catch (const Error& error) {
     throw UsageError(fmt::format("{}: {}", quantity.option, error.what()));
   }
@@ -83,7 +86,10 @@ Bytes parse_size(Quantity quantity) {
   const double bytes = parse(quantity, kSizes, "a size with its unit, such as 64MiB or 80GB");
   if (bytes > kLargest)
     fail(quantity, "a size below 9e18 bytes");
-  return std::llround(bytes);
+  const Bytes size = std::llround(bytes);
+  if (bytes > 0 && size == 0)
+    fail(quantity, "0, or a size of 1B or more");
+  return size;
 }
 
 double parse_rate(Quantity quantity) {
