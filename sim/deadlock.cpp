@@ -227,15 +227,32 @@ std::vector<bool> stuck_nodes(const WaitGraph& graph) {
   return stuck;
 }
 
-/// [node] The strong component: every circle lies within one.
-std::vector<std::uint32_t> components(const WaitGraph& graph, const std::vector<bool>& stuck) {
-  std::vector<std::pair<Node, Node>> edges;
-  for (Node node = 0; node < graph.size(); ++node)
+/// What holds up a run that has stopped.
+struct StoppedRun {
+  const WaitGraph& graph;
+  std::vector<bool> stuck;  ///< [node] as `stuck_nodes` tells
+
+  /// Visits what `node` waits for, if the run has come to it; else what comes before it on its
+  /// rank.
+  template <typename Visitor>
+  void for_each_wait(Node node, Visitor&& visit) const {
+    const auto is_before = [&](const Wait& wait) {
+      return stuck[wait.node] && (wait.reason == Reason::After || wait.reason == Reason::Start);
+    };
+    const bool is_reached = std::ranges::none_of(graph.waits(node), is_before);
     for (const Wait& wait : graph.waits(node))
-      if (stuck[node] && stuck[wait.node])
-        edges.emplace_back(node, wait.node);
-  const BoostGraph::Csr csr(boost::edges_are_sorted, edges.begin(), edges.end(), graph.size());
-  std::vector<std::uint32_t> component(graph.size());
+      if (is_reached ? stuck[wait.node] : is_before(wait))
+        visit(wait);
+  }
+};
+
+/// [node] The strong component: every circle lies within one.
+std::vector<std::uint32_t> components(const StoppedRun& run) {
+  std::vector<std::pair<Node, Node>> edges;
+  for (Node node = 0; node < run.graph.size(); ++node)
+    run.for_each_wait(node, [&](const Wait& wait) { edges.emplace_back(node, wait.node); });
+  const BoostGraph::Csr csr(boost::edges_are_sorted, edges.begin(), edges.end(), run.graph.size());
+  std::vector<std::uint32_t> component(run.graph.size());
   boost::strong_components(
       csr, boost::make_iterator_property_map(component.begin(), get(boost::vertex_index, csr)));
   return component;
@@ -250,32 +267,27 @@ struct Arc {
 /// Searches circles by breadth: a wait counts one, what is a rank's own order counts nothing.
 class CircleSearch {
  public:
-  explicit CircleSearch(const WaitGraph& graph)
-      : graph_(graph),
-        stuck_(stuck_nodes(graph)),
-        component_(components(graph, stuck_)),
-        distance_(graph.size()),
-        from_(graph.size()) {}
+  explicit CircleSearch(const StoppedRun& run)
+      : run_(run),
+        component_(components(run)),
+        distance_(component_.size()),
+        from_(component_.size()) {}
 
   /// A shortest circle.
   std::vector<Arc> shortest() {
-    std::vector<Arc> best;
     std::uint32_t best_waits = std::numeric_limits<std::uint32_t>::max();
-    for (Node start = 0; start < graph_.size() && may_go_on(); ++start) {
-      if (!stuck_[start])
-        continue;
+    for (Node start = 0; start < run_.graph.size() && may_go_on(); ++start) {
       const auto waits = search(start, best_waits);
       if (waits < best_waits)
-        best = path(start);
-      found_ = !best.empty();
+        best_ = path(start);
       best_waits = waits;
     }
-    return best;
+    return best_;
   }
 
  private:
   /// The search for a shorter circle ends at some time, that for the first one does not.
-  bool may_go_on() const { return !found_ || work_ < kMostWork; }
+  bool may_go_on() const { return best_.empty() || work_ < kMostWork; }
 
   static constexpr std::size_t kMostWork = 20'000'000;  // node visits: about a second
 
@@ -303,9 +315,7 @@ class CircleSearch {
     for (; !queue.empty() && may_go_on(); ++work_) {
       const Node node = queue.front();
       queue.pop_front();
-      for (const Wait& wait : graph_.waits(node))
-        if (stuck_[wait.node])
-          reach(node, wait);
+      run_.for_each_wait(node, [&](const Wait& wait) { reach(node, wait); });
     }
     return limit;
   }
@@ -318,14 +328,13 @@ class CircleSearch {
     return arcs;
   }
 
-  const WaitGraph& graph_;
-  std::vector<bool> stuck_;
+  const StoppedRun& run_;
   std::vector<std::uint32_t> component_;
   std::vector<std::uint32_t> distance_;  // [node] waits from the start, plus one; 0: not reached
   std::vector<Arc> from_;                // [node] how the search came to it
   std::vector<Node> touched_;
   Arc last_{};  // closes the circle
-  bool found_ = false;
+  std::vector<Arc> best_;
   std::size_t work_ = 0;
 };
 
@@ -380,7 +389,7 @@ bool can_run(const Program& program) {
 
 std::string describe_deadlock(const Program& program) {
   const WaitGraph graph(program);
-  const std::vector<Arc> arcs = told(CircleSearch(graph).shortest());
+  const std::vector<Arc> arcs = told(CircleSearch({graph, stuck_nodes(graph)}).shortest());
   std::string text = "ranks wait for one another in a circle:\n  " + graph.name(arcs.front().node);
   for (const Arc& arc : arcs)
     text += fmt::format("{} {} {}", &arc == arcs.data() ? "" : ",\n  which", words(arc.wait.reason),
