@@ -35,10 +35,12 @@ std::string run_formulas(const ExplainOptions& options, Format format, Color col
   for (const auto& [option, is_given] :
        {std::pair("--group-size", !shape.group_size.empty()),
         std::pair("--memory-limit", !limits.memory_limit.empty()),
-        std::pair("--objective and --effort", limits.is_search_given()),
+        std::pair("--objective", limits.objective != "step"),
+        std::pair("--effort", limits.effort != "1"),
         std::pair("--grad-reduce", !costs.grad_reduce.empty()),
         std::pair("--optimizer", !costs.optimizer.empty()),
-        std::pair("--reduce and --optimizer-sync", costs.is_iteration_given()),
+        std::pair("--reduce", costs.reduce_when != "after"),
+        std::pair("--optimizer-sync", costs.optimizer_sync != "global"),
         std::pair("--channels", !costs.comm.channels.empty())})
     if (is_given)
       throw UsageError(fmt::format("{} needs -p/--ranks and -m/--microbatches", option));
