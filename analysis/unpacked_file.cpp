@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 
 #include <fmt/format.h>
 #include <zlib.h>
 
 #include "sim/error.h"
+#include "sim/files.h"
 
 namespace bubblescope {
 
@@ -21,7 +21,7 @@ struct UnpackedFile::Handle {
 };
 
 UnpackedFile::UnpackedFile(const std::string& path) : path_(path) {
-  if (std::filesystem::is_directory(path))
+  if (is_folder(path))
     throw Error(fmt::format("{}: is a directory", path));
   gzFile file = gzopen(path.c_str(), "rb");
   if (file == nullptr)

@@ -256,6 +256,28 @@ TEST_CASE("a folder that cannot be written to is told, exit code 3") {
   std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_all);
 }
 
+TEST_CASE("a path that the file system does not answer for is named, exit code 3") {
+  const TemporaryFolder folder;
+  std::filesystem::create_symlink("b.json", folder / "a.json");
+  std::filesystem::create_symlink("a.json", folder / "b.json");
+  std::vector<std::pair<std::string, std::string>> cases = {
+      {"a.json", "a.json: Too many levels"}, {std::string(300, 'n'), "nnn: File name too long"}};
+  std::filesystem::create_directory(folder / "closed");
+  std::filesystem::permissions(folder / "closed", std::filesystem::perms::none);
+  if (geteuid() != 0) {  // who may read anything
+    cases.emplace_back("closed/a.json", "closed/a.json: Permission denied");
+    check_failure({"analyze closed", {"closed: Permission denied"}}, kBadInput, folder);
+    check_failure({"calibrate closed", {"closed: Permission denied"}}, kBadInput, folder);
+  }
+  for (const auto& [path, says] : cases)
+    for (const std::string& line :
+         {std::string("analyze "), std::string("calibrate "), kSimulate + " --costs ",
+          std::string("costs -p 2 --hardware h800 --model "), std::string("reproduce "),
+          kGood + " --trace-flavour kineto --trace "})
+      check_failure({line + path, {says}}, kBadInput, folder);
+  std::filesystem::permissions(folder / "closed", std::filesystem::perms::owner_all);
+}
+
 TEST_CASE("What a program cannot be asked is a usage error, a deadlock bad input") {
   const TemporaryFolder folder;
   const std::string csv = (folder / "mine.csv").string();

@@ -1,9 +1,8 @@
 // bubblescope analyze: what GPUs did, by traces of them.
-#include <algorithm>
-#include <filesystem>
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -11,6 +10,7 @@
 #include "analysis/gpu_trace/analyze_view.h"
 #include "analysis/gpu_trace/step_window.h"
 #include "sim/error.h"
+#include "sim/files.h"
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/output.h"
@@ -39,18 +39,16 @@ Files files_of(const std::vector<std::string>& paths) {
   for (const std::string& path : paths) {
     if (path.empty())
       throw UsageError("a trace is expected, and an empty value was given");
-    if (!std::filesystem::is_directory(path)) {
+    if (!is_folder(path)) {
       files.all.push_back(path);
       continue;
     }
     std::vector<std::string> found;
-    for (const auto& entry : std::filesystem::directory_iterator(path))
-      if (const std::string file = entry.path().string();
-          file.ends_with(".json") || file.ends_with(".json.gz"))
-        found.push_back(file);
+    for (std::string& file : paths_in(path))
+      if (file.ends_with(".json") || file.ends_with(".json.gz"))
+        found.push_back(std::move(file));
     if (found.empty())
       throw Error(fmt::format("{}: is a directory without .json or .json.gz", path));
-    std::sort(found.begin(), found.end());
     files.all.insert(files.all.end(), found.begin(), found.end());
     files.in_folders.insert(found.begin(), found.end());
   }

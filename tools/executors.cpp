@@ -33,9 +33,11 @@ std::vector<fs::path> module_places() {
 
 fs::path find_module(Backend backend) {
   const char* named = std::getenv(kCudaModuleVariable);
-  if (named != nullptr && *named != '\0')
-    return fs::absolute(named);  // dlopen looks for a bare name elsewhere
   std::error_code error;
+  if (named != nullptr && *named != '\0') {
+    const fs::path path = fs::absolute(named, error);  // dlopen looks for a bare name elsewhere
+    return error ? fs::path(named) : path;
+  }
   for (const fs::path& place : module_places())
     if (fs::exists(place, error))
       return place;

@@ -1,6 +1,5 @@
 #include "tools/measured_input.h"
 
-#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <set>
@@ -13,6 +12,7 @@
 #include "analysis/recorded_timeline.h"
 #include "analysis/unpacked_file.h"
 #include "sim/error.h"
+#include "sim/files.h"
 #include "sim/lowering.h"
 #include "sim/schedules/catalogue.h"
 #include "tools/errors.h"
@@ -39,8 +39,7 @@ InputKind kind_of(const std::string& path) {
 std::vector<std::string> files_in(const std::string& folder) {
   std::vector<std::string> primus;
   std::vector<std::string> others;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const std::string path = entry.path().string();
+  for (const std::string& path : paths_in(folder)) {
     if (is_primus_file(path))
       primus.push_back(path);
     else if (path.ends_with(".json") || path.ends_with(".json.gz"))
@@ -49,14 +48,13 @@ std::vector<std::string> files_in(const std::string& folder) {
   std::vector<std::string>& files = primus.empty() ? others : primus;
   if (files.empty())
     throw Error(fmt::format("{}: has neither pp_rank_N.json nor other .json or .json.gz", folder));
-  std::sort(files.begin(), files.end());
   return std::move(files);
 }
 
 std::vector<std::string> files_of(const std::vector<std::string>& paths) {
   std::vector<std::string> files;
   for (const std::string& path : paths)
-    if (std::filesystem::is_directory(path))
+    if (is_folder(path))
       for (std::string& file : files_in(path))
         files.push_back(std::move(file));
     else

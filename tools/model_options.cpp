@@ -1,7 +1,6 @@
 #include "tools/model_options.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <optional>
 #include <span>
 #include <utility>
@@ -10,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "sim/error.h"
+#include "sim/files.h"
 #include "sim/model_file.h"
 #include "sim/nearest.h"
 #include "tools/embedded_data.h"
@@ -30,8 +30,7 @@ struct NamedInput {
 /// Reads what `name` means: a path, or one of the files by name.
 template <typename Read, typename Parse>
 auto find_input(const NamedInput& input, const std::string& name, Read&& read, Parse&& parse) {
-  if (name.find('/') != std::string::npos || name.ends_with(".json") ||
-      std::filesystem::exists(name))
+  if (name.find('/') != std::string::npos || name.ends_with(".json") || exists(name))
     return read(name);
   std::vector<std::string> names;
   for (const EmbeddedFile& file : input.files) {

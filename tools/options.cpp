@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <filesystem>
 #include <limits>
 #include <utility>
 
@@ -11,6 +10,7 @@
 #include "analysis/unpacked_file.h"
 #include "sim/cost_file.h"
 #include "sim/error.h"
+#include "sim/files.h"
 #include "sim/nearest.h"
 #include "tools/embedded_data.h"
 #include "tools/errors.h"
@@ -302,7 +302,7 @@ CostSource CostCommandOptions::source() const {
     throw UsageError(fmt::format("{} does not go with --costs: a cost file tells its network",
                                  network.first_given()));
   const bool is_path = costs.find('/') != std::string::npos || costs.ends_with(".json") ||
-                       costs.ends_with(".json.gz") || std::filesystem::exists(costs);
+                       costs.ends_with(".json.gz") || exists(costs);
   return is_path ? parse_costs(read_unpacked(costs, kMostCostFileBytes), costs)
                  : named_costs(costs);
 }

@@ -1,6 +1,5 @@
 // bubblescope reproduce: published tables, ours beside theirs; fails when one of ours moves.
 #include <algorithm>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,6 +10,7 @@
 #include "analysis/published/tables.h"
 #include "sim/cost_file.h"
 #include "sim/error.h"
+#include "sim/files.h"
 #include "sim/json_input.h"
 #include "sim/nearest.h"
 #include "tools/command.h"
@@ -57,8 +57,8 @@ std::vector<PublishedTable> chosen_tables(const std::string& word) {
     return tables;
   }
   constexpr std::size_t kMostBytes = std::size_t{1} << 24;
-  const bool is_path = word.find('/') != std::string::npos || word.ends_with(".json") ||
-                       std::filesystem::exists(word);
+  const bool is_path =
+      word.find('/') != std::string::npos || word.ends_with(".json") || exists(word);
   tables.push_back(is_path ? parse_published(read_file(word, kMostBytes), word)
                            : embedded_table(word));
   return tables;

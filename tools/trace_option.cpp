@@ -9,6 +9,7 @@
 #include "analysis/kineto_trace.h"
 #include "analysis/partial_trace.h"
 #include "sim/error.h"
+#include "sim/files.h"
 #include "tools/errors.h"
 #include "tools/output.h"
 
@@ -48,8 +49,8 @@ std::optional<int> rank_of_file(std::string name) {
 
 /// Analyzers take all that is in a folder for one run.
 void refuse_other_ranks(const std::string& folder, int ranks) {
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
+  for (const std::filesystem::path path : paths_in(folder)) {
+    const std::string name = path.filename().string();
     const auto rank = rank_of_file(name);
     if (rank && (*rank >= ranks || name.ends_with(".json")))
       throw Error(fmt::format("cannot write {}: it has {} of another run", folder, name));
@@ -90,7 +91,7 @@ void TraceOption::check(const OutputOptions& output) const {
     throw UsageError("--trace-flavour goes with --trace");
   if (path == "-" || (is_given() && path == output.path))
     throw UsageError("--trace needs a file of its own");
-  if (is_kineto() && std::filesystem::exists(path) && !std::filesystem::is_directory(path))
+  if (is_kineto() && exists(path) && !is_folder(path))
     throw UsageError(
         fmt::format("--trace: of kineto's flavour a folder is expected, and {} is a file", path));
 }
