@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <system_error>
 #include <unistd.h>
 #include <utility>
 
@@ -28,27 +31,53 @@ struct OutputFile::Gzip {
 };
 
 OutputFile::OutputFile() = default;
+namespace {
+
+/// Where links lead from `path`, also where nothing lies yet.
+std::filesystem::path followed(std::filesystem::path path) {
+  constexpr int kMostLinks = 40;  // that Linux follows
+  std::error_code error;
+  for (int i = 0; i < kMostLinks; ++i) {
+    const std::filesystem::path target = std::filesystem::read_symlink(path, error);
+    if (error)
+      break;
+    path = path.parent_path() / target;
+  }
+  return path;
+}
+
+/// A name that nobody can foresee.
+std::string hidden_name() {
+  std::uint64_t number = 0;
+  if (getrandom(&number, sizeof number, 0) != sizeof number)
+    throw Error("the system has no random numbers for a file's name");
+  return fmt::format(".bubblescope-{:016x}", number);
+}
+
+/// By which an open file can be linked, if it has no name.
+std::string link_to(int file) {
+  return fmt::format("/proc/self/fd/{}", file);
+}
+
+}  // namespace
+
 
 // Delegates, so that the destructor cleans up if something below throws.
 OutputFile::OutputFile(std::string path) : OutputFile() {
   path_ = std::move(path);
-  std::error_code error;  // a link to a pipe, such as /dev/stdout, leads to no path: it stays
-  if (std::filesystem::is_symlink(path_, error))
-    if (const auto target = std::filesystem::weakly_canonical(path_, error); !error)
-      path_ = target.string();
-  struct stat status {};
-  const bool in_place = stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode);
-  if (in_place) {
+  struct stat former {};
+  const bool exists = stat(path_.c_str(), &former) == 0;
+  if (!exists && errno != ENOENT)
+    fail();
+  if (exists && !S_ISREG(former.st_mode)) {
     file_ = open(path_.c_str(), O_WRONLY | O_CLOEXEC);
   } else {
-    constexpr mode_t kMode = 0666;  // less the umask
-    const std::string beside = fmt::format("{}.part-{}", path_, getpid());
-    file_ = open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kMode);
-    if (file_ >= 0)
-      beside_ = beside;
+    if (file_ < 0)
+      fail();
+    open_in_folder();
+    if (exists)
+      keep_rights(former);
   }
-  if (file_ < 0)
-    fail(std::strerror(errno));
   if (path_.ends_with(".gz")) {
     constexpr int kGzipHeader = 16;
     gzip_ = std::make_unique<Gzip>();
@@ -61,8 +90,10 @@ OutputFile::OutputFile(std::string path) : OutputFile() {
 OutputFile::~OutputFile() {
   if (file_ >= 0)
     close(file_);
-  if (!beside_.empty())
-    unlink(beside_.c_str());
+  if (!hidden_.empty())
+    unlinkat(folder_, hidden_.c_str(), 0);
+  if (folder_ >= 0)
+    close(folder_);
 }
 
 void OutputFile::fail(std::string_view what) const {
@@ -70,12 +101,47 @@ void OutputFile::fail(std::string_view what) const {
 }
 
 void OutputFile::write_bytes(const char* bytes, std::size_t count) {
+void OutputFile::fail() const {
+  fail(std::strerror(errno));
+}
+
+void OutputFile::open_in_folder() {
+  const std::filesystem::path target = followed(path_);
+  name_ = target.filename().string();
+  const std::string folder = target.has_parent_path() ? target.parent_path().string() : ".";
+  folder_ = open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (folder_ < 0)
+    fail();
+  constexpr mode_t kMode = 0666;  // less the umask
+  file_ = openat(folder_, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, kMode);
+  if (file_ >= 0 && access(link_to(file_).c_str(), F_OK) == 0)
+    return;
+  if (file_ >= 0)
+    close(std::exchange(file_, -1));
+  const std::string hidden = hidden_name();
+  file_ =
+      openat(folder_, hidden.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kMode);
+  if (file_ < 0)
+    fail();
+  hidden_ = hidden;
+}
+
+void OutputFile::keep_rights(const struct stat& former) {
+  constexpr mode_t kRights = S_IRWXU | S_IRWXG | S_IRWXO;
+  mode_t rights = former.st_mode & kRights;
+  if (fchown(file_, former.st_uid, former.st_gid) != 0 &&
+      fchown(file_, static_cast<uid_t>(-1), former.st_gid) != 0)
+    rights &= ~static_cast<mode_t>(S_IRWXG);  // which were for another group
+  if (fchmod(file_, rights) != 0)
+    fail();
+}
+
   while (count > 0) {
     const ssize_t written = ::write(file_, bytes, count);
     if (written < 0 && errno == EINTR)
       continue;
     if (written < 0)
-      fail(std::strerror(errno));
+      fail();
     bytes += written;
     count -= static_cast<std::size_t>(written);
   }
@@ -106,13 +172,30 @@ void OutputFile::write(std::string_view text) {
 void OutputFile::commit() {
   if (gzip_)
     deflate_all(true);
-  if (!beside_.empty() && fsync(file_) != 0)
-    fail(std::strerror(errno));
-  if (close(std::exchange(file_, -1)) != 0)
-    fail(std::strerror(errno));
-  if (!beside_.empty() && rename(beside_.c_str(), path_.c_str()) != 0)
-    fail(std::strerror(errno));
-  beside_.clear();
+  if (folder_ >= 0)
+    publish();
+  if (close(std::exchange(file_, -1)) != 0 && errno != EINTR)
+    fail();
+}
+
+void OutputFile::publish() {
+  while (fsync(file_) != 0)
+    if (errno != EINTR)
+      fail();
+  if (hidden_.empty()) {  // a link takes no other file's place: a rename has to follow
+    const std::string hidden = hidden_name();
+    if (linkat(AT_FDCWD, link_to(file_).c_str(), folder_, hidden.c_str(), AT_SYMLINK_FOLLOW) != 0)
+      fail();
+    hidden_ = hidden;
+  }
+  if (renameat(folder_, hidden_.c_str(), folder_, name_.c_str()) != 0)
+    fail();
+  hidden_.clear();
+  const int folder = openat(folder_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder >= 0) {  // as far as it can be read; the file is whole in any case
+    fsync(folder);
+    close(folder);
+  }
 }
 
 void require_writable(const std::string& path) {

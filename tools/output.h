@@ -4,14 +4,17 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <sys/stat.h>
 
 #include "analysis/format.h"
 
 namespace bubblescope {
 
-/// A file that appears under its name only when `commit` has written it whole: it is written
-/// beside, synced and renamed. A name that ends in ".gz" is compressed. What is no regular file,
-/// such as a pipe, is written in place. Everything throws Error with the file's name.
+/// A file that appears under its name only when `commit` has written it whole: until then it has no
+/// name, or on a file system that knows no such files a hidden one in the same folder, which nobody
+/// can foresee. Links are followed, and a file that is replaced leaves its rights to the next. A
+/// name that ends in ".gz" is compressed. What is no regular file, such as a pipe, is written in
+/// place. Everything throws Error with the file's name.
 class OutputFile {
  public:
   explicit OutputFile(std::string path);
@@ -25,13 +28,20 @@ class OutputFile {
  private:
   OutputFile();
   [[noreturn]] void fail(std::string_view what) const;
+  /// Throws Error as errno tells.
+  [[noreturn]] void fail() const;
+  void open_in_folder();
+  void keep_rights(const struct stat& former);
+  void publish();
   void write_bytes(const char* bytes, std::size_t count);
   void deflate_all(bool finish);
 
   struct Gzip;
   std::string path_;
-  std::string beside_;  // where it is written; empty if in place
   int file_ = -1;
+  int folder_ = -1;     // none: the file is written in place
+  std::string name_;    // in the folder, when it is whole
+  std::string hidden_;  // in the folder, until then; empty where it has none
   std::unique_ptr<Gzip> gzip_;
 };
 
