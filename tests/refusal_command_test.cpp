@@ -278,6 +278,17 @@ TEST_CASE("a path that the file system does not answer for is named, exit code 3
   std::filesystem::permissions(folder / "closed", std::filesystem::perms::owner_all);
 }
 
+TEST_CASE("a --config that cannot be read whole is refused, exit code 3") {
+  const TemporaryFolder folder;
+  const std::string half = "# " + std::string(1 << 20, 'x') + "\n[simulate]\np2p = \"1ms\"\n";
+  folder.write("large.toml", half);
+  for (const auto& [file, says] :
+       {std::pair<std::string, std::string>("large.toml", "larger than the 1048576 bytes"),
+        {"/dev/zero", "larger than the 1048576 bytes"},
+        {"/proc/self/mem", "Input/output error"}})  // which fails when it is read
+    check_failure({kGood + " --config " + file, {"--config", says}}, kBadInput, folder);
+}
+
 TEST_CASE("What a program cannot be asked is a usage error, a deadlock bad input") {
   const TemporaryFolder folder;
   const std::string csv = (folder / "mine.csv").string();

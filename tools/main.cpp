@@ -2,8 +2,9 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <cstdio>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <filesystem>
 #include <istream>
@@ -11,6 +12,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <sstream>
 #include <unistd.h>
 #include <vector>
 
@@ -35,7 +37,8 @@ namespace {
 class ConfigBelowEnvironment : public CLI::ConfigTOML {
  public:
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
-    std::vector<CLI::ConfigItem> given = CLI::ConfigTOML::from_config(input);
+    std::istringstream text(whole(input));
+    std::vector<CLI::ConfigItem> given = CLI::ConfigTOML::from_config(text);
     std::erase_if(given, [](const CLI::ConfigItem& item) {
       const char* value = std::getenv(environment_name(item.name).c_str());
       return value != nullptr && *value != '\0';
@@ -44,6 +47,21 @@ class ConfigBelowEnvironment : public CLI::ConfigTOML {
   }
 };
 
+
+ private:
+  /// A stream that fails looks to CLI11 as one that ends.
+  static std::string whole(std::istream& input) {
+    constexpr std::size_t kMostBytes = std::size_t{1} << 20;
+    std::string text(kMostBytes + 1, '\0');
+    input.read(text.data(), static_cast<std::streamsize>(text.size()));
+    if (input.bad())
+      throw Error(fmt::format("--config: the file cannot be read: {}", std::strerror(errno)));
+    text.resize(static_cast<std::size_t>(input.gcount()));
+    if (text.size() > kMostBytes)
+      throw Error(fmt::format("--config: the file is larger than the {} bytes that it may have",
+                              kMostBytes));
+    return text;
+  }
 /// Help without the names of environment variables, which would double its length.
 class HelpFormatter : public CLI::Formatter {
  public:
