@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "sim/json_text.h"
+#include "sim/printable.h"
+
 namespace bubblescope {
 namespace {
 
@@ -73,7 +76,7 @@ std::string check_view(const CheckReport& report, Format format, Color color) {
     json["verdicts"] = nlohmann::ordered_json::object();
     for (const ChannelsVerdict& each : report.by_channels)
       json["verdicts"][std::string(to_string(each.channels))] = to_string(each.verdict);
-    return json.dump(2) + "\n";
+    return dump_json(json, 2) + "\n";
   }
   const bool markdown = format == Format::Markdown;
   std::string text =

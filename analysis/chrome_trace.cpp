@@ -11,6 +11,7 @@
 
 #include "analysis/bubbles.h"
 #include "analysis/trace_events.h"
+#include "sim/json_text.h"
 
 namespace bubblescope {
 namespace {
@@ -44,8 +45,9 @@ class TraceWriter {
     events_.emit(R"({{"displayTimeUnit":"ms","otherData":{{"schedule":{},"source":{},"ranks":{},)"
                  R"("microbatches":{}}},)"
                  "\n\"traceEvents\":[",
-                 nlohmann::json(schedule.name).dump(), nlohmann::json(timeline_.source).dump(),
-                 schedule.placement.ranks, schedule.microbatches);
+                 dump_json(nlohmann::json(schedule.name)),
+                 dump_json(nlohmann::json(timeline_.source)), schedule.placement.ranks,
+                 schedule.microbatches);
     for (Rank rank = 0; rank < schedule.placement.ranks; ++rank) {
       write_names(rank);
       if (predicted_ != nullptr)

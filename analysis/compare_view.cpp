@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/report_json.h"
+#include "sim/json_text.h"
 
 namespace bubblescope {
 namespace {
@@ -284,7 +285,7 @@ std::string verdict(const Comparison& comparison) {
 
 std::string compare_view(const Comparison& comparison, Format format, Color color) {
   if (format == Format::Json)
-    return json(comparison).dump(2) + "\n";
+    return dump_json(json(comparison), 2) + "\n";
   if (format == Format::Csv)
     return csv(comparison);
   const bool markdown = format == Format::Markdown;

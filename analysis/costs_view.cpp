@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "sim/json_text.h"
+
 namespace bubblescope {
 namespace {
 
@@ -327,7 +329,7 @@ CostsReport costs_report(const CostSource& source, const Placement& placement, C
 
 std::string costs_view(const CostsReport& report, Format format, Color color) {
   if (format == Format::Json)
-    return json(report).dump(2) + "\n";
+    return dump_json(json(report), 2) + "\n";
   if (format == Format::Csv)
     return csv(report);
   const auto text = [&](const Table& table) {

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/trace_events.h"
+#include "sim/json_text.h"
 
 namespace bubblescope {
 namespace {
@@ -42,8 +43,8 @@ class RankWriter {
                  R"("distributedInfo": {{"backend": "nccl", "rank": {}, "world_size": {}}},)"
                  R"("displayTimeUnit":"ms","traceName":{},)"
                  "\n\"traceEvents\":[",
-                 rank, nlohmann::json(subject_.timeline.source).dump(), rank,
-                 schedule.placement.ranks, nlohmann::json(schedule.name).dump());
+                 rank, dump_json(nlohmann::json(subject_.timeline.source)), rank,
+                 schedule.placement.ranks, dump_json(nlohmann::json(schedule.name)));
     events_.event(R"("ph":"M","pid":{},"tid":0,"ts":0.000,"name":"process_name",)"
                   R"("args":{{"name":"rank {}, host"}})",
                   host(), rank);

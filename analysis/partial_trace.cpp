@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/trace_events.h"
+#include "sim/json_text.h"
 
 namespace bubblescope {
 namespace {
@@ -38,8 +39,8 @@ class PartialTraceWriter {
     events_.emit(R"({{"displayTimeUnit":"ms","otherData":{{"schedule":{},"source":{},"ranks":{},)"
                  R"("microbatches":{},"fault":{}}},)"
                  "\n\"traceEvents\":[",
-                 nlohmann::json(run_.schedule).dump(), nlohmann::json(run_.source).dump(),
-                 run_.ranks, run_.microbatches, nlohmann::json(run_.fault).dump());
+                 dump_json(nlohmann::json(run_.schedule)), dump_json(nlohmann::json(run_.source)),
+                 run_.ranks, run_.microbatches, dump_json(nlohmann::json(run_.fault)));
     for (Rank rank = 0; rank < run_.ranks; ++rank) {
       events_.name_process(rank);
       events_.name_thread(rank, kActions, "actions");

@@ -5,6 +5,7 @@
 
 #include "analysis/report_json.h"
 #include "analysis/simulate_view.h"
+#include "sim/json_text.h"
 
 namespace bubblescope {
 namespace {
@@ -60,7 +61,7 @@ std::string timeline_json(const ReplayResult& result) {
   json["per_rank"] = ordered_json::array();
   for (std::size_t rank = 0; rank < result.report.per_rank.size(); ++rank)
     json["per_rank"].push_back(measured_rank_json(result.report, rank));
-  std::string text = json.dump(2);
+  std::string text = dump_json(json, 2);
   text.erase(text.size() - 2);  // "\n}"
   return text + actions_list(result.record) + messages_list(result.record) + "\n}\n";
 }

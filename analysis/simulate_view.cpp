@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/report_json.h"
+#include "sim/json_text.h"
 
 namespace bubblescope {
 namespace {
@@ -222,7 +223,7 @@ std::string simulate_view(const Report& report, const MemoryLimit& limit, Format
       json["fits"] = limit.is_given() ? nlohmann::ordered_json(fits(report, limit)) : nullptr;
       if (limit.bytes)
         json["memory_limit_bytes"] = *limit.bytes;
-      return json.dump(2) + "\n";
+      return dump_json(json, 2) + "\n";
     }
     case Format::Csv: {
       std::vector<nlohmann::ordered_json> rows;

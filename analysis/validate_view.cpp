@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/replay_view.h"
+#include "sim/json_text.h"
 
 namespace bubblescope {
 namespace {
@@ -380,12 +381,12 @@ std::string validate_view(const std::vector<Validation>& validations, Format for
     return validations.size() == 1 ? one(validations.front(), format, color)
                                    : several(validations, format, color);
   if (validations.size() == 1)
-    return json(validations.front()).dump(2) + "\n";
+    return dump_json(json(validations.front()), 2) + "\n";
   ordered_json all = {{"results", ordered_json::array()}};
   for (const Validation& each : validations)
     all["results"].push_back(json(each));
   all["ranking"] = ranking_json(rank(validations));
-  return all.dump(2) + "\n";
+  return dump_json(all, 2) + "\n";
 }
 
 }  // namespace bubblescope

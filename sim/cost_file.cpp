@@ -8,6 +8,7 @@
 
 #include "sim/error.h"
 #include "sim/json_input.h"
+#include "sim/json_text.h"
 #include "sim/phases_json.h"
 #include "sim/printable.h"
 
@@ -270,7 +271,7 @@ std::string costs_text(const CostSource& source, const nlohmann::ordered_json& c
     json["network"] = network_json(*source.network);
   else
     json["link"] = link_json(source.link);
-  return json.dump(2) + "\n";
+  return dump_json(json, 2) + "\n";
 }
 
 }  // namespace bubblescope

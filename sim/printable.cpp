@@ -1,31 +1,59 @@
 #include "sim/printable.h"
 
-#include <cstddef>
-
 namespace bubblescope {
+namespace {
+
+/// The bytes that a character with this first byte has; 0 where none begins with it.
+std::size_t bytes_after(unsigned char first) {
+  if (first < 0x80U)
+    return 1;
+  if (first < 0xC2U || first > 0xF4U)
+    return 0;
+  return first < 0xE0U ? 2 : first < 0xF0U ? 3 : 4;
+}
+
+bool is_control(char32_t code) {
+  const bool turns_writing = (code >= 0x2028U && code <= 0x202EU) ||  // with the line separators
+                             (code >= 0x2066U && code <= 0x2069U);
+  return code < 0x20U || (code >= 0x7FU && code < 0xA0U) || turns_writing;
+}
+
+}  // namespace
+
+Character first_character(std::string_view text) {
+  const auto first = static_cast<unsigned char>(text[0]);
+  const std::size_t bytes = bytes_after(first);
+  if (bytes == 0 || bytes > text.size())
+    return {};
+  char32_t code = bytes == 1 ? first : first & (0x7FU >> bytes);
+  for (const char each : text.substr(1, bytes - 1)) {
+    const auto byte = static_cast<unsigned char>(each);
+    if ((byte & 0xC0U) != 0x80U)
+      return {};
+    code = code << 6U | (byte & 0x3FU);
+  }
+  constexpr char32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};  // a longer form is no UTF-8
+  return code < kLeast[bytes] ? Character{} : Character{bytes, !is_control(code)};
+}
+
+bool is_plain(std::string_view text) {
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return c == '\n' || (c >= ' ' && c <= '~'); });
+}
+
+std::string printable(std::string_view text) {
+  return printable(text, [](std::string_view) { return std::size_t{0}; });
+}
 
 std::string printable_name(std::string_view text) {
   constexpr int kMostCharacters = 64;
   if (text.empty())
     return "unnamed";
-  std::string name;
-  int characters = 0;
-  for (std::size_t i = 0; i < text.size();) {
-    std::size_t end = i + 1;  // of a character, whose further bytes are 10xxxxxx
-    while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U)
-      ++end;
-    if (++characters > kMostCharacters)
-      return name + "…";
-    const auto first = static_cast<unsigned char>(text[i]);
-    const bool is_c1 =
-        first == 0xC2U && end == i + 2 && static_cast<unsigned char>(text[i + 1]) < 0xA0U;
-    if (first < 0x20U || first == 0x7FU || is_c1)
-      name += '?';
-    else
-      name += text.substr(i, end - i);
-    i = end;
-  }
-  return name;
+  const std::string shown = printable(text);
+  std::size_t end = 0;
+  for (int i = 0; i < kMostCharacters && end < shown.size(); ++i)
+    end += first_character(std::string_view(shown).substr(end)).bytes;
+  return end < shown.size() ? shown.substr(0, end) + "…" : shown;
 }
 
 }  // namespace bubblescope

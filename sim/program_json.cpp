@@ -13,6 +13,7 @@
 
 #include "sim/error.h"
 #include "sim/json_input.h"
+#include "sim/json_text.h"
 #include "sim/nearest.h"
 #include "sim/printable.h"
 #include "sim/steps.h"
@@ -370,7 +371,7 @@ std::string to_program_json(const Program& program) {
   fmt::memory_buffer text;
   text.append(std::string_view("{\n"));
   for (const auto& [key, value] : head.items())
-    fmt::format_to(std::back_inserter(text), "  \"{}\": {},\n", key, value.dump());
+    fmt::format_to(std::back_inserter(text), "  \"{}\": {},\n", key, dump_json(value));
   text.append(std::string_view("  \"program\": ["));
   for (Rank rank = 0; rank < placement.ranks; ++rank) {
     text.append(std::string_view(rank == 0 ? "\n    [" : ",\n    ["));

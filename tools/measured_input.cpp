@@ -1,7 +1,6 @@
 #include "tools/measured_input.h"
 
 #include <cstdint>
-#include <filesystem>
 #include <set>
 #include <utility>
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "sim/json_text.h"
 #include "tools/command.h"
 #include "tools/embedded_data.h"
 #include "tools/errors.h"
@@ -40,7 +41,7 @@ std::string view(Format format, Color color) {
   }
   switch (format) {
     case Format::Json:
-      return nlohmann::ordered_json(rows).dump(2) + "\n";
+      return dump_json(nlohmann::ordered_json(rows), 2) + "\n";
     case Format::Csv:
       return to_csv(rows);
     case Format::Markdown:

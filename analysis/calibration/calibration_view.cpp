@@ -6,6 +6,9 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "sim/json_text.h"
+#include "sim/printable.h"
+
 namespace bubblescope {
 namespace {
 
@@ -192,7 +195,7 @@ std::string calibration_view(const MeasuredCosts& costs, Format format, Color co
     json["per_step"] = ordered_json::array();
     for (const StepReplay& step : costs.steps)
       json["per_step"].push_back(step_json(step));
-    return json.dump(2) + "\n";
+    return dump_json(json, 2) + "\n";
   }
   const auto table = [&](const Table& rows) {
     return format == Format::Markdown ? to_markdown(rows) : to_text(rows, color);

@@ -10,6 +10,7 @@
 #include "analysis/explain/explain_json.h"
 #include "analysis/explain/offenders.h"
 #include "analysis/simulate_view.h"
+#include "sim/json_text.h"
 
 namespace bubblescope {
 namespace {
@@ -234,7 +235,7 @@ std::string explain_view(const Explained& step, Format format, Color color) {
   const Explanation why = explain(step.graph, step.timeline);
   switch (format) {
     case Format::Json:
-      return explain_json(step, why).dump(2) + "\n";
+      return dump_json(explain_json(step, why), 2) + "\n";
     case Format::Csv:
       return to_csv(idle_json(step, why));
     case Format::Markdown:

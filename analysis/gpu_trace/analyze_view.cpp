@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/gpu_trace/trace_text.h"
+#include "sim/json_text.h"
 #include "sim/printable.h"
 
 namespace bubblescope {
@@ -306,8 +307,7 @@ std::string analyze_view(const GpuFigures& figures, Format format, Color color) 
     json["ranks"].push_back(full_json(rank));
   const std::string words = verdict(figures);
   json["verdict"] = words.empty() ? ordered_json(nullptr) : ordered_json(words);
-  constexpr auto kReplace = ordered_json::error_handler_t::replace;  // in names of files
-  return json.dump(2, ' ', false, kReplace) + "\n";
+  return dump_json(json, 2) + "\n";
 }
 
 }  // namespace bubblescope

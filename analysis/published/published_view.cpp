@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "sim/json_text.h"
+
 namespace bubblescope {
 namespace {
 
@@ -213,7 +215,7 @@ std::string published_view(const std::vector<PublishedTable>& tables, Format for
                          {"verdict", verdict(counts)}};
     for (const PublishedTable& table : tables)
       json["tables"].push_back(json_of(table));
-    return json.dump(2) + "\n";
+    return dump_json(json, 2) + "\n";
   }
   if (format == Format::Csv) {
     std::vector<ordered_json> rows;

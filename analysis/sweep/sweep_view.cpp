@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "sim/json_text.h"
+
 namespace bubblescope {
 namespace {
 
@@ -294,7 +296,7 @@ std::string verdict(const Sweep& sweep) {
 
 std::string sweep_view(const Sweep& sweep, Format format, Color color) {
   if (format == Format::Json)
-    return json_of(sweep).dump(2) + "\n";
+    return dump_json(json_of(sweep), 2) + "\n";
   if (format == Format::Csv)
     return csv_of(sweep);
   const bool markdown = format == Format::Markdown;

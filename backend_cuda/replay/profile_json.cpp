@@ -9,6 +9,7 @@
 #include "backend_cuda/replay/profile.h"
 #include "sim/error.h"
 #include "sim/json_input.h"
+#include "sim/json_text.h"
 
 namespace bubblescope {
 namespace {
@@ -230,7 +231,7 @@ std::string profile_json(const Profile& profile) {
   for (const CommName& each : comm_names())
     json["gaps"][std::string(each.name)] =
         gaps_json(profile.gaps[static_cast<std::size_t>(each.comm)]);
-  return json.dump(2) + "\n";
+  return dump_json(json, 2) + "\n";
 }
 
 Profile parse_profile(std::string_view text, const std::string& file) {

@@ -1,0 +1,32 @@
+#include "sim/json_text.h"
+
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+#include "sim/printable.h"
+
+namespace bubblescope {
+namespace {
+
+template <typename Json>
+std::string dump(const Json& json, int indent) {
+  const auto text = [&](bool ascii) {
+    return json.dump(indent, ' ', ascii, Json::error_handler_t::replace);
+  };
+  const auto line_break = [](std::string_view rest) { return std::size_t{rest[0] == '\n'}; };
+  std::string plain = text(false);  // where nlohmann leaves DEL and U+0080 … U+009F as they are
+  return is_plain(plain) || printable(plain, line_break) == plain ? plain : text(true);
+}
+
+}  // namespace
+
+std::string dump_json(const nlohmann::json& json, int indent) {
+  return dump(json, indent);
+}
+
+std::string dump_json(const nlohmann::ordered_json& json, int indent) {
+  return dump(json, indent);
+}
+
+}  // namespace bubblescope
