@@ -10,8 +10,8 @@ namespace bubblescope {
 namespace {
 
 std::string words(const CheckReport& report) {
-  return fmt::format("{}: {} rank{}, {} micro-batch{}, {} communication", report.file, report.ranks,
-                     report.ranks == 1 ? "" : "s", report.microbatches,
+  return fmt::format("{}: {} rank{}, {} micro-batch{}, {} communication", printable(report.file),
+                     report.ranks, report.ranks == 1 ? "" : "s", report.microbatches,
                      report.microbatches == 1 ? "" : "es", to_string(report.comm));
 }
 

@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "sim/printable.h"
+
 namespace bubblescope {
 namespace {
 
@@ -41,23 +43,34 @@ std::string csv_field(const nlohmann::ordered_json& value) {
   return quoted + '"';
 }
 
-/// What would end a cell or its row is escaped or a blank.
+/// What would end a cell is escaped.
 std::string markdown_cell(std::string_view text) {
   std::string cell;
-  for (const char c : text)
-    if (c == '|')
-      cell += "\\|";
-    else
-      cell += c == '\n' || c == '\r' ? ' ' : c;
+  for (const char c : printable(text))
+    cell += c == '|' ? "\\|" : std::string(1, c);
   return cell;
 }
+
+constexpr std::string_view kStrong = "\x1b[1;32m";
+constexpr std::string_view kFaint = "\x1b[2m";
+constexpr std::string_view kPlain = "\x1b[0m";
 
 }  // namespace
 
 std::string emphasize(std::string_view text, Emphasis emphasis, Color color) {
   if (color == Color::Off || emphasis == Emphasis::None)
     return std::string(text);
-  return fmt::format("\x1b[{}m{}\x1b[0m", emphasis == Emphasis::Strong ? "1;32" : "2", text);
+  return fmt::format("{}{}{}", emphasis == Emphasis::Strong ? kStrong : kFaint, text, kPlain);
+}
+
+std::string on_terminal(std::string_view text) {
+  return printable(text, [](std::string_view rest) {
+    for (const std::string_view kept :
+         {std::string_view("\n"), std::string_view("\r\n"), kStrong, kFaint, kPlain})
+      if (rest.starts_with(kept))
+        return kept.size();
+    return std::size_t{0};
+  });
 }
 
 std::string to_text(const Table& table, Color color) {
@@ -72,9 +85,11 @@ std::string to_text(const Table& table, Color color) {
     lines.erase(lines.begin());
   lines.insert(lines.end(), table.rows.begin(), table.rows.end());
   std::vector<std::size_t> widths(table.columns.size());
-  for (const Table::Row& line : lines)
-    for (std::size_t i = 0; i < widths.size(); ++i)
+  for (Table::Row& line : lines)
+    for (std::size_t i = 0; i < widths.size(); ++i) {
+      line.cells[i] = printable(line.cells[i]);
       widths[i] = std::max(widths[i], width(line.cells[i]));
+    }
   std::string text;
   for (const Table::Row& line : lines) {
     std::string padded_line;
@@ -92,7 +107,7 @@ std::string to_markdown(const Table& table) {
   std::string rule = "|";
   for (const Column& column : table.columns) {
     const auto [upper, lower] = header_lines(column.header);
-    head += fmt::format(" {}{}{} |", upper, upper.empty() ? "" : " ", lower);
+    head += fmt::format(" {}{}{} |", printable(upper), upper.empty() ? "" : " ", printable(lower));
     rule += column.align == Column::Align::Left ? " --- |" : " ---: |";
   }
   std::string text = head + "\n" + rule + "\n";

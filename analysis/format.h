@@ -34,6 +34,7 @@ struct Table {
 };
 
 /// Aligned columns under their headers, two spaces apart; headers of two lines stand on the last.
+/// Whatever is not printable in a cell is a '?'.
 std::string to_text(const Table& table, Color color);
 std::string to_markdown(const Table& table);
 
@@ -43,6 +44,10 @@ std::string to_csv(const std::vector<nlohmann::ordered_json>& rows);
 
 /// The text between the escape codes of an emphasis.
 std::string emphasize(std::string_view text, Emphasis emphasis, Color color);
+
+/// A result of several lines as it may stand on a terminal: of what is not printable, only line
+/// breaks and the codes of `emphasize` stay.
+std::string on_terminal(std::string_view text);
 
 /// The unit in which times up to `longest` read best; one column keeps one unit.
 class TimeUnit {

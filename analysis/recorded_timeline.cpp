@@ -10,6 +10,7 @@
 #include "analysis/unpacked_file.h"
 #include "sim/error.h"
 #include "sim/json_input.h"
+#include "sim/printable.h"
 #include "sim/tokens.h"
 
 namespace bubblescope {
@@ -84,7 +85,7 @@ RunProfile read_recorded_timelines(const std::vector<std::string>& paths) {
                               first->words()));
     first = shape;
     profile.comm = comm_of(file, shape.comm);
-    ProfiledStep step{.name = path};
+    ProfiledStep step{.name = printable(path)};
     auto rows = file.optional_objects("actions");
     if (!rows)
       file.fail("actions", "is missing");

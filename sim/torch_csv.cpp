@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "sim/error.h"
+#include "sim/printable.h"
 #include "sim/steps.h"
 #include "sim/tokens.h"
 
@@ -82,7 +83,7 @@ class CsvReader {
 
   Program program(std::vector<std::string>& notes) {
     Program program;
-    program.schedule.name = file_;
+    program.schedule.name = printable(file_);
     const auto has = [&](auto&& is_one) {
       return std::any_of(steps_.begin(), steps_.end(),
                          [&](const CsvStep& step) { return is_one(step.token.kind); });

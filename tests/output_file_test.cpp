@@ -106,4 +106,31 @@ TEST_CASE("A program that a signal ends while it writes leaves nothing behind") 
   CHECK(contents(folder / "trace.json") == "old");
 }
 
+TEST_CASE("A stderr that cannot be written changes neither the result nor the exit code") {
+  const TemporaryFolder folder;
+  const std::string noted = "simulate 1f1b -p 4 -m 8 --costs deepseek-v3-h800";
+  REQUIRE(has(run(noted).err, "note: "));
+  const std::string expected = output(noted);
+  const auto shell = [&](const std::string& line, const std::string& redirection) {
+    return run_shell("mkfifo p; exec 4<>p 5>p 4<&-; rm p; exec bubblescope " + line + redirection,
+                     {.folder = folder.path()});
+  };
+  for (const std::string redirection : {" 2>/dev/full", " 2>&-", " 2>&5"}) {  // 5: nobody reads it
+    CAPTURE(redirection);
+    CHECK(shell(noted, redirection).out == expected);
+    CHECK(shell(noted + " -o out", redirection).exit_code == 0);
+    CHECK(contents(folder / "out") == expected);
+    CHECK(shell("check nosuch", redirection).exit_code == kBadInput);
+    CHECK(shell("simulat", redirection).exit_code == kUsage);
+  }
+}
+
+TEST_CASE("A stdout that is closed is told, whatever file is opened meanwhile") {
+  const TemporaryFolder folder;
+  const ProcessResult result = run_shell(
+      "exec bubblescope " + kGood + " --trace trace.json >&- <&-", {.folder = folder.path()});
+  CHECK(result.exit_code == kBadInput);
+  CHECK(has(result.err, "cannot write to stdout"));
+}
+
 }  // namespace bubblescope

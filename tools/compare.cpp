@@ -12,6 +12,7 @@
 #include "analysis/sweep/sweep_picture.h"
 #include "analysis/sweep/sweep_view.h"
 #include "sim/error.h"
+#include "sim/printable.h"
 #include "tools/command.h"
 #include "tools/compare_sweep.h"
 #include "tools/contender.h"
@@ -79,7 +80,7 @@ std::vector<Program> load_programs(const CompareOptions& options, const GlobalOp
       comm.comm.reset();
     if (program.comm == Comm::Batched)
       comm.channels.reset();
-    program.schedule.name = path;  // its own name may be another's
+    program.schedule.name = printable(path);  // its own name may be another's
     programs.push_back(with_comm(std::move(program), comm));
   }
   return programs;

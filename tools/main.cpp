@@ -6,13 +6,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <fcntl.h>
 #include <filesystem>
 #include <istream>
 #include <malloc.h>
 #include <memory>
 #include <new>
-#include <string>
 #include <sstream>
+#include <string>
 #include <unistd.h>
 #include <vector>
 
@@ -25,6 +26,7 @@
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/job.h"
+#include "tools/message.h"
 #include "tools/output.h"
 #include "tools/variables.h"
 #include "tools/version.h"
@@ -45,8 +47,6 @@ class ConfigBelowEnvironment : public CLI::ConfigTOML {
     });
     return given;
   }
-};
-
 
  private:
   /// A stream that fails looks to CLI11 as one that ends.
@@ -62,6 +62,8 @@ class ConfigBelowEnvironment : public CLI::ConfigTOML {
                               kMostBytes));
     return text;
   }
+};
+
 /// Help without the names of environment variables, which would double its length.
 class HelpFormatter : public CLI::Formatter {
  public:
@@ -315,7 +317,7 @@ int run(int argc, char** argv) {
 }
 
 int fail(int code, const char* what) {
-  fmt::print(stderr, "bubblescope: {}\n", what);
+  say(what);
   return code;
 }
 
@@ -328,11 +330,22 @@ void keep_freed_memory() {
   mallopt(M_MMAP_THRESHOLD, kLargestBlock);
 }
 
+/// So that no file that is opened gets the number of a closed stderr, and its messages. They are
+/// held by what cannot be written, which a result on stdout has to be told.
+void hold_standard_streams() {
+  int file = 0;
+  while (file >= 0 && file <= STDERR_FILENO)
+    file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (file > STDERR_FILENO)
+    close(file);
+}
+
 }  // namespace
 }  // namespace bubblescope
 
 int main(int argc, char** argv) {
   using namespace bubblescope;
+  hold_standard_streams();
   keep_freed_memory();
   try {
     return run(argc, argv);

@@ -14,6 +14,7 @@
 #include "sim/nearest.h"
 #include "tools/embedded_data.h"
 #include "tools/errors.h"
+#include "tools/message.h"
 #include "tools/output.h"
 #include "tools/units.h"
 
@@ -75,7 +76,7 @@ void GlobalOptions::check() const {
 
 void GlobalOptions::note(std::string_view text) const {
   if (!quiet)
-    fmt::print(stderr, "bubblescope: note: {}\n", text);
+    say(fmt::format("note: {}", text));
 }
 
 void OutputOptions::add_to(CLI::App& app) {

@@ -19,6 +19,7 @@
 #include <zlib.h>
 
 #include "sim/error.h"
+#include "sim/printable.h"
 
 namespace bubblescope {
 
@@ -30,7 +31,6 @@ struct OutputFile::Gzip {
   ~Gzip() { deflateEnd(&stream); }
 };
 
-OutputFile::OutputFile() = default;
 namespace {
 
 /// Where links lead from `path`, also where nothing lies yet.
@@ -61,6 +61,7 @@ std::string link_to(int file) {
 
 }  // namespace
 
+OutputFile::OutputFile() = default;
 
 // Delegates, so that the destructor cleans up if something below throws.
 OutputFile::OutputFile(std::string path) : OutputFile() {
@@ -71,9 +72,9 @@ OutputFile::OutputFile(std::string path) : OutputFile() {
     fail();
   if (exists && !S_ISREG(former.st_mode)) {
     file_ = open(path_.c_str(), O_WRONLY | O_CLOEXEC);
-  } else {
     if (file_ < 0)
       fail();
+  } else {
     open_in_folder();
     if (exists)
       keep_rights(former);
@@ -100,7 +101,6 @@ void OutputFile::fail(std::string_view what) const {
   throw Error(fmt::format("cannot write {}: {}", path_, what));
 }
 
-void OutputFile::write_bytes(const char* bytes, std::size_t count) {
 void OutputFile::fail() const {
   fail(std::strerror(errno));
 }
@@ -136,6 +136,7 @@ void OutputFile::keep_rights(const struct stat& former) {
     fail();
 }
 
+void OutputFile::write_bytes(const char* bytes, std::size_t count) {
   while (count > 0) {
     const ssize_t written = ::write(file_, bytes, count);
     if (written < 0 && errno == EINTR)
@@ -208,6 +209,9 @@ void require_writable(const std::string& path) {
 
 void write_output(const std::string& path, std::string_view text) {
   if (path.empty() || path == "-") {
+    const std::string shown = is_plain(text) ? "" : on_terminal(text);
+    if (!shown.empty())
+      text = shown;
     if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
       throw Error(fmt::format("cannot write to stdout: {}", std::strerror(errno)));
     return;

@@ -1,10 +1,12 @@
 #include "tools/progress.h"
 
-#include <cstdio>
 #include <unistd.h>
 #include <utility>
 
 #include <fmt/format.h>
+
+#include "sim/printable.h"
+#include "tools/message.h"
 
 namespace bubblescope {
 
@@ -31,10 +33,9 @@ void Progress::show(const std::stop_token& stop) {
     return;
   do {
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin_;
-    fmt::print(stderr, "\r\x1b[K{} ({:.1f} s)", what_, elapsed.count());
-    std::fflush(stderr);
+    write_stderr(fmt::format("\r\x1b[K{} ({:.1f} s)", printable(what_), elapsed.count()));
   } while (!changed_.wait_for(lock, stop, kInterval, stopped));
-  fmt::print(stderr, "\r\x1b[K");
+  write_stderr("\r\x1b[K");
 }
 
 }  // namespace bubblescope

@@ -23,8 +23,9 @@ std::string signed_percent(double fraction) {
 }
 
 std::string title(const MeasuredCosts& costs) {
-  return fmt::format("{}: {}, {} ranks, {} micro-batches, {} communication", costs.source,
-                     costs.schedule, costs.ranks, costs.microbatches, to_string(costs.comm));
+  return fmt::format("{}: {}, {} ranks, {} micro-batches, {} communication",
+                     printable(costs.source), costs.schedule, costs.ranks, costs.microbatches,
+                     to_string(costs.comm));
 }
 
 std::string steps_words(const MeasuredCosts& costs) {

@@ -10,6 +10,7 @@
 
 #include "sim/error.h"
 #include "sim/order_check.h"
+#include "sim/printable.h"
 #include "sim/torch_csv.h"
 
 namespace bubblescope {
@@ -118,7 +119,7 @@ Schedule recorded_schedule(const RunProfile& profile) {
       fmt::format("{}: the order that {} ran in", profile.source, profile.steps.front().name);
   Schedule schedule = parse_torch_csv(csv, place, Dialect::Current, notes).schedule;
   check_orders(schedule);
-  schedule.name = profile.schedule.empty() ? "as recorded" : profile.schedule;
+  schedule.name = profile.schedule.empty() ? "as recorded" : printable(profile.schedule);
   return schedule;
 }
 

@@ -117,7 +117,7 @@ std::string title(const GpuFigures& figures) {
   const auto& ranks = figures.ranks;
   if (ranks.size() == 1)
     return fmt::format("rank {}, {}, from its first start to its last end", ranks.front().rank,
-                       ranks.front().place);
+                       printable(ranks.front().place));
   return fmt::format("{} ranks, each from its first start to its last end{}", ranks.size(),
                      figures.window == WindowKind::Common ? " of all" : "");
 }
