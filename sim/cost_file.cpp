@@ -75,6 +75,10 @@ double read_bandwidth(ObjectReader& object, const std::string& key) {
   const auto bandwidth = object.optional_number(key);
   if (bandwidth == 0)
     object.fail(key, "expected a number > 0; leave it out for an unlimited link");
+  if (bandwidth > kMostRate / kGiga)
+    object.fail(key, fmt::format("expected at most {:g}, got {:g}; leave it out for an unlimited "
+                                 "link",
+                                 kMostRate / kGiga, *bandwidth));
   return bandwidth.value_or(0) * kGiga;
 }
 

@@ -17,6 +17,9 @@ CostSource parse_costs(std::string_view text, const std::string& file);
 /// A cost file has no more.
 constexpr std::size_t kMostCostFileBytes = std::size_t{4} << 20;
 
+/// Bytes a second: no rate is larger, so that each can be written and read again.
+constexpr double kMostRate = 1e27;
+
 /// Reads a cost file. Throws Error.
 CostSource read_costs(const std::string& path);
 

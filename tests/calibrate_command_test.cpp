@@ -1,6 +1,7 @@
 // `calibrate INPUT…` as scripts see it: from a run that was measured to costs that give it back.
 #include <cstdint>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -86,6 +87,38 @@ TEST_CASE("costs from a replayed timeline give its step back") {
       CHECK_MESSAGE(again["step_time_ns"] == measured["step_time_ns"], shape);
     }
   }
+}
+
+TEST_CASE("a run longer than costs may be is refused, whatever tells it") {
+  const TemporaryFolder folder;
+  const ProcessOptions there = {.folder = folder.path()};
+  json timeline = timeline_of("1f1b -p 2 -m 2", folder);
+  const auto lengthen = [&](std::int64_t end) {
+    for (json& each : timeline["actions"])
+      if (each["action"] == "1B1" || each["action"] == "0B1")
+        each["end_ns"] = end;
+    folder.write("long.json", timeline.dump());
+  };
+  for (const std::int64_t end : {2'000'000'000'000'000, 9'000'000'000'000'000'000}) {
+    lengthen(end);
+    check_failure("calibrate long.json -o costs.json", kBadInput,
+                  "expected at most 1000000000000000 ns", folder);
+  }
+  lengthen(1'000'000'000'000'000);
+  CHECK(run("calibrate long.json -o costs.json", there).exit_code == 0);
+  CHECK(run("costs -p 2 --costs costs.json", there).exit_code == 0);
+  json events = json::array();
+  for (const auto& [name, start, length] :
+       {std::tuple("PP:0F0", -4e12, 1.0), {"PP:0B0", 1, 3.9e15}})
+    events.push_back({{"ph", "X"},
+                      {"cat", "user_annotation"},
+                      {"name", name},
+                      {"ts", start},
+                      {"dur", length},
+                      {"pid", 0},
+                      {"tid", 0}});
+  folder.write("trace.json", events.dump());
+  check_failure("calibrate trace.json", kBadInput, "expected at most", folder);
 }
 
 TEST_CASE("traces with PyTorch's ranges become costs, of the GPU where it has some") {

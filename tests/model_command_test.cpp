@@ -103,6 +103,20 @@ TEST_CASE("Costs that are saved are read back as the same") {
   }
 }
 
+TEST_CASE("Costs by hand are read back, whatever rate a link can be given") {
+  const TemporaryFolder folder;
+  const ProcessOptions there{.folder = folder.path()};
+  for (const std::string rate : {"1e-3B/s", "50GB/s", "1e15TB/s"}) {
+    CAPTURE(rate);
+    output(
+        "costs -p 2 --forward 1us --input-grad 1us --weight-grad 1us --message 1B --save c.json "
+        "--bandwidth " +
+            rate,
+        there);
+    CHECK(has(output("costs -p 2 --costs c.json", there), "a message takes"));
+  }
+}
+
 TEST_CASE("Costs are not saved into the file or the stream of the table") {
   const TemporaryFolder folder;
   const std::string costs = "costs -p 2 --forward 1us --input-grad 1us --weight-grad 1us ";

@@ -105,7 +105,8 @@ TEST_CASE("a cost that makes no sense is refused, exit code 2") {
     failures.push_back({kGood + " --p2p " + text, {"--p2p"}});
   for (const std::string text : {"1", "-1MB", "nanB", "1e300GB", "1MBit", "10000000TB", "0.4B"})
     failures.push_back({kGood + " --activation " + text, {"--activation"}});
-  for (const std::string text : {"1GB", "0GB/s", "-1GB/s", "infB/s", "nanB/s", "1/s", "1e400B/s"})
+  for (const std::string text :
+       {"1GB", "0GB/s", "-1GB/s", "infB/s", "nanB/s", "1/s", "1e400B/s", "1e300TB/s", "1e-320B/s"})
     failures.push_back(
         {kGood + " --message 1MB --bandwidth " + text, {"--bandwidth", "got '" + text + "'"}});
   check_failures(failures, kUsage);
@@ -188,6 +189,9 @@ TEST_CASE("a cost file that cannot be read is refused with its name and the plac
       {"nan.json", kCostFile + "NaN}}", {"line 1"}},
       {"large.json", kCostFile + "1e300}}", {"/stage/weight_grad_us"}},
       {"overflow.json", kCostFile + "1e400}}", {"1e400"}},
+      {"rate.json",
+       kCostFile + R"(1}, "link": {"bandwidth_GBps": 1e308}})",
+       {"/bandwidth_GBps", "at most 1e+18, got 1e+308"}},
       {"stages.json",
        R"({"format": "bubblescope-costs/1", "name": "n", "source": "s", "stages": [)"
        R"({"forward_us": 1, "input_grad_us": 1, "weight_grad_us": 1}]})",
@@ -256,6 +260,17 @@ TEST_CASE("a folder that cannot be written to is told, exit code 3") {
   std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_all);
 }
 
+TEST_CASE("a --config that cannot be read whole is refused, exit code 3") {
+  const TemporaryFolder folder;
+  const std::string half = "# " + std::string(1 << 20, 'x') + "\n[simulate]\np2p = \"1ms\"\n";
+  folder.write("large.toml", half);
+  for (const auto& [file, says] :
+       {std::pair<std::string, std::string>("large.toml", "larger than the 1048576 bytes"),
+        {"/dev/zero", "larger than the 1048576 bytes"},
+        {"/proc/self/mem", "Input/output error"}})  // which fails when it is read
+    check_failure({kGood + " --config " + file, {"--config", says}}, kBadInput, folder);
+}
+
 TEST_CASE("a path that the file system does not answer for is named, exit code 3") {
   const TemporaryFolder folder;
   std::filesystem::create_symlink("b.json", folder / "a.json");
@@ -276,17 +291,6 @@ TEST_CASE("a path that the file system does not answer for is named, exit code 3
           kGood + " --trace-flavour kineto --trace "})
       check_failure({line + path, {says}}, kBadInput, folder);
   std::filesystem::permissions(folder / "closed", std::filesystem::perms::owner_all);
-}
-
-TEST_CASE("a --config that cannot be read whole is refused, exit code 3") {
-  const TemporaryFolder folder;
-  const std::string half = "# " + std::string(1 << 20, 'x') + "\n[simulate]\np2p = \"1ms\"\n";
-  folder.write("large.toml", half);
-  for (const auto& [file, says] :
-       {std::pair<std::string, std::string>("large.toml", "larger than the 1048576 bytes"),
-        {"/dev/zero", "larger than the 1048576 bytes"},
-        {"/proc/self/mem", "Input/output error"}})  // which fails when it is read
-    check_failure({kGood + " --config " + file, {"--config", says}}, kBadInput, folder);
 }
 
 TEST_CASE("What a program cannot be asked is a usage error, a deadlock bad input") {

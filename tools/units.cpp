@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "sim/cost_file.h"
 #include "sim/cost_model.h"
 #include "sim/error.h"
 #include "tools/errors.h"
@@ -97,6 +98,9 @@ double parse_rate(Quantity quantity) {
   const double rate = parse(quantity, kSizes, kExpected, "/s");
   if (rate <= 0)
     fail(quantity, kExpected);
+  constexpr double kLeastRate = 1e-3;  // what a cost file tells in GB/s is above zero, too
+  if (rate < kLeastRate || rate > kMostRate)
+    fail(quantity, fmt::format("a rate from {:g} to {:g} bytes a second", kLeastRate, kMostRate));
   return rate;
 }
 

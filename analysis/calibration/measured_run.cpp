@@ -78,6 +78,17 @@ class OpSpans {
   std::map<std::uint64_t, OpSpan> spans_ = {};
 };
 
+/// Eleven days at most, so that costs made of it can be read, and no more than lets all of its
+/// `actions`, each with a message to either side, be added up.
+void refuse_long(const RunProfile& profile, const MeasuredStep& step, std::size_t actions) {
+  constexpr std::int64_t kMost = 1'000'000'000'000'000;
+  constexpr std::int64_t kMostOfAll = 3'000'000'000'000'000'000;
+  const Time most(std::min(kMost, kMostOfAll / static_cast<std::int64_t>(actions)));
+  if (step.length > most)
+    throw Error(fmt::format("{}: {} lasts {} ns: expected at most {} ns", profile.source, step.name,
+                            step.length.count(), most.count()));
+}
+
 MeasuredStep lay_over(const RunProfile& profile, const ProfiledStep& step,
                       const Schedule& schedule) {
   MeasuredStep out{.name = step.name};
@@ -97,6 +108,7 @@ MeasuredStep lay_over(const RunProfile& profile, const ProfiledStep& step,
   }
   spans.finish();
   out.length = step_length(schedule, out.spans, profile.has_common_clock);
+  refuse_long(profile, out, schedule.actions.size());
   return out;
 }
 
