@@ -229,6 +229,12 @@ std::string text_view(const Explained& step, const Explanation& why, Look look) 
   return text;
 }
 
+/// Its header alone where no rank is ever idle.
+std::string idle_csv(const std::vector<nlohmann::ordered_json>& rows) {
+  constexpr const char* kHeader = "rank,start_ns,end_ns,cause,waiting,blocked_by,chain\r\n";
+  return rows.empty() ? kHeader : to_csv(rows);
+}
+
 }  // namespace
 
 std::string explain_view(const Explained& step, Format format, Color color) {
@@ -237,7 +243,7 @@ std::string explain_view(const Explained& step, Format format, Color color) {
     case Format::Json:
       return dump_json(explain_json(step, why), 2) + "\n";
     case Format::Csv:
-      return to_csv(idle_json(step, why));
+      return idle_csv(idle_json(step, why));
     case Format::Markdown:
     case Format::Table:
       break;
