@@ -37,9 +37,9 @@ Time time(ObjectReader& object, const std::string& key) {
   return *value;
 }
 
-StageCost read_stage(ObjectReader& object) {
+StageCost read_stage(ObjectReader& object, std::size_t& room) {
   StageCost stage;
-  stage.phases = read_phases(object);
+  stage.phases = read_phases(object, room);
   stage.timed_by_phases = !stage.phases.empty() && !object.has("forward_us");
   if (stage.timed_by_phases) {
     for (const char* key :
@@ -167,11 +167,12 @@ void read_stages(ObjectReader& file, CostSource& source) {
               stage ? "is given beside \"stage\"; one of the two is expected"
                     : "is missing: \"stage\" for all, or \"stages\" one by one");
   source.stage_by_stage = stages.has_value();
+  std::size_t room = kMostPhaseTimes;
   if (stage)
-    source.stages.push_back(read_stage(*stage));
+    source.stages.push_back(read_stage(*stage, room));
   else
     for (ObjectReader& each : *stages)
-      source.stages.push_back(read_stage(each));
+      source.stages.push_back(read_stage(each, room));
   for (std::size_t i = 1; i < source.stages.size(); ++i)
     if (!are_alike(source.stages[i].phases, source.stages[0].phases))
       (*stages)[i].fail("phases", "expected those of stage 0, in the same order");

@@ -6,6 +6,7 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -94,26 +95,29 @@ Slowdown read_slowdown(ObjectReader object, int sms) {
   return slowdown;
 }
 
+/// The phases of a stage by name.
+using PhaseIndex = std::unordered_map<std::string, std::size_t>;
+
 /// The phase of I that makes the input of a W.
-int find_input(ObjectReader& object, const std::vector<Phase>& phases, const std::string& name) {
-  for (std::size_t i = 0; i < phases.size(); ++i)
-    if (phases[i].name == name && phases[i].of == OpKind::BackwardInput)
-      return static_cast<int>(i);
-  object.fail("after", fmt::format("there is no phase \"{}\" of I before this one", name));
+int find_input(ObjectReader& object, const LayerPhases& stage, const PhaseIndex& index) {
+  const std::string name = object.text("after");
+  const auto found = index.find(name);
+  if (found == index.end() || stage.phases[found->second].of != OpKind::BackwardInput)
+    object.fail("after", fmt::format("there is no phase \"{}\" of I before this one", name));
+  return static_cast<int>(found->second);
 }
 
-Phase read_phase(ObjectReader& object, const LayerPhases& stage) {
+Phase read_phase(ObjectReader& object, const LayerPhases& stage, const PhaseIndex& index) {
   static constexpr std::string_view kOps[] = {"F", "I", "W"};
   Phase phase{.name = object.text("name"),
               .of = static_cast<OpKind>(choose(object, "of", kOps)),
               .stream = static_cast<PhaseStream>(choose(object, "stream", phase_stream_names()))};
-  if (std::any_of(stage.phases.begin(), stage.phases.end(),
-                  [&](const Phase& other) { return other.name == phase.name; }))
+  if (index.contains(phase.name))
     object.fail("name", fmt::format("there is a phase \"{}\" already", phase.name));
   if (object.has("after")) {
     if (phase.of != OpKind::BackwardWeight)
       object.fail("after", "is for a phase of W: those of F and of I follow one another");
-    phase.after = find_input(object, stage.phases, object.text("after"));
+    phase.after = find_input(object, stage, index);
   }
   if (object.has("sent_bytes")) {
     if (phase.stream != PhaseStream::Expert)
@@ -136,21 +140,20 @@ Phase read_phase(ObjectReader& object, const LayerPhases& stage) {
   return phase;
 }
 
-/// [layer] of one phase.
-std::vector<PhaseTime> read_times(ObjectReader& object, std::size_t layers) {
+/// Puts a phase's times where `stage` has room for them.
+void read_times(ObjectReader& object, std::size_t layers, std::size_t phase, LayerPhases& stage) {
   const auto told = object.optional_numbers("elapsed_us", layers);
   if (!told)
     object.fail("elapsed_us", "is missing");
   const std::vector<Time> elapsed = times(object, "elapsed_us", *told);
   const std::vector<Time> busy =
       times(object, "busy_us", object.optional_numbers("busy_us", layers).value_or(*told));
-  std::vector<PhaseTime> result;
+  const std::size_t phases = stage.times.size() / layers;
   for (std::size_t layer = 0; layer < layers; ++layer) {
     if (busy[layer] > elapsed[layer])
       object.fail("busy_us", fmt::format("is more than elapsed_us in layer {}", layer));
-    result.push_back({elapsed[layer], busy[layer]});
+    stage.times[layer * phases + phase] = {elapsed[layer], busy[layer]};
   }
-  return result;
 }
 
 /// One number where all layers have it.
@@ -208,7 +211,7 @@ void write_phases(const LayerPhases& phases, nlohmann::ordered_json& stage) {
     stage["phases"].push_back(phase_json(phases, i));
 }
 
-LayerPhases read_phases(ObjectReader& stage) {
+LayerPhases read_phases(ObjectReader& stage, std::size_t& room) {
   constexpr int kMostLayers = 100'000;
   LayerPhases result;
   auto objects = stage.optional_objects("phases");
@@ -218,6 +221,12 @@ LayerPhases read_phases(ObjectReader& stage) {
   if (!objects)
     return result;
   const auto layers = static_cast<std::size_t>(count(stage, "layers", kMostLayers));
+  const std::size_t phases = objects->size();
+  if (phases > room / layers)
+    stage.fail("layers", fmt::format("{} layers of {} phases: expected {} times in all stages of a "
+                                     "file at most",
+                                     layers, phases, kMostPhaseTimes));
+  room -= layers * phases;
   result.measured_under_overlap =
       stage.has("measured_under_overlap") && stage.flag("measured_under_overlap");
   if (stage.has("sms")) {
@@ -225,15 +234,15 @@ LayerPhases read_phases(ObjectReader& stage) {
       stage.fail("sms", "what was measured under overlap is not slowed once more");
     result.sms = count(stage, "sms", std::numeric_limits<int>::max());
   }
-  std::vector<std::vector<PhaseTime>> times;
+  result.times.resize(layers * phases);
+  PhaseIndex index;
   for (ObjectReader& object : *objects) {
-    times.push_back(read_times(object, layers));
-    result.phases.push_back(read_phase(object, result));
+    const std::size_t place = result.phases.size();
+    read_times(object, layers, place, result);
+    result.phases.push_back(read_phase(object, result, index));
+    index.emplace(result.phases.back().name, place);
     object.finish();
   }
-  for (std::size_t layer = 0; layer < layers; ++layer)
-    for (const std::vector<PhaseTime>& phase : times)
-      result.times.push_back(phase[layer]);
   return result;
 }
 

@@ -348,6 +348,45 @@ TEST_CASE("Phases of a cost file are read, and what is wrong is named with its p
   CHECK(fault(R"("layers": 1, "measured_under_overlap": true, "phases": [
                   {"name": "a", "of": "F", "stream": "expert", "elapsed_us": 1, "sms": 20}])")
             .starts_with("x.json: /stage/phases/0/sms: needs the machine's \"sms\""));
+  const auto weight_grad = [](const std::string& after) {
+    return R"("layers": 1, "phases": [{"name": "w", "of": "W", "stream": "compute", "after": ")" +
+           after + R"(", "elapsed_us": 1}])";
+  };
+  for (const std::string after : {"w", "a"})
+    CHECK(fault(weight_grad(after)) == "x.json: /stage/phases/0/after: there is no phase \"" +
+                                           after + "\" of I before this one");
+}
+
+TEST_CASE("A cost file has a million times of phases at most, in all its stages") {
+  const auto stage = [](int layers, int phases) {
+    json stage = {{"layers", layers}};
+    for (int i = 0; i < phases; ++i)
+      stage["phases"].push_back({{"name", "f" + std::to_string(i)},
+                                 {"of", "F"},
+                                 {"stream", "compute"},
+                                 {"elapsed_us", 1}});
+    return stage;
+  };
+  const auto read = [](const json& stages) {
+    const json costs = {
+        {"format", "bubblescope-costs/1"}, {"name", "x"}, {"source", "y"}, {"stages", stages}};
+    return parse_costs(costs.dump(), "x.json");
+  };
+  CHECK(read(json::array({stage(100'000, 10)})).stages[0].phases.times.size() == 1'000'000);
+  CHECK(read(json::array({stage(1, 10'000)})).stages[0].phases.phases.size() == 10'000);
+  const std::pair<json, const char*> wrong[] = {
+      {json::array({stage(100'000, 11)}), "x.json: /stages/0/layers: 100000 layers of 11 phases: "},
+      {json::array({stage(50'000, 10), stage(50'001, 10)}),
+       "x.json: /stages/1/layers: 50001 layers of 10 phases: "}};
+  for (const auto& [stages, told] : wrong)
+    CHECK_THROWS_WITH_AS(
+        read(stages),
+        (told + std::string("expected 1000000 times in all stages of a file at most")).c_str(),
+        Error);
+  json twice = stage(1, 3);
+  twice["phases"][2]["name"] = "f0";
+  CHECK_THROWS_WITH_AS(read(json::array({twice})),
+                       "x.json: /stages/0/phases/2/name: there is a phase \"f0\" already", Error);
 }
 
 }  // namespace bubblescope
