@@ -59,6 +59,29 @@ std::string read_file(const std::string& path, std::size_t max_bytes) {
   return text;
 }
 
+std::string quote_python_numbers(std::string_view text) {
+  std::string result;
+  bool in_string = false;
+  while (!text.empty()) {
+    std::size_t taken = 1;
+    if (in_string && text.front() == '\\')
+      taken = std::min<std::size_t>(2, text.size());
+    else if (text.front() == '"')
+      in_string = !in_string;
+    else if (!in_string)
+      for (const std::string_view word : {"-Infinity", "Infinity", "NaN"})
+        if (text.starts_with(word)) {
+          result.append("\"").append(word).append("\"");
+          text.remove_prefix(word.size());
+          taken = 0;
+          break;
+        }
+    result.append(text.substr(0, taken));
+    text.remove_prefix(taken);
+  }
+  return result;
+}
+
 json parse_json(std::string_view text, std::string_view file, const JsonWatcher& watcher) {
   std::vector<std::set<std::string>> keys;  // [depth] of the objects that are open
   const auto watch = [&](int depth, json::parse_event_t event, json& parsed) {
@@ -222,10 +245,17 @@ std::optional<std::vector<ObjectReader>> ObjectReader::optional_objects(const st
   return objects;
 }
 
-void ObjectReader::finish() const {
+std::vector<std::string> ObjectReader::unread() const {
+  std::vector<std::string> keys;
   for (const auto& [key, value] : value_->items())
     if (!key.starts_with('_') && std::find(known_.begin(), known_.end(), key) == known_.end())
-      fail(key, "unknown key" + did_you_mean(key, known_));
+      keys.push_back(key);
+  return keys;
+}
+
+void ObjectReader::finish() const {
+  for (const std::string& key : unread())
+    fail(key, "unknown key" + did_you_mean(key, known_));
 }
 
 }  // namespace bubblescope

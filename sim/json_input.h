@@ -26,6 +26,10 @@ using JsonWatcher =
 nlohmann::json parse_json(std::string_view text, std::string_view file,
                           const JsonWatcher& watcher = nullptr);
 
+/// Puts quotes around Infinity, -Infinity and NaN, which Python writes and JSON has not: where no
+/// one reads them they do not matter, and else the value is refused with its place.
+std::string quote_python_numbers(std::string_view text);
+
 /// A value as an error message quotes it.
 std::string quoted(const nlohmann::json& value);
 
@@ -62,6 +66,8 @@ class ObjectReader {
   /// A key that is there and is read elsewhere; throws Error where it is missing.
   void skip(const std::string& key) { require(key); }
   bool has(const std::string& key) const { return value_->contains(key); }
+  /// The keys that nothing above has asked for, but for comments.
+  std::vector<std::string> unread() const;
   /// Throws Error for a key that nothing above has asked for, with the nearest one that has.
   void finish() const;
   /// Throws Error: "file: path/key: what".

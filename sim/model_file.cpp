@@ -3,11 +3,15 @@
 #include <algorithm>
 #include <iterator>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
+#include "sim/config_keys.h"
 #include "sim/error.h"
 #include "sim/json_input.h"
+#include "sim/nearest.h"
 #include "sim/printable.h"
 
 namespace bubblescope {
@@ -16,6 +20,7 @@ namespace {
 constexpr std::string_view kModelFormat = "bubblescope-model/1";
 constexpr std::size_t kMaxFileBytes = std::size_t{1} << 20;
 constexpr std::int64_t kLargest = 10'000'000;  // of a dimension
+constexpr std::int64_t kMostLayers = 10'000;
 
 /// A dimension, which none of the real ones reaches.
 std::optional<std::int64_t> optional_count(ObjectReader& object, const std::string& key,
@@ -37,16 +42,52 @@ bool flag(ObjectReader& object, const std::string& key) {
   return object.has(key) && object.flag(key);
 }
 
-/// The number of experts goes by three names.
-std::optional<std::int64_t> expert_count(ObjectReader& object) {
+/// Bubblescope's format, and no config.json.
+bool is_own(const ObjectReader& object) {
+  return object.has("format");
+}
+
+/// In a config.json a key has other names too, by the model's family.
+constexpr std::pair<std::string_view, const char*> kOtherNames[] = {
+    {"n_routed_experts", "moe_num_experts"},
+    {"num_experts_per_tok", "num_experts_per_token"},
+    {"num_experts_per_tok", "experts_per_token"},
+    {"num_experts_per_tok", "moe_k"},
+    {"n_shared_experts", "num_shared_experts"},
+    {"n_shared_experts", "moe_num_shared_experts"},
+    {"shared_expert_intermediate_size", "moe_shared_expert_intermediate_size"},
+    {"shared_expert_intermediate_size", "shared_intermediate_size"},
+    {"first_k_dense_replace", "moe_layer_start_index"},
+    {"num_nextn_predict_layers", "num_mtp_modules"}};
+
+/// A number under any of `keys` or of their other names, which all have to give the same.
+std::optional<std::int64_t> count_under(ObjectReader& object, std::vector<const char*> keys,
+                                        std::int64_t least) {
+  const std::string_view own = keys.front();
+  for (const auto& [key, other] : kOtherNames)
+    if (key == own && !is_own(object))
+      keys.push_back(other);
   std::optional<std::int64_t> result;
-  for (const char* key : {"n_routed_experts", "num_local_experts", "num_experts"})
-    if (const auto value = optional_count(object, key, 0)) {
-      if (result)
-        object.fail(key, "the number of experts is given under another name too");
+  const char* first = nullptr;
+  for (const char* key : keys)
+    if (const auto value = optional_count(object, key, least)) {
+      if (result && *result != *value)
+        object.fail(key, fmt::format("is {}, and {} is {}", *value, first, *result));
       result = value;
+      first = key;
     }
-  return result == 0 ? std::nullopt : result;
+  return result;
+}
+
+std::string model_type(ObjectReader& object) {
+  return !is_own(object) && object.has("model_type") ? object.text("model_type") : "";
+}
+
+/// None where there are 0.
+std::optional<std::int64_t> expert_count(ObjectReader& object) {
+  const auto number =
+      count_under(object, {"n_routed_experts", "num_local_experts", "num_experts"}, 0);
+  return number == 0 ? std::nullopt : number;
 }
 
 void read_attention(ObjectReader& object, Model& model) {
@@ -79,17 +120,33 @@ void read_attention(ObjectReader& object, Model& model) {
   model.key_dim = model.value_dim = head_dim.value_or(model.hidden / model.heads);
 }
 
+/// Of all shared experts of a layer together.
+std::int64_t shared_width(ObjectReader& object, const Experts& experts) {
+  const std::int64_t each = experts.width;
+  const auto number = count_under(object, {"n_shared_experts"}, 0);
+  const auto width = count_under(object, {"shared_expert_intermediate_size"}, 0);
+  if (width && number.value_or(1) > 1)
+    object.fail("n_shared_experts",
+                fmt::format("there are {} shared experts, and whether their width of {} is that of "
+                            "one or of all is not known",
+                            *number, *width));
+  if (model_type(object).starts_with("llama4"))  // which has one, and no key for it
+    return each;
+  return width ? number.value_or(1) * *width : number.value_or(0) * each;
+}
+
 Experts read_experts(ObjectReader& object, std::int64_t number, const Model& model) {
   Experts experts{.count = number};
-  experts.per_token = count(object, "num_experts_per_tok");
+  const auto per_token = count_under(object, {"num_experts_per_tok"}, 1);
+  if (!per_token)
+    object.fail("num_experts_per_tok", "is missing");
+  experts.per_token = *per_token;
   if (experts.per_token > number)
     object.fail("num_experts_per_tok",
                 fmt::format("is {}, and there are {} experts", experts.per_token, number));
   experts.width = optional_count(object, "moe_intermediate_size", 1).value_or(model.mlp_width);
-  experts.shared_width = optional_count(object, "n_shared_experts", 0).value_or(0) * experts.width;
-  if (const auto width = optional_count(object, "shared_expert_intermediate_size", 0))
-    experts.shared_width = *width;
-  experts.first_dense = optional_count(object, "first_k_dense_replace", 0).value_or(0);
+  experts.shared_width = shared_width(object, experts);
+  experts.first_dense = count_under(object, {"first_k_dense_replace"}, 0).value_or(0);
   if (experts.first_dense > model.layers)
     object.fail("first_k_dense_replace",
                 fmt::format("is {} of {} layers", experts.first_dense, model.layers));
@@ -114,40 +171,46 @@ void refuse_expert_keys(ObjectReader& object) {
 }
 
 /// SwiGLU and its like have a gate; GELU and ReLU as GPT uses them have none, as Gemma does one.
-bool is_gated(ObjectReader& object, bool is_gemma) {
+bool is_gated(ObjectReader& object) {
+  const std::string type = model_type(object);
+  const bool is_gemma = type.starts_with("gemma");
   const char* key = is_gemma && !object.has("hidden_act") ? "hidden_activation" : "hidden_act";
   if (!object.has(key))
     return true;
   const std::string name = object.text(key);
   if (name == "silu" || name == "swiglu" || name == "geglu")
     return true;
-  if (name.starts_with("gelu") || name.starts_with("relu"))
-    return is_gemma;
-  object.fail(key, fmt::format("expected silu, swiglu, geglu, gelu or relu, got \"{}\"",
-                               name.substr(0, 40)));
+  if (!name.starts_with("gelu") && !name.starts_with("relu"))
+    object.fail(key, fmt::format("expected silu, swiglu, geglu, gelu or relu, got \"{}\"",
+                                 name.substr(0, 40)));
+  if (!type.empty() && !is_gemma && !has_no_gate(type))
+    object.fail(key,
+                fmt::format("whether the {} of model_type {} has a gate is not known: expected "
+                            "silu, swiglu or geglu; --ignore-key {} reads an MLP with a gate",
+                            name.substr(0, 40), printable_name(type), key));
+  return is_gemma;
 }
 
-/// What of a config.json makes layers differ in ways that a Model does not tell.
-void refuse_other_layers(ObjectReader& object) {
-  for (const char* key : {"decoder_sparse_step", "moe_layer_freq", "interleave_moe_layer_step"})
-    if (object.has(key) && object.integer(key) != 1)
-      object.fail(key, "expected 1: beyond first_k_dense_replace all layers are taken to be alike");
-  if (object.has("mlp_only_layers") && !object.integers("mlp_only_layers").empty())
-    object.fail("mlp_only_layers",
-                "expected none: layers without experts are those of first_k_dense_replace");
-  if (object.has("layer_types"))
-    for (const std::string& type : object.words("layer_types"))
-      if (type != "full_attention" && type != "sliding_attention")
-        object.fail("layer_types", fmt::format("expected full_attention or sliding_attention, got "
-                                               "\"{}\"",
-                                               type.substr(0, 40)));
-}
-
-/// In tokens; 0 where no layer has one.
+/// In tokens; 0 where no layer has one. Attention to chunks is that of a window up to its size.
 std::int64_t attention_window(ObjectReader& object) {
-  if (object.has("use_sliding_window") && !object.flag("use_sliding_window"))
-    return 0;
-  return optional_count(object, "sliding_window", 1).value_or(0);
+  const auto sliding = optional_count(object, "sliding_window", 1);
+  const auto chunk = optional_count(object, "attention_chunk_size", 1);
+  const bool slides = !object.has("use_sliding_window") || object.flag("use_sliding_window");
+  const std::int64_t window = slides ? sliding.value_or(0) : 0;
+  return window > 0 && chunk ? std::min(window, *chunk) : chunk.value_or(window);
+}
+
+/// Layers of multi-token prediction.
+std::int64_t prediction_layers(ObjectReader& object) {
+  const std::int64_t number = count_under(object, {"num_nextn_predict_layers"}, 0).value_or(0);
+  if (number > kMostLayers)
+    object.fail("num_nextn_predict_layers",
+                fmt::format("expected 0 to {}, got {}", kMostLayers, number));
+  if (is_own(object))
+    return number;
+  if (object.has("mtp_transformer_layers") && object.integer("mtp_transformer_layers") != 1)
+    object.fail("mtp_transformer_layers", "expected 1 in each module of multi-token prediction");
+  return object.has("use_mtp") && !object.flag("use_mtp") ? 0 : number;
 }
 
 /// Refuses what would not fit 64 bits; the real ones have 10¹² parameters.
@@ -166,85 +229,156 @@ void check_size(const ObjectReader& object, const Model& model) {
     object.fail("hidden_size", "the model has more than 1e16 parameters");
 }
 
-Model read(ObjectReader& object, bool is_own) {
+/// Keys that Bubblescope's format alone has.
+void read_own_keys(ObjectReader& object, Model& model) {
+  model.dropout = flag(object, "dropout");
+  model.query_key_norm = flag(object, "query_key_norm");
+  const auto positions = optional_count(object, "max_position_embeddings", 1);
+  if (!flag(object, "learned_positions"))
+    return;
+  if (!positions)
+    object.fail("learned_positions", "needs max_position_embeddings beside it");
+  model.learned_positions = *positions;
+}
+
+Model read(ObjectReader& object) {
   Model model;
   model.hidden = count(object, "hidden_size");
   model.layers = count(object, "num_hidden_layers");
-  constexpr std::int64_t kMostLayers = 10'000;
   if (model.layers > kMostLayers)
     object.fail("num_hidden_layers", fmt::format("expected 1 to {}", kMostLayers));
   model.mlp_width = count(object, "intermediate_size");
   model.vocabulary = count(object, "vocab_size");
-  // Where nothing is said, Gemma's head is its embedding.
-  const bool is_gemma =
-      !is_own && object.has("model_type") && object.text("model_type").starts_with("gemma");
-  model.gated = is_gated(object, is_gemma);
+  model.gated = is_gated(object);
   model.mlp_bias = flag(object, "mlp_bias");
-  model.tied_embeddings =
-      object.has("tie_word_embeddings") ? object.flag("tie_word_embeddings") : is_gemma;
-  model.prediction_layers = optional_count(object, "num_nextn_predict_layers", 0).value_or(0);
-  const auto positions = optional_count(object, "max_position_embeddings", 1);
-  if (is_own) {
-    model.dropout = flag(object, "dropout");
-    model.query_key_norm = flag(object, "query_key_norm");
-    if (flag(object, "learned_positions")) {
-      if (!positions)
-        object.fail("learned_positions", "needs max_position_embeddings beside it");
-      model.learned_positions = *positions;
-    }
+  model.tied_embeddings = object.has("tie_word_embeddings")
+                              ? object.flag("tie_word_embeddings")
+                              : is_tied_by_default(model_type(object));
+  model.prediction_layers = prediction_layers(object);
+  if (is_own(object)) {
+    read_own_keys(object, model);
   } else {
-    refuse_other_layers(object);
+    refuse_other_layers(object, model.layers);
     model.attention_window = attention_window(object);
   }
   read_attention(object, model);
   if (const auto experts = expert_count(object))
     model.experts = read_experts(object, *experts, model);
-  else if (is_own)
+  else if (is_own(object))
     refuse_expert_keys(object);
+  if (model_type(object).starts_with("llama4"))
+    model.mlp_width = optional_count(object, "intermediate_size_mlp", 1).value_or(model.mlp_width);
   check_size(object, model);
   return model;
 }
 
-}  // namespace
-
-Model parse_model(std::string_view text, const std::string& file) {
-  nlohmann::json json = parse_json(text, file);
-  const bool is_own = json.is_object() && json.contains("format");
-  if (!is_own && json.is_object())  // where a Python object has no value
-    for (auto each = json.begin(); each != json.end();)
-      each = each->is_null() ? json.erase(each) : std::next(each);
-  ObjectReader object(json, {file, ""});
-  if (!is_own) {
-    if (!object.has("hidden_size") && object.has("n_embd"))
-      object.fail("n_embd",
-                  "is of GPT-2's family, whose keys are not read: write them as those of "
-                  "data/models/gpt3-175b.json");
-    if (!object.has("hidden_size") && object.has("text_config"))
-      object.fail("text_config",
-                  "is of a model of several media, which are not read: its text model "
-                  "can be given as a file of its own");
-    if (!object.has("hidden_size"))
-      object.fail("hidden_size", fmt::format("is missing: expected format \"{}\", or a config.json",
-                                             kModelFormat));
-    Model model = read(object, false);
-    model.name =
-        object.has("model_type") ? printable_name(object.text("model_type")) : "config.json";
-    model.description = file;
-    return model;
-  }
+Model read_own(ObjectReader& object) {
   if (const std::string format = object.text("format"); format != kModelFormat)
     object.fail("format", fmt::format("expected \"{}\", got \"{}\"", kModelFormat, format));
   const std::string name = printable_name(object.text("name"));
   const std::string source = object.text("source");
-  Model model = read(object, true);
+  Model model = read(object);
   model.name = name;
   model.description = source;
   object.finish();
   return model;
 }
 
-Model read_model(const std::string& path) {
-  return parse_model(read_file(path, kMaxFileBytes), path);
+/// Takes away keys without a value, as a Python object has them, and those of `ignored`.
+void clear(nlohmann::json& config, std::span<const std::string> ignored) {
+  if (!config.is_object())
+    return;
+  for (auto each = config.begin(); each != config.end();) {
+    const bool goes =
+        each->is_null() || std::find(ignored.begin(), ignored.end(), each.key()) != ignored.end();
+    each = goes ? config.erase(each) : std::next(each);
+  }
+}
+
+/// What a config.json of several media calls its text model.
+std::optional<std::string> text_part(const nlohmann::json& config) {
+  for (const char* key : {"text_config", "llm_config", "language_config"})
+    if (config.contains(key))
+      return key;
+  return std::nullopt;
+}
+
+/// A key that is not there cannot be ignored.
+void check_ignored(const nlohmann::json& config, const ObjectReader& object,
+                   std::span<const std::string> ignored) {
+  const auto part = text_part(config);
+  std::vector<std::string> keys;
+  for (const nlohmann::json* each : {&config, part ? &config.at(*part) : &config})
+    if (each->is_object())
+      for (const auto& [key, value] : each->items())
+        keys.push_back(key);
+  for (const std::string& key : ignored)
+    if (std::find(keys.begin(), keys.end(), key) == keys.end())
+      object.fail(key, "is not there to be ignored" + did_you_mean(key, keys));
+}
+
+Model read_config(const nlohmann::json& config, ObjectReader object, const std::string& file) {
+  if (!object.has("hidden_size") && object.has("n_embd"))
+    object.fail("n_embd",
+                "is of GPT-2's family, whose keys are not read: write them as those of "
+                "data/models/gpt3-175b.json");
+  if (!object.has("hidden_size"))
+    object.fail("hidden_size",
+                fmt::format("is missing: expected format \"{}\", or a config.json", kModelFormat));
+  refuse_encoder(object);
+  Model model = read(object);
+  refuse_unread_keys(object, config, model.layers);
+  const std::string type = model_type(object);
+  model.name = type.empty() ? "config.json" : printable_name(type);
+  model.description = file;
+  for (const char* key : {"vision_config", "audio_config"})
+    if (object.has(key))
+      model.note = fmt::format("{}: {} is left out: the text model alone is read", file, key);
+  return model;
+}
+
+/// Of a file of several media, whose head may be told of beside its text model.
+Model read_text_part(nlohmann::json& config, const std::string& part, const std::string& file) {
+  constexpr const char* kTied = "tie_word_embeddings";
+  ObjectReader whole(config, {file, ""});
+  whole.object(part);  // has to be one
+  if (flag(whole, "is_encoder_decoder"))
+    whole.fail("is_encoder_decoder", "expected false: encoders are not read");
+  nlohmann::json& text = config[part];
+  if (config.contains(kTied) && !text.contains(kTied))
+    text[kTied] = config[kTied];
+  Model model = read_config(text, {text, {file, "/" + part}}, file);
+  if (model.tied_embeddings != (whole.has(kTied) ? whole.flag(kTied) : model.tied_embeddings))
+    whole.fail(kTied, fmt::format("is not what {} says", part));
+  model.note = fmt::format(
+      "{}: {} alone is read: what the model has beside text (vision, audio) is left out", file,
+      part);
+  return model;
+}
+
+}  // namespace
+
+Model parse_model(std::string_view text, const std::string& file,
+                  std::span<const std::string> ignored) {
+  nlohmann::json json = parse_json(quote_python_numbers(text), file);
+  ObjectReader object(json, {file, ""});
+  if (is_own(object)) {
+    if (!ignored.empty())
+      object.fail(ignored.front(),
+                  "every key is read here: a config.json alone has some to ignore");
+    return read_own(object);
+  }
+  check_ignored(json, object, ignored);
+  clear(json, ignored);
+  const auto part = text_part(json);
+  if (!part)
+    return read_config(json, object, file);
+  clear(json[*part], ignored);
+  return read_text_part(json, *part, file);
+}
+
+Model read_model(const std::string& path, std::span<const std::string> ignored) {
+  return parse_model(read_file(path, kMaxFileBytes), path, ignored);
 }
 
 }  // namespace bubblescope

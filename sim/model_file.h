@@ -1,8 +1,10 @@
 // Models, format "bubblescope-model/1" (data/schema/model.schema.json), or config.json as Hugging
-// Face's transformers write it. Both have the same keys; in a config.json others are passed over,
-// but those by which layers differ, which are refused where they do.
+// Face's transformers write it. Both have the same keys, some of which have other names too in a
+// config.json; there, keys that say something else about layers are refused (sim/config_keys.h),
+// and the rest is passed over.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -10,10 +12,12 @@
 
 namespace bubblescope {
 
-/// Reads a model's text; `file` names it in errors. Throws Error with the JSON path.
-Model parse_model(std::string_view text, const std::string& file);
+/// Reads a model's text; `file` names it in errors. A config.json is read as if it had none of the
+/// keys `ignored`. Throws Error with the JSON path.
+Model parse_model(std::string_view text, const std::string& file,
+                  std::span<const std::string> ignored = {});
 
 /// Reads a model's file. Throws Error.
-Model read_model(const std::string& path);
+Model read_model(const std::string& path, std::span<const std::string> ignored = {});
 
 }  // namespace bubblescope

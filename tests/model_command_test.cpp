@@ -276,6 +276,38 @@ TEST_CASE("A model's and a hardware's own file is read") {
   CHECK(costs["name"] == "qwen3_moe on h200");
 }
 
+TEST_CASE("What a config.json has beside what is read is told, or refused until it is ignored") {
+  const TemporaryFolder folder;
+  json config = json::parse(contents(source_file("data/models/llama-3.1-405b.json")));
+  for (const char* key : {"format", "name", "source"})
+    config.erase(key);
+  folder.write("vision.json",
+               json{{"text_config", config}, {"vision_config", {{"depth", 3}}}}.dump());
+  config["mamba_d_state"] = 16;
+  config["index_topk"] = 2048;
+  folder.write("hybrid.json", config.dump());
+  const std::string rest = " --model vision.json --hardware h200 --parallel tp=8";
+  for (const char* command : {"costs -p 2", "simulate 1f1b -p 2 -m 2",
+                              "compare -p 2 -m 2 --schedules 1f1b", "explain 1f1b -p 2 -m 2"}) {
+    const ProcessResult result = run(command + rest, {.folder = folder.path()});
+    CHECK(result.exit_code == 0);
+    CHECK_MESSAGE(has(result.err, "note: vision.json: text_config alone is read"), result.err);
+    CHECK(run("-q " + (command + rest), {.folder = folder.path()}).err == "");
+  }
+  const std::string hybrid = "costs -p 2 --model hybrid.json --hardware h200 --parallel tp=8";
+  const auto refused = [&](const std::string& options, int code, const std::string& told) {
+    const ProcessResult result = run(hybrid + options, {.folder = folder.path()});
+    CHECK(result.exit_code == code);
+    CHECK_MESSAGE(has(result.err, told), result.err);
+  };
+  refused("", kBadInput, "hybrid.json: /mamba_d_state: says something about layers other than");
+  refused(" --ignore-key mamba_d_state", kBadInput, "hybrid.json: /index_topk: says something");
+  refused(" --ignore-key indextopk", kBadInput, "did you mean 'index_topk'?");
+  for (const char* both : {" --ignore-key mamba_d_state --ignore-key index_topk",
+                           " --ignore-key mamba_d_state,index_topk"})
+    refused(both, 0, "");
+}
+
 TEST_CASE("What is wrong with a model's options is told with its place") {
   struct Case {
     const char* line;

@@ -95,7 +95,8 @@ TEST_CASE("Every model and hardware of data names itself and its source, as its 
     }
     CHECK(count >= least);
   };
-  check_folder("models", "model", read_model, 5);
+  const auto read = [](const std::string& path) { return read_model(path); };
+  check_folder("models", "model", read, 5);
   check_folder("hardware", "hardware", read_hardware, 5);
 }
 
@@ -179,6 +180,7 @@ TEST_CASE("Gemma has a gate before its GELU, a tied head, and a window") {
   CHECK(gemma.attention_window == 4096);
   json other = config;
   other["model_type"] = "starcoder2";
+  other.erase("hidden_activation");
   other["hidden_act"] = "gelu_pytorch_tanh";
   CHECK_FALSE(parse_model(other.dump(), "config.json").gated);
   CHECK_FALSE(parse_model(other.dump(), "config.json").tied_embeddings);
@@ -190,6 +192,7 @@ TEST_CASE("Keys of a config.json by which layers differ are refused where they d
   json config = model_json("qwen3-235b-a22b");
   for (const char* key : {"format", "name", "source", "query_key_norm"})
     config.erase(key);
+  config["sliding_window"] = 4096;
   const json plain = {{"decoder_sparse_step", 1},
                       {"moe_layer_freq", 1},
                       {"mlp_only_layers", json::array()},
@@ -225,8 +228,7 @@ TEST_CASE("What is wrong in a model's file is told with its place") {
       {"n_group", 2048, "mine.json: /n_group: expected 1 to 1024, got 2048"},
       {"num_experts_per_tok", 300,
        "mine.json: /num_experts_per_tok: is 300, and there are 256 experts"},
-      {"num_experts", 8,
-       "mine.json: /num_experts: the number of experts is given under another name too"},
+      {"num_experts", 8, "mine.json: /num_experts: is 8, and n_routed_experts is 256"},
       {"first_k_dense_replace", 62, "mine.json: /first_k_dense_replace: is 62 of 61 layers"},
       {"n_group", 7, "mine.json: /n_group: 7 groups do not divide the 256 experts"},
       {"topk_group", 9, "mine.json: /topk_group: is 9 of 8 groups"},
@@ -257,8 +259,6 @@ TEST_CASE("What is wrong in a model's file is told with its place") {
         "config.json");
   CHECK(complaint(json::array()) == "mine.json: /: expected an object, got an empty array");
   CHECK(complaint(json{{"n_embd", 768}}).starts_with("mine.json: /n_embd: is of GPT-2's family"));
-  CHECK(complaint(json{{"text_config", json::object()}})
-            .starts_with("mine.json: /text_config: is of a model of several media"));
 }
 
 TEST_CASE("Hardware is read, and what is wrong in it told with its place") {

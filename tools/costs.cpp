@@ -63,6 +63,8 @@ std::string run(const CostsCommandOptions& options, const GlobalOptions& global)
   const LoopShape shape = shape_of(options, job, source);
   std::optional<AnalyticCosts> analytic;
   if (job) {
+    if (!job->model.note.empty())
+      global.note(job->model.note);
     analytic = analytic_costs(*job, shape.ranks * shape.chunks);
     source = analytic->source;
     source.ranks = shape.ranks;

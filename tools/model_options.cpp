@@ -64,6 +64,18 @@ std::int64_t count(const char* option, const std::string& given, std::int64_t ot
   return given.empty() ? otherwise : parse_count({option, given}, kCount);
 }
 
+constexpr const char* kIgnoreKey = "--ignore-key";
+
+std::vector<std::string> split(std::string_view list) {
+  std::vector<std::string> parts;
+  while (!list.empty()) {
+    const std::size_t end = std::min(list.find(','), list.size());
+    parts.emplace_back(list.substr(0, end));
+    list.remove_prefix(std::min(end + 1, list.size()));
+  }
+  return parts;
+}
+
 /// An option, in the order of the help.
 struct ModelOption {
   const char* name;
@@ -75,6 +87,9 @@ struct ModelOption {
 constexpr ModelOption kModelOptions[] = {
     {"--model", "FILE|NAME", "such as deepseek-v3, or a config.json; a wrong name lists all",
      &ModelOptions::model},
+    {kIgnoreKey, "KEY",
+     "reads a config.json as if it had no such key; several with commas, or several times",
+     &ModelOptions::ignored_keys},
     {"--hardware", "FILE|NAME", "such as h800; a wrong name lists all", &ModelOptions::hardware},
     {"--parallel", "LIST",
      "tensor, expert, data, context: tp=8,ep=64,dp=128,cp=1 (default: 1 each; dp as many as ep "
@@ -112,6 +127,7 @@ constexpr ModelOption kModelOptions[] = {
 void ModelOptions::add_to(CLI::App& app) {
   for (const ModelOption& each : kModelOptions)
     add_option(app, {each.name, each.word, each.help, "Costs from a model"}, this->*each.value);
+  app.get_option(kIgnoreKey)->join(',');
 }
 
 std::string ModelOptions::first_given() const {
@@ -126,8 +142,13 @@ ModelJob ModelOptions::job() const {
     if (value->empty())
       throw UsageError(
           fmt::format("{} is required: costs from a model need --model and --hardware", option));
-  ModelJob job{.model = find_input({"--model", "data/models", embedded_models()}, model, read_model,
-                                   parse_model),
+  const std::vector<std::string> ignored = split(ignored_keys);
+  ModelJob job{.model = find_input(
+                   {"--model", "data/models", embedded_models()}, model,
+                   [&](const std::string& path) { return read_model(path, ignored); },
+                   [&](std::string_view text, const std::string& file) {
+                     return parse_model(text, file, ignored);
+                   }),
                .hardware = find_input({"--hardware", "data/hardware", embedded_hardware()},
                                       hardware, read_hardware, parse_hardware)};
   job.parallel = checked("--parallel", [&] {

@@ -11,6 +11,7 @@ namespace bubblescope {
 
 struct ModelOptions {
   std::string model;
+  std::string ignored_keys;  ///< With commas.
   std::string hardware;
   std::string parallel;
   std::string microbatch_size;

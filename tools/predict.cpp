@@ -238,6 +238,8 @@ void note_odd_times(const StageCost& stage, const GlobalOptions& global) {
 }  // namespace
 
 void note_costs(const Scenario& scenario, const GlobalOptions& global) {
+  if (scenario.job && !scenario.job->model.note.empty())
+    global.note(scenario.job->model.note);
   if (scenario.costs_by_hand)
     note_odd_times(scenario.costs.stages.front(), global);
   const auto made_for = scenario.costs.ranks;

@@ -1,0 +1,193 @@
+#include "sim/config_keys.h"
+
+#include <algorithm>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+
+namespace bubblescope {
+namespace {
+
+using nlohmann::json;
+using Words = std::span<const std::string_view>;
+
+/// A key whose name contains one of `words` is about `what`, and `read` is read instead.
+struct Meaning {
+  Words words;
+  std::string_view what;
+  std::string_view read;
+};
+
+constexpr std::string_view kEncoder[] = {"encoder", "cross_att", "decoder_layers", "bidirectional",
+                                         "relative_att"};
+constexpr std::string_view kOtherLayers[] = {
+    "hybrid",    "mamba",  "ssm",      "linear_", "attn_type", "attn_layer", "attention_interval",
+    "block",     "conv_",  "_conv",    "rwkv",    "lru_",      "recurren",   "kda",
+    "lightning", "delta_", "retention"};
+constexpr std::string_view kPartOfTokens[] = {"index_", "indexer", "sparse", "compress",  "window",
+                                              "chunk",  "sliding", "swa_",   "local_att", "global"};
+constexpr std::string_view kExperts[] = {"moe", "expert"};
+constexpr std::string_view kPrediction[] = {"mtp", "nextn", "predict"};
+constexpr std::string_view kHeads[] = {"heads", "head_dim", "_dim",        "lora",
+                                       "_rank", "channels", "multi_query", "output_gate"};
+constexpr std::string_view kMlp[] = {"intermediate", "ffn",        "mlp",       "glu",
+                                     "gate",         "hidden_act", "activation"};
+constexpr std::string_view kUnlikeLayers[] = {"layer", "period",   "interval", "pattern", "every",
+                                              "share", "altup",    "laurel",   "dense",   "hc_",
+                                              "loop",  "ut_steps", "cycle"};
+constexpr std::string_view kWidths[] = {"hidden_size", "vocab", "embedding_size", "embed_"};
+
+/// The first that fits a key is what it means.
+constexpr Meaning kMeanings[] = {
+    {kEncoder, "an encoder or cross-attention", "a decoder alone"},
+    {kOtherLayers, "layers other than those of attention (Mamba, linear attention, convolution)",
+     "layers of attention with an MLP or experts"},
+    {kPartOfTokens, "attention to a part of the tokens",
+     "one sliding_window, or attention_chunk_size"},
+    {kExperts, "experts",
+     "their number (n_routed_experts, num_local_experts, num_experts or moe_num_experts) and "
+     "beside it num_experts_per_tok, moe_intermediate_size, n_shared_experts and "
+     "first_k_dense_replace"},
+    {kPrediction, "multi-token prediction", "num_nextn_predict_layers"},
+    {kHeads, "the matrices of attention",
+     "heads of one size with grouped-query or multi-head latent attention"},
+    {kMlp, "the MLP", "intermediate_size, hidden_act and mlp_bias"},
+    {kUnlikeLayers, "layers that differ from one another, or share something",
+     "layers that are all alike after first_k_dense_replace"},
+    {kWidths, "a width or an embedding beside those of all layers", "hidden_size and vocab_size"}};
+
+/// Names that contain one of these say nothing of sizes, whatever else they contain.
+constexpr std::string_view kNeutralParts[] = {
+    "router", "routing", "rotary", "rope",  "token_id", "token_index", "drop",    "loss", "coef",
+    "dtype",  "theta",   "init",   "quant", "norm",     "bias",        "swiglu_", "limit"};
+
+/// Nor do these: of training, of generation, of files, or repeating what other keys say.
+constexpr std::string_view kNeutral[] = {"auto_map",
+                                         "audio_config",
+                                         "chunk_size_feed_forward",
+                                         "compression_config",
+                                         "encoder_no_repeat_ngram_size",
+                                         "generation_config",
+                                         "id2label",
+                                         "label2id",
+                                         "max_window_layers",
+                                         "moe_shared_expert_overlap",
+                                         "num_key_value_groups",
+                                         "qk_head_dim",
+                                         "sliding_window_pattern",
+                                         "task_specific_params",
+                                         "vision_config"};
+
+bool contains_any(std::string_view name, Words words) {
+  return std::any_of(words.begin(), words.end(), [&](std::string_view word) {
+    return name.find(word) != std::string_view::npos;
+  });
+}
+
+bool is_neutral(std::string_view key) {
+  return key.ends_with("_eps") || contains_any(key, kNeutralParts) ||
+         std::find(std::begin(kNeutral), std::end(kNeutral), key) != std::end(kNeutral);
+}
+
+/// Whether a value says that there is nothing of the kind.
+bool is_off(const json& value) {
+  return value == false || value == 0 || value == "" || value == "default" || value == "none" ||
+         (value.is_structured() && value.empty());
+}
+
+[[noreturn]] void refuse(const ObjectReader& object, const std::string& key, std::string_view what,
+                         std::string_view read) {
+  object.fail(key, fmt::format("says something about {} that is not understood; understood: {}; "
+                               "--ignore-key {} reads the file without it",
+                               what, read, key));
+}
+
+bool starts_with_any(std::string_view text, Words words) {
+  return std::any_of(words.begin(), words.end(),
+                     [&](std::string_view word) { return text.starts_with(word); });
+}
+
+}  // namespace
+
+void refuse_unread_keys(const ObjectReader& object, const json& config, std::int64_t layers) {
+  std::vector<std::string> keys = object.unread();
+  std::erase_if(keys,
+                [&](const std::string& key) { return is_neutral(key) || is_off(config.at(key)); });
+  for (const Meaning& each : kMeanings)
+    for (const std::string& key : keys)
+      if (contains_any(key, each.words))
+        refuse(object, key, each.what, each.read);
+  for (const std::string& key : keys) {
+    const json& value = config.at(key);
+    if (value.is_object() ||
+        (value.is_array() && static_cast<std::int64_t>(value.size()) == layers))
+      refuse(object, key,
+             value.is_object() ? "a part of the model" : "each layer, of which it has a value",
+             "keys of one value for all layers");
+  }
+}
+
+void refuse_other_layers(ObjectReader& object, std::int64_t layers) {
+  for (const char* key :
+       {"decoder_sparse_step", "moe_layer_freq", "interleave_moe_layer_step", "moe_layer_interval"})
+    if (object.has(key) && object.integer(key) != 1)
+      object.fail(key, "expected 1: beyond first_k_dense_replace all layers are taken to be alike");
+  if (object.has("moe_layer_end_index") && object.integer("moe_layer_end_index") != layers - 1)
+    object.fail("moe_layer_end_index",
+                fmt::format("expected {}, the last of {} layers", layers - 1, layers));
+  if (object.has("mlp_only_layers") && !object.integers("mlp_only_layers").empty())
+    object.fail("mlp_only_layers",
+                "expected none: layers without experts are those of first_k_dense_replace");
+  if (object.has("attn_type_list"))
+    for (const std::int64_t type : object.integers("attn_type_list"))
+      if (type != 1)
+        object.fail("attn_type_list",
+                    fmt::format("expected 1, full attention, in all layers, got {}", type));
+  if (!object.has("layer_types"))
+    return;
+  for (const std::string& type : object.words("layer_types")) {
+    const char* window = type == "sliding_attention"   ? "sliding_window"
+                         : type == "chunked_attention" ? "attention_chunk_size"
+                                                       : nullptr;
+    if (type != "full_attention" && window == nullptr)
+      object.fail("layer_types", fmt::format("expected full_attention, sliding_attention or "
+                                             "chunked_attention, got \"{}\"",
+                                             type.substr(0, 40)));
+    if (window != nullptr && !object.has(window))
+      object.fail("layer_types", fmt::format("{} needs {} beside it", type, window));
+  }
+}
+
+void refuse_encoder(ObjectReader& object) {
+  const auto check = [&](const char* key, const std::string& name) {
+    if (name.find("bert") != std::string::npos || name.find("Bert") != std::string::npos ||
+        name.ends_with("ForMaskedLM"))
+      object.fail(key,
+                  fmt::format("\"{}\" is an encoder: expected a decoder; --ignore-key {} reads "
+                              "the file without it",
+                              name.substr(0, 40), key));
+  };
+  if (object.has("model_type"))
+    check("model_type", object.text("model_type"));
+  if (object.has("architectures"))
+    for (const std::string& name : object.words("architectures"))
+      check("architectures", name);
+}
+
+bool is_tied_by_default(std::string_view model_type) {
+  static constexpr std::string_view kTied[] = {
+      "gemma", "cohere",       "smollm3",    "minicpm",     "ernie4_5",       "vaultgemma",
+      "youtu", "paddleocr_vl", "hunyuan_vl", "granite_swa", "granite_docling"};
+  return starts_with_any(model_type, kTied);
+}
+
+bool has_no_gate(std::string_view model_type) {
+  static constexpr std::string_view kUngated[] = {"gpt_neox",  "starcoder2", "nemotron", "arcee",
+                                                  "persimmon", "nanochat",   "jais2"};
+  return model_type == "phi" || starts_with_any(model_type, kUngated);
+}
+
+}  // namespace bubblescope
