@@ -18,6 +18,14 @@ bool is_control(char32_t code) {
   return code < 0x20U || (code >= 0x7FU && code < 0xA0U) || turns_writing;
 }
 
+/// `text` with "…" for what comes after so many characters.
+std::string cut(const std::string& text, std::size_t most_characters) {
+  std::size_t end = 0;
+  for (std::size_t i = 0; i < most_characters && end < text.size(); ++i)
+    end += first_character(std::string_view(text).substr(end)).bytes;
+  return end < text.size() ? text.substr(0, end) + "…" : text;
+}
+
 }  // namespace
 
 Character first_character(std::string_view text) {
@@ -33,7 +41,9 @@ Character first_character(std::string_view text) {
     code = code << 6U | (byte & 0x3FU);
   }
   constexpr char32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};  // a longer form is no UTF-8
-  return code < kLeast[bytes] ? Character{} : Character{bytes, !is_control(code)};
+  const bool is_surrogate = code >= 0xD800 && code <= 0xDFFF;
+  const bool is_one = code >= kLeast[bytes] && code <= 0x10FFFF && !is_surrogate;
+  return is_one ? Character{bytes, !is_control(code)} : Character{};
 }
 
 bool is_plain(std::string_view text) {
@@ -45,15 +55,17 @@ std::string printable(std::string_view text) {
   return printable(text, [](std::string_view) { return std::size_t{0}; });
 }
 
+std::string printable_words(std::string_view text, std::size_t most_characters) {
+  return cut(printable(text,
+                       [](std::string_view rest) {
+                         return std::size_t{rest.front() == '\n' || rest.front() == '\t'};
+                       }),
+             most_characters);
+}
+
 std::string printable_name(std::string_view text) {
-  constexpr int kMostCharacters = 64;
-  if (text.empty())
-    return "unnamed";
-  const std::string shown = printable(text);
-  std::size_t end = 0;
-  for (int i = 0; i < kMostCharacters && end < shown.size(); ++i)
-    end += first_character(std::string_view(shown).substr(end)).bytes;
-  return end < shown.size() ? shown.substr(0, end) + "…" : shown;
+  constexpr std::size_t kMostCharacters = 64;
+  return text.empty() ? "unnamed" : cut(printable(text), kMostCharacters);
 }
 
 }  // namespace bubblescope

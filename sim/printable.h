@@ -37,6 +37,9 @@ std::string printable(std::string_view text, const Kept& kept) {
 /// In one line.
 std::string printable(std::string_view text);
 
+/// In one or more lines, cut after so many characters.
+std::string printable_words(std::string_view text, std::size_t most_characters);
+
 /// In one line, cut after 64 characters; "unnamed" where there is none.
 std::string printable_name(std::string_view text);
 

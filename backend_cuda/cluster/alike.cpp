@@ -61,6 +61,25 @@ Digest digest_of_costs(const Plan& plan) {
   return digest;
 }
 
+struct Given {
+  std::string name;
+  std::vector<std::int64_t> digests;
+};
+
+/// Throws JobError, since all processes find it at once.
+Given read_given(const std::vector<std::string>& all, std::size_t rank, std::size_t count) {
+  try {
+    Unpacker payload(all[rank]);
+    Given given{.name = payload.words(), .digests = {}};
+    while (given.digests.size() < count)
+      given.digests.push_back(payload.integer());
+    payload.end();
+    return given;
+  } catch (const BadFrame&) {
+    throw JobError(fmt::format("rank {} has sent what no process of a job sends", rank));
+  }
+}
+
 }  // namespace
 
 Digest& Digest::add(std::uint64_t value) {
@@ -87,17 +106,15 @@ void require_alike(Control& control, const std::vector<Alike>& mine) {
   for (const Alike& each : mine)
     packer.integer(each.digest.value());
   const std::vector<std::string> all = control.all_gather(packer.take());
-  for (const std::string& theirs : all) {
-    Unpacker first(all.front());
-    Unpacker other(theirs);
-    const std::string leader = first.text();
-    const std::string name = other.text();
-    for (const Alike& each : mine)
-      if (first.integer() != other.integer())
+  const Given leader = read_given(all, 0, mine.size());
+  for (std::size_t rank = 0; rank < all.size(); ++rank) {
+    const Given other = read_given(all, rank, mine.size());
+    for (std::size_t i = 0; i < mine.size(); ++i)
+      if (leader.digests[i] != other.digests[i])
         throw JobError(
             fmt::format("{} and {} differ in {}: all processes need the same words, files and "
                         "BUBBLESCOPE_ variables",
-                        leader, name, each.what));
+                        leader.name, other.name, mine[i].what));
   }
 }
 

@@ -109,6 +109,11 @@ class Control {
   enum class Presence : std::uint8_t { There, Left, Lost };
   virtual Presence presence(int rank) = 0;
 
+  /// "rank 2 (host gpu7, process 4711)": this process, or one to which it has a line.
+  virtual std::string name(int rank) = 0;
+  /// Such a process has sent what no process of a job sends: all lose it. Throws PeerLost.
+  [[noreturn]] virtual void refuse(int rank) = 0;
+
   /// Only the leader asks: the fastest of so many exchanges. Throws PeerLost.
   virtual ClockReading read_clock(int rank, int rounds = 64) = 0;
 };

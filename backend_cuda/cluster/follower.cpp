@@ -33,7 +33,7 @@ class Follower final : public Executor {
         own_(std::move(own)),
         place_(place),
         between_reports_(between_reports(plan, control)) {
-    control_.all_gather(write_facts(facts_of(*own_, control)));
+    control_.all_gather(write_facts(facts_of(*own_)));
   }
   Follower(const Follower&) = delete;
   Follower& operator=(const Follower&) = delete;
@@ -72,6 +72,10 @@ class Follower final : public Executor {
   void guard(Call&& call);
   void advance();
   void obey(const std::string& payload);
+  void require_state(State state) const {
+    if (state_ != state)
+      throw BadFrame("out of turn");
+  }
   void report();
 
   const Plan& plan_;
@@ -106,39 +110,47 @@ void Follower::guard(Call&& call) {
 void Follower::advance() {
   const bool is_busy = state_ == State::Launching || state_ == State::Running;
   if (const auto mail = control_.receive(milliseconds(is_busy ? 0 : 1)))
-    obey(mail->payload);
+    try {
+      obey(mail->payload);
+    } catch (const BadFrame&) {
+      control_.refuse(kLeader);
+    }
   if (state_ == State::Launching && own_->is_ready()) {
-    control_.send(kLeader, Writer(Order::Ready).text());
+    control_.send(kLeader, begin(Order::Ready).take());
     state_ = State::Ready;
   } else if (state_ == State::Launching) {
     std::this_thread::sleep_for(std::chrono::microseconds(50));
   } else if (state_ == State::Running && own_->wait(milliseconds(1))) {
-    control_.send(kLeader, write_times(Order::Done, plan_, place_.rank, *own_));
+    control_.send(kLeader, write_times(Order::Done, times_of(plan_, place_.rank, *own_)));
     state_ = State::Done;
   }
   report();
 }
 
+/// Throws BadFrame, also where it comes out of turn.
 void Follower::obey(const std::string& payload) {
-  Reader reader(payload);
-  switch (reader.order()) {
+  Unpacker message(payload);
+  switch (order_of(message)) {
     case Order::Open:
-      wait_until(std::min(Time(reader.number()),
+      require_state(State::Ready);
+      wait_until(std::min(Time(message.integer()),
                           steady_clock::now().time_since_epoch() + Time(kLongestHeadStart)));
+      message.end();
       own_->open();
       state_ = State::Running;
       return;
     case Order::Progress:
-      if (const auto running = read_progress(reader).running)
+      if (const auto running = read_progress(message, plan_, kLeader).running)
         leader_runs_ = running;
       return;
     case Order::Times:
-      times_ = read_all_times(reader, plan_);
+      require_state(State::Done);
+      times_ = read_all_times(message, plan_);
       state_ = State::Idle;
       leader_runs_.reset();
       return;
     default:
-      throw DeviceError("the leader says what a follower does not know");
+      throw BadFrame("no order to a follower");
   }
 }
 
@@ -156,7 +168,7 @@ void Follower::abort() noexcept {
   control_.fail("interrupted");
   if (std::exchange(state_, State::Idle) != State::Idle)
     try {
-      control_.send(kLeader, write_times(Order::Partial, plan_, place_.rank, *own_));
+      control_.send(kLeader, write_times(Order::Partial, times_of(plan_, place_.rank, *own_)));
       std::this_thread::sleep_for(kBeforeAbort);
     } catch (const std::exception&) {  // nobody is left to be told, or there is no memory for it
     }

@@ -1,9 +1,11 @@
 #include "backend_cuda/cluster/frame.h"
 
+#include <bit>
 #include <string>
 #include <string_view>
 
 #include "backend_cuda/replay/executor.h"
+#include "sim/printable.h"
 
 namespace bubblescope {
 namespace {
@@ -63,9 +65,18 @@ std::optional<Frame> FrameReader::next() {
   return Frame{kind, std::string(rest.substr(kHead, length))};
 }
 
+Packer& Packer::byte(char value) {
+  bytes_ += value;
+  return *this;
+}
+
 Packer& Packer::integer(std::int64_t value) {
   append_bytes(bytes_, static_cast<std::uint64_t>(value));
   return *this;
+}
+
+Packer& Packer::real(double value) {
+  return integer(std::bit_cast<std::int64_t>(value));
 }
 
 Packer& Packer::text(std::string_view value) {
@@ -74,15 +85,37 @@ Packer& Packer::text(std::string_view value) {
   return *this;
 }
 
+char Unpacker::byte() {
+  return take(1).front();
+}
+
 std::int64_t Unpacker::integer() {
   return static_cast<std::int64_t>(from_bytes<std::uint64_t>(take(sizeof(std::uint64_t))));
 }
 
+std::int64_t Unpacker::integer(std::int64_t least, std::int64_t most) {
+  const std::int64_t value = integer();
+  if (value < least || value > most)
+    throw BadFrame("a number out of range");
+  return value;
+}
+
+double Unpacker::real() {
+  return std::bit_cast<double>(integer());
+}
+
 std::string Unpacker::text() {
-  const std::int64_t size = integer();
-  if (size < 0)
-    throw BadFrame("a text of negative length");
+  const std::int64_t size = integer(0, std::int64_t{kLongestPayload});
   return std::string(take(static_cast<std::size_t>(size)));
+}
+
+std::string Unpacker::words(std::size_t most_characters) {
+  return printable_words(text(), most_characters);
+}
+
+void Unpacker::end() const {
+  if (!rest_.empty())
+    throw BadFrame("a frame ends too late");
 }
 
 std::string_view Unpacker::take(std::size_t count) {

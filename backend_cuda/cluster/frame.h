@@ -43,6 +43,8 @@ using FrameBytes = std::shared_ptr<const std::string>;
 /// Before the other end is known, and after.
 constexpr std::size_t kLongestHello = 4'096;
 constexpr std::size_t kLongestPayload = std::size_t{1} << 30;
+/// Of a text that is shown, unless its reader says otherwise.
+constexpr std::size_t kMostCharacters = 1'024;
 
 /// Throws DeviceError if the payload is longer than any may be.
 FrameBytes frame_bytes(FrameKind kind, std::string_view payload);
@@ -63,10 +65,12 @@ class FrameReader {
   std::size_t taken_ = 0;  // of bytes_
 };
 
-/// Payloads of integers, little end first, and of texts.
+/// Payloads of integers and numbers, little end first, and of texts.
 class Packer {
  public:
+  Packer& byte(char value);
   Packer& integer(std::int64_t value);
+  Packer& real(double value);
   Packer& text(std::string_view value);
   std::string take() { return std::move(bytes_); }
 
@@ -74,13 +78,21 @@ class Packer {
   std::string bytes_;
 };
 
-/// Throws BadFrame where too little is left.
+/// Reads what another process has packed, which may be anything: each value is taken within the
+/// bounds that its use has. Throws BadFrame where it lies beyond them, or too little is left.
 class Unpacker {
  public:
   explicit Unpacker(std::string_view bytes) : rest_(bytes) {}
 
-  std::int64_t integer();
-  std::string text();
+  char byte();
+  std::int64_t integer();  ///< Any, as a hash is.
+  std::int64_t integer(std::int64_t least, std::int64_t most);
+  double real();
+  std::string text();  ///< Any bytes, to be compared or unpacked.
+  /// To be shown: `printable_words`.
+  std::string words(std::size_t most_characters = kMostCharacters);
+  /// Nothing may follow.
+  void end() const;
 
  private:
   std::string_view take(std::size_t count);

@@ -9,12 +9,6 @@ namespace {
 
 constexpr std::int64_t kMagic = 0x0a'65'6c'62'62'75'62'89;  // "\x89bubble\n", little end first
 
-int checked_int(std::int64_t value) {
-  if (value < 0 || value > std::numeric_limits<int>::max())
-    throw BadFrame("a number out of range");
-  return static_cast<int>(value);
-}
-
 }  // namespace
 
 FrameBytes hello_frame(const Seat& seat, const ControlOptions& options) {
@@ -36,12 +30,13 @@ Hello read_hello(const Frame& frame) {
   Unpacker payload(frame.payload);
   if (frame.kind != FrameKind::Hello || payload.integer() != kMagic)
     throw BadFrame("no hello");
+  constexpr int kMost = std::numeric_limits<int>::max();
   Hello hello{};
   hello.protocol = payload.integer();
   hello.token = static_cast<std::uint64_t>(payload.integer());
-  hello.process.rank = checked_int(payload.integer());
-  hello.world = checked_int(payload.integer());
-  hello.process.pid = payload.integer();
+  hello.process.rank = static_cast<int>(payload.integer(0, kMost));
+  hello.world = static_cast<int>(payload.integer(0, kMost));
+  hello.process.pid = payload.integer(0, kMost);
   hello.process.host = payload.text();
   hello.version = payload.text();
   return hello;

@@ -14,6 +14,7 @@
 
 #include "backend_cuda/cluster/clock_line.h"
 #include "backend_cuda/cluster/orders.h"
+#include "backend_cuda/cluster/other.h"
 #include "backend_cuda/cluster/process_name.h"
 #include "backend_cuda/replay/replay.h"
 #include "backend_cuda/replay/watch.h"
@@ -36,17 +37,6 @@ constexpr milliseconds kForOldNews{300};
 constexpr milliseconds kForOtherNews{1'500};
 constexpr milliseconds kNap{20};
 
-/// What the leader knows of another process.
-struct Other {
-  bool is_ready = false;
-  bool is_done = false;
-  std::size_t ended = 0;                      ///< Instructions.
-  std::optional<InstructionId> running = {};  ///< The action in which it was heard last.
-  std::vector<ClockReading> readings = {};    ///< Before and after a step.
-  std::string times = {};                     ///< As they were sent.
-  std::optional<Parity> parity = {};
-};
-
 /// The step was ended, and the message tells why.
 class StepEnded : public DeviceError {
  public:
@@ -64,8 +54,8 @@ class Leader final : public Executor {
         others_(static_cast<std::size_t>(control.world())),
         timeout_(timeout),
         between_reports_(between_reports(plan, control)) {
-    for (const std::string& facts : control_.all_gather(write_facts(facts_of(*own_, control))))
-      facts_.push_back(read_facts(facts));
+    for (const std::string& facts : control_.all_gather(write_facts(facts_of(*own_))))
+      refuse_bad(static_cast<int>(facts_.size()), [&] { facts_.push_back(read_facts(facts)); });
   }
   Leader(const Leader&) = delete;
   Leader& operator=(const Leader&) = delete;
@@ -94,11 +84,21 @@ class Leader final : public Executor {
   int process_of(Rank rank, int replica) const {
     return RankPlace{.replica = replica, .replicas = place_.replicas}.process_of(rank);
   }
+  /// Reads what a process sent.
+  template <class Call>
+  void refuse_bad(int process, Call&& call) {
+    try {
+      call();
+    } catch (const BadFrame&) {
+      control_.refuse(process);
+    }
+  }
 
   void advance();
   void listen(milliseconds patience);
   void listen_for(milliseconds time);
   void take(const Mail& mail);
+  void take_after_loss(const Mail& mail);
   void read_clocks();
   void open();
   void report();
@@ -107,7 +107,7 @@ class Leader final : public Executor {
   void watch();
   std::size_t ended_everywhere() const;
   std::string stall() const;
-  std::string name(int process) const;
+  std::string name(int process) const { return control_.name(process); }
   std::string whereabouts(int process, const std::string& said = {}) const;
   int first_that_runs() const;
   std::string words_of(const Loss& loss) const {
@@ -132,7 +132,7 @@ class Leader final : public Executor {
   bool is_open_ = false;
   bool is_done_ = false;  // the leader's own rank
   bool is_aborted_ = false;
-  std::string own_times_ = {};  // as others send theirs
+  std::optional<RankTimes> own_times_ = {};
   RunTimes times_ = {};
   int replica_ = 0;  // whose times they are
   Time clock_uncertainty_{};
@@ -197,7 +197,7 @@ void Leader::advance() {
   if (!is_done_ || !all_are(&Other::is_done))
     return;
   read_clocks();
-  own_times_ = write_times(Order::Done, plan_, place_.rank, *own_);
+  own_times_ = times_of(plan_, place_.rank, *own_);
   gather(0);
   tell_all(write_all_times(times_));
   runs_ = false;
@@ -216,32 +216,20 @@ void Leader::listen_for(milliseconds time) {
 }
 
 void Leader::take(const Mail& mail) {
-  Other& from = other(mail.from);
-  Reader reader(mail.payload);
-  switch (reader.order()) {
-    case Order::Ready:
-      from.is_ready = true;
-      return;
-    case Order::Progress: {
-      const ProgressReport report = read_progress(reader);
-      from.ended = static_cast<std::size_t>(report.ended);
-      if (report.running)  // while it waits, it is where it ran last
-        from.running = report.running;
-      return;
-    }
-    case Order::Done:
-      from.is_done = true;
-      from.running.reset();
-      from.times = mail.payload;
-      return;
-    case Order::Partial:
-      from.times = mail.payload;
-      return;
-    case Order::Compared:
-      from.parity = read_parity(reader);
-      return;
-    default:
-      throw DeviceError(fmt::format("rank {} says what the leader does not know", mail.from));
+  const Turn turn = is_aborted_ ? Turn::Lost
+                    : !runs_    ? Turn::Compare
+                    : is_open_  ? Turn::Run
+                                : Turn::Launch;
+  refuse_bad(mail.from, [&] {
+    other(mail.from).take(mail.payload, plan_, mail.from / place_.replicas, turn);
+  });
+}
+
+/// One that sends nonsense is awaited no longer.
+void Leader::take_after_loss(const Mail& mail) {
+  try {
+    take(mail);
+  } catch (const PeerLost&) {  // which is known
   }
 }
 
@@ -261,7 +249,7 @@ void Leader::open() {
   for (int process = 1; process < control_.world(); ++process) {
     const ClockLine clock(other(process).readings);
     const Time theirs = moment + clock.ahead_at(moment);
-    control_.send(process, Writer(Order::Open).add(std::int64_t{theirs.count()}).text());
+    control_.send(process, begin(Order::Open).integer(theirs.count()).take());
   }
   wait_until(moment);
   own_->open();
@@ -281,9 +269,9 @@ void Leader::gather(int replica) {
   TimesOfAll all(plan_);
   for (Rank rank = 0; rank < plan_.ranks(); ++rank) {
     const int process = process_of(rank, replica);
-    const std::string& text = process == control_.rank() ? own_times_ : other(process).times;
-    if (!text.empty())
-      all.add(text, rank, ClockLine(other(process).readings));
+    const auto& times = process == control_.rank() ? own_times_ : other(process).times;
+    if (times)
+      all.add(*times, rank, ClockLine(other(process).readings));
   }
   times_ = all.merged();
   replica_ = replica;
@@ -329,7 +317,7 @@ std::string Leader::stall() const {
     if (!(process == control_.rank() ? is_ready_ : other(process).is_ready))
       return fmt::format(": {} has not launched the step", name(process));
   for (int process = 1; process < control_.world(); ++process)
-    if (other(process).times.empty())
+    if (!other(process).times)
       return fmt::format(": {} does not tell how far it came{}", name(process),
                          whereabouts(process));
   return fmt::format("{}:\n{}",
@@ -345,10 +333,10 @@ void Leader::abort() noexcept {
   if (!std::exchange(runs_, false))
     return own_->abort();
   try {
-    own_times_ = write_times(Order::Partial, plan_, place_.rank, *own_);
+    own_times_ = times_of(plan_, place_.rank, *own_);
     const auto give_up = steady_clock::now() + kForPartialTimes;
     const auto is_awaited = [&](int process) {
-      return other(process).times.empty() && control_.presence(process) == Control::Presence::There;
+      return !other(process).times && control_.presence(process) == Control::Presence::There;
     };
     const auto some_are_awaited = [&] {
       for (int process = 1; process < control_.world(); ++process)
@@ -358,7 +346,7 @@ void Leader::abort() noexcept {
     };
     while (some_are_awaited() && steady_clock::now() < give_up)
       if (const auto mail = control_.receive_after_loss(kNap))
-        take(*mail);
+        take_after_loss(*mail);
     gather_what_is_known();
   } catch (const std::exception&) {  // what is known is enough
   }
@@ -403,11 +391,6 @@ std::optional<Parity> Leader::parity() {
     all->loss_error = std::abs(all->loss - all->reference_loss) / std::abs(all->reference_loss);
     return all;
   });
-}
-
-/// "rank 2 (host gpu7, process 4711)"
-std::string Leader::name(int process) const {
-  return value_of(facts_[static_cast<std::size_t>(process)], kProcessFact);
 }
 
 /// "; it is rank 1 of pipeline 0 and was last heard in 1F3", of which it is told what tells

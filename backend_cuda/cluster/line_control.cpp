@@ -29,7 +29,7 @@ class LineControl final : public Control {
         world_(seat.world),
         patience_(options.meet_timeout),
         clock_(options.clock),
-        links_(seat.rank, options, std::move(members)) {}
+        links_(seat.rank, seat.world, options, std::move(members)) {}
 
   int rank() const override { return rank_; }
   int world() const override { return world_; }
@@ -90,6 +90,17 @@ class LineControl final : public Control {
     return peer.left                          ? Presence::Left
            : peer.line.open() && !peer.silent ? Presence::There
                                               : Presence::Lost;
+  }
+
+  std::string name(int rank) override {
+    const Links::Lock lock = links_.lock();
+    return to_string(rank == rank_ ? this_process(rank) : links_.peer(rank).process);
+  }
+
+  [[noreturn]] void refuse(int rank) override {
+    const Links::Lock lock = links_.lock();
+    links_.refuse(links_.peer(rank));
+    throw PeerLost(*links_.loss());
   }
 
   ClockReading read_clock(int rank, int rounds) override {

@@ -14,6 +14,8 @@
 
 #include <fmt/format.h>
 
+#include "backend_cuda/cluster/loss.h"
+
 namespace bubblescope {
 namespace {
 
@@ -23,7 +25,8 @@ using std::chrono::steady_clock;
 
 constexpr int kDeviceExit = 4;
 constexpr int kSignsInSilence = 5;
-constexpr std::size_t kLongestReason = 16'384;
+/// Of a clock's moments from its epoch: 36 years. Differences of such stay far from an overflow.
+constexpr std::int64_t kFarthest = std::int64_t{1} << 60;
 /// At the end: for those that take nothing after a loss, and for an answer to the goodbye.
 constexpr std::chrono::seconds kLastPatience{1};
 
@@ -51,15 +54,10 @@ Moment as_moment(std::int64_t value) {
   return Moment(nanoseconds(value));
 }
 
-FrameBytes loss_frame(const Loss& loss) {
-  return frame_bytes(FrameKind::Loss,
-                     Packer().integer(loss.rank).text(loss.what).integer(loss.code).take());
-}
-
 }  // namespace
 
-Links::Links(int rank, ControlOptions options, std::vector<Member> members)
-    : rank_(rank), options_(std::move(options)), self_(this_process(rank)) {
+Links::Links(int rank, int world, ControlOptions options, std::vector<Member> members)
+    : rank_(rank), world_(world), options_(std::move(options)), self_(this_process(rank)) {
   const Moment now = steady_clock::now();
   next_life_ = now;
   woke_ = now;
@@ -140,6 +138,12 @@ void Links::learn(Loss loss) {
   changed_.notify_all();
 }
 
+/// Nobody waits for its last words.
+void Links::refuse(Peer& peer) {
+  peer.silent = true;
+  lose(peer.process.rank, to_string(peer.process) + " has sent what no process of a job sends");
+}
+
 void Links::fail(const std::string& what, int code) {
   lose(rank_, fmt::format("{}: {}", to_string(self_), what.substr(0, kLongestReason)), code);
 }
@@ -218,7 +222,7 @@ void Links::receive(Peer& peer) {
       if (!leaving_)
         handle(peer, std::move(*frame), at);
   } catch (const BadFrame&) {
-    lose(peer.process.rank, to_string(peer.process) + " has sent what no process of a job sends");
+    refuse(peer);
     peer.line.close();
   }
   if (outcome == Line::Outcome::Ended)
@@ -235,30 +239,19 @@ void Links::handle(Peer& peer, Frame frame, Moment at) {
       peer.line.close();
       break;
     case FrameKind::Gather:
+      if (!leads() || !peer.gathers.empty())
+        throw BadFrame("it gives one at a time, and to the leader");
       peer.gathers.push_back(std::move(frame.payload));
       break;
-    case FrameKind::Gathered: {
-      std::vector<std::string> all;
-      for (std::int64_t left = payload.integer(); left > 0; --left)
-        all.push_back(payload.text());
-      gathered_.push_back(std::move(all));
+    case FrameKind::Gathered:
+      take_gathered(payload);
       break;
-    }
     case FrameKind::Mail:
       mails_.push_back({peer.process.rank, std::move(frame.payload)});
       break;
-    case FrameKind::Loss: {
-      const auto rank = static_cast<int>(payload.integer());
-      const std::string what = payload.text();
-      const auto code = static_cast<int>(payload.integer());
-      // What the leader says goes before what this process has found itself. And a leader that
-      // was stopped is told that it is lost, which others have told the user.
-      if (!leads() || rank == rank_)
-        learn({rank, what, true, code});
-      else
-        lose(rank, what, code);
+    case FrameKind::Loss:
+      take_loss(peer, payload);
       break;
-    }
     case FrameKind::Ping:
       return answer_ping(peer, at);
     case FrameKind::Pong:
@@ -267,6 +260,29 @@ void Links::handle(Peer& peer, Frame frame, Moment at) {
       throw BadFrame("a frame of the meeting");
   }
   changed_.notify_all();
+}
+
+void Links::take_gathered(Unpacker& payload) {
+  if (leads() || !gathered_.empty())
+    throw BadFrame("nobody waits for it");
+  std::vector<std::string> all;
+  for (std::int64_t left = payload.integer(world_, world_); left > 0; --left)
+    all.push_back(payload.text());
+  payload.end();
+  gathered_.push_back(std::move(all));
+}
+
+/// A process knows of its own loss and of the leader's, the leader of all.
+void Links::take_loss(const Peer& peer, Unpacker& payload) {
+  Loss loss = read_loss(payload, world_);
+  if (leads() && loss.rank != rank_ && loss.rank != peer.process.rank)
+    throw BadFrame("a loss that it cannot know of");
+  // What the leader says goes before what this process has found itself. And a leader that
+  // was stopped is told that it is lost, which others have told the user.
+  if (!leads() || loss.rank == rank_)
+    learn(std::move(loss));
+  else
+    lose(loss.rank, loss.what, loss.code);
 }
 
 void Links::answer_ping(Peer& peer, Moment at) {
@@ -292,8 +308,9 @@ void Links::take_pong(Peer& peer, const Frame& frame, Moment at) {
   if (!exchange_ || exchange_->rank != peer.process.rank || exchange_->left == 0)
     return;
   Unpacker payload(frame.payload);
-  const Moment came = as_moment(payload.integer());
-  const Moment went = as_moment(payload.integer());
+  const Moment came = as_moment(payload.integer(-kFarthest, kFarthest));
+  const Moment went = as_moment(payload.integer(as_integer(came), kFarthest));
+  payload.end();
   const Moment sent = exchange_->sent;
   const nanoseconds under_way = std::max((at - sent) - (went - came), nanoseconds(0));
   const ClockReading reading = {sent + (at - sent) / 2, ((came - sent) + (went - at)) / 2,

@@ -44,7 +44,7 @@ class Links {
  public:
   using Lock = std::unique_lock<std::mutex>;
 
-  Links(int rank, ControlOptions options, std::vector<Member> members);
+  Links(int rank, int world, ControlOptions options, std::vector<Member> members);
   Links(const Links&) = delete;
   Links& operator=(const Links&) = delete;
   /// Sends what is queued and says goodbye.
@@ -64,6 +64,8 @@ class Links {
   const std::atomic<bool>& is_lost() const { return is_lost_; }  ///< Needs no lock.
   /// All learn it from the leader. Nothing if one is known.
   void lose(int rank, const std::string& what, int code = 0);
+  /// For what no process of a job sends.
+  void refuse(Peer& peer);
   /// This process fails.
   void fail(const std::string& what, int code);
 
@@ -80,6 +82,8 @@ class Links {
   Moment next_deadline() const;
   void receive(Peer& peer);
   void handle(Peer& peer, Frame frame, Moment at);
+  void take_gathered(Unpacker& payload);
+  void take_loss(const Peer& peer, Unpacker& payload);
   void learn(Loss loss);
   void answer_ping(Peer& peer, Moment at);
   void take_pong(Peer& peer, const Frame& frame, Moment at);
@@ -92,6 +96,7 @@ class Links {
   void end_process_after_grace(Moment now) const;
 
   const int rank_;
+  const int world_;
   const ControlOptions options_;
   const ProcessName self_;
   Socket wake_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <poll.h>
@@ -318,16 +319,14 @@ class Arrival {
   static Member member(const Frame& frame, Line line) {
     Unpacker payload(frame.payload);
     if (frame.kind == FrameKind::Refused) {
-      std::string why = payload.text();  // of whoever listens there: no escape codes
-      std::replace_if(
-          why.begin(), why.end(), [](unsigned char c) { return c < 0x20U || c == 0x7FU; }, '?');
+      const std::string why = payload.words();
       if (payload.integer() != 0)
         throw PeerLost({0, why, true});
       throw DeviceError(why);
     }
     if (frame.kind != FrameKind::Welcome)
       throw BadFrame("neither welcome nor refused");
-    const std::int64_t pid = payload.integer();
+    const std::int64_t pid = payload.integer(0, std::numeric_limits<int>::max());
     line.expect_up_to(kLongestPayload);
     return {{0, payload.text(), pid}, std::move(line)};
   }

@@ -1,8 +1,9 @@
 #include "backend_cuda/cluster/orders.h"
 
 #include <algorithm>
-#include <cstring>
+#include <chrono>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -13,6 +14,32 @@ namespace bubblescope {
 namespace {
 
 constexpr Span kNothing{kNever, kNever};
+constexpr std::int64_t kNone = -1;
+constexpr std::int64_t kMostFacts = 100;
+/// No moment of a step lies farther from its end, so that sums over all ranks stay exact.
+constexpr std::chrono::days kFarthest{30};
+
+void add_spans(Packer& message, const std::vector<Span>& spans) {
+  for (const Span& span : spans)
+    message.integer(span.start.count()).integer(span.end.count());
+}
+
+/// kNever, or not far from `now`.
+Time read_moment(Unpacker& message, Time now) {
+  const Time moment(message.integer());
+  if (moment != kNever && (moment < now - kFarthest || moment > now + kFarthest))
+    throw BadFrame("no moment of a step");
+  return moment;
+}
+
+/// A clock may turn back by a tick, and a GPU may stamp both while they are read.
+Span read_span(Unpacker& message, Time now) {
+  const Time start = read_moment(message, now);
+  const Time end = read_moment(message, now);
+  if (start == kNever)
+    return kNothing;
+  return {start, end == kNever ? kNever : std::max(start, end)};
+}
 
 /// Calls `visit(span of an instruction)` and `visit(span of an end of a message)` of a rank, in one
 /// order on both sides.
@@ -28,57 +55,12 @@ void for_each_of(const Plan& plan, Rank rank, OfInstruction&& of_instruction, Of
 
 }  // namespace
 
-Writer& Writer::add(std::int64_t value) {
-  text_.append(reinterpret_cast<const char*>(&value), sizeof value);
-  return *this;
+Packer begin(Order order) {
+  return Packer().byte(static_cast<char>(order));
 }
 
-Writer& Writer::add(double value) {
-  text_.append(reinterpret_cast<const char*>(&value), sizeof value);
-  return *this;
-}
-
-Writer& Writer::add(const std::string& value) {
-  add(static_cast<std::int64_t>(value.size()));
-  text_ += value;
-  return *this;
-}
-
-Order Reader::order() {
-  char order = 0;
-  take(&order, 1);
-  return static_cast<Order>(order);
-}
-
-std::int64_t Reader::number() {
-  std::int64_t value = 0;
-  take(&value, sizeof value);
-  return value;
-}
-
-double Reader::real() {
-  double value = 0;
-  take(&value, sizeof value);
-  return value;
-}
-
-std::string Reader::string() {
-  const auto size = static_cast<std::uint64_t>(number());
-  require(size);
-  std::string value(size, '\0');
-  take(value.data(), value.size());
-  return value;
-}
-
-void Reader::require(std::size_t bytes) const {
-  if (bytes > text_.size() - next_)
-    throw DeviceError("a message between processes is too short: they have different plans");
-}
-
-void Reader::take(void* to, std::size_t bytes) {
-  require(bytes);
-  std::memcpy(to, text_.data() + next_, bytes);
-  next_ += bytes;
+Order order_of(Unpacker& message) {
+  return static_cast<Order>(message.byte());
 }
 
 std::chrono::microseconds between_reports(const Plan& plan, const Control& control) {
@@ -91,48 +73,72 @@ std::chrono::microseconds between_reports(const Plan& plan, const Control& contr
 }
 
 std::string write_progress(const ProgressReport& progress) {
-  return Writer(Order::Progress)
-      .add(progress.ended)
-      .add(progress.running ? std::int64_t{*progress.running} : std::int64_t{-1})
-      .text();
+  return begin(Order::Progress)
+      .integer(progress.ended)
+      .integer(progress.running ? std::int64_t{*progress.running} : kNone)
+      .take();
 }
 
-ProgressReport read_progress(Reader& reader) {
-  ProgressReport progress{.ended = reader.number()};
-  if (const std::int64_t running = reader.number(); running >= 0)
-    progress.running = static_cast<InstructionId>(running);
+ProgressReport read_progress(Unpacker& message, const Plan& plan, Rank rank) {
+  const auto count = static_cast<std::int64_t>(plan.instructions.size());
+  ProgressReport progress{.ended = message.integer(0, count)};
+  const std::int64_t running = message.integer(kNone, count - 1);
+  message.end();
+  if (running == kNone)
+    return progress;
+  const auto id = static_cast<InstructionId>(running);
+  const Instruction& instruction = plan.instructions[id];
+  if (instruction.kind != Instruction::Kind::Action || instruction.rank != rank)
+    throw BadFrame("no action of this rank");
+  progress.running = id;
   return progress;
 }
 
-std::string write_times(Order order, const Plan& plan, Rank rank, const RankExecutor& executor) {
-  const RunTimes times = executor.times();
-  Writer writer(order);
-  writer.add(std::int64_t{executor.clock_uncertainty().count()});
-  const auto add = [&](const Span& span) {
-    writer.add(std::int64_t{span.start.count()}).add(std::int64_t{span.end.count()});
-  };
+RankTimes times_of(const Plan& plan, Rank rank, const RankExecutor& executor) {
+  const RunTimes all = executor.times();
+  RankTimes own{.uncertainty = executor.clock_uncertainty()};
   for_each_of(
-      plan, rank, [&](InstructionId id) { add(times.instructions[id]); },
-      [&](MessageId id) { add(times.messages[id]); });
-  return writer.text();
+      plan, rank, [&](InstructionId id) { own.instructions.push_back(all.instructions[id]); },
+      [&](MessageId id) { own.messages.push_back(all.messages[id]); });
+  return own;
+}
+
+std::string write_times(Order order, const RankTimes& times) {
+  Packer message = begin(order);
+  message.integer(times.uncertainty.count());
+  add_spans(message, times.instructions);
+  add_spans(message, times.messages);
+  return message.take();
+}
+
+RankTimes read_times(Unpacker& message, Order order, const Plan& plan, Rank rank, Time now) {
+  RankTimes times{.uncertainty = Time(message.integer(0, Time(kFarthest).count()))};
+  for_each_of(
+      plan, rank,
+      [&](InstructionId) {
+        times.instructions.push_back(read_span(message, now));
+        if (order == Order::Done && times.instructions.back().end == kNever)
+          throw BadFrame("what has ended has no end");
+      },
+      [&](MessageId) { times.messages.push_back(read_span(message, now)); });
+  message.end();
+  return times;
 }
 
 std::string write_all_times(const RunTimes& times) {
-  Writer writer(Order::Times);
-  for (const std::vector<Span>* spans : {&times.instructions, &times.messages})
-    for (const Span& span : *spans)
-      writer.add(std::int64_t{span.start.count()}).add(std::int64_t{span.end.count()});
-  return writer.text();
+  Packer message = begin(Order::Times);
+  add_spans(message, times.instructions);
+  add_spans(message, times.messages);
+  return message.take();
 }
 
-RunTimes read_all_times(Reader& reader, const Plan& plan) {
+RunTimes read_all_times(Unpacker& message, const Plan& plan) {
   RunTimes times{.instructions = std::vector<Span>(plan.instructions.size()),
                  .messages = std::vector<Span>(plan.messages.size())};
   for (std::vector<Span>* spans : {&times.instructions, &times.messages})
-    for (Span& span : *spans) {
-      span.start = Time(reader.number());
-      span.end = Time(reader.number());
-    }
+    for (Span& span : *spans)
+      span = read_span(message, Time(0));
+  message.end();
   return times;
 }
 
@@ -157,21 +163,19 @@ TimesOfAll::TimesOfAll(const Plan& plan)
       sent_(plan.messages.size(), kNothing),
       received_(plan.messages.size(), kNothing) {}
 
-void TimesOfAll::add(const std::string& message, Rank rank, const ClockLine& clock) {
-  Reader reader(message);
-  reader.order();
-  uncertainty_ = std::max(uncertainty_, Time(reader.number()) + clock.uncertainty());
-  const auto moment = [&] {
-    const Time theirs(reader.number());
-    return theirs == kNever ? kNever : clock.ours(theirs);
+void TimesOfAll::add(const RankTimes& times, Rank rank, const ClockLine& clock) {
+  uncertainty_ = std::max(uncertainty_, times.uncertainty + clock.uncertainty());
+  const auto moment = [&](Time theirs) { return theirs == kNever ? kNever : clock.ours(theirs); };
+  const auto span = [&](const Span& theirs) {
+    return Span{moment(theirs.start), moment(theirs.end)};
   };
-  const auto span = [&] {
-    const Time start = moment();
-    return Span{start, moment()};
-  };
+  auto instruction = times.instructions.begin();
+  auto message = times.messages.begin();
   for_each_of(
-      plan_, rank, [&](InstructionId id) { instructions_[id] = span(); },
-      [&](MessageId id) { (plan_.messages[id].from == rank ? sent_ : received_)[id] = span(); });
+      plan_, rank, [&](InstructionId id) { instructions_[id] = span(*instruction++); },
+      [&](MessageId id) {
+        (plan_.messages[id].from == rank ? sent_ : received_)[id] = span(*message++);
+      });
 }
 
 RunTimes TimesOfAll::merged() const {
@@ -193,30 +197,45 @@ RunTimes TimesOfAll::merged() const {
 }
 
 std::string write_parity(const Parity& parity) {
-  return Writer(Order::Compared)
-      .add(parity.loss)
-      .add(parity.reference_loss)
-      .add(parity.gradient_error)
-      .add(parity.tolerance)
-      .add(parity.worst_tensor)
-      .text();
+  return begin(Order::Compared)
+      .real(parity.loss)
+      .real(parity.reference_loss)
+      .real(parity.gradient_error)
+      .real(parity.tolerance)
+      .text(parity.worst_tensor)
+      .take();
 }
 
-Parity read_parity(Reader& reader) {
+Parity read_parity(Unpacker& message) {
   Parity parity;
-  parity.loss = reader.real();
-  parity.reference_loss = reader.real();
-  parity.gradient_error = reader.real();
-  parity.tolerance = reader.real();
-  parity.worst_tensor = reader.string();
+  parity.loss = message.real();
+  parity.reference_loss = message.real();
+  parity.gradient_error = message.real();
+  parity.tolerance = message.real();
+  parity.worst_tensor = message.words();
+  message.end();
+  if (!(parity.gradient_error >= 0))  // nor is it NaN, which would hide the others'
+    throw BadFrame("no error");
   return parity;
 }
 
 std::string write_facts(const MachineFacts& facts) {
-  std::string text;
+  Packer message;
+  message.integer(static_cast<std::int64_t>(facts.size()));
   for (const auto& [name, value] : facts)
-    text.append(name).append("\n").append(value).append("\n");
-  return text;
+    message.text(name).text(value);
+  return message.take();
+}
+
+MachineFacts read_facts(std::string_view payload) {
+  Unpacker message(payload);
+  MachineFacts facts;
+  for (std::int64_t left = message.integer(1, kMostFacts); left > 0; --left) {
+    std::string name = message.words();
+    facts.emplace_back(std::move(name), message.words());
+  }
+  message.end();
+  return facts;
 }
 
 std::string value_of(const MachineFacts& facts, std::string_view name) {
@@ -225,23 +244,9 @@ std::string value_of(const MachineFacts& facts, std::string_view name) {
   return found == facts.end() ? std::string() : found->second;
 }
 
-MachineFacts facts_of(const RankExecutor& executor, const Control& control) {
+MachineFacts facts_of(const RankExecutor& executor) {
   MachineFacts facts = executor.machine();
-  facts.emplace_back(kProcessFact, to_string(this_process(control.rank())));
   facts.emplace_back(kHostFact, host_identity());
-  return facts;
-}
-
-MachineFacts read_facts(const std::string& text) {
-  MachineFacts facts;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t middle = text.find('\n', at);
-    const std::size_t end = text.find('\n', middle + 1);
-    if (end == std::string::npos)
-      break;
-    facts.emplace_back(text.substr(at, middle - at), text.substr(middle + 1, end - middle - 1));
-    at = end + 1;
-  }
   return facts;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "backend_cuda/cluster/clock_line.h"
+#include "backend_cuda/cluster/frame.h"
 #include "backend_cuda/cluster/rank_executor.h"
 
 namespace bubblescope {
@@ -27,35 +28,12 @@ enum class Order : char {
   Compared = 'q',  ///< A Parity.
 };
 
-/// Writes values of fixed size, and strings, one behind the other; both ends are the same program.
-class Writer {
- public:
-  explicit Writer(Order order) : text_(1, static_cast<char>(order)) {}
-  Writer& add(std::int64_t value);
-  Writer& add(double value);
-  Writer& add(const std::string& value);
-  const std::string& text() const { return text_; }
+/// To be followed by what belongs to it; without more, the whole message.
+Packer begin(Order order);
+/// Of a message: its first byte, of which nobody knows yet whether it is one.
+Order order_of(Unpacker& message);
 
- private:
-  std::string text_;
-};
-
-/// Reads them back. Throws DeviceError for a message that is too short.
-class Reader {
- public:
-  explicit Reader(const std::string& text) : text_(text) {}
-  Order order();
-  std::int64_t number();
-  double real();
-  std::string string();
-
- private:
-  void require(std::size_t bytes) const;
-  void take(void* to, std::size_t bytes);
-
-  const std::string& text_;
-  std::size_t next_ = 0;
-};
+// All that reads throws BadFrame where a message is none that a process of the job sends.
 
 struct ProgressReport {
   std::int64_t ended = 0;
@@ -65,14 +43,23 @@ struct ProgressReport {
 /// percent of the time of whoever writes and reads them.
 std::chrono::microseconds between_reports(const Plan& plan, const Control& control);
 std::string write_progress(const ProgressReport& progress);
-ProgressReport read_progress(Reader& reader);
+/// Of `rank`, which runs no actions but its own.
+ProgressReport read_progress(Unpacker& message, const Plan& plan, Rank rank);
 
-/// Of its rank: `times` has what is there, and only that is written.
-std::string write_times(Order order, const Plan& plan, Rank rank, const RankExecutor& executor);
+/// When what is on a rank ran, by the clock of its process.
+struct RankTimes {
+  Time uncertainty{};
+  std::vector<Span> instructions = {};  ///< Those of the rank, by their ids.
+  std::vector<Span> messages = {};      ///< Of each that it sends or receives, its end.
+};
+RankTimes times_of(const Plan& plan, Rank rank, const RankExecutor& executor);
+std::string write_times(Order order, const RankTimes& times);
+/// Of Done, in which all has ended, or of Partial. `now` is by the clock of that process.
+RankTimes read_times(Unpacker& message, Order order, const Plan& plan, Rank rank, Time now);
 
 /// Of all ranks.
 std::string write_all_times(const RunTimes& times);
-RunTimes read_all_times(Reader& reader, const Plan& plan);
+RunTimes read_all_times(Unpacker& message, const Plan& plan);
 
 /// "while rank 1 ran 1F2: " before what failed in a step, where an action runs and is not yet told.
 std::string with_action(const std::string& what, const Plan& plan, const RankExecutor& executor);
@@ -85,8 +72,8 @@ class TimesOfAll {
  public:
   explicit TimesOfAll(const Plan& plan);
 
-  /// A message of `write_times`; `clock` is that of its process.
-  void add(const std::string& message, Rank rank, const ClockLine& clock);
+  /// `clock` is that of its process.
+  void add(const RankTimes& times, Rank rank, const ClockLine& clock);
   /// From the first action's start on. A message moves from when both its ends are there until it
   /// has arrived.
   RunTimes merged() const;
@@ -102,16 +89,15 @@ class TimesOfAll {
 };
 
 std::string write_parity(const Parity& parity);
-Parity read_parity(Reader& reader);
+Parity read_parity(Unpacker& message);
 
 /// "device", "4 × NVIDIA H200"
 std::string write_facts(const MachineFacts& facts);
 /// The value of a fact, or nothing.
 std::string value_of(const MachineFacts& facts, std::string_view name);
-/// Of a process: its machine's, and who it is.
-constexpr const char* kProcessFact = "process";
+/// Of a process: its machine's, and which host it is on.
 constexpr const char* kHostFact = "host";
-MachineFacts facts_of(const RankExecutor& executor, const Control& control);
-MachineFacts read_facts(const std::string& text);
+MachineFacts facts_of(const RankExecutor& executor);
+MachineFacts read_facts(std::string_view payload);
 
 }  // namespace bubblescope

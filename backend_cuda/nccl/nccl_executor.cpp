@@ -9,6 +9,7 @@
 #include "backend_cuda/cluster/process_name.h"
 #include "backend_cuda/cuda/cuda_executor.h"
 #include "backend_cuda/nccl/wire.h"
+#include "sim/printable.h"
 
 namespace bubblescope::gpu {
 namespace {
@@ -26,14 +27,14 @@ void require_one_gpu_each(const std::vector<std::string>& gpus) {
         throw JobError(fmt::format(
             "ranks {} and {} have the same GPU ({}): NCCL needs one for each; --local-rank and "
             "CUDA_VISIBLE_DEVICES choose it",
-            k, i, gpus[i].substr(gpus[i].rfind(' ') + 1)));
+            k, i, printable_name(gpus[i].substr(gpus[i].rfind(' ') + 1))));
 }
 
 void require_one_version(const std::vector<std::string>& versions) {
   for (std::size_t i = 1; i < versions.size(); ++i)
     if (versions[i] != versions[0])
       throw JobError(fmt::format("rank 0 has NCCL {} and rank {} has {}: they need the same",
-                                 versions[0], i, versions[i]));
+                                 printable_name(versions[0]), i, printable_name(versions[i])));
 }
 
 }  // namespace

@@ -15,8 +15,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include "backend_cuda/cluster/hello.h"
-#include "backend_cuda/cluster/socket.h"
+#include "tests/cluster/by_hand.h"
 #include "tests/cluster/clocks.h"
 #include "tests/cluster/job.h"
 #include "tests/support/sanitized.h"
@@ -71,21 +70,6 @@ void pass_mails(Control& control) {
   }
   expect(!control.receive(milliseconds(0)), "one mail too many");
   control.all_gather("all is sent");
-}
-
-/// Comes as rank 1 of a job of two, and is welcome.
-Socket come_by_hand(const Seat& seat, const ControlOptions& options) {
-  Socket socket;
-  comes_true(
-      [&] {
-        socket = connect_to(seat.leader, seat.port, steady_clock::now() + seconds(1)).socket;
-        return static_cast<bool>(socket);
-      },
-      seconds(5));
-  const std::string hello = *hello_frame(with_rank(seat, 1), options);
-  ::send(socket.fd(), hello.data(), hello.size(), MSG_NOSIGNAL);
-  CHECK(wait_for(socket.fd(), POLLIN, steady_clock::now() + seconds(5)));
-  return socket;
 }
 
 /// In pieces, with pauses: how a slow network brings it.

@@ -7,6 +7,7 @@
 #include <random>
 #include <string>
 #include <sys/resource.h>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -114,6 +115,22 @@ TEST_CASE("integers and texts survive, and too few bytes are told") {
     const std::string text = Packer().integer(length).take() + "x";
     CHECK_THROWS_AS(Unpacker(text).text(), BadFrame);
   }
+}
+
+TEST_CASE("numbers are taken within bounds, texts that are shown without control characters") {
+  const std::string number = Packer().integer(7).take();
+  for (const auto& [least, most] : {std::pair(7, 7), {-1, 8}, {0, 7}, {7, 9}})
+    CHECK(Unpacker(number).integer(least, most) == 7);
+  for (const auto& [least, most] : {std::pair(8, 9), {0, 6}, {-9, -7}})
+    CHECK_THROWS_AS(Unpacker(number).integer(least, most), BadFrame);
+  CHECK_THROWS_AS(Unpacker(number).end(), BadFrame);
+  CHECK_NOTHROW(Unpacker("").end());
+  CHECK(Unpacker(Packer().real(-0.1).take()).real() == -0.1);
+  const auto words = [](const std::string& text, std::size_t most) {
+    return Unpacker(Packer().text(text).take()).words(most);
+  };
+  CHECK(words("größer\x1b[2J\xc2\x9b\x7f\xff\xed\xa0\x80", 99) == "größer?[2J????");
+  CHECK(words("größer", 3) == "grö…");
 }
 
 TEST_CASE("a hello tells who a process is, wherever it is cut") {
