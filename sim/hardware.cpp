@@ -14,7 +14,7 @@ namespace bubblescope {
 namespace {
 
 constexpr std::string_view kHardwareFormat = "bubblescope-hardware/1";
-constexpr std::size_t kMaxFileBytes = std::size_t{1} << 20;
+constexpr std::size_t kMostHardwareBytes = std::size_t{1} << 20;
 
 /// A rate or a size, of which there must be some.
 double positive(ObjectReader& object, const std::string& key, double unit) {
@@ -100,7 +100,7 @@ Hardware parse_hardware(std::string_view text, const std::string& file) {
 }
 
 Hardware read_hardware(const std::string& path) {
-  return parse_hardware(read_file(path, kMaxFileBytes), path);
+  return parse_hardware(read_file(path, kMostHardwareBytes), path);
 }
 
 }  // namespace bubblescope

@@ -18,7 +18,7 @@ namespace bubblescope {
 namespace {
 
 constexpr std::string_view kModelFormat = "bubblescope-model/1";
-constexpr std::size_t kMaxFileBytes = std::size_t{1} << 20;
+constexpr std::size_t kMostModelBytes = std::size_t{1} << 20;
 constexpr std::int64_t kLargest = 10'000'000;  // of a dimension
 constexpr std::int64_t kMostLayers = 10'000;
 
@@ -378,7 +378,7 @@ Model parse_model(std::string_view text, const std::string& file,
 }
 
 Model read_model(const std::string& path, std::span<const std::string> ignored) {
-  return parse_model(read_file(path, kMaxFileBytes), path, ignored);
+  return parse_model(read_file(path, kMostModelBytes), path, ignored);
 }
 
 }  // namespace bubblescope

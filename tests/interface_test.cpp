@@ -72,7 +72,7 @@ TEST_CASE("Exit codes are those of the golden list") {
       "--help",
       "simulate 1f1b" + kJob,
       "check data/programs/mended.csv",
-      "reproduce",
+      "reproduce megatron-interleaved",
       "replay 1f1b --backend host" + kJob,
       "validate 1f1b --backend host" + kJob,
       "",
@@ -119,7 +119,7 @@ TEST_CASE("Keys of JSON documents are those of the golden list") {
       {"explain, without a shape", "explain 1f1b --format json"},
       {"costs", "costs --format json -p 2" + kTimes},
       {"costs, with a model", "costs --format json -p 4" + kMachine},
-      {"reproduce", "reproduce --format json"},
+      {"reproduce", "reproduce megatron-interleaved --format json"},
       {"validate", "validate 1f1b zb-h1 --backend host --format json" + kJob}};
   std::string text;
   for (const auto& [title, line] : printed)

@@ -465,8 +465,8 @@ TEST_CASE("A deadlock of batches is told by rank and step and message") {
   CHECK(error ==
         "schedule mine: ranks wait for one another in a circle:\n"
         "  rank 0, step 1 (0F0) waits for rank 1, step 5 (1SEND_B0),\n"
-        "  which comes after rank 1, step 3 (1F1),\n"
-        "  which waits for rank 0, step 4 (0SEND_F1),\n"
+        "  which comes after rank 1, step 1 (1F0),\n"
+        "  which waits for rank 0, step 2 (0SEND_F0),\n"
         "  which comes after rank 0, step 1 (0F0)");
 }
 

@@ -359,13 +359,13 @@ TEST_CASE("Phases of a cost file are read, and what is wrong is named with its p
 
 TEST_CASE("A cost file has a million times of phases at most, in all its stages") {
   const auto stage = [](int layers, int phases) {
-    json stage = {{"layers", layers}};
+    json made = {{"layers", layers}};
     for (int i = 0; i < phases; ++i)
-      stage["phases"].push_back({{"name", "f" + std::to_string(i)},
-                                 {"of", "F"},
-                                 {"stream", "compute"},
-                                 {"elapsed_us", 1}});
-    return stage;
+      made["phases"].push_back({{"name", "f" + std::to_string(i)},
+                                {"of", "F"},
+                                {"stream", "compute"},
+                                {"elapsed_us", 1}});
+    return made;
   };
   const auto read = [](const json& stages) {
     const json costs = {

@@ -325,11 +325,13 @@ TEST_CASE("every source file is built") {
       continue;
     bool named = false;
     for (fs::path folder = fs::path(source.path).parent_path();; folder = folder.parent_path()) {
-      const fs::path list = source_file((folder / "CMakeLists.txt").string());
-      if (fs::exists(list))
-        named = named ||
-                contents(list).find(fs::path(source.path).lexically_relative(folder).string()) !=
-                    std::string::npos;
+      for (const char* name : {"CMakeLists.txt", "gpu.cmake"}) {
+        const fs::path list = source_file((folder / name).string());
+        if (fs::exists(list))
+          named = named ||
+                  contents(list).find(fs::path(source.path).lexically_relative(folder).string()) !=
+                      std::string::npos;
+      }
       if (folder.empty())
         break;
     }

@@ -26,7 +26,7 @@ using std::chrono::steady_clock;
 constexpr int kDeviceExit = 4;
 constexpr int kSignsInSilence = 5;
 /// Of a clock's moments from its epoch: 36 years. Differences of such stay far from an overflow.
-constexpr std::int64_t kFarthest = std::int64_t{1} << 60;
+constexpr std::int64_t kFarthestMoment = std::int64_t{1} << 60;
 /// At the end: for those that take nothing after a loss, and for an answer to the goodbye.
 constexpr std::chrono::seconds kLastPatience{1};
 
@@ -308,8 +308,8 @@ void Links::take_pong(Peer& peer, const Frame& frame, Moment at) {
   if (!exchange_ || exchange_->rank != peer.process.rank || exchange_->left == 0)
     return;
   Unpacker payload(frame.payload);
-  const Moment came = as_moment(payload.integer(-kFarthest, kFarthest));
-  const Moment went = as_moment(payload.integer(as_integer(came), kFarthest));
+  const Moment came = as_moment(payload.integer(-kFarthestMoment, kFarthestMoment));
+  const Moment went = as_moment(payload.integer(as_integer(came), kFarthestMoment));
   payload.end();
   const Moment sent = exchange_->sent;
   const nanoseconds under_way = std::max((at - sent) - (went - came), nanoseconds(0));

@@ -18,7 +18,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kFormat = "bubblescope-profile/1";
 constexpr int kMostCtas = 32;  // that NCCL takes
-constexpr std::size_t kMaxFileBytes = std::size_t{4} << 20;
+constexpr std::size_t kMostProfileBytes = std::size_t{4} << 20;
 constexpr std::array<const char*, kOpKinds> kKinds = {"forward", "input_grad", "weight_grad",
                                                       "backward"};
 
@@ -272,7 +272,7 @@ Profile parse_profile(std::string_view text, const std::string& file) {
 }
 
 Profile read_profile(const std::string& path) {
-  return parse_profile(read_file(path, kMaxFileBytes), path);
+  return parse_profile(read_file(path, kMostProfileBytes), path);
 }
 
 }  // namespace bubblescope
