@@ -190,7 +190,8 @@ class StepReader {
 
   std::size_t choice(const json& value, const std::vector<std::string>& words,
                      const std::string& path) const {
-    const auto found = std::find(words.begin(), words.end(), value);
+    const auto found = std::find_if(words.begin(), words.end(),
+                                    [&](const std::string& word) { return value == word; });
     if (found == words.end())
       fail(path,
            fmt::format("expected \"{}\", got {}", fmt::join(words, "\" or \""), quoted(value)));
