@@ -1,6 +1,6 @@
-# What `bubblescope --version` shows. CMakeLists.txt includes this file, which sets
-# BUBBLESCOPE_VERSION and makes the library bubblescope_build; each build runs it as a script, which
-# asks git for the commit and writes the library's one source file anew where that has changed.
+# What `bubblescope --version` shows. tools/CMakeLists.txt includes this file, which makes the library
+# bubblescope_build; each build runs it as a script, which asks git for the commit and writes the
+# library's one source file anew where that has changed.
 if(CMAKE_SCRIPT_MODE_FILE)
   set(commit unknown)
   if(EXISTS "${SOURCE}/.git")  # else a repository around the sources would answer
@@ -19,7 +19,6 @@ if(CMAKE_SCRIPT_MODE_FILE)
   return()
 endif()
 
-set(BUBBLESCOPE_VERSION "${PROJECT_VERSION}-dev")
 configure_file("${CMAKE_SOURCE_DIR}/tools/version.h.in" "${CMAKE_BINARY_DIR}/tools/version.h" @ONLY)
 
 set(build_file "${CMAKE_BINARY_DIR}/tools/build.cpp")
