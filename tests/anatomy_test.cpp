@@ -10,8 +10,8 @@
 #include "analysis/report.h"
 #include "sim/lowering.h"
 #include "sim/simulate.h"
+#include "tests/support/effort.h"
 #include "tests/support/random_schedule.h"
-#include "tests/support/sanitized.h"
 
 namespace bubblescope {
 namespace {

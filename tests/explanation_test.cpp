@@ -11,9 +11,9 @@
 #include "sim/lowering.h"
 #include "sim/simulate.h"
 #include "tests/support/costs.h"
+#include "tests/support/effort.h"
 #include "tests/support/generated.h"
 #include "tests/support/random_schedule.h"
-#include "tests/support/sanitized.h"
 
 namespace bubblescope {
 namespace {

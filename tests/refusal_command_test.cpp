@@ -10,9 +10,9 @@
 
 #include "tests/support/command.h"
 #include "tests/support/command_line.h"
+#include "tests/support/effort.h"
 #include "tests/support/process.h"
 #include "tests/support/reference.h"
-#include "tests/support/sanitized.h"
 
 namespace bubblescope {
 namespace {

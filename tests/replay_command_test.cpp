@@ -9,8 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/command.h"
+#include "tests/support/effort.h"
 #include "tests/support/reference.h"
-#include "tests/support/sanitized.h"
 #include "tests/support/trace_checker.h"
 
 namespace bubblescope {

@@ -21,9 +21,9 @@
 #include "sim/schedules/catalogue.h"
 #include "sim/simulate.h"
 #include "tests/support/costs.h"
+#include "tests/support/effort.h"
 #include "tests/support/random_schedule.h"
 #include "tests/support/reference.h"
-#include "tests/support/sanitized.h"
 
 namespace bubblescope {
 namespace {

@@ -27,9 +27,9 @@
 #include "sim/validate.h"
 #include "tests/support/costs.h"
 #include "tests/support/digest.h"
+#include "tests/support/effort.h"
 #include "tests/support/random_schedule.h"
 #include "tests/support/reference.h"
-#include "tests/support/sanitized.h"
 
 namespace bubblescope {
 namespace {
@@ -365,7 +365,10 @@ TEST_CASE("No row is worse than what the authors' searches found") {
     int worse = 0, at_bound = 0, equal = 0, better = 0;
   };
   std::map<std::string, Count> counts;
-  for (const json& row : json::parse(contents(file))) {
+  const json rows = json::parse(contents(file));
+  const std::size_t stride = runs_long() ? 1 : 4;
+  for (std::size_t i = 0; i < rows.size(); i += stride) {
+    const json& row = rows[i];
     const int chunks = row["chunks"];
     const Shape shape{.ranks = row["p"], .microbatches = row["m"]};
     const Placement placement = placement_of(shape.ranks, chunks);

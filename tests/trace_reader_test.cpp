@@ -17,9 +17,9 @@
 #include "analysis/gpu_trace/trace_scanner.h"
 #include "sim/error.h"
 #include "tests/support/command.h"
+#include "tests/support/effort.h"
 #include "tests/support/process.h"
 #include "tests/support/reference.h"
-#include "tests/support/sanitized.h"
 #include "tests/support/traces.h"
 
 namespace bubblescope {

@@ -9,9 +9,9 @@
 #include "analysis/published/tables.h"
 #include "sim/schedules/automatic.h"
 #include "sim/schedules/catalogue.h"
+#include "tests/support/effort.h"
 #include "tests/support/published.h"
 #include "tests/support/reference.h"
-#include "tests/support/sanitized.h"
 
 namespace bubblescope {
 namespace {
@@ -44,9 +44,11 @@ TEST_CASE("Bubble rates and peaks of memory of the Zero Bubble paper come out as
   }
   TableInputs inputs = {cost_table};
   PublishedTable rates = published_table(kTable);
+  if (!runs_long())
+    rates.rows.resize(2);
   reproduce(rates, inputs);
   const std::size_t searched = inputs.searched.size();
-  CHECK(searched == 24);
+  CHECK(searched == 2 * rates.rows.size());
   std::string table = contents(source_file(kOurs));
   table.resize(table.find("| costs |"));
   table +=
@@ -73,6 +75,8 @@ TEST_CASE("Bubble rates and peaks of memory of the Zero Bubble paper come out as
     }
     table += " |\n";
   }
+  if (!runs_long())
+    return;
   if (std::getenv("BUBBLESCOPE_UPDATE_GOLDEN") != nullptr)
     std::ofstream(source_file(kOurs)) << table;
   CHECK(contents(source_file(kOurs)) == table);

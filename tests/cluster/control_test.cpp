@@ -18,7 +18,7 @@
 #include "tests/cluster/by_hand.h"
 #include "tests/cluster/clocks.h"
 #include "tests/cluster/job.h"
-#include "tests/support/sanitized.h"
+#include "tests/support/effort.h"
 
 namespace bubblescope {
 namespace {

@@ -15,7 +15,7 @@
 #include "backend_cuda/cluster/hello.h"
 #include "backend_cuda/cluster/token.h"
 #include "tests/cluster/forked.h"
-#include "tests/support/sanitized.h"
+#include "tests/support/effort.h"
 
 namespace bubblescope {
 namespace {

@@ -12,7 +12,7 @@
 
 #include "backend_cuda/cluster/control.h"
 #include "tests/cluster/forked.h"
-#include "tests/support/sanitized.h"
+#include "tests/support/effort.h"
 
 namespace bubblescope {
 

@@ -16,8 +16,8 @@
 
 #include "tests/nccl_double/faulty_job.h"
 #include "tests/support/command.h"
+#include "tests/support/effort.h"
 #include "tests/support/free_port.h"
-#include "tests/support/sanitized.h"
 
 namespace bubblescope {
 namespace {

@@ -11,7 +11,7 @@
 
 #include "tests/nccl_double/cluster_job.h"
 #include "tests/support/command.h"
-#include "tests/support/sanitized.h"
+#include "tests/support/effort.h"
 
 namespace bubblescope {
 

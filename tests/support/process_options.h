@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "tests/support/sanitized.h"
+#include "tests/support/effort.h"
 
 namespace bubblescope {
 

@@ -1,0 +1,20 @@
+// How much a test may do: less under sanitizers, more where it is asked to.
+#pragma once
+
+#include <cstdlib>
+
+namespace bubblescope {
+
+/// Sanitizers make tests ten times slower.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kSanitized = true;
+#else
+inline constexpr bool kSanitized = false;
+#endif
+
+/// Whether BUBBLESCOPE_LONG_TESTS asks for every row of tables whose searches take minutes.
+inline bool runs_long() {
+  return std::getenv("BUBBLESCOPE_LONG_TESTS") != nullptr;
+}
+
+}  // namespace bubblescope
