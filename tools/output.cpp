@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
-#include <sys/random.h>
+#include <random>
 #include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
@@ -48,10 +47,8 @@ std::filesystem::path followed(std::filesystem::path path) {
 
 /// A name that nobody can foresee.
 std::string hidden_name() {
-  std::uint64_t number = 0;
-  if (getrandom(&number, sizeof number, 0) != sizeof number)
-    throw Error("the system has no random numbers for a file's name");
-  return fmt::format(".bubblescope-{:016x}", number);
+  std::random_device system;
+  return fmt::format(".bubblescope-{:08x}{:08x}", system(), system());
 }
 
 /// By which an open file can be linked, if it has no name.

@@ -72,7 +72,9 @@ bool has_terminals() {
   return far_end >= 0;
 }
 
-std::filesystem::path program_file() { return BUBBLESCOPE_PROGRAM; }
+std::filesystem::path program_file() {
+  return BUBBLESCOPE_PROGRAM;
+}
 
 ProcessResult run_program(const std::vector<std::string>& arguments,
                           const ProcessOptions& options) {
