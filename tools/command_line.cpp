@@ -1,0 +1,343 @@
+#include "tools/command_line.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <filesystem>
+#include <istream>
+#include <memory>
+#include <new>
+#include <sstream>
+#include <string>
+#include <unistd.h>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "backend_cuda/replay/executor.h"
+#include "sim/error.h"
+#include "sim/nearest.h"
+#include "tools/command.h"
+#include "tools/errors.h"
+#include "tools/job.h"
+#include "tools/message.h"
+#include "tools/output.h"
+#include "tools/variables.h"
+#include "tools/version.h"
+
+namespace bubblescope {
+namespace {
+
+/// A flag beats the environment, and the environment beats the file. CLI11 reads the file first, so
+/// what the environment sets is taken out of it here.
+class ConfigBelowEnvironment : public CLI::ConfigTOML {
+ public:
+  std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
+    std::istringstream text(whole(input));
+    std::vector<CLI::ConfigItem> given = CLI::ConfigTOML::from_config(text);
+    std::erase_if(given, [](const CLI::ConfigItem& item) {
+      const char* value = std::getenv(environment_name(item.name).c_str());
+      return value != nullptr && *value != '\0';
+    });
+    return given;
+  }
+
+ private:
+  /// A stream that fails looks to CLI11 as one that ends.
+  static std::string whole(std::istream& input) {
+    constexpr std::size_t kMostBytes = std::size_t{1} << 20;
+    std::string text(kMostBytes + 1, '\0');
+    input.read(text.data(), static_cast<std::streamsize>(text.size()));
+    if (input.bad())
+      throw Error(fmt::format("--config: the file cannot be read: {}", std::strerror(errno)));
+    text.resize(static_cast<std::size_t>(input.gcount()));
+    if (text.size() > kMostBytes)
+      throw Error(fmt::format("--config: the file is larger than the {} bytes that it may have",
+                              kMostBytes));
+    return text;
+  }
+};
+
+/// Help without the names of environment variables, which would double its length.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_option_opts(const CLI::Option* option) const override {
+    return option->get_type_name().empty() ? "" : " " + option->get_type_name();
+  }
+};
+
+/// What was given but belongs to no subcommand or option, with the nearest that does.
+void refuse_unknown(const CLI::App& root, const std::vector<Command>& commands) {
+  std::vector<std::string> extras = root.remaining(true);
+  std::erase(extras, "--");  // the end of the options
+  if (extras.empty())
+    return;
+  const std::string& word = extras.front();
+  std::vector<std::string> known;
+  const bool is_option = word.starts_with('-');
+  for (const Command& command : commands)
+    if (!is_option)
+      known.push_back(command.app->get_name());
+    else if (command.app->parsed())
+      for (const CLI::Option* option : command.app->get_options())
+        for (const std::string& name : option->get_lnames())
+          known.push_back("--" + name);
+  if (is_option)
+    for (const CLI::Option* option : root.get_options())
+      for (const std::string& name : option->get_lnames())
+        known.push_back("--" + name);
+  const std::string name = word.substr(0, word.find('='));
+  if (root.get_subcommands().empty() && !is_option)
+    throw UsageError(fmt::format("there is no subcommand '{}'{}", name, did_you_mean(name, known)));
+  throw UsageError(is_option
+                       ? fmt::format("there is no option {}{}", name, did_you_mean(name, known))
+                       : fmt::format("unexpected argument '{}'", word));
+}
+
+/// Notes variables of the environment that look like options and are none of any subcommand.
+void note_unknown_variables(const CLI::App& root, const std::vector<Command>& commands,
+                            const GlobalOptions& global) {
+  std::vector<std::string> known;
+  known.reserve(kProgramVariables.size());
+  for (const ProgramVariable& variable : kProgramVariables)
+    known.emplace_back(variable.name);
+  const auto add = [&](const CLI::App& app) {
+    for (const CLI::Option* option : app.get_options())
+      if (!option->get_envname().empty())
+        known.push_back(option->get_envname());
+  };
+  add(root);
+  for (const Command& command : commands)
+    add(*command.app);
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    const std::string_view text = *variable;
+    const std::string name(text.substr(0, text.find('=')));
+    const bool is_of_test_double = name.starts_with("BUBBLESCOPE_DOUBLE_");
+    if (name.starts_with(environment_name("")) && !is_of_test_double &&
+        std::find(known.begin(), known.end(), name) == known.end())
+      global.note(fmt::format("{} in the environment is no option of a subcommand{}", name,
+                              did_you_mean(name, known)));
+  }
+}
+
+/// --help and --version, with one blank line between groups and a newline at the end.
+int print_help(const CLI::App& root, const CLI::Success& success) {
+  std::string text = success.get_name() == "CallForVersion" ? success.what() : root.help();
+  for (auto gap = text.find("\n\n\n"); gap != std::string::npos; gap = text.find("\n\n\n"))
+    text.erase(gap, 1);
+  text.erase(text.find_last_not_of('\n') + 1);
+  write_output("", text + "\n");
+  return kDone;
+}
+
+/// Whence an option comes that is not on the command line: BUBBLESCOPE_RANKS, or the file of
+/// --config. Empty where it is there, or was not given at all.
+std::string source_of_option(const CLI::Option& option, const CLI::App& root,
+                             const std::vector<std::string>& words) {
+  if (option.count() == 0)
+    return "";
+  for (const std::string& word : words) {
+    const std::string name = word.substr(0, word.find('='));
+    const bool is_short =
+        word.size() > 1 && word[1] != '-' && option.check_sname(word.substr(1, 1));
+    if (word.starts_with('-') && (option.check_name(name) || is_short))
+      return "";
+  }
+  const char* set = std::getenv(option.get_envname().c_str());
+  return set != nullptr && *set != '\0' ? option.get_envname()
+                                        : root.get_config_ptr()->as<std::string>();
+}
+
+/// " (from BUBBLESCOPE_RANKS)" of the option that an error begins with, and " (--model from
+/// BUBBLESCOPE_MODEL)" of others that it names, unless they are on the command line.
+std::string sources_of_options(std::string_view error, const CLI::App& app, const CLI::App& root,
+                               const std::vector<std::string>& words) {
+  constexpr std::string_view kNameLetters = "abcdefghijklmnopqrstuvwxyz0123456789-";
+  const std::string_view first = error.substr(0, error.find_first_of(": '"));  // "-p/--ranks"
+  std::string text;
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_lnames().empty())
+      continue;
+    const std::string name = "--" + option->get_lnames().front();
+    const auto end_of = [&](std::size_t place) {
+      return std::min(error.find_first_not_of(kNameLetters, place), error.size());
+    };
+    std::size_t place = error.find(name);
+    while (place != error.npos && end_of(place) != place + name.size())  // part of a longer one's
+      place = error.find(name, place + 1);
+    const std::string source =
+        place != error.npos ? source_of_option(*option, root, words) : std::string();
+    if (!source.empty())
+      text += fmt::format(" ({}from {})", first.ends_with(name) ? "" : name + " ", source);
+  }
+  return text;
+}
+
+/// `reversed` words, the last one first as CLI11 takes them, with --config where only
+/// BUBBLESCOPE_CONFIG tells the file: CLI11 asks the environment after it has read the file.
+std::vector<std::string> with_config_of_environment(std::vector<std::string> reversed) {
+  const char* file = std::getenv(environment_name("config").c_str());
+  const bool is_given = std::any_of(reversed.begin(), reversed.end(), [](const std::string& word) {
+    return word.substr(0, word.find('=')) == "--config";
+  });
+  if (file != nullptr && *file != '\0' && !is_given)
+    reversed.insert(reversed.end(), {file, "--config"});
+  return reversed;
+}
+
+/// However it is written.
+std::filesystem::path place(const std::string& path) {
+  std::error_code error;
+  const auto place =
+      std::filesystem::weakly_canonical(std::filesystem::absolute(path, error), error);
+  return error ? std::filesystem::path(path) : place;
+}
+
+/// "costs" of --costs, "trace" of TRACE.
+std::string what_is_read(const CLI::Option& option) {
+  std::string name = option.get_name();
+  name.erase(0, name.find_first_not_of('-'));
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return name;
+}
+
+/// UsageError where an output would take the place of a file that is read, or lie in the folder
+/// that --trace fills.
+void refuse_lost_files(const CLI::App& app, const CLI::App& root) {
+  const auto is_output = [](const CLI::Option* option) {
+    constexpr std::array kOutputs = {"--output", "--trace", "--svg", "--html", "--save"};
+    return std::find(kOutputs.begin(), kOutputs.end(), option->get_name()) != kOutputs.end() ||
+           option->check_lname("output");
+  };
+  std::vector<const CLI::Option*> given;
+  for (const CLI::App* each : {&app, &root})
+    for (const CLI::Option* option : each->get_options())
+      if (option->count() > 0 && option->get_type_size() != 0)
+        given.push_back(option);
+  for (const CLI::Option* output : given) {
+    if (!is_output(output) || output->results().front().empty())
+      continue;
+    const std::string& path = output->results().front();
+    for (const CLI::Option* other : given)
+      for (const std::string& file : other->results()) {
+        std::error_code error;  // what does not exist is no input
+        if (!is_output(other) && std::filesystem::is_regular_file(file, error) &&
+            place(file) == place(path))
+          throw UsageError(
+              fmt::format("{} is the {} that is read: take another file for the output", path,
+                          what_is_read(*other)));
+        if (other != output && other->check_lname("trace") && is_output(other) && !file.empty() &&
+            place(path).parent_path() == place(file))
+          throw UsageError(fmt::format("{} lies in the folder of --trace, {}", path, file));
+      }
+  }
+}
+
+/// The words as a shell takes them.
+std::string command_line(const std::vector<std::string>& words) {
+  std::string line = "bubblescope";
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    const bool plain = words[i].find_first_of(" \t\n\"'$&|;<>()*?[]#~`\\!{}") == std::string::npos;
+    std::string quoted;
+    for (const char c : words[i])
+      quoted += c == '\'' ? "'\\''" : std::string(1, c);
+    line += plain && !words[i].empty() ? " " + words[i] : " '" + quoted + "'";
+  }
+  return line;
+}
+
+int run(int argc, char** argv) {
+  CLI::App root("Simulates and explains pipeline-parallel training schedules.", "bubblescope");
+  GlobalOptions global;
+  const std::vector<std::string> words(argv, argv + argc);
+  global.command = command_line(words);
+  global.add_to(root);
+  root.set_version_flag("--version", fmt::format("bubblescope {} ({})", kVersion, kBuild),
+                        "the version, its commit and its compiler")
+      ->group("General");
+  root.set_config("--config", "", "options from a TOML file, in a [section] a subcommand")
+      ->envname(environment_name("config"))
+      ->type_name("FILE")
+      ->group("General");
+  root.config_formatter(std::make_shared<ConfigBelowEnvironment>());
+  auto formatter = std::make_shared<HelpFormatter>();
+  constexpr std::size_t kHelpColumn = 26;
+  formatter->column_width(kHelpColumn);
+  root.formatter(formatter);
+  root.set_help_flag("-h,--help", "this help; also after a subcommand")->group("General");
+  root.allow_extras();
+  root.allow_config_extras(CLI::config_extras_mode::error);
+  const std::vector<Command> commands = {
+      add_schedules(root, global), add_order(root, global),    add_check(root, global),
+      add_simulate(root, global),  add_compare(root, global),  add_explain(root, global),
+      add_reproduce(root, global), add_analyze(root, global),  add_costs(root, global),
+      add_replay(root, global),    add_validate(root, global), add_calibrate(root, global),
+      add_man(root, global)};
+  for (const Command& command : commands)
+    command.app->fallthrough();
+  root.footer(
+      "Options also come from the environment (BUBBLESCOPE_RANKS=16) and from --config.\n"
+      "Exit codes: 0 done, 1 a check failed, 2 usage, 3 bad input, a deadlock, or an output that "
+      "cannot\nbe written, 4 a device or a peer failed or is missing.\n\n"
+      "Example:\n  bubblescope compare -p 16 -m 120 --costs deepseek-v3-h800");
+  try {
+    root.parse(with_config_of_environment({words.rbegin(), words.rend() - 1}));
+  } catch (const CLI::Success& success) {
+    return print_help(root, success);
+  } catch (const CLI::FileError& error) {
+    throw Error(fmt::format("--config: {}", error.what()));
+  } catch (const CLI::ConfigError& error) {
+    const std::string_view what = error.what();  // "INI was not able to parse order.rankz"
+    throw UsageError(fmt::format("--config: the file has '{}', which is no option of a subcommand",
+                                 what.substr(what.rfind(' ') + 1)));
+  } catch (const CLI::ParseError& error) {
+    refuse_unknown(root, commands);
+    throw UsageError(error.what());
+  }
+  refuse_unknown(root, commands);
+  global.check();
+  note_unknown_variables(root, commands, global);
+  for (const Command& command : commands)
+    if (command.app->parsed())
+      try {
+        refuse_lost_files(*command.app, root);
+        return command.run();
+      } catch (const UsageError& error) {
+        throw UsageError(error.what() +
+                         sources_of_options(error.what(), *command.app, root, words));
+      }
+  throw UsageError("a subcommand is expected; 'bubblescope --help' lists them");
+}
+
+int fail(int code, const char* what) {
+  say(what);
+  return code;
+}
+
+}  // namespace
+
+int run_command_line(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const FaultElsewhere& fault) {
+    return fault.what.empty() ? fault.code : fail(fault.code, fault.what.c_str());
+  } catch (const UsageError& error) {
+    return fail(kUsage, error.what());
+  } catch (const Error& error) {
+    return fail(kBadInput, error.what());
+  } catch (const DeviceError& error) {
+    return fail(kDevice, error.what());
+  } catch (const std::bad_alloc&) {
+    return fail(kBadInput, "not enough memory for a job of this size");
+  } catch (const std::exception& error) {
+    return fail(kBadInput, (std::string("internal error: ") + error.what()).c_str());
+  }
+}
+
+}  // namespace bubblescope
