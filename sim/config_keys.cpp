@@ -94,8 +94,13 @@ bool is_neutral(std::string_view key) {
 
 /// Whether a value says that there is nothing of the kind.
 bool is_off(const json& value) {
-  return value == false || value == 0 || value == "" || value == "default" || value == "none" ||
-         (value.is_structured() && value.empty());
+  if (value.is_structured())
+    return value.empty();
+  if (value.is_string()) {
+    const auto& text = value.get_ref<const std::string&>();
+    return text.empty() || text == "default" || text == "none";
+  }
+  return value.is_boolean() ? !value.get<bool>() : value == 0;
 }
 
 [[noreturn]] void refuse(const ObjectReader& object, const std::string& key, std::string_view what,
