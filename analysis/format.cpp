@@ -43,7 +43,7 @@ std::string csv_field(const nlohmann::ordered_json& value) {
   return quoted + '"';
 }
 
-/// What would end a cell is escaped.
+/// Escapes the characters that would end a cell.
 std::string markdown_cell(std::string_view text) {
   std::string cell;
   for (const char c : printable(text))

@@ -43,7 +43,7 @@ using FrameBytes = std::shared_ptr<const std::string>;
 /// Before the other end is known, and after.
 constexpr std::size_t kLongestHello = 4'096;
 constexpr std::size_t kLongestPayload = std::size_t{1} << 30;
-/// Of a text that is shown, unless its reader says otherwise.
+/// The longest text that is shown, unless its reader says otherwise.
 constexpr std::size_t kMostCharacters = 1'024;
 
 /// Throws DeviceError if the payload is longer than any may be.

@@ -25,7 +25,7 @@ using std::chrono::steady_clock;
 
 constexpr int kDeviceExit = 4;
 constexpr int kSignsInSilence = 5;
-/// Of a clock's moments from its epoch: 36 years. Differences of such stay far from an overflow.
+/// The farthest moment from a clock's epoch, 36 years: differences stay far from an overflow.
 constexpr std::int64_t kFarthestMoment = std::int64_t{1} << 60;
 /// At the end: for those that take nothing after a loss, and for an answer to the goodbye.
 constexpr std::chrono::seconds kLastPatience{1};
@@ -277,7 +277,7 @@ void Links::take_loss(const Peer& peer, Unpacker& payload) {
   Loss loss = read_loss(payload, world_);
   if (leads() && loss.rank != rank_ && loss.rank != peer.process.rank)
     throw BadFrame("a loss that it cannot know of");
-  // What the leader says goes before what this process has found itself. And a leader that
+  // The leader's word goes before what this process has found itself. And a leader that
   // was stopped is told that it is lost, which others have told the user.
   if (!leads() || loss.rank == rank_)
     learn(std::move(loss));

@@ -8,7 +8,7 @@
 
 namespace bubblescope {
 
-/// Of the words, before and behind the line.
+/// The most characters of a reason, before it is sent and after it is received.
 constexpr std::size_t kLongestReason = 16'384;
 
 FrameBytes loss_frame(const Loss& loss);

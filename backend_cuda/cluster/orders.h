@@ -30,7 +30,7 @@ enum class Order : char {
 
 /// To be followed by what belongs to it; without more, the whole message.
 Packer begin(Order order);
-/// Of a message: its first byte, of which nobody knows yet whether it is one.
+/// Takes the first byte of a message, which need not be an order.
 Order order_of(Unpacker& message);
 
 // All that reads throws BadFrame where a message is none that a process of the job sends.
@@ -43,7 +43,7 @@ struct ProgressReport {
 /// percent of the time of whoever writes and reads them.
 std::chrono::microseconds between_reports(const Plan& plan, const Control& control);
 std::string write_progress(const ProgressReport& progress);
-/// Of `rank`, which runs no actions but its own.
+/// Reads the progress of `rank`, which runs no actions but its own.
 ProgressReport read_progress(Unpacker& message, const Plan& plan, Rank rank);
 
 /// When what is on a rank ran, by the clock of its process.
@@ -54,7 +54,7 @@ struct RankTimes {
 };
 RankTimes times_of(const Plan& plan, Rank rank, const RankExecutor& executor);
 std::string write_times(Order order, const RankTimes& times);
-/// Of Done, in which all has ended, or of Partial. `now` is by the clock of that process.
+/// Reads Done, in which all has ended, or Partial. `now` is by the clock of that process.
 RankTimes read_times(Unpacker& message, Order order, const Plan& plan, Rank rank, Time now);
 
 /// Of all ranks.
