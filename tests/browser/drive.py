@@ -12,6 +12,7 @@ from browser import Browser, best_of, run_program
 
 COSTS = ["--forward", "10us", "--input-grad", "10us", "--weight-grad", "10us"]
 HOSTILE = "</script><img src=x onerror=alert(1)><!--<script>\u2028&amp;'\""
+SHOWN = HOSTILE.replace("\u2028", "?")  # as every name that would break its line
 FILL = {"F": "#6f9ff2", "B": "#e87f84"}
 settings = {}
 
@@ -238,7 +239,7 @@ class PageTest(BrowserTest):
         name = "<img src=x onerror=alert(1)>.json"
         (self.folder / name).write_text(path.read_text())
         page = self.open(self.make("hostile.html", "simulate", "--program", path.name, *COSTS))
-        self.assertEqual(page.text("h1"), HOSTILE)
+        self.assertEqual(page.text("h1"), SHOWN)
         page.keys("t")
         self.assertEqual(page.find("img"), [])
         self.assertEqual(len(page.find("script")), 2)
@@ -247,7 +248,7 @@ class PageTest(BrowserTest):
         self.assertIn(name, page.text("h1"))
         self.assertEqual(page.find("img"), [])
         self.open(self.make("hostile.svg", "simulate", "--program", path.name, *COSTS))
-        self.assertEqual(page.text("title"), HOSTILE)
+        self.assertEqual(page.text("title"), SHOWN)
         self.assertEqual(page.find("script, img"), [])
 
     def test_the_policy_lets_nothing_else_in(self):
