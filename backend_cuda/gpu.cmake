@@ -1,4 +1,4 @@
-# What runs on GPUs and is compiled by nvcc: the module that the program loads, and the probes.
+# The module that the program loads when GPUs are asked for, and the probes, which nvcc compiles.
 # "native" fails where there is no GPU.
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
   set(CMAKE_CUDA_ARCHITECTURES "80-real;90-real;90-virtual" CACHE STRING "GPU architectures")

@@ -1,6 +1,6 @@
-# What `bubblescope --version` shows. tools/CMakeLists.txt includes this file, which makes the library
-# bubblescope_build; each build runs it as a script, which asks git for the commit and writes the
-# library's one source file anew where that has changed.
+# Makes the library bubblescope_build, which holds the text of `bubblescope --version`.
+# tools/CMakeLists.txt includes this file; each build runs it as a script, which asks git for the
+# commit and writes the library's one source file anew where that has changed.
 if(CMAKE_SCRIPT_MODE_FILE)
   set(commit unknown)
   if(EXISTS "${SOURCE}/.git")  # else a repository around the sources would answer
