@@ -356,8 +356,10 @@ bool ncclComm::take_frame(int rank) {
     return false;
   std::memcpy(&header, other.unread.data(), sizeof header);
   const bool has_data = header.kind == Header::Kind::Data;
-  if (has_data && other.unread.size() < sizeof header + header.bytes)
+  if (has_data && other.unread.size() < sizeof header + header.bytes) {
+    other.unread.reserve(sizeof header + header.bytes);
     return false;
+  }
   const Transfer told{.call = header.call,
                       .is_send = false,
                       .peer = rank,

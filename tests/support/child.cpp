@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <fcntl.h>
 #include <filesystem>
 #include <map>
@@ -17,6 +18,8 @@
 #include <utility>
 
 #include <fmt/format.h>
+
+#include "tools/command_line.h"
 
 extern char** environ;
 
@@ -55,7 +58,6 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 }
 
 struct Child {
-  std::string path;
   std::vector<char*> arguments;
   std::vector<char*> environment;
   std::filesystem::path folder;
@@ -63,9 +65,10 @@ struct Child {
   int streams[3];  // stdin, stdout, stderr
 };
 
-/// Between fork and exec, where no memory may be allocated.
-[[noreturn]] void become(const Child& child) {
-  constexpr int kCannotStart = 127;
+constexpr int kCannotStart = 127;
+
+/// Makes this fork what `child` tells. No memory may be allocated between fork and exec.
+bool become(const Child& child) {
   bool good = prctl(PR_SET_PDEATHSIG, SIGKILL) == 0;
   for (int stream = 0; stream < 3; ++stream)
     good = good && dup2(child.streams[stream], stream) == stream;
@@ -75,9 +78,27 @@ struct Child {
     const rlimit limit = {*child.address_space, *child.address_space};
     good = good && setrlimit(RLIMIT_AS, &limit) == 0;
   }
-  if (good)
-    execve(child.path.c_str(), child.arguments.data(), child.environment.data());
-  _exit(kCannotStart);
+  return good;
+}
+
+/// A fork of this process that ends with what `run` returns of it.
+template <typename Run>
+pid_t start(std::vector<std::string> arguments, const ProcessOptions& options,
+            const ChildStreams& streams, const Run& run) {
+  std::vector<std::string> environment = child_environment(options);
+  const Descriptor in(open("/dev/null", O_RDONLY | O_CLOEXEC), "/dev/null");
+  const Child child = {pointers(arguments),
+                       pointers(environment),
+                       options.folder,
+                       options.address_space,
+                       {in.number(), streams.out, streams.err}};
+  std::fflush(stdout);  // or the child would write it too
+  const pid_t id = fork();
+  if (id < 0)
+    fail("fork");
+  if (id == 0)
+    _exit(become(child) ? run(child) : kCannotStart);
+  return id;
 }
 
 }  // namespace
@@ -109,17 +130,21 @@ std::string all_of(const Descriptor& file) {
 pid_t start_child(const std::string& path, std::vector<std::string> arguments,
                   const ProcessOptions& options, const ChildStreams& streams) {
   arguments.insert(arguments.begin(), path);
-  std::vector<std::string> environment = child_environment(options);
-  const Descriptor in(open("/dev/null", O_RDONLY | O_CLOEXEC), "/dev/null");
-  const Child child = {
-      path,           pointers(arguments),   pointers(environment),
-      options.folder, options.address_space, {in.number(), streams.out, streams.err}};
-  const pid_t id = fork();
-  if (id < 0)
-    fail("fork");
-  if (id == 0)
-    become(child);
-  return id;
+  return start(std::move(arguments), options, streams, [&path](const Child& child) {
+    execve(path.c_str(), child.arguments.data(), child.environment.data());
+    return kCannotStart;
+  });
+}
+
+pid_t start_command(std::vector<std::string> arguments, const ProcessOptions& options,
+                    const ChildStreams& streams) {
+  arguments.insert(arguments.begin(), "bubblescope");
+  return start(std::move(arguments), options, streams, [](Child child) {
+    for (const int number : {SIGINT, SIGILL, SIGFPE, SIGSEGV, SIGTERM, SIGABRT})
+      std::signal(number, SIG_DFL);  // doctest has handlers
+    environ = child.environment.data();
+    return run_command_line(static_cast<int>(child.arguments.size()) - 1, child.arguments.data());
+  });
 }
 
 int exit_code_of(int wait_status) {

@@ -1,4 +1,4 @@
-// The built program, run by the line that a user types, and what it says.
+// bubblescope, run by the line that a user types, and what it says.
 #pragma once
 
 #include <string>

@@ -9,7 +9,6 @@
 #include <sys/wait.h>
 #include <system_error>
 #include <unistd.h>
-#include <utility>
 
 #include <fmt/format.h>
 
@@ -36,15 +35,15 @@ int stdout_of_child(const ProcessOptions& options, int screen, int captured) {
   return fcntl(captured, F_DUPFD_CLOEXEC, 0);
 }
 
-ProcessResult run(const std::string& path, std::vector<std::string> arguments,
-                  const ProcessOptions& options) {
+/// `start(options, streams)` starts the child.
+template <typename Start>
+ProcessResult run(const ProcessOptions& options, const Start& start) {
   const Descriptor out(options.terminal ? open_terminal() : memory_file("stdout"), "stdout");
   const Descriptor err(memory_file("stderr"), "stderr");
   auto far_end = std::make_unique<Descriptor>(stdout_of_child(options, out.number(), out.number()),
                                               options.stdout_path);
   const auto begin = std::chrono::steady_clock::now();
-  const pid_t id =
-      start_child(path, std::move(arguments), options, {far_end->number(), err.number()});
+  const pid_t id = start(options, ChildStreams{far_end->number(), err.number()});
   far_end.reset();
   ProcessResult result;
   if (options.terminal)  // it holds a few KiB only
@@ -78,11 +77,13 @@ std::filesystem::path program_file() {
 
 ProcessResult run_program(const std::vector<std::string>& arguments,
                           const ProcessOptions& options) {
-  return run(program_file(), arguments, options);
+  return run(options, [&](const auto&... how) { return start_command(arguments, how...); });
 }
 
 ProcessResult run_shell(const std::string& script, const ProcessOptions& options) {
-  return run("/bin/sh", {"-c", script}, options);
+  return run(options, [&](const auto&... how) {
+    return start_child("/bin/sh", {"-c", script}, how...);
+  });
 }
 
 TemporaryFolder::TemporaryFolder() {

@@ -1,4 +1,4 @@
-// Runs the built program as a user does, and makes folders for what it writes.
+// Runs bubblescope as a user does, and makes folders for what it writes.
 #pragma once
 
 #include <chrono>
@@ -24,11 +24,12 @@ bool has_terminals();
 /// The built program.
 std::filesystem::path program_file();
 
-/// Runs bubblescope. Throws std::system_error if no process can be started.
+/// Runs bubblescope's command line in a process of its own. Throws std::system_error if none can be
+/// started.
 ProcessResult run_program(const std::vector<std::string>& arguments,
                           const ProcessOptions& options = {});
 
-/// The same through a shell, whose PATH finds this bubblescope first.
+/// Runs a shell, whose PATH finds the built program first.
 ProcessResult run_shell(const std::string& script, const ProcessOptions& options = {});
 
 /// A new folder, which goes with all that is in it.
