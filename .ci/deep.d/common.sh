@@ -1,23 +1,7 @@
 # shellcheck shell=bash
-# What the parts of .ci/deep share; each reads this first.
-set -euo pipefail
-cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.."
+# Functions that the parts of .ci/deep share; each reads this first.
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../script.sh"
 readonly figures=${1:?run this by .ci/deep}
-
-say() { printf '%s: %s\n' "$(basename "$0")" "$*"; }
-
-fail() {
-  say "$@"
-  exit 1
-}
-
-# Runs a command and shows what it printed only if it fails.
-quietly() {
-  local printed
-  printed=$("$@" 2>&1) && return
-  printf '%s\n' "$printed"
-  fail "failed: $*"
-}
 
 # Adds a line of Markdown to the evidence.
 report() { printf '%s\n' "$*" >>"$figures"; }
@@ -34,9 +18,10 @@ build() {
   quietly cmake --build "$1" --target "${@:2}"
 }
 
+# build_release [TARGET]: the program unless told
 build_release() {
   quietly cmake --preset release -G Ninja
-  build build/release bubblescope
+  build build/release "${1-bubblescope}"
 }
 
 # Runs all tests in a build folder and adds ctest's summary, and what failed, to the evidence.

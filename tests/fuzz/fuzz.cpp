@@ -2,8 +2,8 @@
 //
 //     bubblescope_fuzz READER [libFuzzer's options] [FOLDER of examples]
 //
-// A reader may refuse what it gets, but with the exception meant for that; what it accepts must
-// read the same after it is written.
+// A reader may refuse what it gets, but with the exception meant for that; what it accepts of
+// costs, csv and program must read the same after it is written.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>

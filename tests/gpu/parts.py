@@ -31,14 +31,19 @@ class Sizes:
     small: tuple = ("--tokens", "64", "--hidden", "128", "--inner", "256", "--blocks", "4")
     tensors: tuple = ("--tokens", "2048", "--hidden", "2048", "--inner", "8192", "--blocks", "4")
     calibrate: tuple = ()
+    message: str = "16MiB"
+    comms: tuple = ("ideal", "stream", "batched")
     patience: float = 5  # --timeout of a hang
     slack: float = 10
+    before_kill: float = 10  # seconds in which the processes of a job meet
+    settle: float = 2  # seconds in which a GPU gives memory back
 
     @staticmethod
     def of_doubles():
         tiny = ("--tokens", "16", "--hidden", "16", "--inner", "32", "--blocks", "4")
         return Sizes(ranks=2, repeats=2, small=tiny, tensors=tiny, calibrate=("--repeats", "2"),
-                     patience=0.5)
+                     message="4KiB", comms=("batched",), patience=0.5, before_kill=3,
+                     settle=0)
 
 
 def shape(p):
@@ -179,53 +184,62 @@ def nccl(proof):
 
 
 def cluster(proof, p):
+    sizes = proof.options.sizes
     for workload, machine, costs in [
-            ("timed", [], [*COSTS[:6], "--message", "16MiB", "--comm", "stream"]),
-            ("tensors", ["--workload", "tensors", *proof.options.sizes.tensors],
-             ["--comm", "stream"])]:
+            ("timed", [], [*COSTS[:6], "--message", sizes.message, "--comm", "stream"]),
+            ("tensors", ["--workload", "tensors", *sizes.tensors], ["--comm", "stream"])]:
         label = f"{workload} p={p}"
         profile = proof.path(f"profile-nccl-{workload}-p{p}")
         report = proof.path(f"validate-nccl-{workload}-p{p}")
         result, codes = proof.run_job(
-            p, ["-q", "calibrate", "-p", str(p), *machine, "-o", str(profile)], 300)
+            p, ["-q", "calibrate", "-p", str(p), *machine, *sizes.calibrate, "-o", str(profile)],
+            300)
         if has_failed(codes):
             proof.judge(f"{label}: calibrate", result.complaint(), "exit code 0", False)
             continue
         result, codes = proof.run_job(
             p, ["-q", "validate", *SCHEDULES, *shape(p), *costs, "--profile", str(profile),
-                "--repeats", "20", "--format", "json", "-o", str(report)], 300)
-        if result.code not in (0, 1):
-            proof.judge(f"{label}: validate", result.complaint(), "exit code 0 or 1", False)
+                "--repeats", str(sizes.repeats), "--format", "json", "-o", str(report)], 300)
+        if any(code not in (0, 1) for code in codes):
+            proof.judge(f"{label}: validate", f"exit codes {codes}, {result.complaint()}",
+                        "0 or 1 everywhere", False)
             continue
         judge_errors(proof, label, GOALS["cluster"], json.loads(report.read_text()))
 
 
 def cluster_parities(proof, p):
-    for comm in ["ideal", "stream", "batched"]:
+    for comm in proof.options.sizes.comms:
         failed = []
         for name in SCHEDULES:
             result, codes = proof.run_job(
                 p, ["-q", "replay", name, *shape(p), *COSTS[:6], "--comm", comm, "--workload",
-                    "tensors", *proof.options.sizes.small, "--format", "json"], 60)
-            if has_failed(codes) or not json.loads(result.out)["parity"]["holds"]:
-                failed.append(f"{name}: {result.complaint()}")
+                    "tensors", *proof.options.sizes.small, "--repeats", "2", "--format",
+                    "json"], 60)
+            if has_failed(codes):
+                failed.append(f"{name}: exit codes {codes}, {result.complaint()}")
+                continue
+            parity = json.loads(result.out)["parity"]
+            if not parity["holds"]:
+                failed.append(f"{name}: gradient error {parity['gradient_error']}")
         proof.judge(f"p={p}, {comm}: parity", "; ".join(failed) or "all", "all", not failed)
 
 
 def kill_one(proof, p):
+    sizes = proof.options.sizes
     patience = 5
+    limit = patience + sizes.slack
 
     def kill(started):
-        time.sleep(10)
+        time.sleep(sizes.before_kill)
         started[1].kill()
     result, codes = proof.run_job(
         p, ["-q", "replay", "1f1b", *shape(p), "--forward", "100ms", "--input-grad", "100ms",
             "--weight-grad", "100ms", "--repeats", "1000", "--timeout", f"{patience}s"], 60, kill)
     codes = codes[:1] + codes[2:]
     holds = codes and all(code == NO_DEVICE for code in codes) \
-        and result.seconds <= 10 + patience + 10 and result.err.count("rank 1 ") == 1
+        and result.seconds <= sizes.before_kill + limit and result.err.count("rank 1 ") == 1
     proof.judge(f"p={p}: rank 1 is killed", f"exit codes {codes}, {result.complaint()}",
-                f"{NO_DEVICE} everywhere within {patience + 10} s, rank 1 named once", holds)
+                f"{NO_DEVICE} everywhere within {limit} s, rank 1 named once", holds)
 
 
 def has_failed(codes):
@@ -276,7 +290,7 @@ def failure(proof, label, arguments):
 def judge_memory(proof, before):
     if before is None:
         return
-    time.sleep(2)
+    time.sleep(proof.options.sizes.settle)
     after = memory_used()
     proof.judge("nothing is left on the GPU", f"{before} MiB before, {after} MiB after",
                 "as before", after is not None and after <= before + 64)

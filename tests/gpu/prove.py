@@ -33,6 +33,8 @@ def find_device(proof):
                         "--format", "json", *parts.COSTS])
     if result.code != 0:
         sys.stderr.write(result.err or result.complaint() + "\n")
+        if result.code != NO_DEVICE:
+            sys.exit("tests/gpu/prove.py: the program fails before any GPU is asked")
         return False
     report = json.loads(result.out)
     proof.options.machine = report["machine"]
