@@ -169,68 +169,6 @@ TEST_CASE("DeepSeek's training trace hides 96.32 % of its communication") {
   CHECK(comm == theirs["n"]["comm"]);
 }
 
-TEST_CASE("an idle gap is the host's, a launch's or another's") {
-  // A gap begins at 100 µs; the kernel behind it was launched before or after that.
-  const auto gap = [](std::int64_t length, std::int64_t launch) {
-    return figures_of({{0, 100'000}, {100'000 + length, 200'000 + length, "k", 0, launch}});
-  };
-  const std::int64_t none = GpuEvent::kNoLaunch.count();
-  CHECK(gap(50'000, 100'001).idle_reasons.host_wait == Time(50'000));
-  CHECK(gap(10, 100'001).idle_reasons.host_wait == Time(10));
-  CHECK(gap(29'999, 100'000).idle_reasons.kernel_wait == Time(29'999));
-  CHECK(gap(30'000, 100'000).idle_reasons.other == Time(30'000));
-  CHECK(gap(30'000, none).idle_reasons.other == Time(30'000));
-  CHECK(gap(50'000, 100'001).streams[0].idle.host_wait == Time(50'000));
-}
-
-TEST_CASE("a gap between slices begins with the end of all before it") {
-  const GpuRankFigures figures =
-      figures_of({{0, 100'000}, {10'000, 30'000}, {200'000, 300'000}});  // the second in the first
-  const IdleReasons& idle = figures.streams[0].idle;
-  CHECK(idle.other == Time(100'000));
-  CHECK(idle.kernel_wait == Time(0));
-  CHECK(idle.sum() == Time(100'000));
-  const auto launched = [](std::int64_t launch) {
-    return figures_of({{0, 100'000}, {10'000, 30'000}, {110'000, 300'000, "k", 0, launch}})
-        .streams[0]
-        .idle;
-  };
-  CHECK(launched(100'001).host_wait == Time(10'000));
-  CHECK(launched(99'999).kernel_wait == Time(10'000));
-}
-
-TEST_CASE("reasons of any slices are never below 0 and sum to the idle time") {
-  for (std::uint32_t seed = 1; seed <= 300; ++seed) {
-    CAPTURE(seed);
-    std::mt19937 random(seed);
-    const auto below = [&](std::uint32_t limit) {
-      return static_cast<std::int64_t>(random() % limit);
-    };
-    std::vector<Event> events;
-    for (std::int64_t n = 1 + below(40); n > 0; --n) {
-      const std::int64_t start = below(500'000);  // far beside the bound of a launch's gap
-      const std::int64_t length = below(2) * below(static_cast<std::uint32_t>(1 + below(90'000)));
-      events.push_back({start, start + length, "k", static_cast<std::uint32_t>(below(3)),
-                        below(3) == 0 ? GpuEvent::kNoLaunch.count() : below(500'000)});
-    }
-    KernelNames names;
-    TraceSet traces{.ranks = {trace_of(events, names), trace_of({events.front()}, names)}};
-    for (const WindowKind window : {WindowKind::Common, WindowKind::OfRank})
-      for (const GpuRankFigures& rank : gpu_figures(traces, names, window).ranks) {
-        const auto check = [&](const IdleReasons& idle, Time busy) {
-          for (const Time part :
-               {idle.before, idle.host_wait, idle.kernel_wait, idle.other, idle.after})
-            CHECK(part >= Time::zero());
-          CHECK(busy + idle.sum() == rank.window);
-        };
-        check(rank.idle_reasons, rank.busy);
-        for (const StreamFigures& stream : rank.streams)
-          if (stream.events > 0)
-            check(stream.idle, stream.busy);
-      }
-  }
-}
-
 TEST_CASE("figures are those of counting each nanosecond") {
   const char* kNames[] = {"gemm", "ncclDevKernel_AllReduce", "Memcpy DtoD"};
   for (std::uint32_t seed = 1; seed <= 200; ++seed) {

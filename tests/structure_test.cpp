@@ -1,4 +1,5 @@
-// The rules of the source tree: who includes whom, who prints, how long lines and functions are.
+// The rules of the source tree: who includes whom, who prints, how long lines, functions and files
+// are.
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
@@ -283,6 +284,25 @@ TEST_CASE("lines have at most 100 columns, no tabs and no blanks at their ends")
       CHECK_MESSAGE(!line.ends_with(' '), source.path << ":" << number << " ends in a blank");
     }
     CHECK_MESSAGE(source.text.ends_with('\n'), source.path << " does not end in a newline");
+  }
+}
+
+TEST_CASE("files have at most 400 lines, but for a few to be divided") {
+  const std::set<std::string> longer = {"backend_cuda/cuda/tensor_work.cpp",
+                                        "sim/dependency_graph.cpp",
+                                        "sim/layer_costs.cpp",
+                                        "sim/program_json.cpp",
+                                        "tests/cluster/meeting_test.cpp",
+                                        "tests/cuda_double/cuda_executor_test.cpp",
+                                        "tests/lowering_test.cpp",
+                                        "tests/nccl_double/cluster_fault_test.cpp",
+                                        "tests/program_check_test.cpp",
+                                        "tests/program_file_test.cpp",
+                                        "tools/options.cpp"};
+  for (const Source& source : sources()) {
+    const std::size_t count = lines(source.text).size();
+    CHECK_MESSAGE((count > 400) == longer.contains(source.path),
+                  source.path << " has " << count << " lines");
   }
 }
 

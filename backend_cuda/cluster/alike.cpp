@@ -76,7 +76,7 @@ Given read_given(const std::vector<std::string>& all, std::size_t rank, std::siz
     payload.end();
     return given;
   } catch (const BadFrame&) {
-    throw JobError(fmt::format("rank {} has sent what no process of a job sends", rank));
+    throw JobError(fmt::format("rank {} {}", rank, kBrokeProtocol));
   }
 }
 

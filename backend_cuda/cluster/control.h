@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -22,6 +23,8 @@ struct ControlOptions {
   std::chrono::milliseconds silence{5'000};
   /// After a loss the process has to end within this, or is ended with exit code 4.
   std::chrono::milliseconds grace{8'000};
+  /// Bytes of one process's mails that may wait here: a process that sends more is lost.
+  std::size_t most_unread = std::size_t{1} << 30;
   /// What has to be equal in all processes, such as "bubblescope 0.1.0": a difference is told.
   std::string version = {};
   /// What clock readings read; others than the steady clock are for tests.
@@ -111,7 +114,7 @@ class Control {
 
   /// "rank 2 (host gpu7, process 4711)": this process, or one to which it has a line.
   virtual std::string name(int rank) = 0;
-  /// Such a process has sent what no process of a job sends: all lose it. Throws PeerLost.
+  /// Ends the job because process `rank` broke the protocol. Throws PeerLost.
   [[noreturn]] virtual void refuse(int rank) = 0;
 
   /// Only the leader asks: the fastest of so many exchanges. Throws PeerLost.

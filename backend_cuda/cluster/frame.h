@@ -32,6 +32,9 @@ class BadFrame : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// The user's text for it, after the name of the sender.
+constexpr const char* kBrokeProtocol = "sent a message that this protocol does not have";
+
 struct Frame {
   FrameKind kind;
   std::string payload;

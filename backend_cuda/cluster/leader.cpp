@@ -51,7 +51,7 @@ class Leader final : public Executor {
         control_(control),
         own_(std::move(own)),
         place_(place),
-        others_(static_cast<std::size_t>(control.world())),
+        others_(plan, place, control.world()),
         timeout_(timeout),
         between_reports_(between_reports(plan, control)) {
     for (const std::string& facts : control_.all_gather(write_facts(facts_of(*own_))))
@@ -66,23 +66,14 @@ class Leader final : public Executor {
   /// More each time: the leader watches by itself whether a step goes on.
   std::size_t ended() const override { return ++asked_; }
   void abort() noexcept override;
-  RunTimes times() const override { return times_; }
-  Time clock_uncertainty() const override { return clock_uncertainty_; }
+  RunTimes times() const override { return times_.times; }
+  Time clock_uncertainty() const override { return times_.uncertainty; }
   std::optional<Parity> parity() override;
 
  private:
   void tell_all(const std::string& what) {
     for (int process = 1; process < control_.world(); ++process)
       control_.send(process, what);
-  }
-  Other& other(int process) { return others_[static_cast<std::size_t>(process)]; }
-  const Other& other(int process) const { return others_[static_cast<std::size_t>(process)]; }
-  bool all_are(bool Other::*state) const {
-    return std::all_of(others_.begin() + 1, others_.end(),
-                       [&](const Other& each) { return each.*state; });
-  }
-  int process_of(Rank rank, int replica) const {
-    return RankPlace{.replica = replica, .replicas = place_.replicas}.process_of(rank);
   }
   /// Reads what a process sent.
   template <class Call>
@@ -102,14 +93,13 @@ class Leader final : public Executor {
   void read_clocks();
   void open();
   void report();
-  void gather(int replica);
-  void gather_what_is_known();
   void watch();
-  std::size_t ended_everywhere() const;
+  std::size_t ended_everywhere() const { return own_->ended() + others_.ended(); }
   std::string stall() const;
   std::string name(int process) const { return control_.name(process); }
-  std::string whereabouts(int process, const std::string& said = {}) const;
-  int first_that_runs() const;
+  std::string whereabouts(int process, const std::string& said = {}) const {
+    return others_.whereabouts(process, own_->running(), said);
+  }
   std::string words_of(const Loss& loss) const {
     return loss.what + whereabouts(loss.rank, loss.what);
   }
@@ -121,7 +111,7 @@ class Leader final : public Executor {
   std::unique_ptr<RankExecutor> own_;
   const RankPlace place_;
   std::vector<MachineFacts> facts_ = {};  // [process]
-  std::vector<Other> others_;             // [process], the first is not used
+  Others others_;
   const milliseconds timeout_;
   const std::chrono::microseconds between_reports_;
   Watch watch_ = {};
@@ -133,9 +123,7 @@ class Leader final : public Executor {
   bool is_done_ = false;  // the leader's own rank
   bool is_aborted_ = false;
   std::optional<RankTimes> own_times_ = {};
-  RunTimes times_ = {};
-  int replica_ = 0;  // whose times they are
-  Time clock_uncertainty_{};
+  PipelineTimes times_ = {};
 };
 
 /// Tells the others of what fails here, before they see what comes of it, and what ran in a process
@@ -155,8 +143,7 @@ auto Leader::guard(Call&& call) {
 }
 
 void Leader::start() {
-  for (Other& each : others_)
-    each = {.readings = {}};
+  others_.forget();
   runs_ = true;
   is_ready_ = false;
   is_open_ = false;
@@ -183,7 +170,7 @@ void Leader::advance() {
   if (!is_open_) {
     listen(milliseconds(0));
     is_ready_ = is_ready_ || own_->is_ready();
-    if (is_ready_ && all_are(&Other::is_ready))
+    if (is_ready_ && others_.all_are(&Other::is_ready))
       open();
     else
       std::this_thread::sleep_for(std::chrono::microseconds(50));
@@ -194,12 +181,12 @@ void Leader::advance() {
     is_done_ = own_->wait(milliseconds(1));
   }
   listen(milliseconds(is_done_ ? 1 : 0));
-  if (!is_done_ || !all_are(&Other::is_done))
+  if (!is_done_ || !others_.all_are(&Other::is_done))
     return;
   read_clocks();
   own_times_ = times_of(plan_, place_.rank, *own_);
-  gather(0);
-  tell_all(write_all_times(times_));
+  times_ = others_.gather(0, own_times_);
+  tell_all(write_all_times(times_.times));
   runs_ = false;
 }
 
@@ -221,7 +208,7 @@ void Leader::take(const Mail& mail) {
                     : is_open_  ? Turn::Run
                                 : Turn::Launch;
   refuse_bad(mail.from, [&] {
-    other(mail.from).take(mail.payload, plan_, mail.from / place_.replicas, turn);
+    others_[mail.from].take(mail.payload, plan_, mail.from / place_.replicas, turn);
   });
 }
 
@@ -238,8 +225,8 @@ void Leader::read_clocks() {
   for (int process = 1; process < control_.world(); ++process) {
     const bool is_here = value_of(facts_[static_cast<std::size_t>(process)], kHostFact) ==
                          value_of(facts_.front(), kHostFact);
-    other(process).readings.push_back(is_here ? ClockReading{steady_clock::now(), {}, {}}
-                                              : control_.read_clock(process));
+    others_[process].readings.push_back(is_here ? ClockReading{steady_clock::now(), {}, {}}
+                                                : control_.read_clock(process));
   }
 }
 
@@ -247,7 +234,7 @@ void Leader::read_clocks() {
 void Leader::open() {
   const Time moment = steady_clock::now().time_since_epoch() + kHeadStart;
   for (int process = 1; process < control_.world(); ++process) {
-    const ClockLine clock(other(process).readings);
+    const ClockLine clock(others_[process].readings);
     const Time theirs = moment + clock.ahead_at(moment);
     control_.send(process, begin(Order::Open).integer(theirs.count()).take());
   }
@@ -265,26 +252,6 @@ void Leader::report() {
   control_.send(1, write_progress({.running = own_->running()}));
 }
 
-void Leader::gather(int replica) {
-  TimesOfAll all(plan_);
-  for (Rank rank = 0; rank < plan_.ranks(); ++rank) {
-    const int process = process_of(rank, replica);
-    const auto& times = process == control_.rank() ? own_times_ : other(process).times;
-    if (times)
-      all.add(*times, rank, ClockLine(other(process).readings));
-  }
-  times_ = all.merged();
-  replica_ = replica;
-  clock_uncertainty_ = all.uncertainty();
-}
-
-std::size_t Leader::ended_everywhere() const {
-  std::size_t count = own_->ended();
-  for (const Other& each : others_)
-    count += each.ended;
-  return count;
-}
-
 /// Throws StepEnded if the step does not go on.
 void Leader::watch() {
   if (watch_.look())
@@ -298,31 +265,23 @@ void Leader::watch() {
   const std::size_t all = plan_.instructions.size() * static_cast<std::size_t>(place_.replicas);
   const std::string why = fmt::format("for {} nothing went on, after {} of {} instructions",
                                       seconds_text(timeout), watch_.ended(), all);
-  control_.fail(why + whereabouts(first_that_runs()));
+  control_.fail(why + whereabouts(others_.first_that_runs()));
   abort();
   throw StepEnded(why + stall());
-}
-
-/// The process that was heard in an action, the lowest of them; else this one.
-int Leader::first_that_runs() const {
-  for (int process = 1; process < control_.world(); ++process)
-    if (other(process).running)
-      return process;
-  return 0;
 }
 
 /// Why a step that was aborted did not go on, as far as the processes tell it.
 std::string Leader::stall() const {
   for (int process = 0; process < control_.world() && !is_open_; ++process)
-    if (!(process == control_.rank() ? is_ready_ : other(process).is_ready))
+    if (!(process == control_.rank() ? is_ready_ : others_[process].is_ready))
       return fmt::format(": {} has not launched the step", name(process));
   for (int process = 1; process < control_.world(); ++process)
-    if (!other(process).times)
+    if (!others_[process].times)
       return fmt::format(": {} does not tell how far it came{}", name(process),
                          whereabouts(process));
   return fmt::format("{}:\n{}",
-                     place_.replicas > 1 ? fmt::format(", in pipeline {}", replica_) : "",
-                     describe_stall(plan_, times_));
+                     place_.replicas > 1 ? fmt::format(", in pipeline {}", times_.replica) : "",
+                     describe_stall(plan_, times_.times));
 }
 
 /// Tells the others that the step ends, unless they know, and hears how far they came.
@@ -336,7 +295,7 @@ void Leader::abort() noexcept {
     own_times_ = times_of(plan_, place_.rank, *own_);
     const auto give_up = steady_clock::now() + kForPartialTimes;
     const auto is_awaited = [&](int process) {
-      return !other(process).times && control_.presence(process) == Control::Presence::There;
+      return !others_[process].times && control_.presence(process) == Control::Presence::There;
     };
     const auto some_are_awaited = [&] {
       for (int process = 1; process < control_.world(); ++process)
@@ -347,25 +306,11 @@ void Leader::abort() noexcept {
     while (some_are_awaited() && steady_clock::now() < give_up)
       if (const auto mail = control_.receive_after_loss(kNap))
         take_after_loss(*mail);
-    gather_what_is_known();
+    const auto loss = control_.loss();
+    times_ = others_.gather_what_is_known(loss ? loss->rank : 0, own_times_);
   } catch (const std::exception&) {  // what is known is enough
   }
   own_->abort();
-}
-
-/// Of the pipeline of who is lost, else of the first in which something has not ended.
-void Leader::gather_what_is_known() {
-  const auto has_ended = [&] {
-    return std::all_of(times_.instructions.begin(), times_.instructions.end(),
-                       [](const Span& span) { return span.end != kNever; });
-  };
-  if (const auto loss = control_.loss(); loss && loss->rank > 0)
-    return gather(loss->rank % place_.replicas);
-  for (int replica = 0; replica < place_.replicas; ++replica) {
-    gather(replica);
-    if (!has_ended())
-      return;
-  }
 }
 
 std::optional<Parity> Leader::parity() {
@@ -373,14 +318,14 @@ std::optional<Parity> Leader::parity() {
     std::optional<Parity> all = own_->parity();
     const auto give_up = steady_clock::now() + control_.patience();
     for (int process = 1; process < control_.world(); ++process)
-      while (!other(process).parity) {
+      while (!others_[process].parity) {
         if (steady_clock::now() >= give_up)
           throw DeviceError(name(process) + " does not come to compare its gradients");
         listen(kNap);
       }
     if (!all)
       return all;
-    for (std::size_t process = 1; process < others_.size(); ++process) {
+    for (int process = 1; process < control_.world(); ++process) {
       const Parity& part = *others_[process].parity;
       all->loss += part.loss;
       if (part.gradient_error <= all->gradient_error)
@@ -391,23 +336,6 @@ std::optional<Parity> Leader::parity() {
     all->loss_error = std::abs(all->loss - all->reference_loss) / std::abs(all->reference_loss);
     return all;
   });
-}
-
-/// "; it is rank 1 of pipeline 0 and was last heard in 1F3", of which it is told what tells
-/// something that was not said.
-std::string Leader::whereabouts(int process, const std::string& said) const {
-  if (process < 0 || process >= control_.world())
-    return "";
-  std::vector<std::string> words;
-  if (place_.replicas > 1)
-    words.push_back(fmt::format("is rank {} of pipeline {}", process / place_.replicas,
-                                process % place_.replicas));
-  const auto running = process == control_.rank() ? own_->running() : other(process).running;
-  const std::string action =
-      running ? to_string(plan_.action(plan_.instructions[*running])) : std::string();
-  if (running && said.find(action) == said.npos)
-    words.push_back("was last heard in " + action);
-  return words.empty() ? "" : fmt::format("; it {}", fmt::join(words, " and "));
 }
 
 /// Of this process, with what differs elsewhere.

@@ -188,6 +188,7 @@ class LineControl final : public Control {
       return std::nullopt;
     Mail mail = std::move(links_.mails().front());
     links_.mails().pop_front();
+    links_.peer(mail.from).unread -= size_of(mail);
     return mail;
   }
 

@@ -1,7 +1,6 @@
 #include "backend_cuda/cluster/links.h"
 
 #include <algorithm>
-#include <array>
 #include <cassert>
 #include <cerrno>
 #include <chrono>
@@ -48,10 +47,6 @@ class SignalsBlocked {
 
 std::int64_t as_integer(Moment moment) {
   return nanoseconds(moment.time_since_epoch()).count();
-}
-
-Moment as_moment(std::int64_t value) {
-  return Moment(nanoseconds(value));
 }
 
 }  // namespace
@@ -141,7 +136,7 @@ void Links::learn(Loss loss) {
 /// Nobody waits for its last words.
 void Links::refuse(Peer& peer) {
   peer.silent = true;
-  lose(peer.process.rank, to_string(peer.process) + " has sent what no process of a job sends");
+  lose(peer.process.rank, fmt::format("{} {}", to_string(peer.process), kBrokeProtocol));
 }
 
 void Links::fail(const std::string& what, int code) {
@@ -223,6 +218,7 @@ void Links::receive(Peer& peer) {
         handle(peer, std::move(*frame), at);
   } catch (const BadFrame&) {
     refuse(peer);
+    send(peer);  // as far as it goes at once: it is told why
     peer.line.close();
   }
   if (outcome == Line::Outcome::Ended)
@@ -247,7 +243,12 @@ void Links::handle(Peer& peer, Frame frame, Moment at) {
       take_gathered(payload);
       break;
     case FrameKind::Mail:
+      if (peer.silent)
+        return;
+      if (peer.unread > options_.most_unread)
+        throw BadFrame("more than may wait");
       mails_.push_back({peer.process.rank, std::move(frame.payload)});
+      peer.unread += size_of(mails_.back());
       break;
     case FrameKind::Loss:
       take_loss(peer, payload);
@@ -308,8 +309,8 @@ void Links::take_pong(Peer& peer, const Frame& frame, Moment at) {
   if (!exchange_ || exchange_->rank != peer.process.rank || exchange_->left == 0)
     return;
   Unpacker payload(frame.payload);
-  const Moment came = as_moment(payload.integer(-kFarthestMoment, kFarthestMoment));
-  const Moment went = as_moment(payload.integer(as_integer(came), kFarthestMoment));
+  const Moment came(nanoseconds{payload.integer(-kFarthestMoment, kFarthestMoment)});
+  const Moment went(nanoseconds{payload.integer(as_integer(came), kFarthestMoment)});
   payload.end();
   const Moment sent = exchange_->sent;
   const nanoseconds under_way = std::max((at - sent) - (went - came), nanoseconds(0));

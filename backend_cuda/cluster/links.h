@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstddef>
 #include <deque>
 #include <mutex>
 #include <optional>
@@ -27,7 +28,12 @@ struct Peer {
   bool silent = false;                   ///< It is lost, though its line is open.
   std::optional<Moment> told_all = {};   ///< When our goodbye went out.
   std::deque<std::string> gathers = {};  ///< Given to all, and not yet taken.
+  std::size_t unread = 0;                ///< Bytes of its mails that wait here.
 };
+/// Bytes that a mail takes while it waits.
+inline std::size_t size_of(const Mail& mail) {
+  return sizeof mail + mail.payload.size();
+}
 
 /// Pings until enough pongs have come.
 struct ClockExchange {
@@ -64,7 +70,7 @@ class Links {
   const std::atomic<bool>& is_lost() const { return is_lost_; }  ///< Needs no lock.
   /// All learn it from the leader. Nothing if one is known.
   void lose(int rank, const std::string& what, int code = 0);
-  /// For what no process of a job sends.
+  /// Loses a process that broke the protocol.
   void refuse(Peer& peer);
   /// This process fails.
   void fail(const std::string& what, int code);

@@ -5,8 +5,7 @@
 namespace bubblescope {
 namespace {
 
-/// Exit codes of the program, but for 0, which says none: it is used wrongly, its input is bad, or
-/// a device failed. What only rank 0 finds (1) ends no other.
+/// Exit codes that a failing process may tell: 2 usage, 3 input, 4 device; 0 tells none.
 constexpr int kLeastCode = 2;
 constexpr int kMostCode = 4;
 

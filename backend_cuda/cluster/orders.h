@@ -49,15 +49,15 @@ ProgressReport read_progress(Unpacker& message, const Plan& plan, Rank rank);
 /// When what is on a rank ran, by the clock of its process.
 struct RankTimes {
   Time uncertainty{};
-  std::vector<Span> instructions = {};  ///< Those of the rank, by their ids.
-  std::vector<Span> messages = {};      ///< Of each that it sends or receives, its end.
+  std::vector<Span> instructions = {};  ///< The rank's instructions, by id.
+  std::vector<Span> messages = {};      ///< For each message, the end that this rank sees.
 };
 RankTimes times_of(const Plan& plan, Rank rank, const RankExecutor& executor);
 std::string write_times(Order order, const RankTimes& times);
 /// Reads Done, in which all has ended, or Partial. `now` is by the clock of that process.
 RankTimes read_times(Unpacker& message, Order order, const Plan& plan, Rank rank, Time now);
 
-/// Of all ranks.
+/// The times of all ranks.
 std::string write_all_times(const RunTimes& times);
 RunTimes read_all_times(Unpacker& message, const Plan& plan);
 
@@ -95,8 +95,8 @@ Parity read_parity(Unpacker& message);
 std::string write_facts(const MachineFacts& facts);
 /// The value of a fact, or nothing.
 std::string value_of(const MachineFacts& facts, std::string_view name);
-/// Of a process: its machine's, and which host it is on.
 constexpr const char* kHostFact = "host";
+/// The facts of a process's machine, with one more that tells its host.
 MachineFacts facts_of(const RankExecutor& executor);
 MachineFacts read_facts(std::string_view payload);
 

@@ -255,7 +255,7 @@ TEST_CASE("a slow payload of 64 MiB is no silence, and one that stops is") {
   }
 }
 
-TEST_CASE("bytes that no process of a job sends lose the one that sends them") {
+TEST_CASE("bytes that are not of the protocol lose the one that sends them") {
   const std::string bad_gathered = Packer().integer(std::int64_t{1} << 60).text("x").take();
   for (const std::string& words :
        {std::string("\xff\xff\xff\xff\x06", 5), *frame_bytes(FrameKind::Hello, "again"),
@@ -268,7 +268,7 @@ TEST_CASE("bytes that no process of a job sends lose the one that sends them") {
     ::send(follower.fd(), words.data(), words.size(), MSG_NOSIGNAL);
     thread.join();
     CHECK(outcome[0].lost == 1);
-    CHECK(outcome[0].error.find("what no process of a job sends") != std::string::npos);
+    CHECK(outcome[0].error.find("that this protocol does not have") != std::string::npos);
   }
 }
 

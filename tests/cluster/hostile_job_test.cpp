@@ -1,4 +1,5 @@
 // A process of a job that lies: the others name it and end, whatever it sends.
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <iterator>
@@ -28,19 +29,21 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-const std::string kRefused = " has sent what no process of a job sends";
+const std::string kRefused = " sent a message that this protocol does not have";
+constexpr std::size_t kMostUnread = std::size_t{1} << 20;
 const std::string kFacts = write_facts({{"device", "a test"}, {kHostFact, "another"}});
 
-/// What becomes of rank 0, or of rank 1, where the test plays the other one.
+/// How rank 0 or rank 1 ends where the test plays the other one.
 Outcome beside(int liar, const std::function<void(Control& control)>& work,
                const std::function<void(ByHand& liar)>& lie) {
   Part part = parts_of(2, work)[static_cast<std::size_t>(1 - liar)];
   part.options.meet_timeout = seconds(5 * kSlow);
+  part.options.most_unread = kMostUnread;
   std::optional<Socket> listener;
   if (liar == 0)
     listener = listen_at("127.0.0.1", part.seat.port);
   std::vector<Outcome> outcomes;
-  std::thread honest([&] { outcomes = play({part}); });
+  std::jthread honest([&] { outcomes = play({part}); });
   ByHand by_hand =
       liar == 0 ? ByHand::leader(*listener) : ByHand::follower(part.seat, part.options);
   lie(by_hand);
@@ -69,6 +72,11 @@ std::string hostile_payload(std::mt19937_64& random) {
       payload.integer(random() % 2 == 0 ? kNumbers[random() % std::size(kNumbers)]
                                         : static_cast<std::int64_t>(random()));
   return payload.take();
+}
+
+/// A liar learns why it is refused.
+void check_told(ByHand& liar) {
+  CHECK(has(liar.next(FrameKind::Loss).value_or(""), kRefused));
 }
 
 void check_refused(const Outcome& outcome, int liar) {
@@ -141,7 +149,7 @@ TEST_CASE("frames that are not for this end, or tell what cannot be, lose their 
     check_refused(beside(1, wait_for_anything,
                          [&](ByHand& liar) {
                            liar.send(bytes);
-                           liar.next(FrameKind::Goodbye);
+                           check_told(liar);
                          }),
                   1);
   for (const auto& [came, went] : {std::pair(5LL, 4LL), {0, 1LL << 61}, {-(1LL << 61), 0}})
@@ -150,7 +158,7 @@ TEST_CASE("frames that are not for this end, or tell what cannot be, lose their 
                            liar.send(gather);
                            liar.next(FrameKind::Ping);
                            liar.send(FrameKind::Pong, Packer().integer(came).integer(went).take());
-                           liar.next(FrameKind::Goodbye);
+                           check_told(liar);
                          }),
                   1);
   for (const std::string& bytes : {loss(1, 256), loss(0, 5), loss(2, 4), gathered(0), gathered(1),
@@ -159,7 +167,7 @@ TEST_CASE("frames that are not for this end, or tell what cannot be, lose their 
                          [&](ByHand& liar) {
                            liar.next(FrameKind::Gather);
                            liar.send(bytes);
-                           liar.next(FrameKind::Goodbye);
+                           check_told(liar);
                          }),
                   0);
 }
@@ -176,16 +184,83 @@ TEST_CASE("whatever frames one process sends, the other one ends by an error tha
         CAPTURE(liar);
         CAPTURE(kind);
         CAPTURE(i);
+        const auto frame = static_cast<FrameKind>(kind);
+        const bool is_of_the_meeting = frame <= FrameKind::Refused;
         const Outcome outcome = beside(liar, wait_for_anything, [&](ByHand& by_hand) {
           if (liar == 1 && i % 2 == 0) {
             by_hand.send(FrameKind::Gather, "all are up");
             by_hand.next(FrameKind::Ping);
           }
-          by_hand.send(static_cast<FrameKind>(kind), payload);
+          by_hand.send(frame, payload);
+          if (is_of_the_meeting)
+            check_told(by_hand);
         });
-        CHECK((outcome.lost == 0 || outcome.lost == 1));
+        if (is_of_the_meeting)
+          check_refused(outcome, liar);
+        if (frame != FrameKind::Loss)
+          CHECK(outcome.lost == liar);
         CHECK(outcome.error != "");
       }
+}
+
+TEST_CASE("more mails than may wait lose their sender, and those that are read do not count") {
+  const std::size_t most = kMostUnread / sizeof(Mail) + 2;
+  std::string empty_mails;
+  for (std::size_t i = 0; i < most; ++i)
+    empty_mails += *frame_bytes(FrameKind::Mail, "");
+  const std::string half(kMostUnread / 2, 'x');
+  const std::string mail = *frame_bytes(FrameKind::Mail, half);
+  for (const std::string& mails : {empty_mails, mail + mail + mail + mail})
+    check_refused(beside(
+                      1,
+                      [](Control& control) {
+                        comes_true([&] { return control.loss().has_value(); }, kToEnd);
+                        control.receive(seconds(0));
+                      },
+                      [&](ByHand& liar) {
+                        liar.send(mails);
+                        liar.next(FrameKind::Goodbye);
+                      }),
+                  1);
+  constexpr int kRounds = 10;
+  const Outcome outcome = beside(
+      1,
+      [&](Control& control) {
+        for (int round = 0; round < kRounds; ++round) {
+          CHECK(control.receive(seconds(10)).value().payload == half);
+          control.send(1, "it is read");
+        }
+      },
+      [&](ByHand& other) {
+        for (int round = 0; round < kRounds; ++round) {
+          other.send(mail);
+          CHECK(other.next(FrameKind::Mail));
+        }
+        other.next(FrameKind::Goodbye);
+      });
+  CHECK(outcome.error == "");
+}
+
+TEST_CASE("no mail of a process that is refused is kept") {
+  std::atomic<bool> is_handled = false;
+  const Outcome outcome = beside(
+      1,
+      [&](Control& control) {
+        CHECK(control.receive(seconds(10)));
+        CHECK_THROWS_AS(control.refuse(1), PeerLost);
+        CHECK(comes_true([&] { return is_handled.load(); }, kToEnd));
+        CHECK(!control.receive_after_loss(milliseconds(0)));
+      },
+      [&](ByHand& liar) {
+        liar.send(FrameKind::Mail, "nonsense");
+        check_told(liar);
+        liar.send(FrameKind::Mail, "more of it");
+        liar.send(FrameKind::Ping, "");
+        CHECK(liar.next(FrameKind::Pong));
+        is_handled = true;
+        liar.next(FrameKind::Goodbye);
+      });
+  CHECK(outcome.error == "");
 }
 
 TEST_CASE("a leader refuses what a follower says of a step that is none of its own") {
@@ -220,7 +295,7 @@ TEST_CASE("a job that a process loses ends with a code of a failure, and writes 
     Seat seat = leader_of(2);
     seat.job = fmt::format("flags, port {}", seat.port);
     ProcessResult result;
-    std::thread leader([&] {
+    std::jthread leader([&] {
       result =
           run(fmt::format("replay 1f1b -p 2 -m 2 --forward 1ms --input-grad 1ms "
                           "--weight-grad 1ms --backend nccl --rank 0 --world-size 2 "

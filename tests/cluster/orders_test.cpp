@@ -1,4 +1,4 @@
-// What processes tell each other while they replay a plan, and what a peer may send instead.
+// Messages between processes that replay a plan, sound and hostile.
 #include "backend_cuda/cluster/orders.h"
 
 #include <cmath>
@@ -21,7 +21,7 @@ using std::chrono::days;
 
 constexpr std::int64_t kLeast = std::numeric_limits<std::int64_t>::min();
 constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
-/// What is out of range nearly everywhere.
+/// Numbers that are out of range nearly everywhere.
 constexpr std::int64_t kExtremes[] = {kLeast,      kLeast + 1,  -2,          -1,        0,    1,
                                       0x7fff'ffff, 0x8000'0000, 0xffff'ffff, kMost - 1, kMost};
 
@@ -53,7 +53,7 @@ std::vector<std::string> good_messages(const Plan& plan) {
           write_parity({.loss = 1, .gradient_error = 1e-3, .worst_tensor = "stage 0"})};
 }
 
-/// The same, cut, longer, with another value at some place, or noise.
+/// A good message that is cut, is longer or has another value at some place; or noise.
 std::string hostile_message(std::mt19937_64& random, const std::vector<std::string>& good) {
   std::string bytes = good[random() % good.size()];
   switch (random() % 5) {
@@ -125,7 +125,7 @@ TEST_CASE("times are moments near now, and what is done has ended") {
     CHECK(is_refused(write_times(Order::Done, bad), plan, Turn::Run));
     bad = good;
     bad.messages.front().start = far;
-    CHECK(is_refused(write_times(Order::Partial, bad), plan, Turn::Run));
+    CHECK(is_refused(write_times(Order::Partial, bad), plan, Turn::Lost));
   }
   for (const Time wrong : {Time(-1), Time(kMost)}) {
     RankTimes bad = good;
@@ -135,8 +135,10 @@ TEST_CASE("times are moments near now, and what is done has ended") {
   RankTimes part = good;
   part.instructions.back().end = kNever;
   CHECK(is_refused(write_times(Order::Done, part), plan, Turn::Run));
-  CHECK(!is_refused(write_times(Order::Partial, part), plan, Turn::Run));
-  CHECK(is_refused(write_times(Order::Partial, part) + "x", plan, Turn::Run));
+  const std::string partial = write_times(Order::Partial, part);
+  CHECK(!is_refused(partial, plan, Turn::Lost));
+  CHECK(is_refused(partial + "x", plan, Turn::Lost));
+  CHECK(is_refused(partial, plan, Turn::Run));
 }
 
 TEST_CASE("messages to the leader come in turn, and each once") {
