@@ -14,11 +14,11 @@ namespace {
 using nlohmann::json;
 using Words = std::span<const std::string_view>;
 
-/// A key whose name contains one of `words` is about `what`, and `read` is read instead.
+/// A key whose name contains one of `words` is about `what`; Bubblescope reads `understood` alone.
 struct Meaning {
   Words words;
   std::string_view what;
-  std::string_view read;
+  std::string_view understood;
 };
 
 constexpr std::string_view kEncoder[] = {"encoder", "cross_att", "decoder_layers", "bidirectional",
@@ -42,39 +42,45 @@ constexpr std::string_view kWidths[] = {"hidden_size", "vocab", "embedding_size"
 
 /// The first that fits a key is what it means.
 constexpr Meaning kMeanings[] = {
-    {kEncoder, "an encoder or cross-attention", "a decoder alone"},
-    {kOtherLayers, "layers other than those of attention (Mamba, linear attention, convolution)",
-     "layers of attention with an MLP or experts"},
-    {kPartOfTokens, "attention to a part of the tokens",
-     "one sliding_window, or attention_chunk_size"},
-    {kExperts, "experts",
-     "their number (n_routed_experts, num_local_experts, num_experts or moe_num_experts) and "
-     "beside it num_experts_per_tok, moe_intermediate_size, n_shared_experts and "
-     "first_k_dense_replace"},
-    {kPrediction, "multi-token prediction", "num_nextn_predict_layers"},
-    {kHeads, "the matrices of attention",
-     "heads of one size with grouped-query or multi-head latent attention"},
-    {kMlp, "the MLP", "intermediate_size, hidden_act and mlp_bias"},
-    {kUnlikeLayers, "layers that differ from one another, or share something",
+    {kEncoder, "an encoder or cross-attention", "decoder-only models"},
+    {kOtherLayers, "layers other than softmax attention (Mamba, linear attention, convolution)",
+     "layers of attention and an MLP or experts"},
+    {kPartOfTokens, "sparse or local attention of this kind",
+     "one sliding_window or attention_chunk_size for the whole model"},
+    {kExperts, "experts under this key",
+     "n_routed_experts (or num_local_experts, num_experts, moe_num_experts), num_experts_per_tok, "
+     "moe_intermediate_size, n_shared_experts and first_k_dense_replace"},
+    {kPrediction, "multi-token prediction under this key", "num_nextn_predict_layers"},
+    {kHeads, "attention matrices of this kind",
+     "grouped-query and multi-head latent attention with heads of one size"},
+    {kMlp, "an MLP of this kind", "intermediate_size, hidden_act and mlp_bias"},
+    {kUnlikeLayers, "layers that differ from one another or share parameters",
      "layers that are all alike after first_k_dense_replace"},
-    {kWidths, "a width or an embedding beside those of all layers", "hidden_size and vocab_size"}};
+    {kWidths, "a second width or embedding", "hidden_size and vocab_size"}};
 
 /// Names that contain one of these say nothing of sizes, whatever else they contain.
 constexpr std::string_view kNeutralParts[] = {
-    "router", "routing", "rotary", "rope",  "token_id", "token_index", "drop",    "loss", "coef",
-    "dtype",  "theta",   "init",   "quant", "norm",     "bias",        "swiglu_", "limit"};
+    "router", "routing", "rotary", "rope",      "token_id",  "token_index", "drop",
+    "loss",   "coef",    "dtype",  "theta",     "init",      "quant",       "norm",
+    "bias",   "swiglu_", "limit",  "recompute", "checkpoint"};
 
 /// Nor do these: of training, of generation, of files, or repeating what other keys say.
 constexpr std::string_view kNeutral[] = {"auto_map",
                                          "audio_config",
                                          "chunk_size_feed_forward",
                                          "compression_config",
+                                         "embed_scale",
                                          "encoder_no_repeat_ngram_size",
+                                         "fuse_attention_ffn",
                                          "generation_config",
                                          "id2label",
                                          "label2id",
                                          "max_window_layers",
+                                         "moe_capacity",
+                                         "moe_gate",
+                                         "moe_gate_act",
                                          "moe_shared_expert_overlap",
+                                         "moe_use_aux_free",
                                          "num_key_value_groups",
                                          "qk_head_dim",
                                          "sliding_window_pattern",
@@ -92,46 +98,48 @@ bool is_neutral(std::string_view key) {
          std::find(std::begin(kNeutral), std::end(kNeutral), key) != std::end(kNeutral);
 }
 
-/// Whether a value says that there is nothing of the kind.
-bool is_off(const json& value) {
+/// Whether `false` under this key means an MLP without a gate, not a feature that is absent.
+bool is_of_gate(std::string_view key) {
+  static constexpr std::string_view kGate[] = {"glu", "gated"};
+  static constexpr std::string_view kElsewhere[] = {"moe", "expert", "att", "delta"};
+  return contains_any(key, kGate) && !contains_any(key, kElsewhere);
+}
+
+/// Whether a key's value says that there is nothing of the kind.
+bool is_off(std::string_view key, const json& value) {
   if (value.is_structured())
     return value.empty();
   if (value.is_string()) {
     const auto& text = value.get_ref<const std::string&>();
     return text.empty() || text == "default" || text == "none";
   }
-  return value.is_boolean() ? !value.get<bool>() : value == 0;
+  return value.is_boolean() ? !value.get<bool>() && !is_of_gate(key) : value == 0;
 }
 
 [[noreturn]] void refuse(const ObjectReader& object, const std::string& key, std::string_view what,
-                         std::string_view read) {
-  object.fail(key, fmt::format("says something about {} that is not understood; understood: {}; "
-                               "--ignore-key {} reads the file without it",
-                               what, read, key));
-}
-
-bool starts_with_any(std::string_view text, Words words) {
-  return std::any_of(words.begin(), words.end(),
-                     [&](std::string_view word) { return text.starts_with(word); });
+                         std::string_view understood) {
+  object.fail(key, fmt::format("{}: not modelled. Bubblescope reads {}. --ignore-key {} leaves the "
+                               "key out",
+                               what, understood, key));
 }
 
 }  // namespace
 
 void refuse_unread_keys(const ObjectReader& object, const json& config, std::int64_t layers) {
   std::vector<std::string> keys = object.unread();
-  std::erase_if(keys,
-                [&](const std::string& key) { return is_neutral(key) || is_off(config.at(key)); });
+  std::erase_if(
+      keys, [&](const std::string& key) { return is_neutral(key) || is_off(key, config.at(key)); });
   for (const Meaning& each : kMeanings)
     for (const std::string& key : keys)
       if (contains_any(key, each.words))
-        refuse(object, key, each.what, each.read);
+        refuse(object, key, each.what, each.understood);
   for (const std::string& key : keys) {
     const json& value = config.at(key);
     if (value.is_object() ||
         (value.is_array() && static_cast<std::int64_t>(value.size()) == layers))
       refuse(object, key,
-             value.is_object() ? "a part of the model" : "each layer, of which it has a value",
-             "keys of one value for all layers");
+             value.is_object() ? "a part of the model" : "values that differ from layer to layer",
+             "keys with one value for all layers");
   }
 }
 
@@ -170,29 +178,15 @@ void refuse_encoder(ObjectReader& object) {
   const auto check = [&](const char* key, const std::string& name) {
     if (name.find("bert") != std::string::npos || name.find("Bert") != std::string::npos ||
         name.ends_with("ForMaskedLM"))
-      object.fail(key,
-                  fmt::format("\"{}\" is an encoder: expected a decoder; --ignore-key {} reads "
-                              "the file without it",
-                              name.substr(0, 40), key));
+      object.fail(key, fmt::format("\"{}\" is an encoder: expected a decoder; --ignore-key {} "
+                                   "leaves the key out",
+                                   name.substr(0, 40), key));
   };
   if (object.has("model_type"))
     check("model_type", object.text("model_type"));
   if (object.has("architectures"))
     for (const std::string& name : object.words("architectures"))
       check("architectures", name);
-}
-
-bool is_tied_by_default(std::string_view model_type) {
-  static constexpr std::string_view kTied[] = {
-      "gemma", "cohere",       "smollm3",    "minicpm",     "ernie4_5",       "vaultgemma",
-      "youtu", "paddleocr_vl", "hunyuan_vl", "granite_swa", "granite_docling"};
-  return starts_with_any(model_type, kTied);
-}
-
-bool has_no_gate(std::string_view model_type) {
-  static constexpr std::string_view kUngated[] = {"gpt_neox",  "starcoder2", "nemotron", "arcee",
-                                                  "persimmon", "nanochat",   "jais2"};
-  return model_type == "phi" || starts_with_any(model_type, kUngated);
 }
 
 }  // namespace bubblescope

@@ -1,8 +1,7 @@
-// The keys of a config.json of which a Model has nothing.
+// Keys of a config.json that a Model has no field for.
 #pragma once
 
 #include <cstdint>
-#include <string_view>
 
 #include <nlohmann/json.hpp>
 
@@ -12,8 +11,8 @@ namespace bubblescope {
 
 /// Throws Error, with the key, for what `config` says of its layers that `object`, its reader, has
 /// not been asked for. A key says something if its name contains a word such as "mamba" or
-/// "expert", or if it has an object or a value for each of `layers`; not if it is 0, false or
-/// empty.
+/// "expert", or if it has an object or a value for each of `layers`; not if it is 0, empty or
+/// false, unless the false is about a gate of the MLP, as "use_glu" is.
 void refuse_unread_keys(const ObjectReader& object, const nlohmann::json& config,
                         std::int64_t layers);
 
@@ -22,12 +21,5 @@ void refuse_other_layers(ObjectReader& object, std::int64_t layers);
 
 /// Throws Error for a file whose model_type or architectures are an encoder's.
 void refuse_encoder(ObjectReader& object);
-
-/// Whether the embedding is the head too where a config.json does not say so: a file has no
-/// tie_word_embeddings where it is what transformers takes it to be for its model_type.
-bool is_tied_by_default(std::string_view model_type);
-
-/// Whether a `model_type` is known to have no gate before its GELU or ReLU.
-bool has_no_gate(std::string_view model_type);
 
 }  // namespace bubblescope

@@ -227,7 +227,7 @@ std::vector<bool> stuck_nodes(const WaitGraph& graph) {
   return stuck;
 }
 
-/// What holds up a run that has stopped.
+/// A run that has stopped, and its stuck instructions.
 struct StoppedRun {
   const WaitGraph& graph;
   std::vector<bool> stuck;  ///< [node] as `stuck_nodes` tells

@@ -1,5 +1,5 @@
-// What lies where. Where the file system does not answer, for a right that lacks, links in a circle
-// or a name too long, each throws Error with the path.
+// Which files and folders exist. Where the file system does not answer (no permission, a loop of
+// links, a name too long), each throws Error with the path.
 #pragma once
 
 #include <string>

@@ -1,7 +1,5 @@
 #include "sim/json_text.h"
 
-#include <string_view>
-
 #include <nlohmann/json.hpp>
 
 #include "sim/printable.h"
@@ -14,9 +12,8 @@ std::string dump(const Json& json, int indent) {
   const auto text = [&](bool ascii) {
     return json.dump(indent, ' ', ascii, Json::error_handler_t::replace);
   };
-  const auto line_break = [](std::string_view rest) { return std::size_t{rest[0] == '\n'}; };
   std::string plain = text(false);  // where nlohmann leaves DEL and U+0080 … U+009F as they are
-  return is_plain(plain) || printable(plain, line_break) == plain ? plain : text(true);
+  return has_unprintable(plain) ? text(true) : plain;
 }
 
 }  // namespace

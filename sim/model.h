@@ -31,7 +31,7 @@ struct Experts {
 struct Model {
   std::string name = {};
   std::string description = {};  ///< Where the numbers come from.
-  std::string note = {};         ///< Of the file, what is not in the model; empty where all is.
+  std::string note = {};  ///< Names the parts of the file that the model leaves out; empty if none.
   std::int64_t hidden = 0;
   std::int64_t layers = 0;
   std::int64_t heads = 0;

@@ -11,6 +11,7 @@
 #include "sim/config_keys.h"
 #include "sim/error.h"
 #include "sim/json_input.h"
+#include "sim/model_families.h"
 #include "sim/nearest.h"
 #include "sim/printable.h"
 
@@ -31,13 +32,6 @@ std::optional<std::int64_t> optional_count(ObjectReader& object, const std::stri
   return value;
 }
 
-std::int64_t count(ObjectReader& object, const std::string& key) {
-  const auto value = optional_count(object, key, 1);
-  if (!value)
-    object.fail(key, "is missing");
-  return *value;
-}
-
 bool flag(ObjectReader& object, const std::string& key) {
   return object.has(key) && object.flag(key);
 }
@@ -49,6 +43,10 @@ bool is_own(const ObjectReader& object) {
 
 /// In a config.json a key has other names too, by the model's family.
 constexpr std::pair<std::string_view, const char*> kOtherNames[] = {
+    {"num_hidden_layers", "num_layers"},
+    {"num_hidden_layers", "n_layers"},
+    {"num_attention_heads", "n_heads"},
+    {"sliding_window", "sliding_window_size"},
     {"n_routed_experts", "moe_num_experts"},
     {"num_experts_per_tok", "num_experts_per_token"},
     {"num_experts_per_tok", "experts_per_token"},
@@ -79,11 +77,18 @@ std::optional<std::int64_t> count_under(ObjectReader& object, std::vector<const 
   return result;
 }
 
+std::int64_t count(ObjectReader& object, const char* key) {
+  const auto value = count_under(object, {key}, 1);
+  if (!value)
+    object.fail(key, "is missing");
+  return *value;
+}
+
 std::string model_type(ObjectReader& object) {
   return !is_own(object) && object.has("model_type") ? object.text("model_type") : "";
 }
 
-/// None where there are 0.
+/// The number of experts; none for a dense model.
 std::optional<std::int64_t> expert_count(ObjectReader& object) {
   const auto number =
       count_under(object, {"n_routed_experts", "num_local_experts", "num_experts"}, 0);
@@ -120,7 +125,7 @@ void read_attention(ObjectReader& object, Model& model) {
   model.key_dim = model.value_dim = head_dim.value_or(model.hidden / model.heads);
 }
 
-/// Of all shared experts of a layer together.
+/// The width of all shared experts of a layer together.
 std::int64_t shared_width(ObjectReader& object, const Experts& experts) {
   const std::int64_t each = experts.width;
   const auto number = count_under(object, {"n_shared_experts"}, 0);
@@ -137,10 +142,7 @@ std::int64_t shared_width(ObjectReader& object, const Experts& experts) {
 
 Experts read_experts(ObjectReader& object, std::int64_t number, const Model& model) {
   Experts experts{.count = number};
-  const auto per_token = count_under(object, {"num_experts_per_tok"}, 1);
-  if (!per_token)
-    object.fail("num_experts_per_tok", "is missing");
-  experts.per_token = *per_token;
+  experts.per_token = count(object, "num_experts_per_tok");
   if (experts.per_token > number)
     object.fail("num_experts_per_tok",
                 fmt::format("is {}, and there are {} experts", experts.per_token, number));
@@ -174,10 +176,14 @@ void refuse_expert_keys(ObjectReader& object) {
 bool is_gated(ObjectReader& object) {
   const std::string type = model_type(object);
   const bool is_gemma = type.starts_with("gemma");
-  const char* key = is_gemma && !object.has("hidden_act") ? "hidden_activation" : "hidden_act";
+  constexpr const char* kOther = "hidden_activation";  // in a config.json
+  const bool has_other = !is_own(object) && object.has(kOther);
+  const char* key = has_other && !object.has("hidden_act") ? kOther : "hidden_act";
   if (!object.has(key))
     return true;
   const std::string name = object.text(key);
+  if (has_other && object.text(kOther) != name)
+    object.fail(kOther, fmt::format("expected \"{}\", as hidden_act is", name.substr(0, 40)));
   if (name == "silu" || name == "swiglu" || name == "geglu")
     return true;
   if (!name.starts_with("gelu") && !name.starts_with("relu"))
@@ -193,7 +199,7 @@ bool is_gated(ObjectReader& object) {
 
 /// In tokens; 0 where no layer has one. Attention to chunks is that of a window up to its size.
 std::int64_t attention_window(ObjectReader& object) {
-  const auto sliding = optional_count(object, "sliding_window", 1);
+  const auto sliding = count_under(object, {"sliding_window"}, 1);
   const auto chunk = optional_count(object, "attention_chunk_size", 1);
   const bool slides = !object.has("use_sliding_window") || object.flag("use_sliding_window");
   const std::int64_t window = slides ? sliding.value_or(0) : 0;
@@ -241,6 +247,15 @@ void read_own_keys(ObjectReader& object, Model& model) {
   model.learned_positions = *positions;
 }
 
+/// Whether the embedding is the head too.
+bool is_tied(ObjectReader& object) {
+  constexpr const char* kKey = "tie_word_embeddings";
+  const auto tied = object.has(kKey) ? object.flag(kKey) : tied_by_default(model_type(object));
+  if (!tied)
+    object.fail(kKey, "is missing, and models of this model_type differ in it");
+  return *tied;
+}
+
 Model read(ObjectReader& object) {
   Model model;
   model.hidden = count(object, "hidden_size");
@@ -251,9 +266,7 @@ Model read(ObjectReader& object) {
   model.vocabulary = count(object, "vocab_size");
   model.gated = is_gated(object);
   model.mlp_bias = flag(object, "mlp_bias");
-  model.tied_embeddings = object.has("tie_word_embeddings")
-                              ? object.flag("tie_word_embeddings")
-                              : is_tied_by_default(model_type(object));
+  model.tied_embeddings = is_tied(object);
   model.prediction_layers = prediction_layers(object);
   if (is_own(object)) {
     read_own_keys(object, model);
@@ -295,7 +308,7 @@ void clear(nlohmann::json& config, std::span<const std::string> ignored) {
   }
 }
 
-/// What a config.json of several media calls its text model.
+/// The key of the text model in the config.json of a multimodal one.
 std::optional<std::string> text_part(const nlohmann::json& config) {
   for (const char* key : {"text_config", "llm_config", "language_config"})
     if (config.contains(key))
@@ -337,7 +350,7 @@ Model read_config(const nlohmann::json& config, ObjectReader object, const std::
   return model;
 }
 
-/// Of a file of several media, whose head may be told of beside its text model.
+/// The text model of a multimodal one; the file may tell of its head beside it.
 Model read_text_part(nlohmann::json& config, const std::string& part, const std::string& file) {
   constexpr const char* kTied = "tie_word_embeddings";
   ObjectReader whole(config, {file, ""});

@@ -3,8 +3,8 @@
 namespace bubblescope {
 namespace {
 
-/// The bytes that a character with this first byte has; 0 where none begins with it.
-std::size_t bytes_after(unsigned char first) {
+/// How many bytes a character with this first byte has; 0 where none begins with it.
+std::size_t sequence_length(unsigned char first) {
   if (first < 0x80U)
     return 1;
   if (first < 0xC2U || first > 0xF4U)
@@ -13,7 +13,8 @@ std::size_t bytes_after(unsigned char first) {
 }
 
 bool is_control(char32_t code) {
-  const bool turns_writing = (code >= 0x2028U && code <= 0x202EU) ||  // with the line separators
+  const bool turns_writing = code == 0x061CU || code == 0x200EU || code == 0x200FU ||
+                             (code >= 0x2028U && code <= 0x202EU) ||  // with the line separators
                              (code >= 0x2066U && code <= 0x2069U);
   return code < 0x20U || (code >= 0x7FU && code < 0xA0U) || turns_writing;
 }
@@ -30,7 +31,7 @@ std::string cut(const std::string& text, std::size_t most_characters) {
 
 Character first_character(std::string_view text) {
   const auto first = static_cast<unsigned char>(text[0]);
-  const std::size_t bytes = bytes_after(first);
+  const std::size_t bytes = sequence_length(first);
   if (bytes == 0 || bytes > text.size())
     return {};
   char32_t code = bytes == 1 ? first : first & (0x7FU >> bytes);
@@ -46,9 +47,14 @@ Character first_character(std::string_view text) {
   return is_one ? Character{bytes, !is_control(code)} : Character{};
 }
 
-bool is_plain(std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return c == '\n' || (c >= ' ' && c <= '~'); });
+bool has_unprintable(std::string_view text) {
+  while (!text.empty()) {
+    const Character next = first_character(text);
+    if (!next.is_printable && text.front() != '\n')
+      return true;
+    text.remove_prefix(next.bytes);
+  }
+  return false;
 }
 
 std::string printable(std::string_view text) {

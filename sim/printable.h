@@ -17,8 +17,8 @@ struct Character {
 /// direction of writing, and a byte that is no UTF-8 are not printable.
 Character first_character(std::string_view text);
 
-/// Whether `text` is ASCII without control characters but line breaks.
-bool is_plain(std::string_view text);
+/// Whether a character of `text`, line breaks aside, is not printable.
+bool has_unprintable(std::string_view text);
 
 /// `text` with a '?' for each character that is not printable. `kept(rest)` tells how many bytes
 /// stay as they are at the beginning of the rest.
@@ -34,7 +34,7 @@ std::string printable(std::string_view text, const Kept& kept) {
   return shown;
 }
 
-/// In one line.
+/// `text` with a '?' for each unprintable character, line breaks included.
 std::string printable(std::string_view text);
 
 /// In one or more lines, cut after so many characters.

@@ -22,7 +22,7 @@ std::vector<Annotation> read(const TemporaryFolder& folder, const std::string& n
   return all;
 }
 
-/// What the reader says of a file with `text`, behind the file's name.
+/// The reader's error about a file with `text`, behind the file's name.
 std::string complaint(const std::string& text, const std::string& name = "t.json") {
   const TemporaryFolder folder;
   folder.write(name, text);

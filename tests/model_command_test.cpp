@@ -21,10 +21,6 @@ const std::string kDeepseek =
     "--model deepseek-v3 --hardware h800 --parallel tp=1,ep=64,dp=128,cp=1 --precision fp8 "
     "--recompute selective";
 
-json parsed(const std::string& line) {
-  return json::parse(output(line));
-}
-
 /// As of a cost file, which does not tell what the model needs.
 json without_throughput(json report) {
   for (const char* key : {"gpus", "tokens_per_second", "mfu"}) {
@@ -44,7 +40,7 @@ json result_of(const json& comparison, const std::string& schedule) {
 }  // namespace
 
 TEST_CASE("costs tells what a model comes to, stage by stage") {
-  const json costs = parsed("costs -p 16 " + kDeepseek + " --format json");
+  const json costs = output_json("costs -p 16 " + kDeepseek);
   CHECK(costs["ranks"] == 16);
   CHECK(costs["layers_per_stage"] == 61.0 / 16);
   CHECK(costs["layout"] == "Et*4|(t*4|)*12(t*3|)*2t*3mL");
@@ -75,12 +71,12 @@ TEST_CASE("costs shows tables and CSV, and other sources of costs too") {
   const auto csv = lines(output("costs -p 16 " + kDeepseek + " --format csv"));
   CHECK(csv.size() == 17);
   CHECK(csv[0].starts_with("stage,forward_ns,"));
-  const json measured = parsed("costs --costs deepseek-v3-h800 --format json");
+  const json measured = output_json("costs --costs deepseek-v3-h800");
   CHECK(measured["ranks"] == 16);
   CHECK(measured["stages"][0]["overlapped_ns"] == 129'012'000);
   CHECK(measured["stages"][0]["phases"].size() == 10);
   const json by_hand =
-      parsed("costs --forward 1us --input-grad 2us --weight-grad 3us -p 2 -v 2 --format json");
+      output_json("costs --forward 1us --input-grad 2us --weight-grad 3us -p 2 -v 2");
   CHECK(by_hand["stages"].size() == 4);
   CHECK(by_hand["stages"][0]["backward_ns"] == 1000 + 1500);
   CHECK(by_hand["stages"][0]["activation_bytes"] == nullptr);
@@ -94,12 +90,13 @@ TEST_CASE("Costs that are saved are read back as the same") {
   CHECK(schema_faults(schema, json::parse(contents(file))) == std::vector<std::string>());
   CHECK(read_costs(file).stages.size() == 8);
   output("costs -p 8 " + kDeepseek + " --save " + file + ".gz");
-  const std::string unpacked = output("costs --format json --costs " + file);
-  CHECK(output("costs --format json --costs " + file + ".gz") == unpacked);
+  const json unpacked = output_json("costs --costs " + file);
+  CHECK(output_json("costs --costs " + file + ".gz") == unpacked);
   for (const char* schedule : {"1f1b", "dualpipe", "zb-h1"}) {
     const std::string shape =
-        std::string("simulate ") + schedule + " -p 8 -m 16 --memory-limit 80GB --format json ";
-    CHECK(without_throughput(parsed(shape + kDeepseek)) == parsed(shape + "--costs " + file));
+        std::string("simulate ") + schedule + " -p 8 -m 16 --memory-limit 80GB ";
+    CHECK(without_throughput(output_json(shape + kDeepseek)) ==
+          output_json(shape + "--costs " + file));
   }
 }
 
@@ -143,7 +140,7 @@ TEST_CASE("A model's throughput follows from its FLOPs, the GPUs and the iterati
   const std::string job =
       "simulate 1f1b -p 8 -m 32 --model llama-3.1-405b --hardware h100-sxm --parallel "
       "tp=8,cp=2,dp=4 --sequence 8192 --microbatch-size 2 ";
-  const json plain = parsed(job + "--format json");
+  const json plain = output_json(job);
   const double seconds = plain["iteration_time_ns"].get<double>() * 1e-9;
   const double tokens = 32.0 * 2 * 8192 * 4;
   CHECK(plain["gpus"] == 8 * 8 * 2 * 4);
@@ -158,15 +155,14 @@ TEST_CASE("A model's throughput follows from its FLOPs, the GPUs and the iterati
         doctest::Approx(flops * tokens / (peak * seconds)).epsilon(1e-4));
   // What is made again costs time and counts as nothing; scores above the diagonal neither.
   for (const char* option : {"--recompute full", "--attention unfused"}) {
-    const json other = parsed(job + option + " --format json");
+    const json other = output_json(job + option);
     const double slower =
         other["iteration_time_ns"].get<double>() / plain["iteration_time_ns"].get<double>();
     CHECK(slower > 1.05);
     CHECK(other["mfu"].get<double>() * slower == doctest::Approx(plain["mfu"].get<double>()));
   }
   // Nor does a head of keys and values that two GPUs of a tensor group compute both.
-  const json wide =
-      parsed(std::string(job).replace(job.find("tp=8"), 4, "tp=16") + "--format json");
+  const json wide = output_json(std::string(job).replace(job.find("tp=8"), 4, "tp=16"));
   CHECK(wide["mfu"].get<double>() * 2 * wide["iteration_time_ns"].get<double>() ==
         doctest::Approx(plain["mfu"].get<double>() * plain["iteration_time_ns"].get<double>()));
   CHECK(has(output(job), "8 ranks (512 GPUs), 32 micro-batches, "));
@@ -177,7 +173,7 @@ TEST_CASE("A model's throughput follows from its FLOPs, the GPUs and the iterati
 
 TEST_CASE("A model's ranks stand on nodes as their GPUs do") {
   const std::string four = "--model gpt3-175b --hardware h800 --parallel tp=4 ";
-  const json network = parsed("costs -p 4 --format json " + four)["network"];
+  const json network = output_json("costs -p 4 " + four)["network"];
   CHECK(network["ranks_per_node"] == 2);
   CHECK(network["intra_node"]["latency_ns"] == 2000);
   CHECK(network["intra_node"]["bandwidth_bytes_per_s"] == doctest::Approx(0.78 * 200e9));
@@ -189,21 +185,20 @@ TEST_CASE("A model's ranks stand on nodes as their GPUs do") {
             "10.000 µs and its bytes at 40 GB/s (all share 100 GB/s) between nodes\n"));
   // A stage on eight GPUs or more fills its nodes; one on twelve of eight shares none.
   for (const char* parallel : {"tp=8", "tp=4,dp=2", "tp=4,dp=4", "tp=4,dp=3"}) {
-    const json costs = parsed(
-        std::string("costs -p 4 --format json --model gpt3-175b --hardware h800 --parallel ") +
-        parallel);
+    const json costs = output_json(
+        std::string("costs -p 4 --model gpt3-175b --hardware h800 --parallel ") + parallel);
     CHECK(costs["network"] == nullptr);
     CHECK(costs["latency_ns"] == 10'000);
   }
-  CHECK(parsed("costs -p 4 --format json --ranks-per-node 1 " + four)["network"] == nullptr);
+  CHECK(output_json("costs -p 4 --ranks-per-node 1 " + four)["network"] == nullptr);
 }
 
 TEST_CASE("Messages of a model divide links where options say so, under every way to talk") {
   const std::string line =
-      "simulate interleaved-1f1b -p 4 -m 8 -v 2 --format json --model gpt3-175b --hardware h800 "
+      "simulate interleaved-1f1b -p 4 -m 8 -v 2 --model gpt3-175b --hardware h800 "
       "--parallel tp=4 ";
   const auto step = [&](const std::string& options) {
-    return parsed(line + options)["step_time_ns"].get<std::int64_t>();
+    return output_json(line + options)["step_time_ns"].get<std::int64_t>();
   };
   for (const char* comm : {"", "--comm stream ", "--comm batched ", "--comm torch "}) {
     CAPTURE(comm);
@@ -212,32 +207,32 @@ TEST_CASE("Messages of a model divide links where options say so, under every wa
     CHECK(step(way) < step(way + "--nic 5GB/s"));
     CHECK(step(way) <= step(way + "--nvlink 100GB/s"));
   }
-  CHECK_FALSE(parsed(line).contains("links"));
-  CHECK(parsed(line + "--nic 20GB/s")["links"].size() == 4);
+  CHECK_FALSE(output_json(line).contains("links"));
+  CHECK(output_json(line + "--nic 20GB/s")["links"].size() == 4);
   const TemporaryFolder folder;
   const std::string file = (folder / "saved.json").string();
   output("costs -p 4 -v 2 --model gpt3-175b --hardware h800 --parallel tp=4 --nic 20GB/s --save " +
          file);
   const std::string limit = " --memory-limit 80GB";  // which a cost file does not tell
-  CHECK(parsed("simulate interleaved-1f1b -p 4 -m 8 -v 2 --format json --costs " + file + limit) ==
-        without_throughput(parsed(line + "--nic 20GB/s" + limit)));
+  CHECK(output_json("simulate interleaved-1f1b -p 4 -m 8 -v 2 --costs " + file + limit) ==
+        without_throughput(output_json(line + "--nic 20GB/s" + limit)));
 }
 
 TEST_CASE("compare lays the model over each schedule's own number of stages") {
-  const std::string shape = "compare -p 4 -m 8 --format json --schedules 1f1b,zb-v,dualpipe ";
+  const std::string shape = "compare -p 4 -m 8 --schedules 1f1b,zb-v,dualpipe ";
   const std::string model =
       "--model mixtral-8x22b --hardware h100-sxm --parallel tp=2,ep=8 --sequence 2048 ";
-  const json comparison = parsed(shape + model);
+  const json comparison = output_json(shape + model);
   CHECK(comparison["results"].size() == 3);
-  const json one = parsed("simulate 1f1b -p 4 -m 8 --format json " + model);
+  const json one = output_json("simulate 1f1b -p 4 -m 8 " + model);
   CHECK(result_of(comparison, "1f1b")["step_time_ns"] == one["step_time_ns"]);
-  const json laid = parsed(shape + model + "--layout Et*14|t*14|t*14|t*14L");
+  const json laid = output_json(shape + model + "--layout Et*14|t*14|t*14|t*14L");
   CHECK(result_of(laid, "1f1b")["step_time_ns"] == one["step_time_ns"]);
   REQUIRE(laid["skipped"].size() == 1);
   CHECK(laid["skipped"][0]["schedule"] == "zb-v");
   CHECK(laid["skipped"][0]["reason"] == "the layout is for 4 stages, and the pipe has 8");
   // A rank of DualPipe holds two stages.
-  const json costs = parsed("costs -p 4 --format json " + model);
+  const json costs = output_json("costs -p 4 " + model);
   const auto weights = [&](std::size_t stage) {
     return costs["stages"][stage]["weight_bytes"].get<std::int64_t>();
   };
@@ -247,20 +242,19 @@ TEST_CASE("compare lays the model over each schedule's own number of stages") {
 
 TEST_CASE("Where nothing else is asked for, a GPU's memory is what a model has to fit") {
   const std::string model = "--model gpt3-175b --hardware h200 --parallel tp=8";
-  const std::string line = " -p 8 -m 16 --format json " + model;
-  const json shallow = parsed("simulate gpipe" + line);
+  const std::string line = " -p 8 -m 16 " + model;
+  const json shallow = output_json("simulate gpipe" + line);
   CHECK(shallow["memory_limit_bytes"] == 141'000'000'000);
   CHECK(shallow["fits"] == true);
-  const std::string deep = "simulate gpipe -p 8 -m 512 --format json " + model;
-  CHECK(parsed(deep)["fits"] == false);
-  CHECK(parsed(deep + " --memory-limit 10TB")["fits"] == true);
-  CHECK(parsed("compare --schedules gpipe" + line)["memory_limit_bytes"] == 141'000'000'000);
+  const std::string deep = "simulate gpipe -p 8 -m 512 " + model;
+  CHECK(output_json(deep)["fits"] == false);
+  CHECK(output_json(deep + " --memory-limit 10TB")["fits"] == true);
+  CHECK(output_json("compare --schedules gpipe" + line)["memory_limit_bytes"] == 141'000'000'000);
   CHECK(has(output("compare --schedules 1f1b -p 8 -m 16 " + model),
             "; limit: 131.3 GiB a rank, the memory of h200\n"));
   CHECK(has(output("simulate 1f1b -p 8 -m 16 " + model),
             "within 131.3 GiB a rank, the memory of h200"));
-  CHECK(parsed("simulate 1f1b -p 8 -m 16 --format json --costs deepseek-v3-h800")["fits"] ==
-        nullptr);
+  CHECK(output_json("simulate 1f1b -p 8 -m 16 --costs deepseek-v3-h800")["fits"] == nullptr);
 }
 
 TEST_CASE("A model's and a hardware's own file is read") {
@@ -271,8 +265,8 @@ TEST_CASE("A model's and a hardware's own file is read") {
   config["model_type"] = "qwen3_moe";
   folder.write("config.json", config.dump());
   const json costs =
-      parsed("costs -p 4 --model " + (folder / "config.json").string() + " --hardware " +
-             source_file("data/hardware/h200.json").string() + " --parallel ep=8 --format json");
+      output_json("costs -p 4 --model " + (folder / "config.json").string() + " --hardware " +
+                  source_file("data/hardware/h200.json").string() + " --parallel ep=8");
   CHECK(costs["name"] == "qwen3_moe on h200");
 }
 
@@ -300,8 +294,8 @@ TEST_CASE("What a config.json has beside what is read is told, or refused until 
     CHECK(result.exit_code == code);
     CHECK_MESSAGE(has(result.err, told), result.err);
   };
-  refused("", kBadInput, "hybrid.json: /mamba_d_state: says something about layers other than");
-  refused(" --ignore-key mamba_d_state", kBadInput, "hybrid.json: /index_topk: says something");
+  refused("", kBadInput, "hybrid.json: /mamba_d_state: layers other than softmax");
+  refused(" --ignore-key mamba_d_state", kBadInput, "hybrid.json: /index_topk: sparse or");
   refused(" --ignore-key indextopk", kBadInput, "did you mean 'index_topk'?");
   for (const char* both : {" --ignore-key mamba_d_state --ignore-key index_topk",
                            " --ignore-key mamba_d_state,index_topk"})

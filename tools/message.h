@@ -1,4 +1,4 @@
-// What is said on stderr, beside the result: a stderr that cannot be written changes no result.
+// Messages on stderr, beside the result: a stderr that cannot be written changes no result.
 #pragma once
 
 #include <string_view>

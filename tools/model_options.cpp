@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include <fmt/format.h>
@@ -64,16 +65,17 @@ std::int64_t count(const char* option, const std::string& given, std::int64_t ot
   return given.empty() ? otherwise : parse_count({option, given}, kCount);
 }
 
-constexpr const char* kIgnoreKey = "--ignore-key";
-
-std::vector<std::string> split(std::string_view list) {
-  std::vector<std::string> parts;
-  while (!list.empty()) {
-    const std::size_t end = std::min(list.find(','), list.size());
-    parts.emplace_back(list.substr(0, end));
-    list.remove_prefix(std::min(end + 1, list.size()));
-  }
-  return parts;
+/// Adds an option of several values, as the others are added that have one.
+void add_option(CLI::App& app, const OptionText& text, std::vector<std::string>& values) {
+  app.add_option(text.names, values, text.help)
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->envname(environment_name(text.names.substr(2)))
+      ->type_name(text.value)
+      ->group(text.group)
+      ->check([](const std::string& given) {
+        return given.empty() ? "expected a value, got an empty one" : "";
+      });
 }
 
 /// An option, in the order of the help.
@@ -81,13 +83,13 @@ struct ModelOption {
   const char* name;
   const char* word;
   const char* help;
-  std::string ModelOptions::*value;
+  std::variant<std::string ModelOptions::*, std::vector<std::string> ModelOptions::*> value;
 };
 
 constexpr ModelOption kModelOptions[] = {
     {"--model", "FILE|NAME", "such as deepseek-v3, or a config.json; a wrong name lists all",
      &ModelOptions::model},
-    {kIgnoreKey, "KEY",
+    {"--ignore-key", "KEY",
      "reads a config.json as if it had no such key; several with commas, or several times",
      &ModelOptions::ignored_keys},
     {"--hardware", "FILE|NAME", "such as h800; a wrong name lists all", &ModelOptions::hardware},
@@ -126,13 +128,16 @@ constexpr ModelOption kModelOptions[] = {
 
 void ModelOptions::add_to(CLI::App& app) {
   for (const ModelOption& each : kModelOptions)
-    add_option(app, {each.name, each.word, each.help, "Costs from a model"}, this->*each.value);
-  app.get_option(kIgnoreKey)->join(',');
+    std::visit(
+        [&](auto value) {
+          add_option(app, {each.name, each.word, each.help, "Costs from a model"}, this->*value);
+        },
+        each.value);
 }
 
 std::string ModelOptions::first_given() const {
   for (const ModelOption& each : kModelOptions)
-    if (!(this->*each.value).empty())
+    if (!std::visit([&](auto value) { return (this->*value).empty(); }, each.value))
       return each.name;
   return "";
 }
@@ -142,12 +147,11 @@ ModelJob ModelOptions::job() const {
     if (value->empty())
       throw UsageError(
           fmt::format("{} is required: costs from a model need --model and --hardware", option));
-  const std::vector<std::string> ignored = split(ignored_keys);
   ModelJob job{.model = find_input(
                    {"--model", "data/models", embedded_models()}, model,
-                   [&](const std::string& path) { return read_model(path, ignored); },
+                   [&](const std::string& path) { return read_model(path, ignored_keys); },
                    [&](std::string_view text, const std::string& file) {
-                     return parse_model(text, file, ignored);
+                     return parse_model(text, file, ignored_keys);
                    }),
                .hardware = find_input({"--hardware", "data/hardware", embedded_hardware()},
                                       hardware, read_hardware, parse_hardware)};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -11,7 +12,7 @@ namespace bubblescope {
 
 struct ModelOptions {
   std::string model;
-  std::string ignored_keys;  ///< With commas.
+  std::vector<std::string> ignored_keys;
   std::string hardware;
   std::string parallel;
   std::string microbatch_size;
