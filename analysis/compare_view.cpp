@@ -181,7 +181,7 @@ nlohmann::ordered_json fits_json(const Report& report, const MemoryLimit& limit)
   return limit.is_given() ? nlohmann::ordered_json(fits(report, limit)) : nullptr;
 }
 
-nlohmann::ordered_json json(const Comparison& comparison) {
+nlohmann::ordered_json comparison_json(const Comparison& comparison) {
   nlohmann::ordered_json json = {{"results", nlohmann::ordered_json::array()},
                                  {"skipped", nlohmann::ordered_json::array()},
                                  {"verdict", verdict(comparison)}};
@@ -285,7 +285,7 @@ std::string verdict(const Comparison& comparison) {
 
 std::string compare_view(const Comparison& comparison, Format format, Color color) {
   if (format == Format::Json)
-    return dump_json(json(comparison), 2) + "\n";
+    return dump_json(comparison_json(comparison), 2) + "\n";
   if (format == Format::Csv)
     return csv(comparison);
   const bool markdown = format == Format::Markdown;

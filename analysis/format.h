@@ -34,12 +34,12 @@ struct Table {
 };
 
 /// Aligned columns under their headers, two spaces apart; headers of two lines stand on the last.
-/// Whatever is not printable in a cell is a '?'.
+/// A '?' stands for each character of a cell that is not printable.
 std::string to_text(const Table& table, Color color);
 std::string to_markdown(const Table& table);
 
 /// RFC 4180 with a header of the keys of the first of `rows`, which are flat objects with the same
-/// keys; null is an empty field.
+/// keys; null is an empty field, and a '?' stands for each character that is not printable.
 std::string to_csv(const std::vector<nlohmann::ordered_json>& rows);
 
 /// The text between the escape codes of an emphasis.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <set>
 
 #include <fmt/format.h>
 #include <zlib.h>
@@ -78,6 +80,16 @@ std::string read_unpacked(const std::string& path, std::size_t most) {
     throw Error(
         fmt::format("{}: is larger than the {} bytes that such a file may have", path, most));
   return text;
+}
+
+void refuse_twice(const std::vector<std::string>& paths) {
+  std::set<std::filesystem::path> seen;
+  for (const std::string& path : paths) {
+    std::error_code error;  // reading it tells what is wrong
+    const auto real = std::filesystem::canonical(path, error);
+    if (!error && !seen.insert(real).second)
+      throw Error(fmt::format("{}: is given twice", path));
+  }
 }
 
 }  // namespace bubblescope

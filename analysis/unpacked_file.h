@@ -6,6 +6,7 @@
 #include <memory>
 #include <streambuf>
 #include <string>
+#include <vector>
 
 namespace bubblescope {
 
@@ -32,5 +33,8 @@ std::string first_bytes(const std::string& path, std::size_t most);
 
 /// All of a file. Throws Error where it is empty or has more than `most` bytes.
 std::string read_unpacked(const std::string& path, std::size_t most);
+
+/// Throws Error where one file is given twice, however its path is written.
+void refuse_twice(const std::vector<std::string>& paths);
 
 }  // namespace bubblescope

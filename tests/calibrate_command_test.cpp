@@ -178,6 +178,8 @@ TEST_CASE("what does not go together is refused, and faults are named") {
   check_failure("calibrate nowhere.json", kBadInput, "nowhere.json", folder);
   check_failure("calibrate measured.json measured.json", kBadInput, "measured.json: is given twice",
                 folder);
+  check_failure("calibrate measured.json ./measured.json", kBadInput,
+                "./measured.json: is given twice", folder);
   check_failure("calibrate measured.json --schedule gpipe", kBadInput, "comes first in gpipe",
                 folder);
   json other = json::parse(contents(folder / "measured.json"));

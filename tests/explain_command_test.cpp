@@ -96,7 +96,8 @@ TEST_CASE("explain without p and m takes notice of each option or refuses it") {
   CHECK(has(output(pair + " --overlap sum"), "F&B 29.000 µs"));
   for (const std::string option :
        {"--memory-limit 8", "--effort 3", "--grad-reduce 1ms", "--optimizer 1ms", "--group-size 4",
-        "--channels pair", "--reduce overlapped", "--optimizer-sync none", "--dialect current"}) {
+        "--channels pair", "--reduce overlapped", "--optimizer-sync none", "--dialect current",
+        "--objective step", "--effort 1", "--reduce after", "--optimizer-sync global"}) {
     CAPTURE(option);
     CHECK(run("explain interleaved-1f1b " + option + kCosts).exit_code == kUsage);
   }

@@ -278,7 +278,8 @@ TEST_CASE("events belong to the ranges that launched them, or lie around them on
   KernelNames names;
   RankTrace trace = trace_of(
       {{10, 20, "gemm", 0, 1}, {20, 50, "ncclKernel", 1, 2}, {60, 61, "gemm", 0, 8}}, names);
-  trace.range_names = {"outer", "inner", "empty"};
+  trace.range_names = std::make_shared<const std::vector<std::string>>(
+      std::vector<std::string>{"outer", "inner", "empty"});
   const auto host = TraceRange::kHost;
   trace.ranges = {{Time(0), Time(9), 0, host},
                   {Time(1), Time(3), 1, host},
@@ -291,12 +292,12 @@ TEST_CASE("events belong to the ranges that launched them, or lie around them on
     CHECK(!range.is_gpu);
     CHECK(range.events == 3);
     CHECK(range.time == std::array{Time(11), Time(30), Time(0)});
-    CHECK(range.count == (range.name == "outer" ? 1 : 3));
+    CHECK(range.count == (*range.name == "outer" ? 1 : 3));
   }
   trace.ranges = {{Time(0), Time(15), 0, 0}, {Time(0), Time(60), 1, 1}};
   const auto by_stream = range_figures(trace, names);
   REQUIRE(by_stream.size() == 2);
-  CHECK(by_stream[0].name == "inner");
+  CHECK(*by_stream[0].name == "inner");
   CHECK(by_stream[0].time == std::array{Time(0), Time(30), Time(0)});
   CHECK(by_stream[1].time == std::array{Time(10), Time(0), Time(0)});
 }

@@ -162,7 +162,7 @@ TEST_CASE("merged processes count launches alike, and those of another are never
   for (std::size_t i = 0; i < 2; ++i) {
     CHECK(named.rank(i).events[0].launch == Time(i == 0 ? 10'000 : 12'000));
     REQUIRE(figures.ranks[i].ranges.size() == 1);  // not that of the other, which is as wide
-    CHECK(figures.ranks[i].ranges[0].name == fmt::format("[PP0{}]", i));
+    CHECK(*figures.ranks[i].ranges[0].name == fmt::format("[PP0{}]", i));
   }
   CHECK(named.traces.notes.size() == 1);
   // Where names tell nothing, a number that two have is of neither, and one that one has is its.
@@ -174,8 +174,78 @@ TEST_CASE("merged processes count launches alike, and those of another are never
   CHECK(unnamed.rank(0).ranges.empty());
   CHECK(unnamed.rank(1).events[0].launch == Time(3000));
   REQUIRE(unnamed.rank(1).ranges.size() == 1);
-  CHECK(unnamed.rank(1).range_names[unnamed.rank(1).ranges[0].name] == "b");
+  CHECK(unnamed.rank(1).range_names->at(unnamed.rank(1).ranges[0].name) == "b");
   CHECK(has_note(unnamed, "2 processes number their launches alike, so that those of 1 events"));
+}
+
+TEST_CASE("a process's own launches come before those of its name") {
+  const auto of_rank = [](const std::string& process, int gpu, int clock) {
+    return std::vector{host_launch(process, clock, 1), kernel(process, gpu, clock + 10, 1),
+                       range(process, process, clock, 900), host_launch(process, clock + 585, 2),
+                       kernel(process, gpu, clock + 585, 2)};
+  };
+  std::vector<std::string> events = of_rank("rank 0", 0, 20);
+  for (const std::string& each : of_rank("rank 1", 1, 10))
+    events.push_back(each);
+  const Read all = read({file(events)});
+  const GpuFigures figures = gpu_figures(all.traces, all.names, WindowKind::OfRank);
+  REQUIRE(figures.ranks.size() == 2);
+  for (std::size_t i = 0; i < 2; ++i) {
+    CHECK(all.rank(i).events[1].launch == Time(i == 0 ? 605'000 : 595'000));
+    CHECK(figures.ranks[i].idle_reasons.host_wait == Time(475'000));
+    REQUIRE(all.rank(i).ranges.size() == 1);
+    CHECK(all.rank(i).range_names->at(all.rank(i).ranges[0].name) == fmt::format("rank {}", i));
+  }
+  CHECK(all.traces.notes.size() == 1);
+}
+
+TEST_CASE("all processes of a name may have launched, and what two of them have is unknown") {
+  const Read all = read({file(
+      {host_launch("[PP00] 5000", 1, 9), host_launch("[PP00] 4037", 2, 1),
+       host_launch("[PP00] 4037", 3, 2), host_launch("[PP01] 4038", 4, 1),
+       range("[PP01] 4039", "b", 0, 9), kernel("[PP00] 0", 0, 10, 1), kernel("[PP00] 0", 0, 200, 2),
+       kernel("[PP00] 0", 0, 400, 9), kernel("[PP01] 1", 1, 10, 1),
+       // A wait for a stream stands with the GPU's process, which is no host for that.
+       slice({.category = "cuda_sync",
+              .process = "[PP00] 0",
+              .args = {{"stream", 7}, {"correlation", 70}}})})});
+  REQUIRE(all.traces.ranks.size() == 2);
+  std::vector<Time> launches;
+  for (const GpuEvent& event : all.rank(0).events)
+    launches.push_back(event.launch);
+  CHECK(launches == std::vector{Time(2000), Time(3000), Time(1000)});
+  CHECK(all.rank(0).ranges.empty());
+  CHECK(all.rank(1).events[0].launch == Time(4000));
+  CHECK(all.rank(1).ranges.size() == 1);
+  CHECK(all.traces.notes.size() == 1);
+  const Read two = read({file({host_launch("[PP00] 5000", 1, 1), host_launch("[PP00] 4037", 2, 1),
+                               kernel("[PP00] 0", 0, 10, 1), kernel("[PP01] 1", 1, 10)})});
+  CHECK(two.rank(0).events[0].launch == GpuEvent::kNoLaunch);
+  CHECK(has_note(two, "2 processes number their launches alike, so that those of 1 events"));
+}
+
+TEST_CASE("ranges of a process without launches are those of its own GPU alone") {
+  const Read all = read({file({host_launch("[PP00] 4037", 1, 1), range("[PP01] 4038", "b", 0, 9),
+                               kernel("[PP00] 0", 0, 10, 1), kernel("[PP01] 1", 1, 10, 1)})});
+  CHECK(all.rank(0).events[0].launch == Time(1000));
+  CHECK(all.rank(0).ranges.empty());
+  CHECK(all.rank(1).events[0].launch == GpuEvent::kNoLaunch);
+  CHECK(all.rank(1).ranges.size() == 1);
+}
+
+TEST_CASE("the GPUs of a file share the names of its ranges") {
+  const std::string name(std::size_t{2} << 20, 'n');
+  std::vector<std::string> events = {range("99", name, 0, 1000)};
+  for (int gpu = 0; gpu < 100; ++gpu) {
+    events.push_back(host_launch("99", gpu, gpu + 1));
+    events.push_back(kernel(std::to_string(gpu), gpu, 500, gpu + 1));
+  }
+  const TemporaryFolder folder;
+  folder.write("t.json", file(events));
+  const ProcessResult result =
+      run("analyze t.json", {.folder = folder.path(), .address_space = 100'000'000});
+  CHECK_MESSAGE(result.exit_code == 0, result.err);
+  CHECK(has(result.out, "nnnn…     100     100  "));
 }
 
 TEST_CASE("a GPU without work in the steps that count leaves the others") {

@@ -81,6 +81,13 @@ TEST_CASE("an event that cannot be is left out, and the first is told with its p
   }
 }
 
+TEST_CASE("a file without an event of the GPU is refused for the first that was one") {
+  const std::string range = event({.duration = "-4", .category = "user_annotation"});
+  const std::string kernel = event({.duration = "-5"});
+  CHECK(complaint(kineto(range + "," + kernel)) ==
+        "/traceEvents/1/dur: is below 0: time goes backwards");
+}
+
 TEST_CASE("slices that cannot be keep their threads' other slices as they are") {
   const auto slice = [](const char* phase, const char* start, int thread = 1) {
     return fmt::format(R"({{"ph": "{}", "name": "n", "pid": 1, "tid": {}, "ts": {}}},)", phase,

@@ -84,6 +84,7 @@ TEST_CASE("a bad option in the environment or in the file is told like one on th
     CHECK((result.exit_code == kUsage || result.exit_code == kBadInput));
     CHECK(result.out == "");
     CHECK(is_one_message(result.err));
+    CHECK_MESSAGE(has(result.err, file), result.err);
   }
 }
 
@@ -130,6 +131,8 @@ TEST_CASE("What would change nothing is noted, and the figures stand") {
        "the 4 ranks fit on one node of 8"},
       {kCompare + kCosts + once + " --group-size 4", "--group-size is for interleaved schedules"},
       {"order 1f1b -p 4 -m 8 --overlap sum", "1f1b has an order of its own"},
+      {"order 1f1b -p 4 -m 8 --cost-per rank", "1f1b has an order of its own"},
+      {kGood + " --objective step", "--objective and --effort are for automatic"},
       {kCompare + kCosts + once + " --effort 2", "--objective and --effort are for automatic"},
       {kGood, "BUBBLESCOPE_CHUNK in the environment is no option", {{"BUBBLESCOPE_CHUNK", "4"}}},
       {kGood, "did you mean 'BUBBLESCOPE_CHUNKS'?", {{"BUBBLESCOPE_CHUNK", "4"}}}};

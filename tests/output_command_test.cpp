@@ -208,6 +208,19 @@ TEST_CASE("the same input gives the same bytes, also in a file, also compressed"
   CHECK(folder.listing() == "out out.gz");
 }
 
+TEST_CASE("a hostile name is made printable in a file of CSV as on stdout") {
+  const TemporaryFolder folder;
+  const ProcessOptions here = {.folder = folder.path()};
+  const std::string program = "\x1b[31mX.csv";
+  folder.write(program, "0F0,0F1,0B0,0B1\n1F0,1B0,1F1,1B1\n");
+  const std::string line =
+      "compare --schedules 1f1b --format csv" + kCosts + " --program " + program;
+  const std::string shown = output(line, here);
+  CHECK(has(shown, "?[31mX"));
+  CHECK(run(line + " -o out.csv", here).exit_code == 0);
+  CHECK(contents(folder / "out.csv") == shown);
+}
+
 TEST_CASE("colours are for terminals, and --color decides") {
   if (!has_terminals()) {
     MESSAGE("skipped: no pseudo-terminal can be opened here");

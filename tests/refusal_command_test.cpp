@@ -265,10 +265,11 @@ TEST_CASE("a --config that cannot be read whole is refused, exit code 3") {
   const std::string half = "# " + std::string(1 << 20, 'x') + "\n[simulate]\np2p = \"1ms\"\n";
   folder.write("large.toml", half);
   for (const auto& [file, says] :
-       {std::pair<std::string, std::string>("large.toml", "larger than the 1048576 bytes"),
-        {"/dev/zero", "larger than the 1048576 bytes"},
+       {std::pair<std::string, std::string>("large.toml", "is larger than the 1048576 bytes"),
+        {"/dev/zero", "is larger than the 1048576 bytes"},
         {"/proc/self/mem", "Input/output error"}})  // which fails when it is read
-    check_failure({kGood + " --config " + file, {"--config", says}}, kBadInput, folder);
+    check_failure({kGood + " --config " + file, {"--config: " + file + ": " + says}}, kBadInput,
+                  folder);
 }
 
 TEST_CASE("a path that the file system does not answer for is named, exit code 3") {

@@ -37,6 +37,8 @@ namespace {
 /// what the environment sets is taken out of it here.
 class ConfigBelowEnvironment : public CLI::ConfigTOML {
  public:
+  explicit ConfigBelowEnvironment(const CLI::Option& path) : path_(path) {}
+
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
     std::istringstream text(whole(input));
     std::vector<CLI::ConfigItem> given = CLI::ConfigTOML::from_config(text);
@@ -49,18 +51,20 @@ class ConfigBelowEnvironment : public CLI::ConfigTOML {
 
  private:
   /// A stream that fails looks to CLI11 as one that ends.
-  static std::string whole(std::istream& input) {
+  std::string whole(std::istream& input) const {
     constexpr std::size_t kMostBytes = std::size_t{1} << 20;
     std::string text(kMostBytes + 1, '\0');
     input.read(text.data(), static_cast<std::streamsize>(text.size()));
     if (input.bad())
-      throw Error(fmt::format("--config: the file cannot be read: {}", std::strerror(errno)));
+      throw Error(fmt::format("--config: {}: {}", path_.as<std::string>(), std::strerror(errno)));
     text.resize(static_cast<std::size_t>(input.gcount()));
     if (text.size() > kMostBytes)
-      throw Error(fmt::format("--config: the file is larger than the {} bytes that it may have",
-                              kMostBytes));
+      throw Error(fmt::format("--config: {}: is larger than the {} bytes that it may have",
+                              path_.as<std::string>(), kMostBytes));
     return text;
   }
+
+  const CLI::Option& path_;
 };
 
 /// Help without the names of environment variables, which would double its length.
@@ -71,7 +75,7 @@ class HelpFormatter : public CLI::Formatter {
   }
 };
 
-/// What was given but belongs to no subcommand or option, with the nearest that does.
+/// UsageError for a word that is no subcommand, option or argument, with the nearest name.
 void refuse_unknown(const CLI::App& root, const std::vector<Command>& commands) {
   std::vector<std::string> extras = root.remaining(true);
   std::erase(extras, "--");  // the end of the options
@@ -190,7 +194,7 @@ std::vector<std::string> with_config_of_environment(std::vector<std::string> rev
   return reversed;
 }
 
-/// However it is written.
+/// The file that a path means, for comparison with another.
 std::filesystem::path place(const std::string& path) {
   std::error_code error;
   const auto place =
@@ -261,11 +265,12 @@ int run(int argc, char** argv) {
   root.set_version_flag("--version", fmt::format("bubblescope {} ({})", kVersion, kBuild),
                         "the version, its commit and its compiler")
       ->group("General");
-  root.set_config("--config", "", "options from a TOML file, in a [section] a subcommand")
-      ->envname(environment_name("config"))
-      ->type_name("FILE")
-      ->group("General");
-  root.config_formatter(std::make_shared<ConfigBelowEnvironment>());
+  const CLI::Option* config =
+      root.set_config("--config", "", "options from a TOML file, in a [section] a subcommand")
+          ->envname(environment_name("config"))
+          ->type_name("FILE")
+          ->group("General");
+  root.config_formatter(std::make_shared<ConfigBelowEnvironment>(*config));
   auto formatter = std::make_shared<HelpFormatter>();
   constexpr std::size_t kHelpColumn = 26;
   formatter->column_width(kHelpColumn);
@@ -294,8 +299,8 @@ int run(int argc, char** argv) {
     throw Error(fmt::format("--config: {}", error.what()));
   } catch (const CLI::ConfigError& error) {
     const std::string_view what = error.what();  // "INI was not able to parse order.rankz"
-    throw UsageError(fmt::format("--config: the file has '{}', which is no option of a subcommand",
-                                 what.substr(what.rfind(' ') + 1)));
+    throw UsageError(fmt::format("--config: {}: '{}' is no option of a subcommand",
+                                 config->as<std::string>(), what.substr(what.rfind(' ') + 1)));
   } catch (const CLI::ParseError& error) {
     refuse_unknown(root, commands);
     throw UsageError(error.what());

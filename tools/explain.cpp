@@ -35,12 +35,12 @@ std::string run_formulas(const ExplainOptions& options, Format format, Color col
   for (const auto& [option, is_given] :
        {std::pair("--group-size", !shape.group_size.empty()),
         std::pair("--memory-limit", !limits.memory_limit.empty()),
-        std::pair("--objective", limits.objective != "step"),
-        std::pair("--effort", limits.effort != "1"),
+        std::pair("--objective", !limits.objective.empty()),
+        std::pair("--effort", !limits.effort.empty()),
         std::pair("--grad-reduce", !costs.grad_reduce.empty()),
         std::pair("--optimizer", !costs.optimizer.empty()),
-        std::pair("--reduce", costs.reduce_when != "after"),
-        std::pair("--optimizer-sync", costs.optimizer_sync != "global"),
+        std::pair("--reduce", !costs.reduce_when.empty()),
+        std::pair("--optimizer-sync", !costs.optimizer_sync.empty()),
         std::pair("--channels", !costs.comm.channels.empty())})
     if (is_given)
       throw UsageError(fmt::format("{} needs -p/--ranks and -m/--microbatches", option));

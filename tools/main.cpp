@@ -17,8 +17,9 @@ void keep_freed_memory() {
   mallopt(M_MMAP_THRESHOLD, kLargestBlock);
 }
 
-/// So that no file that is opened gets the number of a closed stderr, and its messages. They are
-/// held by what cannot be written, which a result on stdout has to be told.
+/// Opens /dev/null for each standard stream that is closed, or the next file opened would get its
+/// number and the messages meant for it. Read-only, so that writing a result to a closed stdout
+/// still fails.
 void hold_standard_streams() {
   int file = 0;
   while (file >= 0 && file <= STDERR_FILENO)

@@ -1,7 +1,6 @@
 #include "tools/measured_input.h"
 
 #include <cstdint>
-#include <set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -58,10 +57,7 @@ std::vector<std::string> files_of(const std::vector<std::string>& paths) {
         files.push_back(std::move(file));
     else
       files.push_back(path);
-  std::set<std::string> taken;
-  for (const std::string& file : files)
-    if (!taken.insert(file).second)
-      throw Error(fmt::format("{}: is given twice", file));
+  refuse_twice(files);
   return files;
 }
 

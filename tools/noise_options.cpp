@@ -21,12 +21,12 @@ namespace {
 
 constexpr double kLargestFactor = 1000;
 
-/// None where `text` is not a number from 0 to kLargestFactor, and nothing else.
+/// None where `text` is not a number above 0, at most kLargestFactor, and nothing else.
 std::optional<double> parse_factor(std::string_view text) {
   double factor = 0;
   const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), factor);
   if (error != std::errc() || rest != text.data() + text.size() ||
-      !(factor >= 0 && factor <= kLargestFactor))
+      !(factor > 0 && factor <= kLargestFactor))
     return std::nullopt;
   return factor;
 }
@@ -37,8 +37,8 @@ std::pair<std::string_view, double> parse_pair(const char* option, std::string_v
   const std::size_t middle = text.find('=');
   const auto factor = middle == text.npos ? std::nullopt : parse_factor(text.substr(middle + 1));
   if (!factor)
-    throw UsageError(fmt::format("{}: expected {}, with a factor from 0 to {:g}, got '{}'", option,
-                                 expected, kLargestFactor, text.substr(0, 40)));
+    throw UsageError(fmt::format("{}: expected {}, with a factor above 0, at most {:g}, got '{}'",
+                                 option, expected, kLargestFactor, text.substr(0, 40)));
   return {text.substr(0, middle), *factor};
 }
 
@@ -58,8 +58,6 @@ std::vector<Straggler> parse_stragglers(std::string_view list, int ranks) {
     const auto [rank, factor] =
         parse_pair("--straggler", list.substr(begin, end - begin), "RANK=FACTOR, such as 3=1.2");
     const auto number = static_cast<Rank>(parse_count({"--straggler", rank}, {0, ranks - 1}));
-    if (factor <= 0)
-      throw UsageError(fmt::format("--straggler: rank {} would take no time", number));
     if (std::any_of(stragglers.begin(), stragglers.end(),
                     [&](const Straggler& other) { return other.rank == number; }))
       throw UsageError(fmt::format("--straggler: rank {} is given twice", number));
@@ -86,7 +84,7 @@ std::vector<double> read_factors(const std::string& path) {
       continue;
     const auto factor = parse_factor(line);
     if (!factor)
-      throw Error(fmt::format("{}:{}: expected a factor from 0 to {:g}, got '{}'", path,
+      throw Error(fmt::format("{}:{}: expected a factor above 0, at most {:g}, got '{}'", path,
                               line_number, kLargestFactor, line.substr(0, 40)));
     factors.push_back(*factor);
   }
@@ -126,8 +124,6 @@ std::optional<NoiseOptions> NoiseCommandOptions::parsed(int ranks) const {
   noise.stragglers = parse_stragglers(straggler, ranks);
   if (!hiccups.empty()) {
     const auto [share, factor] = parse_pair("--hiccups", hiccups, "PERCENT=FACTOR, such as 1%=3");
-    if (factor <= 0)
-      throw UsageError("--hiccups: some actions would take no time");
     noise.hiccup_share = parse_deviation("--hiccups", std::string(share));
     noise.hiccup_factor = factor;
   }

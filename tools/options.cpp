@@ -50,6 +50,11 @@ constexpr std::string_view kReductions = "after|overlapped";
 constexpr std::string_view kSyncs = "global|none";
 constexpr std::string_view kOverlaps = "auto|given|phases|sum";
 
+/// The first of the list where none is given.
+std::size_t choose_from(const char* option, const std::string& given, std::string_view list) {
+  return given.empty() ? 0 : choose(option, given, words(list));
+}
+
 CostSource named_costs(const std::string& name) {
   std::vector<std::string> names;
   for (const EmbeddedFile& file : embedded_costs()) {
@@ -324,14 +329,14 @@ bool CostCommandOptions::are_given() const {
 }
 
 IterationOptions CostCommandOptions::iteration_options() const {
-  return {.reduce = static_cast<GradReduce>(choose("--reduce", reduce_when, words(kReductions))),
-          .sync = static_cast<OptimizerSync>(
-              choose("--optimizer-sync", optimizer_sync, words(kSyncs)))};
+  return {
+      .reduce = static_cast<GradReduce>(choose_from("--reduce", reduce_when, kReductions)),
+      .sync = static_cast<OptimizerSync>(choose_from("--optimizer-sync", optimizer_sync, kSyncs))};
 }
 
 CostOptions CostCommandOptions::options() const {
-  return {.per = static_cast<CostPer>(choose("--cost-per", per, words(kPer))),
-          .overlap = static_cast<Overlap>(choose("--overlap", overlap, words(kOverlaps)))};
+  return {.per = static_cast<CostPer>(choose_from("--cost-per", per, kPer)),
+          .overlap = static_cast<Overlap>(choose_from("--overlap", overlap, kOverlaps))};
 }
 
 void CommOptions::add_to(CLI::App& app) {
@@ -419,9 +424,10 @@ MemoryLimit LimitOptions::limit() const {
 
 AutomaticOptions LimitOptions::options() const {
   constexpr Range kEffort = {1, 1'000'000};
-  return {.memory = limit(),
-          .objective = static_cast<Objective>(choose("--objective", objective, words(kObjectives))),
-          .effort = static_cast<int>(parse_count({"--effort", effort}, kEffort))};
+  return {
+      .memory = limit(),
+      .objective = static_cast<Objective>(choose_from("--objective", objective, kObjectives)),
+      .effort = effort.empty() ? 1 : static_cast<int>(parse_count({"--effort", effort}, kEffort))};
 }
 
 }  // namespace bubblescope

@@ -82,10 +82,8 @@ struct CostCommandOptions {
   std::string forward, input_grad, weight_grad, backward, overlapped;
   std::string p2p, bandwidth, message, activation, weights;
   std::string grad_reduce, optimizer;
-  std::string reduce_when = "after";
-  std::string optimizer_sync = "global";
-  std::string per = "rank";
-  std::string overlap = "auto";
+  std::string reduce_when, optimizer_sync;
+  std::string per, overlap;
   NetworkOptions network = {};
   ModelOptions model = {};
   CommOptions comm = {};
@@ -106,8 +104,8 @@ struct CostCommandOptions {
   bool are_given() const;
   /// Any of what comes after the step, but for what a model or a file tells.
   bool is_iteration_given() const {
-    return !grad_reduce.empty() || !optimizer.empty() || reduce_when != "after" ||
-           optimizer_sync != "global";
+    return !grad_reduce.empty() || !optimizer.empty() || !reduce_when.empty() ||
+           !optimizer_sync.empty();
   }
   CostOptions options() const;
   IterationOptions iteration_options() const;
@@ -125,17 +123,15 @@ struct CostCommandOptions {
 /// What schedules are held to, and automatic ones made for.
 struct LimitOptions {
   std::string memory_limit;
-  std::string objective = "step";
-  std::string effort = "1";
+  std::string objective, effort;
 
   void add_to(CLI::App& app);
   /// The limit is live activations for a plain number, bytes for one with a unit. `make_scenario`
   /// refuses the former where costs come from a model.
   AutomaticOptions options() const;
-  /// Any but the defaults.
   bool are_given() const { return !memory_limit.empty() || is_search_given(); }
   /// What only a search takes notice of.
-  bool is_search_given() const { return objective != "step" || effort != "1"; }
+  bool is_search_given() const { return !objective.empty() || !effort.empty(); }
 
  private:
   MemoryLimit limit() const;

@@ -45,7 +45,7 @@ CommChoice comm_choice(const OrderOptions& options, To to) {
 
 void note_unused(std::string_view name, const OrderOptions& options, const GlobalOptions& global) {
   const CostCommandOptions& costs = options.costs;
-  const bool are_set = costs.per != "rank" || costs.overlap != "auto" || costs.is_iteration_given();
+  const bool are_set = !costs.per.empty() || !costs.overlap.empty() || costs.is_iteration_given();
   if (costs.are_given() || are_set || options.limits.are_given())
     global.note(
         fmt::format("{} has an order of its own: costs and limits are for automatic ones", name));

@@ -32,7 +32,7 @@ struct OutputFile::Gzip {
 
 namespace {
 
-/// Where links lead from `path`, also where nothing lies yet.
+/// Follows symbolic links, also to a file that does not exist yet.
 std::filesystem::path followed(std::filesystem::path path) {
   constexpr int kMostLinks = 40;  // that Linux follows
   std::error_code error;
@@ -51,9 +51,14 @@ std::string hidden_name() {
   return fmt::format(".bubblescope-{:08x}{:08x}", system(), system());
 }
 
-/// By which an open file can be linked, if it has no name.
+/// The path under /proc by which linkat can name a file that has no name.
 std::string link_to(int file) {
   return fmt::format("/proc/self/fd/{}", file);
+}
+
+void print(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+    throw Error(fmt::format("cannot write to stdout: {}", std::strerror(errno)));
 }
 
 }  // namespace
@@ -74,7 +79,7 @@ OutputFile::OutputFile(std::string path) : OutputFile() {
   } else {
     open_in_folder();
     if (exists)
-      keep_rights(former);
+      keep_permissions(former);
   }
   if (path_.ends_with(".gz")) {
     constexpr int kGzipHeader = 16;
@@ -123,7 +128,7 @@ void OutputFile::open_in_folder() {
   hidden_ = hidden;
 }
 
-void OutputFile::keep_rights(const struct stat& former) {
+void OutputFile::keep_permissions(const struct stat& former) {
   constexpr mode_t kRights = S_IRWXU | S_IRWXG | S_IRWXO;
   mode_t rights = former.st_mode & kRights;
   if (fchown(file_, former.st_uid, former.st_gid) != 0 &&
@@ -205,14 +210,8 @@ void require_writable(const std::string& path) {
 }
 
 void write_output(const std::string& path, std::string_view text) {
-  if (path.empty() || path == "-") {
-    const std::string shown = is_plain(text) ? "" : on_terminal(text);
-    if (!shown.empty())
-      text = shown;
-    if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
-      throw Error(fmt::format("cannot write to stdout: {}", std::strerror(errno)));
-    return;
-  }
+  if (path.empty() || path == "-")
+    return has_unprintable(text) ? print(on_terminal(text)) : print(text);
   OutputFile file(path);
   file.write(text);
   file.commit();

@@ -12,8 +12,8 @@ namespace bubblescope {
 
 /// A file that appears under its name only when `commit` has written it whole: until then it has no
 /// name, or on a file system that knows no such files a hidden one in the same folder, which nobody
-/// can foresee. Links are followed, and a file that is replaced leaves its rights to the next. A
-/// name that ends in ".gz" is compressed. What is no regular file, such as a pipe, is written in
+/// can foresee. Links are followed, and a file that is replaced leaves its permissions to the next.
+/// A name that ends in ".gz" is compressed. What is no regular file, such as a pipe, is written in
 /// place. Everything throws Error with the file's name.
 class OutputFile {
  public:
@@ -31,7 +31,7 @@ class OutputFile {
   /// Throws Error as errno tells.
   [[noreturn]] void fail() const;
   void open_in_folder();
-  void keep_rights(const struct stat& former);
+  void keep_permissions(const struct stat& former);
   void publish();
   void write_bytes(const char* bytes, std::size_t count);
   void deflate_all(bool finish);

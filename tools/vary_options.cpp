@@ -279,9 +279,10 @@ void VariedScenario::check_in_file(const Variable& variable) const {
   if (variable.kind != AxisKind::Duration || !variable.is_of_stage)
     return;
   const StageCost& stage = stages[0];
+  const Overlap overlap = costs_.options().overlap;
   if (stage.timed_by_phases ||
       (!stage.phases.empty() &&
-       (costs_.overlap == "phases" || (costs_.overlap == "auto" && !stage.overlapped))))
+       (overlap == Overlap::Phases || (overlap == Overlap::Auto && !stage.overlapped))))
     refuse(fmt::format("durations of costs '{}' follow from phases", source.name));
 }
 

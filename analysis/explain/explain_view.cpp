@@ -229,7 +229,7 @@ std::string text_view(const Explained& step, const Explanation& why, Look look) 
   return text;
 }
 
-/// Its header alone where no rank is ever idle.
+/// A row for each idle interval; the header alone if there is none.
 std::string idle_csv(const std::vector<nlohmann::ordered_json>& rows) {
   constexpr const char* kHeader = "rank,start_ns,end_ns,cause,waiting,blocked_by,chain\r\n";
   return rows.empty() ? kHeader : to_csv(rows);

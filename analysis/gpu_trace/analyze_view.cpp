@@ -75,7 +75,7 @@ ordered_json csv_row(const GpuRankFigures& rank) {
 }
 
 ordered_json range_json(const RangeFigures& range) {
-  ordered_json json = {{"name", range.name},
+  ordered_json json = {{"name", *range.name},
                        {"on", range.is_gpu ? "gpu" : "host"},
                        {"count", range.count},
                        {"events", range.events}};
@@ -252,7 +252,7 @@ Table range_table(const GpuFigures& figures) {
   Time longest{};
   for (const GpuRankFigures& rank : figures.ranks)
     for (const RangeFigures& range : rank.ranges) {
-      RangeFigures& sum = sums[shown(range.name)];
+      RangeFigures& sum = sums[shown(*range.name)];
       sum.count += range.count;
       sum.events += range.events;
       for (std::size_t i = 0; i < kKernelClasses; ++i)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <memory>
 #include <set>
 #include <string_view>
 #include <tuple>
@@ -91,10 +92,12 @@ class Gpus {
 /// Makes the ranks, without what hosts tell.
 std::vector<RankTrace> split(GpuRecords& records, const Gpus& gpus) {
   std::vector<RankTrace> ranks(gpus.all().size());
+  const auto names =
+      std::make_shared<const std::vector<std::string>>(std::move(records.range_names));
   for (std::size_t i = 0; i < ranks.size(); ++i) {
     ranks[i].device = gpus.all()[i].device;
     ranks[i].streams = gpus.all()[i].streams;
-    ranks[i].range_names = records.range_names;
+    ranks[i].range_names = names;
   }
   const bool is_one = ranks.size() == 1;
   for (GpuEvent& event : records.events) {
@@ -147,17 +150,22 @@ void find_launches(std::vector<RankTrace>& ranks, std::vector<HostRecords>& host
   }
 }
 
-/// "[TP00-PP01] 7" and "[TP00-PP01] 4037": mergers put a rank's name before its processes.
-bool have_one_name(std::string_view process, std::string_view other) {
-  const std::size_t blank = process.rfind(' ');
-  return process == other || (blank != process.npos && blank == other.rfind(' ') &&
-                              process.substr(0, blank) == other.substr(0, blank));
+/// "[TP00-PP01] " of "[TP00-PP01] 4037": mergers put a rank's name before its processes. Empty if
+/// there is none.
+std::string_view name_of(std::string_view process) {
+  return process.substr(0, process.rfind(' ') + 1);
 }
 
 /// Holds what several hosts launched on several GPUs.
 class HostLaunches {
  public:
-  explicit HostLaunches(const std::vector<HostRecords>& hosts) : hosts_(hosts) {
+  /// Sorts the hosts, so that those of one name lie together.
+  explicit HostLaunches(std::vector<HostRecords>& hosts) : hosts_(hosts) {
+    const auto key = [](const HostRecords& host) {
+      return std::pair(name_of(host.process), std::string_view(host.process));
+    };
+    std::stable_sort(hosts.begin(), hosts.end(),
+                     [&](const auto& a, const auto& b) { return key(a) < key(b); });
     for (std::uint32_t host = 0; host < hosts.size(); ++host)
       for (const auto& [correlation, start] : hosts[host].launches)
         all_.push_back({correlation, host, start});
@@ -166,13 +174,10 @@ class HostLaunches {
 
   /// Gives the number of events that several hosts may have launched.
   std::size_t find(RankTrace& rank, const std::string& process) const {
+    const Hosts own = hosts_of(process);
+    const Hosts candidates = own.begin < own.end ? own : Hosts{0, count()};
     std::vector<bool> is_its(hosts_.size());
-    std::optional<std::uint32_t> own;
-    for (std::uint32_t host = 0; host < hosts_.size(); ++host) {
-      is_its[host] = have_one_name(process, hosts_[host].process);
-      if (is_its[host] && !own && !hosts_[host].launches.empty())
-        own = host;
-    }
+    std::fill(is_its.begin() + own.begin, is_its.begin() + own.end, true);
     std::size_t ambiguous = 0;
     for (GpuEvent& event : rank.events) {
       if (event.launch == GpuEvent::kNoLaunch)
@@ -180,12 +185,12 @@ class HostLaunches {
       const std::int64_t correlation = event.launch.count();
       event.launch = GpuEvent::kNoLaunch;
       const auto first = std::lower_bound(all_.begin(), all_.end(),
-                                          Launch{correlation, own.value_or(0), Time::min()});
-      if (first == all_.end() || first->correlation != correlation || (own && first->host != *own))
+                                          Launch{correlation, candidates.begin, Time::min()});
+      const auto end =
+          std::lower_bound(first, all_.end(), Launch{correlation, candidates.end, Time::min()});
+      if (first == end)
         continue;
-      constexpr std::uint32_t kLast = std::numeric_limits<std::uint32_t>::max();
-      const auto last = std::upper_bound(first, all_.end(), Launch{correlation, kLast, {}}) - 1;
-      if (!own && last->host != first->host) {
+      if (first->host != (end - 1)->host) {
         ++ambiguous;
         continue;
       }
@@ -208,6 +213,27 @@ class HostLaunches {
              std::tie(other.correlation, other.host, other.start);
     }
   };
+  struct Hosts {
+    std::uint32_t begin, end;
+  };
+
+  std::uint32_t count() const { return static_cast<std::uint32_t>(hosts_.size()); }
+  template <typename IsOne>
+  Hosts find_hosts(const IsOne& is_one) const {
+    const auto first = std::find_if(hosts_.begin(), hosts_.end(), is_one);
+    const auto end = std::find_if_not(first, hosts_.end(), is_one);
+    return {static_cast<std::uint32_t>(first - hosts_.begin()),
+            static_cast<std::uint32_t>(end - hosts_.begin())};
+  }
+  /// Those with the process's id, or else with its name.
+  Hosts hosts_of(const std::string& process) const {
+    const Hosts same = find_hosts([&](const auto& host) { return host.process == process; });
+    const std::string_view name = name_of(process);
+    return same.begin < same.end || name.empty()
+               ? same
+               : find_hosts([&](const auto& host) { return name_of(host.process) == name; });
+  }
+
   const std::vector<HostRecords>& hosts_;
   std::vector<Launch> all_;
 };
@@ -218,7 +244,7 @@ void require_bounds(const std::string& path, const GpuRecords& records, std::siz
   constexpr std::size_t kMostCopies = 100'000'000;
   if (gpus > kMostGpus)
     throw Error(fmt::format("{}: has events of more than {} GPUs", path, kMostGpus));
-  std::size_t copies = records.range_names.size();
+  std::size_t copies = 0;
   for (const HostRecords& host : records.hosts)
     copies += host.ranges.size() + host.steps.size();
   if (copies > kMostCopies / gpus)
@@ -227,7 +253,7 @@ void require_bounds(const std::string& path, const GpuRecords& records, std::siz
 }
 
 /// Finds the GPU that has the rank that the file tells.
-std::size_t told_one(const std::vector<RankTrace>& ranks, std::int64_t told_rank) {
+std::size_t gpu_of_rank(const std::vector<RankTrace>& ranks, std::int64_t told_rank) {
   const auto named = std::find_if(ranks.begin(), ranks.end(), [&](const RankTrace& rank) {
     return rank.device == std::to_string(told_rank);
   });
@@ -246,15 +272,15 @@ std::vector<RankTrace> gpu_ranks(const std::string& path, std::optional<std::int
   const Gpus gpus(records);
   require_bounds(path, records, gpus.all().size());
   std::vector<RankTrace> ranks = split(records, gpus);
-  const auto launching = std::count_if(records.hosts.begin(), records.hosts.end(),
-                                       [](const auto& host) { return !host.launches.empty(); });
-  if (ranks.size() == 1 || launching < 2) {
+  if (ranks.size() == 1 || records.hosts.size() < 2) {
     find_launches(ranks, records.hosts);
   } else {
     const HostLaunches launches(records.hosts);
     std::size_t ambiguous = 0;
     for (std::size_t i = 0; i < ranks.size(); ++i)
       ambiguous += launches.find(ranks[i], gpus.all()[i].process);
+    const auto launching = std::count_if(records.hosts.begin(), records.hosts.end(),
+                                         [](const auto& host) { return !host.launches.empty(); });
     if (ambiguous > 0)
       notes.push_back(fmt::format(
           "{}: {} processes number their launches alike, so that those of {} events are unknown",
@@ -269,7 +295,7 @@ std::vector<RankTrace> gpu_ranks(const std::string& path, std::optional<std::int
     std::stable_sort(ranks[i].steps.begin(), ranks[i].steps.end(), by_start);
   }
   if (told_rank)
-    ranks[told_one(ranks, *told_rank)].rank = *told_rank;
+    ranks[gpu_of_rank(ranks, *told_rank)].rank = *told_rank;
   return ranks;
 }
 

@@ -39,9 +39,10 @@ struct GpuRecords {
 
 /// Each device is a rank, and so is each process where several have a device of one number, as in
 /// files that were merged. `told_rank` is that of the device of this number or, if there is none,
-/// of the one with most events. Where several hosts launched, an event's launch is one of the host
-/// that bears its process's name ("[TP00-PP01] 7" of "[TP00-PP01] 4037"), or else the only one with
-/// its correlation: ambiguous ones count as unknown, which is noted. There are events.
+/// of the one with most events. Several hosts may have launched on several GPUs: those with the id
+/// of the GPU's process, or else with its name ("[TP00-PP01] 7" of "[TP00-PP01] 4037"), or else
+/// all. A launch is the one with the event's correlation; where several of these hosts have such,
+/// it is unknown, which is noted. There are events.
 std::vector<RankTrace> gpu_ranks(const std::string& path, std::optional<std::int64_t> told_rank,
                                  GpuRecords records, std::vector<std::string>& notes);
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -46,11 +47,11 @@ struct RankTrace {
   std::string place = {};    ///< "rank0.json", "all.json, device 1" or "all.json, process 3"
   std::string device = {};   ///< As its events tell it; empty where they are none of a GPU.
   bool shares_file = false;  ///< Other GPUs are in its file.
-  std::vector<std::string> streams = {};  ///< "7", or "thread 3"
-  std::vector<GpuEvent> events = {};      ///< By start.
-  std::vector<ProfilerStep> steps = {};   ///< By start.
-  std::vector<std::string> range_names = {};
-  std::vector<TraceRange> ranges = {};  ///< By start.
+  std::vector<std::string> streams = {};                             ///< "7", or "thread 3"
+  std::vector<GpuEvent> events = {};                                 ///< By start.
+  std::vector<ProfilerStep> steps = {};                              ///< By start.
+  std::shared_ptr<const std::vector<std::string>> range_names = {};  ///< Of all its file's ranks.
+  std::vector<TraceRange> ranges = {};                               ///< By start.
 };
 
 /// Time stamps to whole µs as HolisticTraceAnalysis rounds them by default: starts up, ends down,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -69,7 +70,8 @@ std::vector<RangeFigures> figures_of(const RankTrace& trace, bool is_gpu,
     const TraceRange& range = ranges[i];
     const bool is_new_name = i == 0 || range.name != ranges[i - 1].name;
     if (is_new_name)
-      all.push_back({.name = trace.range_names[range.name], .is_gpu = is_gpu});
+      all.push_back(
+          {.name = {trace.range_names, &(*trace.range_names)[range.name]}, .is_gpu = is_gpu});
     if (is_new_name || range.stream != ranges[i - 1].stream)
       done = 0;
     const Events& events = on_stream[is_gpu ? range.stream : 0];
@@ -85,7 +87,8 @@ std::vector<RangeFigures> figures_of(const RankTrace& trace, bool is_gpu,
   }
   std::erase_if(all, [](const RangeFigures& each) { return each.count == 0; });
   std::stable_sort(all.begin(), all.end(), [](const RangeFigures& a, const RangeFigures& b) {
-    return std::pair(-total(a), a.name) < std::pair(-total(b), b.name);
+    return std::pair(-total(a), std::string_view(*a.name)) <
+           std::pair(-total(b), std::string_view(*b.name));
   });
   return all;
 }

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -13,7 +14,7 @@ namespace bubblescope {
 /// Ranges of one name. To one on the GPU belong the events that start in it on its stream, to one
 /// on the host those that it launched, on any thread; ranges in it count too.
 struct RangeFigures {
-  std::string name = {};
+  std::shared_ptr<const std::string> name = {};  ///< Shared, for it may be long.
   bool is_gpu = false;
   std::size_t count = 0;                       ///< Ranges that events belong to.
   std::size_t events = 0;                      ///< Each once.

@@ -28,7 +28,8 @@ const ProfilerStep& step_of(const RankTrace& trace, std::int64_t number) {
                        [&](const ProfilerStep& step) { return step.number == number; });
 }
 
-/// Other GPUs of a process may have worked in other steps alone.
+/// Leaves out GPUs of a shared file without work in these steps; throws Error where any other rank,
+/// or every rank, has none.
 void require_events(TraceSet& traces) {
   const auto nothing = [](const RankTrace& trace) {
     return fmt::format("{}: nothing of the GPU was launched in the steps that count", trace.place);

@@ -15,10 +15,11 @@ namespace bubblescope {
 namespace {
 
 constexpr std::string_view kStep = "ProfilerStep#";
+constexpr std::string_view kGpuRange = "gpu_user_annotation";
 constexpr Time kMost{4'000'000'000'000'000'000};  // sums and differences of two fit
 constexpr Time kNoTime = Time::min();
 
-/// An event that cannot be: it is left out.
+/// An impossible event: it is left out.
 class BadEvent : public Error {
  public:
   using Error::Error;
@@ -48,10 +49,13 @@ bool is_copy_or_fill(std::string_view word) {
   return word == "gpu_memcpy" || word == "gpu_memset" || word == "memcpy" || word == "memset";
 }
 
-/// Side is where an event of a category runs: calls and waits of the host may tell a stream too.
-enum class Side : std::uint8_t { Gpu, Host, Untold };
+/// Waits of the host for a stream or an event: written as the GPU's process, they launch nothing.
+bool is_wait(std::string_view category) {
+  return category == "cuda_sync" || category == "cuda_event";
+}
 
-Side side_of(std::string_view category) {
+/// Whether calls, waits and ranges of the host have this category, in lower case.
+bool is_of_host(std::string_view word) {
   static constexpr std::string_view kHost[] = {"cpu_op",
                                                "operator",
                                                "runtime",
@@ -63,12 +67,26 @@ Side side_of(std::string_view category) {
                                                "overhead",
                                                "cpu_instant_event",
                                                "external_correlation"};
-  const std::string word = lower_case(category);
-  if (word == "kernel" || is_copy_or_fill(word))
-    return Side::Gpu;
-  const bool is_host = word.ends_with("_runtime") || word.ends_with("_driver") ||
-                       std::find(std::begin(kHost), std::end(kHost), word) != std::end(kHost);
-  return is_host ? Side::Host : Side::Untold;
+  return word.ends_with("_runtime") || word.ends_with("_driver") ||
+         std::find(std::begin(kHost), std::end(kHost), word) != std::end(kHost);
+}
+
+bool is_range(const EventFields& event) {
+  return event.category == kGpuRange || event.category == "user_annotation" ||
+         event.name.starts_with(kStep);
+}
+
+bool has_stream(const EventFields& event) {
+  return !event.args.stream.empty() && event.args.stream.front() != '-';
+}
+
+/// Whether a complete event is a kernel, a copy or a fill: what the host does may tell a stream
+/// too.
+bool is_gpu_work(const EventFields& event) {
+  if (is_range(event))
+    return false;
+  const std::string word = lower_case(event.category);
+  return word == "kernel" || is_copy_or_fill(word) || (has_stream(event) && !is_of_host(word));
 }
 
 std::uint64_t flow_key(const EventFields& event) {
@@ -186,6 +204,8 @@ void TraceCollector::add(const EventFields& event) {
   } catch (const BadEvent& bad) {
     if (bad_events_++ == 0)
       first_bad_ = bad.what();
+    if (first_bad_of_gpu_.empty() && event.phase == "X" && is_gpu_work(event))
+      first_bad_of_gpu_ = bad.what();
   }
 }
 
@@ -210,14 +230,10 @@ void TraceCollector::add_by_phase(const EventFields& event) {
 }
 
 void TraceCollector::add_complete(const EventFields& event) {
-  const bool is_gpu_range = event.category == "gpu_user_annotation";
-  if (is_gpu_range || event.category == "user_annotation" || event.name.starts_with(kStep))
-    return add_range(event, is_gpu_range);
-  const bool has_stream = !event.args.stream.empty() && event.args.stream.front() != '-';
-  const Side side = side_of(event.category);
+  if (is_range(event))
+    return add_range(event, event.category == kGpuRange);
   const auto correlation = whole_number(event.args.correlation);
-  if (side == Side::Gpu || (side == Side::Untold && has_stream)) {
-    has_gpu_ = true;
+  if (is_gpu_work(event)) {
     if (event.name.empty())
       fail("name", "is missing");
     count_record();
@@ -227,12 +243,12 @@ void TraceCollector::add_complete(const EventFields& event) {
          .end = when.end,
          .launch = correlation ? Time(*correlation) : GpuEvent::kNoLaunch,
          .name = name_id(event),
-         .stream = stream_id(event, has_stream ? event.args.stream : event.thread)});
+         .stream = stream_id(event, has_stream(event) ? event.args.stream : event.thread)});
     if (!threads_.slices.empty())
       forget_threads();
     return;
   }
-  if (correlation) {
+  if (correlation && !is_wait(event.category)) {
     count_record();
     const Time start = time("ts", event.start);
     host(event).launches.push_back({*correlation, start});
@@ -341,26 +357,27 @@ void TraceCollector::leave_out_zero_times() {
   if (!has_gpu && header_.is_ours)
     return;
   const ZeroTimes zero = has_gpu ? ZeroTimes(events) : ZeroTimes(threads_.slices);
-  const auto is_none = [&](const auto& each) {
-    return zero.is_none(each.start, each.end > each.start);
+  const auto is_missing = [&](const auto& each) {
+    return zero.is_missing(each.start, each.end > each.start);
   };
-  std::size_t count = std::erase_if(events, is_none) + std::erase_if(threads_.slices, is_none) +
-                      std::erase_if(ranges, is_none);
+  std::size_t count = std::erase_if(events, is_missing) +
+                      std::erase_if(threads_.slices, is_missing) +
+                      std::erase_if(ranges, is_missing);
   for (HostRecords& host : hosts) {
-    count += std::erase_if(host.ranges, is_none) + std::erase_if(host.steps, is_none);
+    count += std::erase_if(host.ranges, is_missing) + std::erase_if(host.steps, is_missing);
     count += std::erase_if(host.launches, [&](const HostRecords::Launch& launch) {
-      return zero.is_none(launch.start, true);
+      return zero.is_missing(launch.start, true);
     });
   }
   if (count > 0)
     notes_.push_back(fmt::format(
         "{}: leaves out {} events at time 0, which stands for none: the others begin at {} µs",
-        path_, count, TraceEvents::microseconds(zero.first_of_others())));
+        path_, count, TraceEvents::microseconds(zero.first_real_start())));
 }
 
 FileTraces TraceCollector::finish() {
-  if (gpu_.events.empty() && has_gpu_)
-    throw Error(fmt::format("{}: {}", path_, first_bad_));
+  if (gpu_.events.empty() && !first_bad_of_gpu_.empty())
+    throw Error(fmt::format("{}: {}", path_, first_bad_of_gpu_));
   if (bad_events_ > 0)
     notes_.push_back(fmt::format("{}: leaves out {} of {} events, the first {}", path_, bad_events_,
                                  events_, first_bad_));

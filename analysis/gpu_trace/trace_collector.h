@@ -41,7 +41,7 @@ struct FileTraces {
 /// Kernels, copies and fills are the GPU's, and slices with args.stream whose category is none of
 /// the host's; ranks are as `gpu_ranks` has them. Where there are none, ranks are processes: in our
 /// own traces their actions compute, and messages communicate; in others each slice of each thread
-/// counts. An event that cannot be, with a time that is none or a duration below 0, is left out,
+/// counts. An impossible event, with a time that is none or a duration below 0, is left out,
 /// and a note tells the first; so are events at time 0 where that stands for none. Throws Error
 /// where nothing is left, for durations that cannot be summed, and for more than `kMostRecords` of
 /// anything.
@@ -89,8 +89,7 @@ class TraceCollector {
   std::size_t records_ = 0;
   std::size_t names_bytes_ = 0;
   std::size_t bad_events_ = 0;
-  std::string first_bad_ = {};
-  bool has_gpu_ = false;                                     // had an event, also a bad one
+  std::string first_bad_ = {}, first_bad_of_gpu_ = {};
   std::vector<std::vector<ThreadSlices::Slice>> open_ = {};  // [thread] begun and not ended
   std::size_t lonely_ends_ = 0;
   GpuRecords gpu_ = {};

@@ -1,7 +1,6 @@
 #include "analysis/gpu_trace/trace_reader.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <iterator>
 #include <simdjson.h>
 
@@ -10,6 +9,7 @@
 
 #include "analysis/gpu_trace/trace_collector.h"
 #include "analysis/gpu_trace/trace_scanner.h"
+#include "analysis/unpacked_file.h"
 #include "sim/error.h"
 #include "sim/printable.h"
 
@@ -144,16 +144,6 @@ class TraceReader {
   ondemand::parser parser_;
   std::size_t events_ = 0;
 };
-
-void refuse_twice(const std::vector<std::string>& paths) {
-  std::set<std::filesystem::path> seen;
-  for (const std::string& path : paths) {
-    std::error_code error;
-    const auto real = std::filesystem::canonical(path, error);
-    if (!error && !seen.insert(real).second)
-      throw Error(fmt::format("{}: is given twice", path));
-  }
-}
 
 /// Those that no file tells become the lowest that none has.
 void number_unknown_ranks(std::vector<RankTrace>& ranks) {

@@ -20,7 +20,7 @@ struct TraceSet {
 /// GPU, 16 for each launch and each end of a flow, and each name once. Times go from their digits
 /// to nanoseconds, never through a double. Ranks are as distributedInfo tells, else the lowest that
 /// no file tells, as the files are given; of a file with several GPUs `gpu_ranks` makes one each,
-/// which is noted. Events that cannot be are left out, and noted. Throws Error, with file and
+/// which is noted. Impossible events are left out, and noted. Throws Error, with file and
 /// place, for what is no trace, for two files of one rank and for one given twice. Of
 /// `may_be_none`, such as are found in a folder, those that are no traces are noted and left out,
 /// as long as one is.

@@ -24,11 +24,11 @@ class ZeroTimes {
       distance_ = first_;
   }
   /// An event without a duration is one that was not measured, so that less will do.
-  bool is_none(Time start, bool has_duration) const {
+  bool is_missing(Time start, bool has_duration) const {
     using namespace std::chrono_literals;
     return start == Time::zero() && distance_ > (has_duration ? Time(24h) : Time(1min));
   }
-  Time first_of_others() const { return first_; }
+  Time first_real_start() const { return first_; }
 
  private:
   Time first_ = Time::max();

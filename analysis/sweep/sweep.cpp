@@ -28,7 +28,8 @@ std::optional<std::size_t> winner_without(const SweepRuns& runs, std::optional<s
     return std::pair(runs[i].peak_activation_share, runs[i].weight_copies);
   };
   for (std::size_t i = 0; i < runs.size(); ++i)
-    if (i != left && can_win(runs[i]) && real(*runs[i].time) <= real(*least) * (1 + kTie) &&
+    if (i != left && can_win(runs[i]) &&
+        as_double(*runs[i].time) <= as_double(*least) * (1 + kTie) &&
         (!best || key(i) < key(*best)))
       best = i;
   return best;
@@ -127,7 +128,8 @@ class Line {
       const auto& time = other->second.runs[schedule].time;
       if (!time)
         break;
-      return (real(*time) - real(*at(value)[schedule].time)) / real(other->first - value);
+      return (as_double(*time) - as_double(*at(value)[schedule].time)) /
+             as_double(other->first - value);
     }
     const bool falls = sweep_.axes[0].kind == AxisKind::Rate;
     return left == falls ? std::nullopt : std::optional(0.0);  // no time goes the other way
@@ -139,9 +141,9 @@ class Line {
                                      std::int64_t high) const {
     const auto left = slope_beyond(low, high - low, true, other);
     const auto right = slope_beyond(high, high - low, false, other);
-    const double width = real(high - low);
-    const double y0 = real(*at(low)[other].time);
-    const double y1 = real(*at(high)[other].time);
+    const double width = as_double(high - low);
+    const double y0 = as_double(*at(low)[other].time);
+    const double y1 = as_double(*at(high)[other].time);
     double part = width / 2;  // of the interval: without both secants its middle
     double bound = std::min(left ? y0 + *left * width : y0, right ? y1 - *right * width : y1);
     if (left && right) {
@@ -149,8 +151,8 @@ class Line {
         part = std::clamp((y0 - y1 + *right * width) / (*right - *left), 0.0, width);
       bound = y0 + *left * part;
     }
-    const double b0 = real(*at(low)[best].time);
-    const double b1 = real(*at(high)[best].time);
+    const double b0 = as_double(*at(low)[best].time);
+    const double b1 = as_double(*at(high)[best].time);
     const double chord = left && right ? b0 + (b1 - b0) * part / width : std::min(b0, b1);
     if (bound >= chord * (1 - kTie))
       return std::nullopt;
@@ -184,9 +186,10 @@ std::string format_value(std::int64_t value, AxisKind kind) {
   const std::span<const Scale> scales = kind == AxisKind::Duration ? std::span<const Scale>(kTimes)
                                         : kind == AxisKind::Size   ? std::span<const Scale>(kSizes)
                                                                    : std::span<const Scale>(kRates);
-  const auto scale = std::find_if(scales.begin(), scales.end() - 1,
-                                  [&](const Scale& each) { return real(value) >= each.factor; });
-  const double shown = real(value) / scale->factor;
+  const auto scale = std::find_if(scales.begin(), scales.end() - 1, [&](const Scale& each) {
+    return as_double(value) >= each.factor;
+  });
+  const double shown = as_double(value) / scale->factor;
   return fmt::format("{} {}",
                      shown < 1000 ? fmt::format("{:.4g}", shown) : fmt::format("{:.0f}", shown),
                      scale->name);

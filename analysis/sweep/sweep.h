@@ -29,10 +29,10 @@ struct SweepAxis {
   bool is_logarithmic = false;
 };
 
-inline double real(Time time) {
+inline double as_double(Time time) {
   return static_cast<double>(time.count());
 }
-inline double real(std::int64_t value) {
+inline double as_double(std::int64_t value) {
   return static_cast<double>(value);
 }
 

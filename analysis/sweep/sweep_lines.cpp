@@ -48,11 +48,11 @@ class LinePicture : public SweepCanvas {
     const SweepRuns& runs = sweep_.point(x, 0);
     if (!runs[schedule].time)
       return std::nullopt;
-    const double time = real(*runs[schedule].time);
+    const double time = as_double(*runs[schedule].time);
     if (!is_relative_)
       return time;
     const auto best = winner(runs);
-    return best ? std::optional(time / real(*runs[*best].time)) : std::nullopt;
+    return best ? std::optional(time / as_double(*runs[*best].time)) : std::nullopt;
   }
 
   /// Whether the best's times differ so much that lines would lie upon one another.
@@ -62,8 +62,8 @@ class LinePicture : public SweepCanvas {
     double most = 0;
     for (const SweepRuns& runs : sweep_.points)
       if (const auto best = winner(runs)) {
-        least = std::min(least, real(*runs[*best].time));
-        most = std::max(most, real(*runs[*best].time));
+        least = std::min(least, as_double(*runs[*best].time));
+        most = std::max(most, as_double(*runs[*best].time));
       }
     return least > 0 && most > kMuch * least;
   }

@@ -18,7 +18,7 @@ namespace {
 double margin(const SweepRuns& runs, std::size_t best) {
   const auto next = runner_up(runs, best);
   return next && runs[best].time->count() > 0
-             ? std::max(0.0, real(*runs[*next].time) / real(*runs[best].time) - 1)
+             ? std::max(0.0, as_double(*runs[*next].time) / as_double(*runs[best].time) - 1)
              : 0;
 }
 
