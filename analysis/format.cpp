@@ -34,7 +34,7 @@ std::pair<std::string, std::string> header_lines(const std::string& header) {
 std::string csv_field(const nlohmann::ordered_json& value) {
   if (value.is_null())
     return "";
-  const std::string text = printable(value.is_string() ? value.get<std::string>() : value.dump());
+  std::string text = printable(value.is_string() ? value.get<std::string>() : value.dump());
   if (text.find_first_of(",\"") == std::string::npos)
     return text;
   std::string quoted = "\"";
