@@ -65,19 +65,6 @@ std::int64_t count(const char* option, const std::string& given, std::int64_t ot
   return given.empty() ? otherwise : parse_count({option, given}, kCount);
 }
 
-/// Adds an option of several values, as the others are added that have one.
-void add_option(CLI::App& app, const OptionText& text, std::vector<std::string>& values) {
-  app.add_option(text.names, values, text.help)
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->envname(environment_name(text.names.substr(2)))
-      ->type_name(text.value)
-      ->group(text.group)
-      ->check([](const std::string& given) {
-        return given.empty() ? "expected a value, got an empty one" : "";
-      });
-}
-
 /// An option, in the order of the help.
 struct ModelOption {
   const char* name;

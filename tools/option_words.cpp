@@ -17,14 +17,26 @@ std::string environment_name(std::string_view option) {
   return name;
 }
 
-void add_option(CLI::App& app, const OptionText& text, std::string& value) {
-  CLI::Option* option = app.add_option(text.names, value, text.help);
-  option->envname(environment_name(option->get_lnames().front()));
-  option->type_name(text.value);
-  option->group(text.group);
-  option->check([](const std::string& given) {
+namespace {
+
+void add_text(CLI::Option& option, const OptionText& text) {
+  option.envname(environment_name(option.get_lnames().front()));
+  option.type_name(text.value);
+  option.group(text.group);
+  option.check([](const std::string& given) {
     return given.empty() ? "expected a value, got an empty one" : "";
   });
+}
+
+}  // namespace
+
+void add_option(CLI::App& app, const OptionText& text, std::string& value) {
+  add_text(*app.add_option(text.names, value, text.help), text);
+}
+
+void add_option(CLI::App& app, const OptionText& text, std::vector<std::string>& values) {
+  CLI::Option* option = app.add_option(text.names, values, text.help);
+  add_text(*option->delimiter(',')->allow_extra_args(false), text);
 }
 
 std::size_t choose(std::string_view option, std::string_view word,

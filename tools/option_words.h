@@ -21,6 +21,8 @@ struct OptionText {
 /// Adds an option whose value may also come from the environment: --cost-per from
 /// BUBBLESCOPE_COST_PER.
 void add_option(CLI::App& app, const OptionText& text, std::string& value);
+/// Adds one of several values, given with commas or by several of the option.
+void add_option(CLI::App& app, const OptionText& text, std::vector<std::string>& values);
 
 /// The environment's name for an option: "cost-per" gives BUBBLESCOPE_COST_PER.
 std::string environment_name(std::string_view option);
