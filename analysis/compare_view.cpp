@@ -227,8 +227,9 @@ std::string title(const Comparison& comparison) {
                         first.microbatches)
           : setting(first);
   if (first.noise)
-    text += fmt::format("; {} steps with noise, seed {}, ranked by their median",
-                        first.noise->options.samples, first.noise->options.seed);
+    text += fmt::format("; {} step{} with noise, seed {}, ranked by their median",
+                        first.noise->options.samples, first.noise->options.samples == 1 ? "" : "s",
+                        first.noise->options.seed);
   if (comparison.limit.is_given())
     text += "; limit: " + limit_words(comparison.limit);
   return text;

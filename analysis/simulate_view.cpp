@@ -165,9 +165,10 @@ Table critical_table(const NoiseReport& noise) {
 std::string noise_words(const NoiseReport& noise) {
   const auto most = std::max_element(noise.critical_share.begin(), noise.critical_share.end());
   return fmt::format(
-      "{} steps with noise, seed {}; rank {} hurts most: one percent off its actions takes "
+      "{} step{} with noise, seed {}; rank {} hurts most: one percent off its actions takes "
       "{:.2f} % off the step",
-      noise.options.samples, noise.options.seed, most - noise.critical_share.begin(), *most);
+      noise.options.samples, noise.options.samples == 1 ? "" : "s", noise.options.seed,
+      most - noise.critical_share.begin(), *most);
 }
 
 }  // namespace

@@ -257,9 +257,10 @@ void check_sequence(const ModelJob& job) {
                             model.learned_positions, model.name));
   if (model.attention_window > 0 && tokens > model.attention_window)
     throw Error(
-        fmt::format("a sequence of {} tokens is longer than the sliding window of {}, {} "
-                    "tokens, and attention is counted over all",
-                    tokens, model.name, model.attention_window));
+        fmt::format("the attention window of {} is {} tokens, shorter than the sequence of {}: not "
+                    "modelled. To leave out the keys of the window (--ignore-key "
+                    "sliding_window,attention_chunk_size,layer_types) counts full attention",
+                    model.name, model.attention_window, tokens));
 }
 
 void check_nodes(const ModelJob& job) {

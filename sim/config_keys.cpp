@@ -1,6 +1,7 @@
 #include "sim/config_keys.h"
 
 #include <algorithm>
+#include <cctype>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,8 +28,10 @@ constexpr std::string_view kOtherLayers[] = {
     "hybrid",    "mamba",  "ssm",      "linear_", "attn_type", "attn_layer", "attention_interval",
     "block",     "conv_",  "_conv",    "rwkv",    "lru_",      "recurren",   "kda",
     "lightning", "delta_", "retention"};
-constexpr std::string_view kPartOfTokens[] = {"index_", "indexer", "sparse", "compress",  "window",
-                                              "chunk",  "sliding", "swa_",   "local_att", "global"};
+constexpr std::string_view kPartOfTokens[] = {"index_", "indexer",   "sparse",         "compress",
+                                              "window", "chunk",     "sliding",        "swa_",
+                                              "global", "local_att", "attention_types"};
+constexpr std::string_view kParallel[] = {"parallel_att", "parallel_block", "parallel_residual"};
 constexpr std::string_view kExperts[] = {"moe", "expert"};
 constexpr std::string_view kPrediction[] = {"mtp", "nextn", "predict"};
 constexpr std::string_view kHeads[] = {"heads", "head_dim", "_dim",        "lora",
@@ -47,6 +50,7 @@ constexpr Meaning kMeanings[] = {
      "layers of attention and an MLP or experts"},
     {kPartOfTokens, "sparse or local attention of this kind",
      "one sliding_window or attention_chunk_size for the whole model"},
+    {kParallel, "attention and MLP beside each other in a layer", "layers of one after the other"},
     {kExperts, "experts under this key",
      "n_routed_experts (or num_local_experts, num_experts, moe_num_experts), num_experts_per_tok, "
      "moe_intermediate_size, n_shared_experts and first_k_dense_replace"},
@@ -85,12 +89,16 @@ constexpr std::string_view kNeutral[] = {"auto_map",
                                          "qk_head_dim",
                                          "sliding_window_pattern",
                                          "task_specific_params",
+                                         "transformers.js_config",
                                          "vision_config"};
 
+/// In small letters, since a key that is spelt with capitals is not read either.
 bool contains_any(std::string_view name, Words words) {
-  return std::any_of(words.begin(), words.end(), [&](std::string_view word) {
-    return name.find(word) != std::string_view::npos;
-  });
+  std::string small(name);
+  std::transform(small.begin(), small.end(), small.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return std::any_of(words.begin(), words.end(),
+                     [&](std::string_view word) { return small.find(word) != std::string::npos; });
 }
 
 bool is_neutral(std::string_view key) {
@@ -161,7 +169,11 @@ void refuse_other_layers(ObjectReader& object, std::int64_t layers) {
                     fmt::format("expected 1, full attention, in all layers, got {}", type));
   if (!object.has("layer_types"))
     return;
-  for (const std::string& type : object.words("layer_types")) {
+  const std::vector<std::string> types = object.words("layer_types");
+  if (static_cast<std::int64_t>(types.size()) != layers)
+    object.fail("layer_types",
+                fmt::format("expected one for each of {} layers, got {}", layers, types.size()));
+  for (const std::string& type : types) {
     const char* window = type == "sliding_attention"   ? "sliding_window"
                          : type == "chunked_attention" ? "attention_chunk_size"
                                                        : nullptr;

@@ -261,7 +261,8 @@ Model read(ObjectReader& object) {
   model.hidden = count(object, "hidden_size");
   model.layers = count(object, "num_hidden_layers");
   if (model.layers > kMostLayers)
-    object.fail("num_hidden_layers", fmt::format("expected 1 to {}", kMostLayers));
+    object.fail("num_hidden_layers",
+                fmt::format("expected 1 to {}, got {}", kMostLayers, model.layers));
   model.mlp_width = count(object, "intermediate_size");
   model.vocabulary = count(object, "vocab_size");
   model.gated = is_gated(object);

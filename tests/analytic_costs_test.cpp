@@ -321,8 +321,9 @@ TEST_CASE("Jobs that make no sense are refused") {
   CHECK(find_obstacle(job, 8) == std::nullopt);
   job.model.attention_window = 4096;
   CHECK(find_obstacle(job, 8) ==
-        "a sequence of 8192 tokens is longer than the sliding window of llama-3.1-405b, 4096 "
-        "tokens, and attention is counted over all");
+        "the attention window of llama-3.1-405b is 4096 tokens, shorter than the sequence of 8192: "
+        "not modelled. To leave out the keys of the window (--ignore-key "
+        "sliding_window,attention_chunk_size,layer_types) counts full attention");
   job.model.attention_window = 0;
   job.parallel = parse_parallel("tp=2");
   for (const int ranks : {1, 4}) {

@@ -152,6 +152,9 @@ TEST_CASE("A key of a config.json that says of layers what is not read is refuse
       {"o_lora_rank", 64, "attention matrices of this kind"},
       {"kv_channels", 64, "attention matrices of this kind"},
       {"num_kv_shared_layers", 2, "layers that differ"},
+      {"Num_Hidden_Layers", 8, "layers that differ"},
+      {"attention_types", "LLLG", "sparse or local attention"},
+      {"parallel_attn", true, "attention and MLP beside each other"},
       {"hc_mult", 4, "layers that differ"},
       {"type_vocab_size", 2, "a second width or embedding"},
       {"is_encoder_decoder", true, "an encoder or cross-attention"},
@@ -202,6 +205,7 @@ TEST_CASE("Keys of a config.json that say nothing of a layer's size are passed o
                         {"quantization_config", {{"quant_method", "fp8"}}},
                         {"rope_scaling", {{"factor", 8}}},
                         {"router_aux_loss_coef", 0.001},
+                        {"transformers.js_config", {{"dtype", "q4"}}},
                         {"sliding_window", 4096},
                         {"sliding_window_pattern", 6},
                         {"swiglu_limit", 7.0},
@@ -270,10 +274,14 @@ TEST_CASE("An MLP that is said to have no gate is refused, and other keys that a
 }
 
 TEST_CASE("Layers with a window need its size, and prediction layers a number that there can be") {
-  const json sliding = {{"layer_types", {"sliding_attention", "full_attention"}}};
+  const json sliding = {
+      {"layer_types",
+       {"sliding_attention", "full_attention", "sliding_attention", "full_attention"}}};
   CHECK(complaint(with(dense(), sliding)) ==
         "config.json: /layer_types: sliding_attention needs sliding_window beside it");
   CHECK(complaint(with(dense(), with(sliding, {{"sliding_window", 512}}))) == "");
+  CHECK(complaint(with(dense(), {{"layer_types", {"full_attention", "full_attention"}}})) ==
+        "config.json: /layer_types: expected one for each of 4 layers, got 2");
   const json modules = {{"num_mtp_modules", 3}, {"mtp_transformer_layers", 1}};
   const auto predictions = [](const json& changes) {
     return parse_model(with(dense(), changes).dump(), "config.json").prediction_layers;

@@ -193,15 +193,18 @@ TEST_CASE("Keys of a config.json by which layers differ are refused where they d
   for (const char* key : {"format", "name", "source", "query_key_norm"})
     config.erase(key);
   config["sliding_window"] = 4096;
+  std::vector<std::string> types(config["num_hidden_layers"], "full_attention");
+  types[1] = "sliding_attention";
   const json plain = {{"decoder_sparse_step", 1},
                       {"moe_layer_freq", 1},
                       {"mlp_only_layers", json::array()},
-                      {"layer_types", {"full_attention", "sliding_attention"}}};
+                      {"layer_types", types}};
+  types[1] = "linear_attention";
   const json other = {{"decoder_sparse_step", 2},
                       {"moe_layer_freq", 2},
                       {"interleave_moe_layer_step", 2},
                       {"mlp_only_layers", {0}},
-                      {"layer_types", {"full_attention", "linear_attention"}}};
+                      {"layer_types", types}};
   for (const auto& [key, value] : plain.items()) {
     json changed = config;
     changed[key] = value;
