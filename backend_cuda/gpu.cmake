@@ -62,7 +62,8 @@ target_link_libraries(bubblescope_cuda PRIVATE bubblescope_cuda_host CUDA::cudar
 target_link_options(bubblescope_cuda PRIVATE -Wl,--no-undefined)
 set_target_properties(bubblescope_cuda PROPERTIES
   PREFIX "" LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/lib/bubblescope")
-install(TARGETS bubblescope_cuda LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}/bubblescope")
+install(TARGETS bubblescope_cuda LIBRARY
+        DESTINATION "${CMAKE_INSTALL_LIBDIR}/bubblescope" OPTIONAL)  # the program may be built alone
 
 if(NCCL_INCLUDE_DIR)
   add_executable(bubblescope_nccl_probe
