@@ -139,8 +139,8 @@ int print_help(const CLI::App& root, const CLI::Success& success) {
   return kDone;
 }
 
-/// Whence an option comes that is not on the command line: BUBBLESCOPE_RANKS, or the file of
-/// --config. Empty where it is there, or was not given at all.
+/// Gives the source of an option that is not on the command line: BUBBLESCOPE_RANKS, or the file
+/// of --config. Empty where it is there, or was not given at all.
 std::string source_of_option(const CLI::Option& option, const CLI::App& root,
                              const std::vector<std::string>& words) {
   if (option.count() == 0)

@@ -225,7 +225,7 @@ class HostLaunches {
     return {static_cast<std::uint32_t>(first - hosts_.begin()),
             static_cast<std::uint32_t>(end - hosts_.begin())};
   }
-  /// Those with the process's id, or else with its name.
+  /// Finds the hosts with the process's id, or else those with its name.
   Hosts hosts_of(const std::string& process) const {
     const Hosts same = find_hosts([&](const auto& host) { return host.process == process; });
     const std::string_view name = name_of(process);

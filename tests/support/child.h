@@ -37,8 +37,8 @@ struct ChildStreams {
 pid_t start_child(const std::string& path, std::vector<std::string> arguments,
                   const ProcessOptions& options, const ChildStreams& streams);
 
-/// The same for a fork of this process that runs bubblescope's command line: it starts faster than
-/// the program, above all under sanitizers. Neither its destructors of static objects nor
+/// Starts a fork of this process that runs bubblescope's command line: it starts faster than the
+/// program, above all under sanitizers. Neither its destructors of static objects nor
 /// LeakSanitizer run as it ends.
 pid_t start_command(std::vector<std::string> arguments, const ProcessOptions& options,
                     const ChildStreams& streams);
