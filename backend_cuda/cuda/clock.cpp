@@ -16,7 +16,8 @@ std::optional<Exchange> fastest_exchange(const SharedBuffer<ClockMailbox>& mailb
   constexpr unsigned int kRequests = 64;
   constexpr nanoseconds kLimit = milliseconds(20);
   constexpr nanoseconds kPatience = milliseconds(50);
-  constexpr nanoseconds kSoon = microseconds(30);  // a GPU answers in a few
+  constexpr nanoseconds kSoon = microseconds(8);   // a GPU answers in a few
+  constexpr nanoseconds kEnough = milliseconds(2);  // many times what all requests take
   mailbox[0] = {};                                 // no kernel runs yet
   BUBBLESCOPE_CHECK(launch_answer({.mailbox = mailbox.on_device(),
                                    .requests = kRequests,
@@ -27,19 +28,26 @@ std::optional<Exchange> fastest_exchange(const SharedBuffer<ClockMailbox>& mailb
   const std::atomic_ref<unsigned long long> time(mailbox[0].time);
   std::optional<Exchange> best;
   bool answered = true;
+  auto until = steady_clock::time_point::max();
   for (unsigned int i = 1; answered && i <= kRequests; ++i) {
     const auto asked = steady_clock::now();
+    if (asked > until)
+      break;
     request.store(i, std::memory_order_release);
     do {
       answered = reply.load(std::memory_order_acquire) >= i;
       if (!answered && steady_clock::now() - asked > kSoon)
         std::this_thread::yield();  // to who has to answer, where that is a thread of this host
     } while (!answered && steady_clock::now() - asked < kPatience);
-    const nanoseconds bracket = steady_clock::now() - asked;
+    const auto heard = steady_clock::now();
+    if (i == 1)
+      until = heard + kEnough;
+    const nanoseconds bracket = heard - asked;
     if (answered && (!best || bracket < best->bracket))
       best = {asked + bracket / 2, bracket,
               static_cast<std::int64_t>(time.load(std::memory_order_relaxed))};
   }
+  request.store(kRequests, std::memory_order_release);  // the kernel waits for no more
   BUBBLESCOPE_CHECK(cudaStreamSynchronize(stream));
   return best;
 }

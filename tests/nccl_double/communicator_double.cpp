@@ -334,10 +334,17 @@ void ncclComm::read(int rank) {
   std::array<char, 65'536> chunk;
   Peer& other = peer(rank);
   while (other.socket) {
-    const ssize_t count = ::recv(other.socket.fd(), chunk.data(), chunk.size(), 0);
+    const bool is_data = other.arriving > 0;
+    const ssize_t count =
+        is_data ? ::recv(other.socket.fd(), other.rest_of_data(), other.arriving, 0)
+                : ::recv(other.socket.fd(), chunk.data(), chunk.size(), 0);
     if (count < 0 && (errno == EAGAIN || errno == EINTR))
       break;
-    other.unread.append(chunk.data(), static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+    const auto bytes = static_cast<std::size_t>(std::max<ssize_t>(count, 0));
+    if (is_data)
+      take_data(other, bytes);
+    else
+      other.unread.append(chunk.data(), bytes);
     while (take_frame(rank)) {
     }
     if (count > 0)
@@ -348,18 +355,24 @@ void ncclComm::read(int rank) {
   }
 }
 
-/// Whether one was there, whole.
+/// So many bytes more are where they belong.
+void ncclComm::take_data(Peer& other, std::size_t bytes) {
+  other.arriving -= bytes;
+  if (other.arriving > 0)
+    return;
+  other.receives.pop_front();
+  if (--left_ == 0)
+    changed_.notify_all();
+}
+
+/// Whether one was there, or with data, its header and what else was.
 bool ncclComm::take_frame(int rank) {
   Peer& other = peer(rank);
   Header header{};
-  if (other.unread.size() < sizeof header)
+  if (other.arriving > 0 || other.unread.size() < sizeof header)
     return false;
   std::memcpy(&header, other.unread.data(), sizeof header);
-  const bool has_data = header.kind == Header::Kind::Data;
-  if (has_data && other.unread.size() < sizeof header + header.bytes) {
-    other.unread.reserve(sizeof header + header.bytes);
-    return false;
-  }
+  other.unread.erase(0, sizeof header);
   const Transfer told{.call = header.call,
                       .is_send = false,
                       .peer = rank,
@@ -373,11 +386,11 @@ bool ncclComm::take_frame(int rank) {
   } else if (header.kind == Header::Kind::Goodbye) {
     other.has_left = true;
   } else {
-    std::memcpy(other.receives.front().data, other.unread.data() + sizeof header, told.bytes);
-    other.receives.pop_front();
-    if (--left_ == 0)
-      changed_.notify_all();
+    other.arriving = told.bytes;
+    const std::size_t here = std::min(told.bytes, other.unread.size());
+    std::copy_n(other.unread.data(), here, other.rest_of_data());
+    other.unread.erase(0, here);
+    take_data(other, here);
   }
-  other.unread.erase(0, sizeof header + (has_data ? told.bytes : 0));
   return true;
 }

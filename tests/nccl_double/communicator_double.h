@@ -51,8 +51,13 @@ struct Peer {
   std::deque<Transfer> wanted = {};    ///< What it waits for, and this process has not sent.
   std::deque<Transfer> sends = {};     ///< What it does not yet wait for.
   std::deque<Transfer> receives = {};  ///< What has to come.
+  std::size_t arriving = 0;            ///< Bytes of the first of these, where some are on the way.
   std::chrono::steady_clock::time_point last_departure = {};
   bool has_left = false;  ///< In good order.
+
+  char* rest_of_data() const {
+    return receives.front().data + (receives.front().bytes - arriving);
+  }
 };
 
 }  // namespace bubblescope::nccl_double
@@ -110,6 +115,7 @@ struct ncclComm {
   void leave();
   void write(Peer& peer);
   void read(int rank);
+  void take_data(Peer& peer, std::size_t bytes);
   bool take_frame(int rank);
   void fail(ncclResult_t result, const std::string& what);
   void fail_by_mismatch(const Transfer& sent, const Transfer& received);
