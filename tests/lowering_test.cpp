@@ -21,6 +21,7 @@
 #include "sim/schedules/catalogue.h"
 #include "sim/simulate.h"
 #include "tests/support/digest.h"
+#include "tests/support/effort.h"
 #include "tests/support/generated.h"
 #include "tests/support/random_schedule.h"
 #include "tests/support/reference.h"
@@ -231,7 +232,7 @@ TEST_CASE("Every program of the catalogue is the same bytes on every machine") {
 }
 
 TEST_CASE("No schedule of the catalogue deadlocks or crosses messages in any lowering") {
-  for (std::uint64_t seed = 0; seed < 60; ++seed) {
+  for (std::uint64_t seed = 0; seed < (kSanitized ? 20 : 60); ++seed) {
     CAPTURE(seed);
     std::mt19937_64 engine(seed);
     Shape shape{draw_int(engine, {1, 12}), draw_int(engine, {1, 40})};

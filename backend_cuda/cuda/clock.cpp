@@ -2,7 +2,10 @@
 
 #include <atomic>
 #include <numeric>
+#include <string>
 #include <thread>
+
+#include "backend_cuda/replay/executor.h"
 
 namespace bubblescope::gpu {
 
@@ -16,9 +19,9 @@ std::optional<Exchange> fastest_exchange(const SharedBuffer<ClockMailbox>& mailb
   constexpr unsigned int kRequests = 64;
   constexpr nanoseconds kLimit = milliseconds(20);
   constexpr nanoseconds kPatience = milliseconds(50);
-  constexpr nanoseconds kSoon = microseconds(8);   // a GPU answers in a few
+  constexpr nanoseconds kSoon = microseconds(8);    // a GPU answers in a few
   constexpr nanoseconds kEnough = milliseconds(2);  // many times what all requests take
-  mailbox[0] = {};                                 // no kernel runs yet
+  mailbox[0] = {};                                  // no kernel runs yet
   BUBBLESCOPE_CHECK(launch_answer({.mailbox = mailbox.on_device(),
                                    .requests = kRequests,
                                    .limit_ns = static_cast<unsigned long long>(kLimit.count())},
@@ -50,6 +53,21 @@ std::optional<Exchange> fastest_exchange(const SharedBuffer<ClockMailbox>& mailb
   request.store(kRequests, std::memory_order_release);  // the kernel waits for no more
   BUBBLESCOPE_CHECK(cudaStreamSynchronize(stream));
   return best;
+}
+
+Exchange read_clock(const SharedBuffer<ClockMailbox>& mailbox, cudaStream_t stream, int gpu) {
+  constexpr int kRounds = 8;
+  constexpr nanoseconds kFastEnough = microseconds(20);
+  std::optional<Exchange> best;
+  for (int i = 0; i < kRounds && !(best && best->bracket <= kFastEnough); ++i) {
+    const auto another = fastest_exchange(mailbox, stream);
+    if (another && (!best || another->bracket < best->bracket))
+      best = another;
+  }
+  if (!best)
+    throw DeviceError("GPU " + std::to_string(gpu) +
+                      " does not answer while a kernel runs, so its clock cannot be read");
+  return *best;
 }
 
 TimerRate measure_timer_rate(cudaStream_t stream) {

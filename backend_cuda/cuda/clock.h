@@ -23,6 +23,11 @@ struct Exchange {
 std::optional<Exchange> fastest_exchange(const SharedBuffer<ClockMailbox>& mailbox,
                                          cudaStream_t stream);
 
+/// The fastest exchange of several rounds, which end with one that is fast enough: a host that is
+/// busy with other things answers late, and sometimes too late. Throws DeviceError, which names the
+/// GPU of the stream, if there is none.
+Exchange read_clock(const SharedBuffer<ClockMailbox>& mailbox, cudaStream_t stream, int gpu);
+
 /// What a thread that reads %globaltimer over and over finds.
 struct TimerRate {
   unsigned int tick_ns;  ///< The greatest common divisor of all steps.

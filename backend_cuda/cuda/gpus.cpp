@@ -165,14 +165,11 @@ void Clocks::align() {
   bracket_ = {};
   for (std::size_t gpu = 0; gpu < gpus_.size(); ++gpu) {
     BUBBLESCOPE_CHECK(cudaSetDevice(gpus_[gpu].ordinal));
-    const auto exchange = fastest_exchange(mailbox_, streams_[gpu].get());
-    if (!exchange)
-      throw DeviceError("GPU " + std::to_string(gpus_[gpu].ordinal) +
-                        " does not answer while a kernel runs, so its clock cannot be read");
-    const std::chrono::nanoseconds host = exchange->host.time_since_epoch();
-    ahead_of_host.push_back(exchange->device - host.count());
+    const Exchange exchange = read_clock(mailbox_, streams_[gpu].get(), gpus_[gpu].ordinal);
+    const std::chrono::nanoseconds host = exchange.host.time_since_epoch();
+    ahead_of_host.push_back(exchange.device - host.count());
     ahead_[gpu] = ahead_of_host[gpu] - ahead_of_host[0];
-    bracket_ = std::max(bracket_, exchange->bracket);
+    bracket_ = std::max(bracket_, exchange.bracket);
   }
 }
 

@@ -1,9 +1,5 @@
 #include "backend_cuda/cuda/host_clock.h"
 
-#include <string>
-
-#include "backend_cuda/replay/executor.h"
-
 namespace bubblescope::gpu {
 
 HostClock::HostClock(int gpu, unsigned int tick_ns) : gpu_(gpu), tick_ns_(tick_ns), line_({}) {
@@ -23,22 +19,11 @@ void HostClock::read_after() {
 }
 
 ClockReading HostClock::read() {
-  // A host that is busy with other things answers late, and sometimes too late.
-  constexpr int kTries = 8;
-  constexpr std::chrono::microseconds kGoodEnough{20};
   BUBBLESCOPE_CHECK(cudaSetDevice(gpu_));
-  std::optional<Exchange> exchange;
-  for (int i = 0; i < kTries && !(exchange && exchange->bracket <= kGoodEnough); ++i) {
-    const auto another = fastest_exchange(mailbox_, stream_.get());
-    if (another && (!exchange || another->bracket < exchange->bracket))
-      exchange = another;
-  }
-  if (!exchange)
-    throw DeviceError("GPU " + std::to_string(gpu_) +
-                      " does not answer while a kernel runs, so its clock cannot be read");
-  return {.at = exchange->host,
-          .ahead = Time(exchange->device) - exchange->host.time_since_epoch(),
-          .uncertainty = exchange->bracket / 2 + Time(tick_ns_)};
+  const Exchange exchange = read_clock(mailbox_, stream_.get(), gpu_);
+  return {.at = exchange.host,
+          .ahead = Time(exchange.device) - exchange.host.time_since_epoch(),
+          .uncertainty = exchange.bracket / 2 + Time(tick_ns_)};
 }
 
 }  // namespace bubblescope::gpu

@@ -335,9 +335,9 @@ void ncclComm::read(int rank) {
   Peer& other = peer(rank);
   while (other.socket) {
     const bool is_data = other.arriving > 0;
-    const ssize_t count =
-        is_data ? ::recv(other.socket.fd(), other.rest_of_data(), other.arriving, 0)
-                : ::recv(other.socket.fd(), chunk.data(), chunk.size(), 0);
+    const ssize_t count = is_data
+                              ? ::recv(other.socket.fd(), other.rest_of_data(), other.arriving, 0)
+                              : ::recv(other.socket.fd(), chunk.data(), chunk.size(), 0);
     if (count < 0 && (errno == EAGAIN || errno == EINTR))
       break;
     const auto bytes = static_cast<std::size_t>(std::max<ssize_t>(count, 0));

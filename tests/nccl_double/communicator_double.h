@@ -55,9 +55,7 @@ struct Peer {
   std::chrono::steady_clock::time_point last_departure = {};
   bool has_left = false;  ///< In good order.
 
-  char* rest_of_data() const {
-    return receives.front().data + (receives.front().bytes - arriving);
-  }
+  char* rest_of_data() const { return receives.front().data + (receives.front().bytes - arriving); }
 };
 
 }  // namespace bubblescope::nccl_double
