@@ -1,12 +1,9 @@
 #include "sim/torch_lowering.h"
 
 #include <algorithm>
-#include <cstdint>
-#include <iterator>
 #include <limits>
 #include <map>
 #include <numeric>
-#include <optional>
 #include <set>
 #include <span>
 #include <utility>
@@ -19,75 +16,6 @@
 
 namespace bubblescope {
 namespace {
-
-/// Iterates as CPython's set of small integers does (Objects/setobject.c, 3.10 to 3.13): the order
-/// in which PyTorch lets go of stages. An open hash table in which what is removed leaves a mark,
-/// and the last mark on the way to a free place is used again.
-class PythonSet {
- public:
-  void insert(Stage stage) {
-    const auto [place, mark] = find_place(table_, stage);
-    table_[mark.value_or(place)] = stage;
-    ++used_;
-    if (!mark && ++filled_ * 5 >= (table_.size() - 1) * 3)
-      grow();
-  }
-  void erase(Stage stage) {
-    *std::find(table_.begin(), table_.end(), stage) = kMark;
-    --used_;
-  }
-  bool contains(Stage stage) const {
-    return std::find(table_.begin(), table_.end(), stage) != table_.end();
-  }
-  std::vector<Stage> items() const {
-    std::vector<Stage> found;
-    std::copy_if(table_.begin(), table_.end(), std::back_inserter(found),
-                 [](Stage stage) { return stage >= 0; });
-    return found;
-  }
-
- private:
-  static constexpr Stage kFree = -1;
-  static constexpr Stage kMark = -2;
-  static constexpr std::size_t kProbes = 9;  // of neighbours, before a jump
-  static constexpr std::size_t kSmallest = 8;
-
-  struct Place {
-    std::size_t free;
-    std::optional<std::size_t> mark;
-  };
-
-  static Place find_place(const std::vector<Stage>& table, Stage stage) {
-    const std::size_t mask = table.size() - 1;
-    auto perturb = static_cast<std::size_t>(stage);
-    std::optional<std::size_t> mark;
-    for (std::size_t i = perturb & mask;; i = (i * 5 + 1 + perturb) & mask) {
-      const std::size_t last = i + kProbes <= mask ? i + kProbes : i;
-      for (std::size_t at = i; at <= last; ++at) {
-        if (table[at] == kFree)
-          return {at, mark};
-        if (table[at] == kMark)
-          mark = at;
-      }
-      perturb >>= 5;
-    }
-  }
-
-  void grow() {
-    std::size_t size = kSmallest;
-    while (size <= 4 * used_)
-      size *= 2;
-    std::vector<Stage> larger(size, kFree);
-    for (const Stage stage : items())
-      larger[find_place(larger, stage).free] = stage;
-    table_ = std::move(larger);
-    filled_ = used_;
-  }
-
-  std::vector<Stage> table_ = std::vector<Stage>(kSmallest, kFree);
-  std::size_t filled_ = 0;  // with marks
-  std::size_t used_ = 0;
-};
 
 /// What a rank does: the action of an index, or a collective.
 struct Item {
@@ -116,7 +44,7 @@ class RankItems {
         pass(op);
       });
     }
-    for (const Stage stage : active_.items())
+    for (const Stage stage : active_)
       add(CollectiveKind::Reshard, stage);
     return std::move(items_);
   }
@@ -142,19 +70,19 @@ class RankItems {
 
   void add(CollectiveKind kind, Stage stage) { items_.push_back({.kind = kind, .stage = stage}); }
 
-  /// Reshards what is not among the next stages, and unshards those.
+  /// Reshards what is not among the next stages, and unshards those. PyTorch reshards in the order
+  /// of a set, which means nothing; here stages ascend.
   void fetch_next() {
     const std::vector<Stage> next = next_stages();
-    for (const Stage stage : active_.items())
-      if (std::find(next.begin(), next.end(), stage) == next.end()) {
-        active_.erase(stage);
+    std::erase_if(active_, [&](Stage stage) {
+      const bool is_over = std::find(next.begin(), next.end(), stage) == next.end();
+      if (is_over)
         add(CollectiveKind::Reshard, stage);
-      }
+      return is_over;
+    });
     for (const Stage stage : next)
-      if (!active_.contains(stage)) {
-        active_.insert(stage);
+      if (active_.insert(stage).second)
         add(CollectiveKind::Unshard, stage);
-      }
   }
 
   /// The next three stages in use, or four where the last two come in one pair.
@@ -191,7 +119,7 @@ class RankItems {
   std::span<const Action> order_;
   std::map<Stage, Uses> uses_ = {};
   std::set<std::pair<std::size_t, Stage>> soon_ = {};  // where each stage is used next
-  PythonSet active_ = {};
+  std::set<Stage> active_ = {};                        // unsharded
   std::vector<Item> items_ = {};
 };
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "sim/lowering.h"
@@ -54,6 +55,33 @@ std::string complaint(const std::string& text, Dialect dialect = Dialect::Auto) 
 void check_same(const Program& read, const Program& written) {
   CHECK(to_program_json(read).substr(to_program_json(read).find("\"comm\"")) ==
         to_program_json(written).substr(to_program_json(written).find("\"comm\"")));
+}
+
+/// With the stages of RESHARD cells in ascending order where only messages stand between them:
+/// PyTorch's order, which is that of a set, means nothing.
+std::string with_sorted_reshards(const std::string& csv) {
+  std::string sorted;
+  std::istringstream rows(csv);
+  for (std::string row; std::getline(rows, row);) {
+    std::vector<std::string> cells;
+    std::vector<std::size_t> run;  // places of RESHARD cells
+    std::istringstream in(row);
+    for (std::string cell; std::getline(in, cell, ',');) {
+      cells.push_back(cell);
+      if (cell.find("SEND_") != cell.npos || cell.find("RECV_") != cell.npos)
+        continue;
+      if (!cell.ends_with("RESHARD")) {
+        run.clear();
+        continue;
+      }
+      run.push_back(cells.size() - 1);
+      for (std::size_t i = run.size() - 1; i > 0; --i)
+        if (std::string& before = cells[run[i - 1]]; std::stoi(before) > std::stoi(cells[run[i]]))
+          before.swap(cells[run[i]]);
+    }
+    sorted += fmt::format("{}\n", fmt::join(cells, ","));
+  }
+  return sorted;
 }
 
 /// Merges each I with the W of its stage and micro-batch that follows at once into a B.
@@ -383,7 +411,7 @@ TEST_CASE("Every file that PyTorch lowered is lowered the same") {
     CHECK_NOTHROW(check_program(theirs));
     CHECK(to_torch_comms_csv(theirs.program) == without_carriage_returns(theirs.text));
     const Program ours = lower(theirs.program.schedule, Comm::Torch);
-    CHECK(to_torch_comms_csv(ours) == without_carriage_returns(theirs.text));
+    CHECK(to_torch_comms_csv(ours) == with_sorted_reshards(without_carriage_returns(theirs.text)));
     ++compared;
   }
   CHECK(compared == 24);

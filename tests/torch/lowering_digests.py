@@ -9,6 +9,7 @@ tests/program_file_test.cpp holds our lowering to the digests, without PyTorch.
 
 import subprocess
 import sys
+from collections.abc import Iterable
 
 import torch
 from torch.distributed.pipelining import schedules as torch_schedules
@@ -45,7 +46,26 @@ def lowered(rows: list[str]) -> str:
     with_comms = torch_schedules._add_send_recv(
         orders, stage_to_rank=rank_of_stage.__getitem__, num_stages=len(rank_of_stage)
     )
-    return "".join(",".join(map(str, with_comms[rank])) + "\n" for rank in range(len(rows)))
+    return "".join(
+        ",".join(with_sorted_reshards(map(str, with_comms[rank]))) + "\n"
+        for rank in range(len(rows))
+    )
+
+
+def with_sorted_reshards(cells: Iterable[str]) -> list[str]:
+    """With stages ascending where only messages stand between: PyTorch's order, which is that of a
+    set, means nothing."""
+    cells = list(cells)
+    run = []  # places of RESHARD cells
+    for place, cell in enumerate(cells):
+        if cell.endswith("RESHARD"):
+            run.append(place)
+            stages = sorted((cells[i] for i in run), key=lambda each: int(each[:-7]))
+            for i, stage in zip(run, stages):
+                cells[i] = stage
+        elif "SEND_" not in cell and "RECV_" not in cell:
+            run = []
+    return cells
 
 
 def digest(text: str) -> str:
