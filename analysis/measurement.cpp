@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "sim/statistics.h"
+
 namespace bubblescope {
 
 std::string Measurement::device() const {
@@ -11,11 +13,9 @@ std::string Measurement::device() const {
 double Measurement::uncertainty() const {
   if (step_times.empty() || clock_uncertainty == Time::zero())
     return noise;
-  std::vector<Time> sorted = step_times;
-  const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>((sorted.size() - 1) / 2);
-  std::nth_element(sorted.begin(), middle, sorted.end());
-  return noise + 2 * static_cast<double>(clock_uncertainty.count()) /
-                     static_cast<double>(std::max(*middle, Time(1)).count());
+  const Time middle = std::max(lower_median(step_times), Time(1));
+  return noise +
+         2 * static_cast<double>(clock_uncertainty.count()) / static_cast<double>(middle.count());
 }
 
 }  // namespace bubblescope

@@ -1,9 +1,10 @@
 #include "analysis/timeline_comparison.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <vector>
+
+#include "sim/statistics.h"
 
 namespace bubblescope {
 namespace {
@@ -26,13 +27,6 @@ double relative_error(Time measured, Time predicted) {
     return std::numeric_limits<double>::infinity();
   return static_cast<double>((measured - predicted).count()) /
          static_cast<double>(predicted.count());
-}
-
-/// The smallest of `sorted` that a `fraction` of them do not pass.
-Time percentile(const std::vector<Time>& sorted, double fraction) {
-  const auto rank =
-      static_cast<std::size_t>(std::ceil(fraction * static_cast<double>(sorted.size())));
-  return sorted[std::max<std::size_t>(rank, 1) - 1];
 }
 
 StartErrors start_errors(const DependencyGraph& graph, const Timeline& predicted,

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <vector>
 
+#include "sim/statistics.h"
+
 namespace bubblescope {
 namespace {
 
@@ -34,27 +36,15 @@ ClockLine::ClockLine(const std::vector<ClockReading>& readings) {
   // Differences to the first reading are exact as doubles for three months.
   const Time first = moment_of(readings.front());
   const Time first_ahead = readings.front().ahead;
-  double weights = 0;
-  double at = 0;
-  double ahead = 0;
-  for (const ClockReading& each : readings) {
-    const double weight = weight_of(each);
-    weights += weight;
-    at += weight * static_cast<double>((moment_of(each) - first).count());
-    ahead += weight * static_cast<double>((each.ahead - first_ahead).count());
-  }
-  centre_ = first + rounded(at / weights);
-  const double mean = ahead / weights;
-  double squares = 0;
-  double products = 0;
-  for (const ClockReading& each : readings) {
-    const double x = static_cast<double>((moment_of(each) - centre_).count());
-    const double y = static_cast<double>((each.ahead - first_ahead).count()) - mean;
-    squares += weight_of(each) * x * x;
-    products += weight_of(each) * x * y;
-  }
-  ahead_ = first_ahead + rounded(mean);
-  drift_ = squares > 0 ? std::clamp(products / squares, -kMostDrift, kMostDrift) : 0;
+  std::vector<DataPoint> points;
+  for (const ClockReading& each : readings)
+    points.push_back({.x = static_cast<double>((moment_of(each) - first).count()),
+                      .y = static_cast<double>((each.ahead - first_ahead).count()),
+                      .weight = weight_of(each)});
+  const FittedLine line = fit_line(points);
+  centre_ = first + rounded(line.mean_x);
+  ahead_ = first_ahead + rounded(line.mean_y);
+  drift_ = std::clamp(line.slope, -kMostDrift, kMostDrift);
   for (const ClockReading& each : readings) {
     const Time passed_by = std::chrono::abs(each.ahead - ahead_at(moment_of(each)));
     uncertainty_ = std::max(uncertainty_, passed_by + each.uncertainty);

@@ -10,6 +10,7 @@
 #include "backend_cuda/probe/probe_kernels.h"
 #include "backend_cuda/probe/sm_holder.h"
 #include "backend_cuda/probe/statistics.h"
+#include "sim/statistics.h"
 
 namespace bubblescope::gpu {
 namespace {
@@ -180,12 +181,12 @@ std::string Bench::try_to_capture(Method method) const {
 }
 
 /// Time = alpha + bytes / beta, by relative errors, so that small copies count like large ones.
-std::vector<Cell> fit_row(Method method, const std::vector<Point>& points) {
-  const Line line = fit_line(points);
+std::vector<Cell> fit_row(Method method, const std::vector<DataPoint>& points) {
+  const FittedLine line = fit_line(points);
   double worst = 0;
-  for (const Point& point : points)
+  for (const DataPoint& point : points)
     worst = std::max(worst, std::abs(line.at(point.x) / point.y - 1));
-  return {std::string(name_of(method)), line.intercept, 1e-3 / line.slope, 100 * worst};
+  return {std::string(name_of(method)), line.at(0), 1e-3 / line.slope, 100 * worst};
 }
 
 }  // namespace
@@ -228,7 +229,7 @@ std::vector<Table> measure_copies(const Device& device) {
              .title = "copies within the device: time = alpha + bytes / beta",
              .columns = {{"by"}, {"alpha_us", 3}, {"beta_GB_s", 1}, {"worst_error_percent", 1}}};
   for (const Method method : {Method::Plain, Method::Batch, Method::GraphNode}) {
-    std::vector<Point> points;
+    std::vector<DataPoint> points;
     try {
       for (std::size_t bytes = 4096; bytes <= kLargest; bytes *= 4) {
         const Spread spread = spread_of(bench.time(method, bytes));

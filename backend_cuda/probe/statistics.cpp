@@ -1,10 +1,11 @@
 #include "backend_cuda/probe/statistics.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <numeric>
 #include <stdexcept>
+
+#include "sim/statistics.h"
 
 namespace bubblescope::gpu {
 
@@ -12,32 +13,8 @@ Spread spread_of(std::vector<double> samples) {
   if (samples.empty())
     throw std::runtime_error("no repeat of a measurement gave a result");
   std::sort(samples.begin(), samples.end());
-  const auto percentile = [&](double fraction) {
-    const double rank = std::ceil(fraction * static_cast<double>(samples.size()));
-    return samples[static_cast<std::size_t>(std::max(rank, 1.0)) - 1];
-  };
-  return {samples.size(), samples.front(), percentile(0.5), percentile(0.95), samples.back()};
-}
-
-Line fit_line(const std::vector<Point>& points) {
-  double weight = 0;
-  double x = 0;
-  double y = 0;
-  for (const Point& point : points) {
-    weight += point.weight;
-    x += point.weight * point.x;
-    y += point.weight * point.y;
-  }
-  x /= weight;
-  y /= weight;
-  double xx = 0;
-  double xy = 0;
-  for (const Point& point : points) {
-    xx += point.weight * (point.x - x) * (point.x - x);
-    xy += point.weight * (point.x - x) * (point.y - y);
-  }
-  const double slope = xy / xx;
-  return {y - slope * x, slope};
+  return {samples.size(), samples.front(), percentile(samples, 0.5), percentile(samples, 0.95),
+          samples.back()};
 }
 
 Steps steps_of(std::vector<std::int64_t> values) {

@@ -1,4 +1,4 @@
-// What repeated measurements say: their spread, and straight lines through them.
+// What repeated measurements say: their spread, and the steps in which they come.
 #pragma once
 
 #include <cstddef>
@@ -21,22 +21,6 @@ struct Spread {
 
 /// Throws std::runtime_error if there are no samples.
 Spread spread_of(std::vector<double> samples);
-
-struct Point {
-  double x;
-  double y;
-  double weight = 1;
-};
-
-/// y = intercept + slope · x, by weighted least squares.
-struct Line {
-  double intercept = 0;
-  double slope = 0;
-  double at(double x) const { return intercept + slope * x; }
-};
-
-/// Of at least two points with different x.
-Line fit_line(const std::vector<Point>& points);
 
 /// The finest step in which `values` come, from their distinct ones.
 struct Steps {

@@ -11,6 +11,7 @@
 #include "backend_cuda/cuda/handles.h"
 #include "backend_cuda/probe/measurements.h"
 #include "backend_cuda/probe/statistics.h"
+#include "sim/statistics.h"
 
 namespace bubblescope::gpu {
 namespace {
@@ -100,7 +101,7 @@ std::vector<Table> measure_drift(const Device& /*device*/) {
   if (exchanges.size() < 3)
     throw NotSupported("a running kernel and the host do not see each other's writes in time");
   std::vector<double> brackets;
-  std::vector<Point> points;
+  std::vector<DataPoint> points;
   for (const Exchange& exchange : exchanges) {
     const double bracket = to_us(exchange.bracket.count());
     const nanoseconds host = exchange.host - exchanges[0].host;
@@ -111,7 +112,7 @@ std::vector<Table> measure_drift(const Device& /*device*/) {
                       .weight = 1 / (bracket * bracket)});
   }
   const Spread bracket = spread_of(brackets);
-  const Line line = fit_line(points);
+  const FittedLine line = fit_line(points);
   // An exchange during which the host did something else says little.
   std::int64_t fast = 0;
   double residual = 0;

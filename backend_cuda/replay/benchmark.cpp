@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "sim/lowering.h"
+#include "sim/statistics.h"
 
 namespace bubblescope {
 namespace {
@@ -57,12 +58,7 @@ class PhaseWriter {
 }  // namespace
 
 Time Sample::median() const {
-  if (times_.empty())
-    return {};
-  std::vector<Time> sorted = times_;
-  const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>((sorted.size() - 1) / 2);
-  std::nth_element(sorted.begin(), middle, sorted.end());
-  return *middle;
+  return times_.empty() ? Time::zero() : lower_median(times_);
 }
 
 Schedule chain(BenchmarkShape shape, OpKind backward) {

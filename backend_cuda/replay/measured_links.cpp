@@ -11,6 +11,7 @@
 
 #include "backend_cuda/replay/executor.h"
 #include "sim/error.h"
+#include "sim/statistics.h"
 
 namespace bubblescope {
 namespace {
@@ -19,30 +20,25 @@ double nanoseconds(const MeasuredLink::Sample& sample) {
   return static_cast<double>(std::max(sample.time, Time(1)).count());
 }
 
-/// t = latency + per_byte · bytes, in ns.
-struct Line {
-  double latency;
-  double per_byte;
-};
-
-/// Sums over samples, weighted by 1 / t², of 1, b, b², t and b·t.
-Line least_squares(const std::vector<MeasuredLink::Sample>& samples) {
-  double one = 0, b = 0, bb = 0, t = 0, bt = 0;
+/// ns by bytes, with the least relative errors; neither falls nor begins below 0.
+FittedLine time_by_bytes(const std::vector<MeasuredLink::Sample>& samples) {
+  std::vector<DataPoint> points;
   for (const MeasuredLink::Sample& each : samples) {
-    const auto bytes = static_cast<double>(each.bytes);
     const double time = nanoseconds(each);
-    const double weight = 1 / (time * time);
-    one += weight;
-    b += weight * bytes;
-    bb += weight * bytes * bytes;
-    t += weight * time;
-    bt += weight * bytes * time;
+    points.push_back(
+        {.x = static_cast<double>(each.bytes), .y = time, .weight = 1 / (time * time)});
   }
-  const double per_byte = (one * bt - b * t) / (one * bb - b * b);
-  if (per_byte <= 0)
-    return {t / one, 0};
-  const double latency = (t - per_byte * b) / one;
-  return latency < 0 ? Line{0, bt / bb} : Line{latency, per_byte};
+  FittedLine line = fit_line(points);
+  line.slope = std::max(line.slope, 0.0);
+  if (line.at(0) >= 0)
+    return line;
+  double xx = 0;
+  double xy = 0;
+  for (const DataPoint& each : points) {
+    xx += each.weight * each.x * each.x;
+    xy += each.weight * each.x * each.y;
+  }
+  return {.slope = xy / xx};
 }
 
 /// Of phases that tell what they send, in every layer that has them.
@@ -64,12 +60,12 @@ MeasuredLink fit_link(std::vector<MeasuredLink::Sample> samples) {
     sizes.insert(each.bytes);
   if (sizes.size() < 2)
     throw DeviceError("messages of two sizes at least are needed to tell latency from bandwidth");
-  const Line line = least_squares(samples);
+  const FittedLine line = time_by_bytes(samples);
   MeasuredLink result{.samples = std::move(samples)};
-  result.link.latency = Time(std::llround(line.latency));
-  result.link.bytes_per_second = line.per_byte > 0 ? 1e9 / line.per_byte : 0;
+  result.link.latency = Time(std::llround(line.at(0)));
+  result.link.bytes_per_second = line.slope > 0 ? 1e9 / line.slope : 0;
   for (const MeasuredLink::Sample& each : result.samples) {
-    const double fitted = line.latency + line.per_byte * static_cast<double>(each.bytes);
+    const double fitted = line.at(static_cast<double>(each.bytes));
     result.error = std::max(result.error, std::abs(fitted - nanoseconds(each)) / nanoseconds(each));
   }
   return result;

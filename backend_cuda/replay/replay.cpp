@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "backend_cuda/replay/watch.h"
+#include "sim/statistics.h"
 
 namespace bubblescope {
 namespace {
@@ -85,9 +86,7 @@ Time origin_of(const Plan& plan, const RunTimes& times) {
 }
 
 Time Replay::step_time() const {
-  std::vector<Time> sorted = step_times;
-  std::sort(sorted.begin(), sorted.end());
-  return sorted[(sorted.size() - 1) / 2];
+  return lower_median(step_times);
 }
 
 double Replay::noise() const {
