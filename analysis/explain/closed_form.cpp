@@ -1,7 +1,6 @@
 #include "analysis/explain/closed_form.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include <fmt/format.h>
 
@@ -17,12 +16,6 @@ constexpr std::array kRanks = {4, 6, 8, 10, 12, 16};
 /// Micro-batches for each rank.
 constexpr std::array kPerRank = {2, 3, 4, 7};
 constexpr int kMiddle = 8;
-
-Fraction fraction(std::int64_t over, std::int64_t under) {
-  const std::int64_t divisor =
-      std::max<std::int64_t>(std::gcd(over, under), 1) * (under < 0 ? -1 : 1);
-  return {over / divisor, under / divisor};
-}
 
 /// One shape, and what is paid in it.
 struct Sample {
@@ -75,7 +68,7 @@ std::optional<CountFormula> fit(const std::vector<Sample>& samples, LinearForm S
       for (const Sample& each : samples)
         if (constant + of_p * each.ranks + of_m * each.microbatches != count(each) * under)
           return std::nullopt;
-      return CountFormula{fraction(constant, under), fraction(of_p, under), fraction(of_m, under)};
+      return CountFormula{{constant, under}, {of_p, under}, {of_m, under}};
     }
   return std::nullopt;
 }
@@ -93,18 +86,18 @@ std::optional<FormFormula> fit(const std::vector<Sample>& samples, LinearForm Sa
 
 /// "m", "p/2", "3·m/2", without its sign.
 std::string term(const Fraction& factor, const char* name) {
-  const std::int64_t over = std::abs(factor.over);
+  const std::int64_t over = std::abs(factor.numerator());
   std::string text = over == 1 && *name != '\0' ? name
                      : *name == '\0'            ? std::to_string(over)
                                                 : fmt::format("{}·{}", over, name);
-  return factor.under == 1 ? text : fmt::format("{}/{}", text, factor.under);
+  return factor.denominator() == 1 ? text : fmt::format("{}/{}", text, factor.denominator());
 }
 
 constexpr std::array kParts = {&CountFormula::of_m, &CountFormula::of_p, &CountFormula::constant};
 
 bool is_zero(const CountFormula& count) {
   return std::all_of(kParts.begin(), kParts.end(),
-                     [&](auto part) { return (count.*part).over == 0; });
+                     [&](auto part) { return (count.*part).numerator() == 0; });
 }
 
 /// k where `count` is k times `base`, which is not 0; none where it is no whole multiple.
@@ -113,15 +106,15 @@ std::optional<std::int64_t> multiple(const CountFormula& count, const CountFormu
   for (const auto part : kParts) {
     const Fraction& a = count.*part;
     const Fraction& b = base.*part;
-    if (b.over == 0) {
-      if (a.over != 0)
+    if (b.numerator() == 0) {
+      if (a.numerator() != 0)
         return std::nullopt;
       continue;
     }
-    const Fraction ratio = fraction(a.over * b.under, a.under * b.over);
-    if (ratio.under != 1 || (factor && *factor != ratio.over))
+    const Fraction ratio = a / b;
+    if (ratio.denominator() != 1 || (factor && *factor != ratio.numerator()))
       return std::nullopt;
-    factor = ratio.over;
+    factor = ratio.numerator();
   }
   return factor;
 }
@@ -129,10 +122,10 @@ std::optional<std::int64_t> multiple(const CountFormula& count, const CountFormu
 /// With the sign that makes its first part positive.
 CountFormula positive(CountFormula count) {
   for (const auto part : kParts)
-    if ((count.*part).over != 0) {
-      if ((count.*part).over < 0)
+    if ((count.*part).numerator() != 0) {
+      if ((count.*part).numerator() < 0)
         for (const auto each : kParts)
-          (count.*each).over = -(count.*each).over;
+          count.*each = -(count.*each);
       break;
     }
   return count;
@@ -144,12 +137,12 @@ std::string count_text(const CountFormula& count, int& terms) {
   terms = 0;
   for (const auto& [factor, name] :
        {std::pair(count.of_m, "m"), std::pair(count.of_p, "p"), std::pair(count.constant, "")}) {
-    if (factor.over == 0)
+    if (factor.numerator() == 0)
       continue;
     if (terms++ == 0)
-      text = factor.over < 0 ? "−" : "";
+      text = factor.numerator() < 0 ? "−" : "";
     else
-      text += factor.over < 0 ? " − " : " + ";
+      text += factor.numerator() < 0 ? " − " : " + ";
     text += term(factor, name);
   }
   return text;
@@ -198,7 +191,7 @@ std::string to_text(const FormFormula& formula) {
     if (is_zero(left[index(kind)]))
       continue;
     const CountFormula base = positive(left[index(kind)]);
-    const bool is_constant = base.of_m.over == 0 && base.of_p.over == 0;
+    const bool is_constant = base.of_m.numerator() == 0 && base.of_p.numerator() == 0;
     LinearForm together{};
     for (std::size_t other = 0; other < kCostKinds; ++other)
       if (const auto factor = multiple(left[other], base);

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include <boost/rational.hpp>
 
 #include "analysis/explain/linear_form.h"
 #include "sim/cost_model.h"
@@ -12,10 +15,8 @@
 
 namespace bubblescope {
 
-struct Fraction {
-  std::int64_t over = 0;
-  std::int64_t under = 1;
-};
+/// Compared by its numerator: with ==, Boost 1.74 never ends in C++20.
+using Fraction = boost::rational<std::int64_t>;
 
 /// How often a cost is paid: constant + of_p · p + of_m · m.
 struct CountFormula {
