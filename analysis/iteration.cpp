@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "sim/simulate.h"
+
 namespace bubblescope {
 namespace {
 
@@ -13,19 +15,15 @@ struct Readiness {
 
 Readiness readiness(const DependencyGraph& graph, const Timeline& timeline) {
   const Placement& placement = graph.schedule().placement;
-  Readiness ready{
-      std::vector<Span>(static_cast<std::size_t>(placement.ranks), {Time::max(), Time::min()}),
-      std::vector<Time>(static_cast<std::size_t>(placement.stages()), Time::min())};
+  Readiness ready{rank_spans(graph, timeline),
+                  std::vector<Time>(static_cast<std::size_t>(placement.stages()), Time::min())};
   for (NodeId node = 0; node < graph.size(); ++node) {
     if (graph.is_message(node))
       continue;
-    const Span& span = timeline.spans[node];
-    Span& rank = ready.rank[static_cast<std::size_t>(graph.rank()[node])];
-    rank = {std::min(rank.start, span.start), std::max(rank.end, span.end)};
     graph.action(node).for_each_op([&](const Op& op) {
       if (op.kind() == OpKind::Backward || op.kind() == OpKind::BackwardWeight) {
         Time& stage = ready.stage[static_cast<std::size_t>(op.stage())];
-        stage = std::max(stage, span.end);
+        stage = std::max(stage, timeline.spans[node].end);
       }
     });
   }

@@ -127,12 +127,12 @@ class RankWriter {
 }  // namespace
 
 KinetoTraces::KinetoTraces(const DependencyGraph& graph, const Timeline& timeline)
-    : graph_(graph), timeline_(timeline), step_{Time::max(), Time::min()} {
+    : graph_(graph), timeline_(timeline), step_(kNoSpan) {
   actions_.resize(static_cast<std::size_t>(ranks()));
   messages_.resize(static_cast<std::size_t>(ranks()));
   for (NodeId node = 0; node < graph.size(); ++node) {
     const Span& span = timeline.spans[node];
-    step_ = {std::min(step_.start, span.start), std::max(step_.end, span.end)};
+    step_.include(span);
     if (!graph.is_message(node)) {
       actions_[static_cast<std::size_t>(graph.rank()[node])].push_back(node);
       continue;

@@ -1,12 +1,12 @@
 #include "analysis/noise_report.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include <fmt/format.h>
 
 #include "sim/error.h"
 #include "sim/simulate.h"
+#include "sim/statistics.h"
 
 namespace bubblescope {
 namespace {
@@ -42,14 +42,14 @@ struct StepTimes {
 };
 
 StepTimes step_times(const DependencyGraph& graph, const Timeline& timeline) {
-  Span step{Time::max(), Time::min()};
+  Span step = kNoSpan;
   Time busy{};
   for (NodeId node = 0; node < graph.size(); ++node) {
     if (graph.is_message(node))
       continue;
     const Span& span = timeline.spans[node];
     busy += span.length();
-    step = {std::min(step.start, span.start), std::max(step.end, span.end)};
+    step.include(span);
   }
   return {step.length(), busy};
 }
@@ -83,15 +83,16 @@ void check_range(const DependencyGraph& graph, const Noise& noise) {
 
 Percentiles percentiles(std::vector<double> values) {
   std::sort(values.begin(), values.end());
-  const auto count = static_cast<double>(values.size());
-  const auto at = [&](double share) {
-    const double last = std::ceil(share * count) - 1;
-    return values[static_cast<std::size_t>(std::max(0.0, last))];
-  };
+  const auto at = [&](double share) { return percentile(values, share); };
   double sum = 0;
   for (const double value : values)
     sum += value;
-  return {sum / count, at(0.05), at(0.5), at(0.95), at(0.99), values.back()};
+  return {sum / static_cast<double>(values.size()),
+          at(0.05),
+          at(0.5),
+          at(0.95),
+          at(0.99),
+          values.back()};
 }
 
 NoiseReport study_noise(DependencyGraph& graph, const NoiseOptions& options,

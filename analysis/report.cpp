@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "analysis/exposed_messages.h"
+#include "sim/simulate.h"
 
 namespace bubblescope {
 namespace {
@@ -19,21 +20,15 @@ double ratio(Time part, Time whole) {
 
 /// busy, span and idle of each rank, and the step time.
 void add_times(const DependencyGraph& graph, const Timeline& timeline, Report& out) {
-  std::vector<Span> extent(out.per_rank.size(), {Time::max(), Time::min()});
-  for (NodeId node = 0; node < graph.size(); ++node) {
-    if (graph.is_message(node))
-      continue;
-    const auto rank = static_cast<std::size_t>(graph.rank()[node]);
-    const Span& span = timeline.spans[node];
-    out.per_rank[rank].busy += span.length();
-    extent[rank].start = std::min(extent[rank].start, span.start);
-    extent[rank].end = std::max(extent[rank].end, span.end);
-  }
-  Span step{Time::max(), Time::min()};
-  for (std::size_t rank = 0; rank < extent.size(); ++rank) {
-    out.per_rank[rank].span = extent[rank].length();
-    step.start = std::min(step.start, extent[rank].start);
-    step.end = std::max(step.end, extent[rank].end);
+  for (NodeId node = 0; node < graph.size(); ++node)
+    if (!graph.is_message(node))
+      out.per_rank[static_cast<std::size_t>(graph.rank()[node])].busy +=
+          timeline.spans[node].length();
+  const std::vector<Span> spans = rank_spans(graph, timeline);
+  Span step = kNoSpan;
+  for (std::size_t rank = 0; rank < spans.size(); ++rank) {
+    out.per_rank[rank].span = spans[rank].length();
+    step.include(spans[rank]);
   }
   out.step_time = step.length();
   for (RankReport& rank : out.per_rank)

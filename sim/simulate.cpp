@@ -30,4 +30,12 @@ Timeline simulate(const DependencyGraph& graph, Engine engine) {
   return timeline;
 }
 
+std::vector<Span> rank_spans(const DependencyGraph& graph, const Timeline& timeline) {
+  std::vector<Span> spans(static_cast<std::size_t>(graph.schedule().placement.ranks), kNoSpan);
+  for (NodeId node = 0; node < graph.size(); ++node)
+    if (!graph.is_message(node))
+      spans[static_cast<std::size_t>(graph.rank()[node])].include(timeline.spans[node]);
+  return spans;
+}
+
 }  // namespace bubblescope

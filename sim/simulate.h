@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "sim/dependency_graph.h"
 #include "sim/timeline.h"
@@ -24,6 +25,9 @@ inline Time arrival_time(const DependencyGraph& graph, const Timeline& timeline,
   return timeline.arrivals.empty() ? timeline.spans[graph.producer()[edge]].end + graph.lag()[edge]
                                    : timeline.arrivals[edge];
 }
+
+/// [rank] From the start of its first action to the end of its last one; kNoSpan where it has none.
+std::vector<Span> rank_spans(const DependencyGraph& graph, const Timeline& timeline);
 
 /// The kernel of Engine::Sweep; `spans` has graph.size() entries.
 void sweep(const DependencyGraph& graph, std::span<Span> spans);

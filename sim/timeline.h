@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <string>
 
 #include "sim/flat_array.h"
@@ -12,8 +13,16 @@ struct Span {
   Time end;
 
   Time length() const { return end - start; }
+  /// Widens it until `other` lies within.
+  void include(const Span& other) {
+    start = std::min(start, other.start);
+    end = std::max(end, other.end);
+  }
   friend bool operator==(const Span&, const Span&) = default;
 };
+
+/// The span that becomes whatever is first included.
+inline constexpr Span kNoSpan{Time::max(), Time::min()};
 
 /// When each node of a DependencyGraph ran. Simulated and measured ones are alike, so they compare.
 struct Timeline {

@@ -146,22 +146,17 @@ MeasuredRun lay_over(const RunProfile& profile, Program program) {
 }
 
 Time step_length(const Schedule& schedule, const std::vector<Span>& spans, bool has_common_clock) {
-  Time first = Time::max();
-  Time last = Time::min();
+  Span step = kNoSpan;
   Time longest{};
   for (Rank rank = 0; rank < schedule.placement.ranks; ++rank) {
     const auto r = static_cast<std::size_t>(rank);
-    Time rank_first = Time::max();
-    Time rank_last = Time::min();
-    for (std::size_t i = schedule.first_action[r]; i < schedule.first_action[r + 1]; ++i) {
-      rank_first = std::min(rank_first, spans[i].start);
-      rank_last = std::max(rank_last, spans[i].end);
-    }
-    longest = std::max(longest, rank_last - rank_first);
-    first = std::min(first, rank_first);
-    last = std::max(last, rank_last);
+    Span own = kNoSpan;
+    for (std::size_t i = schedule.first_action[r]; i < schedule.first_action[r + 1]; ++i)
+      own.include(spans[i]);
+    longest = std::max(longest, own.length());
+    step.include(own);
   }
-  return has_common_clock ? last - first : longest;
+  return has_common_clock ? step.length() : longest;
 }
 
 }  // namespace bubblescope

@@ -138,11 +138,9 @@ GpuRankFigures rank_figures(const RankTrace& trace, const KernelNames& names, Sp
 
 GpuFigures gpu_figures(const TraceSet& traces, const KernelNames& names, WindowKind window) {
   GpuFigures figures{.window = window};
-  Span common{Time::max(), Time::min()};
-  for (const RankTrace& rank : traces.ranks) {
-    const Span own = window_of(rank);
-    common = {std::min(common.start, own.start), std::max(common.end, own.end)};
-  }
+  Span common = kNoSpan;
+  for (const RankTrace& rank : traces.ranks)
+    common.include(window_of(rank));
   for (const RankTrace& rank : traces.ranks)
     figures.ranks.push_back(
         rank_figures(rank, names, window == WindowKind::OfRank ? window_of(rank) : common));

@@ -5,6 +5,8 @@
 #include <map>
 #include <utility>
 
+#include "sim/simulate.h"
+
 namespace bubblescope {
 namespace {
 
@@ -25,12 +27,10 @@ constexpr std::string_view kBoth = "M0 0 8 8M-1 7 1 9M7-1 9 1M0 8 8 0M-1 1 1-1M7
 constexpr std::string_view kZigzag = "M0 3 2 1 6 5 8 3M0 7 2 5 6 9 8 7M0-1 2-3 6 1 8-1";
 
 Span extent(const DependencyGraph& graph, const Timeline& timeline) {
-  Span step{Time::max(), Time::min()};
-  for (NodeId node = 0; node < graph.size(); ++node)
-    if (!graph.is_message(node))
-      step = {std::min(step.start, timeline.spans[node].start),
-              std::max(step.end, timeline.spans[node].end)};
-  return step.start <= step.end ? step : Span{Time::zero(), Time::zero()};
+  Span step = kNoSpan;
+  for (const Span& rank : rank_spans(graph, timeline))
+    step.include(rank);
+  return step == kNoSpan ? Span{} : step;
 }
 
 }  // namespace

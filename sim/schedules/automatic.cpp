@@ -26,17 +26,10 @@ Bytes heaviest_weights(const Placement& placement, const CostModel& costs) {
 Score score_of(const Schedule& schedule, const CostModel& costs) {
   const DependencyGraph graph = build_graph(lower(schedule, Comm::Ideal), costs);
   const Timeline timeline = simulate(graph, Engine::Sweep);
-  std::vector<Span> extent(static_cast<std::size_t>(schedule.placement.ranks),
-                           {Time::max(), Time::min()});
-  for (NodeId node = 0; node < graph.size(); ++node) {
-    Span& rank = extent[static_cast<std::size_t>(graph.rank()[node])];
-    rank.start = std::min(rank.start, timeline.spans[node].start);
-    rank.end = std::max(rank.end, timeline.spans[node].end);
-  }
-  Span step = extent[0];
+  Span step = kNoSpan;
   Score score;
-  for (const Span& rank : extent) {
-    step = {std::min(step.start, rank.start), std::max(step.end, rank.end)};
+  for (const Span& rank : rank_spans(graph, timeline)) {
+    step.include(rank);
     score.span = std::max(score.span, Ticks{rank.length().count()});
   }
   score.step = step.length().count();
