@@ -241,7 +241,8 @@ TEST_CASE("a slow payload of 64 MiB is no silence, and one that stops is") {
       const auto mail = control.receive(seconds(30));
       expect(mail && mail->payload.size() == kBytes, "another payload");
     })[0];
-    leader.options.silence /= 2;
+    if (!kSanitized)  // where a busy machine has kept the sender waiting for seconds
+      leader.options.silence /= 2;
     std::vector<Outcome> outcome;
     std::thread thread([&] { outcome = play({leader}); });
     const Socket follower = come_by_hand(leader.seat, leader.options);
