@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <fcntl.h>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <string_view>
@@ -19,6 +20,7 @@
 
 #include <fmt/format.h>
 
+#include "tests/support/effort.h"
 #include "tools/command_line.h"
 
 extern char** environ;
@@ -66,6 +68,10 @@ struct Child {
 };
 
 constexpr int kCannotStart = 127;
+
+std::ptrdiff_t threads_of_process() {
+  return std::distance(std::filesystem::directory_iterator("/proc/self/task"), {});
+}
 
 /// Makes this fork what `child` tells. No memory may be allocated between fork and exec.
 bool become(const Child& child) {
@@ -138,6 +144,9 @@ pid_t start_child(const std::string& path, std::vector<std::string> arguments,
 
 pid_t start_command(std::vector<std::string> arguments, const ProcessOptions& options,
                     const ChildStreams& streams) {
+  // Where another thread holds a lock of a sanitizer's allocator, it stays locked in a fork.
+  if (kSanitized && threads_of_process() > 1)
+    return start_child(BUBBLESCOPE_PROGRAM, std::move(arguments), options, streams);
   arguments.insert(arguments.begin(), "bubblescope");
   return start(std::move(arguments), options, streams, [](Child child) {
     for (const int number : {SIGINT, SIGILL, SIGFPE, SIGSEGV, SIGTERM, SIGABRT})
