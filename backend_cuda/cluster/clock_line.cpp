@@ -37,6 +37,7 @@ ClockLine::ClockLine(const std::vector<ClockReading>& readings) {
   const Time first = moment_of(readings.front());
   const Time first_ahead = readings.front().ahead;
   std::vector<DataPoint> points;
+  points.reserve(readings.size());
   for (const ClockReading& each : readings)
     points.push_back({.x = static_cast<double>((moment_of(each) - first).count()),
                       .y = static_cast<double>((each.ahead - first_ahead).count()),
