@@ -1,4 +1,4 @@
-// What samples say together: a percentile, a line through points.
+// Percentiles and medians of samples, and lines fitted to points.
 #pragma once
 
 #include <algorithm>
@@ -45,11 +45,12 @@ struct FittedLine {
 /// The line of weighted least squares through at least one point; level where all have one x.
 inline FittedLine fit_line(const std::vector<DataPoint>& points) {
   assert(!points.empty());
+  const double origin = points.front().x;  // so that equal x differ by 0, whatever is rounded
   FittedLine line;
   double weight = 0;
   for (const DataPoint& each : points) {
     weight += each.weight;
-    line.mean_x += each.weight * each.x;
+    line.mean_x += each.weight * (each.x - origin);
     line.mean_y += each.weight * each.y;
   }
   line.mean_x /= weight;
@@ -57,10 +58,12 @@ inline FittedLine fit_line(const std::vector<DataPoint>& points) {
   double xx = 0;
   double xy = 0;
   for (const DataPoint& each : points) {
-    xx += each.weight * (each.x - line.mean_x) * (each.x - line.mean_x);
-    xy += each.weight * (each.x - line.mean_x) * (each.y - line.mean_y);
+    const double x = each.x - origin - line.mean_x;
+    xx += each.weight * x * x;
+    xy += each.weight * x * (each.y - line.mean_y);
   }
   line.slope = xx > 0 ? xy / xx : 0;
+  line.mean_x += origin;
   return line;
 }
 

@@ -44,6 +44,7 @@ TEST_CASE("A line passes points by the least squares of their weights") {
 TEST_CASE("A line through one point, or points of one x, is level") {
   CHECK(fit_line({{3, 4}}).at(100) == 4);
   CHECK(fit_line({{3, 4}, {3, 6}}).at(100) == 5);
+  CHECK(fit_line({{0.1, 1}, {0.1, 2}, {0.1, 4}}).slope == 0);
 }
 
 }  // namespace bubblescope

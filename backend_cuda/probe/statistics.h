@@ -1,4 +1,4 @@
-// What repeated measurements say: their spread, and the steps in which they come.
+// The spread of repeated measurements, and the steps in which they come.
 #pragma once
 
 #include <cstddef>

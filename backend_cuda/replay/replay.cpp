@@ -19,7 +19,7 @@ constexpr milliseconds kPatience{20};
 
 /// The actions' first start and last end.
 Span step_of(const Plan& plan, const RunTimes& times) {
-  Span step{Time::max(), Time::min()};
+  Span step = kNoSpan;
   for (const InstructionId id : plan.instruction_of_action) {
     const Span& span = times.instructions[id];
     if (span.start != kNever)

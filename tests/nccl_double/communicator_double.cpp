@@ -365,7 +365,8 @@ void ncclComm::take_data(Peer& other, std::size_t bytes) {
     changed_.notify_all();
 }
 
-/// Whether one was there, or with data, its header and what else was.
+/// Takes a frame from what was read, and tells whether one was there. Data need not be whole: the
+/// rest is received where it belongs.
 bool ncclComm::take_frame(int rank) {
   Peer& other = peer(rank);
   Header header{};

@@ -37,9 +37,9 @@ struct ChildStreams {
 pid_t start_child(const std::string& path, std::vector<std::string> arguments,
                   const ProcessOptions& options, const ChildStreams& streams);
 
-/// Starts a fork of this process that runs bubblescope's command line: it starts faster than the
-/// program, above all under sanitizers; there, beside other threads, it is the program. Neither its
-/// destructors of static objects nor LeakSanitizer run as it ends.
+/// Starts a fork of this process that runs bubblescope's command line, which is faster than the
+/// program, above all under sanitizers. Neither destructors of static objects nor LeakSanitizer run
+/// as the fork ends. Under sanitizers, beside other threads of this process, it is the program.
 pid_t start_command(std::vector<std::string> arguments, const ProcessOptions& options,
                     const ChildStreams& streams);
 
