@@ -1,6 +1,5 @@
 #include "analysis/pictures/picture.h"
 
-#include <algorithm>
 #include <array>
 #include <map>
 #include <utility>

@@ -48,7 +48,8 @@ std::unique_ptr<Communicator> make_communicator(const Nccl& nccl) {
       CommunicatorOptions{.name = "one rank", .id = id, .processes = 1, .index = 0, .max_ctas = 0},
       [give_up] {
         if (steady_clock::now() > give_up)
-          throw DeviceError("NCCL has not come to an end within two minutes");
+          throw DeviceError("NCCL has not come to an end within " +
+                            std::to_string(kPatience.count()) + " s");
       });
 }
 
