@@ -214,11 +214,14 @@ class CsvReader {
     const std::size_t last = greatest(microbatch);
     const std::size_t stages = placement.rank_of_stage.size();
     const auto microbatches = static_cast<std::size_t>(microbatch(steps_[last])) + 1;
-    // An F and a backward each, and one in four of them there: else a number is mistyped.
-    if (microbatches > steps_.size() * 4 / stages + 1)
-      fail(last, fmt::format("there is micro-batch {}, but the file has only {} tokens for {} "
+    const auto actions = static_cast<std::size_t>(std::count_if(
+        steps_.begin(), steps_.end(), [&](const CsvStep& step) { return microbatch(step) >= 0; }));
+    // An F and a backward each, at most two in an action, and one in four of them there, as in
+    // JSON: else a number is mistyped.
+    if (microbatches > 2 * actions || microbatches * stages > 4 * actions)
+      fail(last, fmt::format("there is micro-batch {}, but the file has only {} actions for {} "
                              "stages: micro-batches are missing",
-                             microbatches - 1, steps_.size(), stages));
+                             microbatches - 1, actions, stages));
     schedule.microbatches = static_cast<int>(microbatches);
     const auto half_stage = static_cast<Stage>(stages / 2);
     const auto half = static_cast<MicroBatch>(microbatches / 2);

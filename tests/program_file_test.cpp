@@ -280,7 +280,11 @@ TEST_CASE("A CSV that is wrong is told by line and column and token and what was
        "4 stages on 2 ranks: expected 2 on each, and rank 0 has 3"},
       {"0F0,0B2000000\n",
        "line 1, column 2: '0B2000000': there is micro-batch 2000000, but the file "
-       "has only 2 tokens for 1 stages: micro-batches are missing"},
+       "has only 2 actions for 1 stages: micro-batches are missing"},
+      {"0F2,",  // whose JSON would be refused
+       "line 1, column 1: '0F2': there is micro-batch 2, but the file has only 1 actions for 1 "
+       "stages: "
+       "micro-batches are missing"},
       {"0F0,7000B0\n",
        "line 1, column 2: '7000B0': there is stage 7000, but the file has only 2 "
        "tokens: stages are missing"},
