@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "sim/json_text.h"
-#include "sim/printable.h"
+#include "sim/base/json_text.h"
+#include "sim/base/printable.h"
 
 namespace bubblescope {
 namespace {

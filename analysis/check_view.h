@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "analysis/format.h"
-#include "sim/program.h"
+#include "sim/program/program.h"
 
 namespace bubblescope {
 

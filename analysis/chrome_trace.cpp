@@ -11,7 +11,7 @@
 
 #include "analysis/bubbles.h"
 #include "analysis/trace_events.h"
-#include "sim/json_text.h"
+#include "sim/base/json_text.h"
 
 namespace bubblescope {
 namespace {

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "analysis/sink.h"
-#include "sim/dependency_graph.h"
-#include "sim/timeline.h"
+#include "sim/engine/dependency_graph.h"
+#include "sim/engine/timeline.h"
 
 namespace bubblescope {
 

@@ -12,7 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/report_json.h"
-#include "sim/json_text.h"
+#include "sim/base/json_text.h"
 
 namespace bubblescope {
 namespace {

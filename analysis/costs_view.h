@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "analysis/format.h"
-#include "sim/analytic_costs.h"
-#include "sim/cost_model.h"
-#include "sim/placement.h"
+#include "sim/costs/cost_model.h"
+#include "sim/schedule/placement.h"
+#include "sim/transformer/analytic_costs.h"
 
 namespace bubblescope {
 

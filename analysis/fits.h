@@ -3,7 +3,7 @@
 #include <string>
 
 #include "analysis/report.h"
-#include "sim/memory_limit.h"
+#include "sim/costs/memory_limit.h"
 
 namespace bubblescope {
 

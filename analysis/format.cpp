@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "sim/printable.h"
+#include "sim/base/printable.h"
 
 namespace bubblescope {
 namespace {

@@ -8,7 +8,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "sim/types.h"
+#include "sim/base/types.h"
 
 namespace bubblescope {
 

@@ -3,7 +3,7 @@
 #include <optional>
 
 #include "analysis/explain/cost_kinds.h"
-#include "sim/simulate.h"
+#include "sim/engine/simulate.h"
 
 namespace bubblescope {
 namespace {

@@ -1,8 +1,8 @@
 // What uneven stages do: the step as it would be if each action took the mean of its kind.
 #pragma once
 
-#include "sim/dependency_graph.h"
-#include "sim/timeline.h"
+#include "sim/engine/dependency_graph.h"
+#include "sim/engine/timeline.h"
 
 namespace bubblescope {
 

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/trace_events.h"
-#include "sim/json_text.h"
+#include "sim/base/json_text.h"
 
 namespace bubblescope {
 namespace {

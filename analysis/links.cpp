@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "sim/message_edges.h"
-#include "sim/simulate.h"
+#include "sim/engine/message_edges.h"
+#include "sim/engine/simulate.h"
 
 namespace bubblescope {
 namespace {

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "analysis/format.h"
-#include "sim/dependency_graph.h"
-#include "sim/timeline.h"
+#include "sim/engine/dependency_graph.h"
+#include "sim/engine/timeline.h"
 
 namespace bubblescope {
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "sim/statistics.h"
+#include "sim/base/statistics.h"
 
 namespace bubblescope {
 

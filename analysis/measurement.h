@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "sim/op.h"
-#include "sim/types.h"
+#include "sim/base/types.h"
+#include "sim/schedule/op.h"
 
 namespace bubblescope {
 

@@ -4,9 +4,9 @@
 
 #include <fmt/format.h>
 
-#include "sim/error.h"
-#include "sim/simulate.h"
-#include "sim/statistics.h"
+#include "sim/base/error.h"
+#include "sim/base/statistics.h"
+#include "sim/engine/simulate.h"
 
 namespace bubblescope {
 namespace {

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "analysis/iteration.h"
-#include "sim/dependency_graph.h"
-#include "sim/noise.h"
+#include "sim/engine/dependency_graph.h"
+#include "sim/engine/noise.h"
 
 namespace bubblescope {
 

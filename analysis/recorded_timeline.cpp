@@ -8,10 +8,10 @@
 #include <fmt/ranges.h>
 
 #include "analysis/unpacked_file.h"
-#include "sim/error.h"
-#include "sim/json_input.h"
-#include "sim/printable.h"
-#include "sim/tokens.h"
+#include "sim/base/error.h"
+#include "sim/base/json_input.h"
+#include "sim/base/printable.h"
+#include "sim/formats/tokens.h"
 
 namespace bubblescope {
 namespace {

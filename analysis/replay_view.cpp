@@ -5,7 +5,7 @@
 
 #include "analysis/report_json.h"
 #include "analysis/simulate_view.h"
-#include "sim/json_text.h"
+#include "sim/base/json_text.h"
 
 namespace bubblescope {
 namespace {

@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "analysis/exposed_messages.h"
-#include "sim/simulate.h"
+#include "sim/engine/simulate.h"
 
 namespace bubblescope {
 namespace {

@@ -12,10 +12,10 @@
 #include "analysis/iteration.h"
 #include "analysis/links.h"
 #include "analysis/noise_report.h"
-#include "sim/analytic_costs.h"
-#include "sim/dependency_graph.h"
+#include "sim/engine/dependency_graph.h"
+#include "sim/engine/timeline.h"
 #include "sim/search/search.h"
-#include "sim/timeline.h"
+#include "sim/transformer/analytic_costs.h"
 
 namespace bubblescope {
 

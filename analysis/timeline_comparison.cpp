@@ -4,7 +4,7 @@
 #include <limits>
 #include <vector>
 
-#include "sim/statistics.h"
+#include "sim/base/statistics.h"
 
 namespace bubblescope {
 namespace {

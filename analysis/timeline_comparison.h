@@ -4,8 +4,8 @@
 #include <string>
 
 #include "analysis/report.h"
-#include "sim/dependency_graph.h"
-#include "sim/timeline.h"
+#include "sim/engine/dependency_graph.h"
+#include "sim/engine/timeline.h"
 
 namespace bubblescope {
 

@@ -9,8 +9,8 @@
 #include <fmt/format.h>
 
 #include "analysis/sink.h"
-#include "sim/op.h"
-#include "sim/timeline.h"
+#include "sim/engine/timeline.h"
+#include "sim/schedule/op.h"
 
 namespace bubblescope {
 

@@ -9,8 +9,8 @@
 #include <fmt/format.h>
 #include <zlib.h>
 
-#include "sim/error.h"
-#include "sim/files.h"
+#include "sim/base/error.h"
+#include "sim/base/files.h"
 
 namespace bubblescope {
 

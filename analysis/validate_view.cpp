@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/replay_view.h"
-#include "sim/json_text.h"
+#include "sim/base/json_text.h"
 
 namespace bubblescope {
 namespace {

@@ -1,5 +1,5 @@
 // Costs from a model and hardware: FLOPs in closed form, messages by hand, and DeepSeek's trace.
-#include "sim/analytic_costs.h"
+#include "sim/transformer/analytic_costs.h"
 
 #include <algorithm>
 #include <cmath>
@@ -9,8 +9,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "sim/expert_spread.h"
-#include "sim/model_file.h"
+#include "sim/transformer/expert_spread.h"
+#include "sim/transformer/model_file.h"
 #include "tests/support/random_schedule.h"
 #include "tests/support/reference.h"
 

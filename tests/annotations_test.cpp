@@ -7,7 +7,7 @@
 #include <doctest/doctest.h>
 #include <zlib.h>
 
-#include "sim/error.h"
+#include "sim/base/error.h"
 #include "tests/support/command.h"
 #include "tests/support/process.h"
 #include "tests/support/reference.h"

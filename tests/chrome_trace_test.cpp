@@ -16,9 +16,9 @@
 
 #include "analysis/partial_trace.h"
 #include "analysis/report.h"
-#include "sim/lowering.h"
-#include "sim/schedules/catalogue.h"
-#include "sim/simulate.h"
+#include "sim/engine/simulate.h"
+#include "sim/program/lowering.h"
+#include "sim/schedule/catalogue.h"
 #include "tests/support/costs.h"
 #include "tests/support/generated.h"
 #include "tests/support/process.h"

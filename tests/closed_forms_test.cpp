@@ -4,8 +4,8 @@
 #include <doctest/doctest.h>
 
 #include "analysis/report.h"
-#include "sim/schedules/catalogue.h"
-#include "sim/simulate.h"
+#include "sim/engine/simulate.h"
+#include "sim/schedule/catalogue.h"
 #include "tests/support/costs.h"
 #include "tests/support/generated.h"
 #include "tests/support/random_schedule.h"

@@ -8,7 +8,7 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
-#include "sim/model_file.h"
+#include "sim/transformer/model_file.h"
 #include "tests/support/random_schedule.h"
 #include "tests/support/reference.h"
 

@@ -1,5 +1,5 @@
 // Cost files: what a good one says, and how each bad one is refused.
-#include "sim/cost_file.h"
+#include "sim/costs/cost_file.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -9,7 +9,7 @@
 
 #include <doctest/doctest.h>
 
-#include "sim/printable.h"
+#include "sim/base/printable.h"
 #include "tests/support/random_schedule.h"
 
 namespace bubblescope {

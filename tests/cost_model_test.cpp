@@ -1,5 +1,5 @@
 // How costs are laid over stages: by hand, one rule a test.
-#include "sim/cost_model.h"
+#include "sim/costs/cost_model.h"
 
 #include <algorithm>
 #include <chrono>
@@ -9,10 +9,10 @@
 
 #include <doctest/doctest.h>
 
-#include "sim/dependency_graph.h"
-#include "sim/error.h"
-#include "sim/schedules/catalogue.h"
-#include "sim/simulate.h"
+#include "sim/base/error.h"
+#include "sim/engine/dependency_graph.h"
+#include "sim/engine/simulate.h"
+#include "sim/schedule/catalogue.h"
 #include "tests/support/costs.h"
 #include "tests/support/random_schedule.h"
 

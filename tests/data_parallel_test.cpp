@@ -1,10 +1,10 @@
 // Reductions, gathers and updates of data parallelism, against sums by hand.
-#include "sim/data_parallel.h"
+#include "sim/transformer/data_parallel.h"
 
 #include <doctest/doctest.h>
 
-#include "sim/analytic_costs.h"
-#include "sim/model_file.h"
+#include "sim/transformer/analytic_costs.h"
+#include "sim/transformer/model_file.h"
 #include "tests/support/reference.h"
 
 namespace bubblescope {

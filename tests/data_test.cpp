@@ -10,7 +10,7 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
-#include "sim/cost_file.h"
+#include "sim/costs/cost_file.h"
 #include "tests/support/json_schema.h"
 #include "tests/support/random_schedule.h"
 #include "tests/support/reference.h"
@@ -180,7 +180,7 @@ TEST_CASE("The schema has every key that the reader asks for") {
         values.insert(rule["enum"].begin(), rule["enum"].end());
     }
   std::set<std::string> asked;
-  for (const char* file : {"sim/cost_file.cpp", "sim/phases_json.cpp"})
+  for (const char* file : {"sim/costs/cost_file.cpp", "sim/costs/phases_json.cpp"})
     asked.merge(quoted_words(contents(source_file(file))));
   for (const std::string& word : asked)
     CHECK_MESSAGE((keys.contains(word) || values.contains(word)), word);

@@ -1,5 +1,5 @@
 // Orders that deadlock: found whenever there is one, and told by a circle that the run comes to.
-#include "sim/deadlock.h"
+#include "sim/program/deadlock.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -12,12 +12,12 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include "sim/dependency_graph.h"
-#include "sim/error.h"
-#include "sim/lowering.h"
-#include "sim/order_check.h"
-#include "sim/schedules/catalogue.h"
-#include "sim/torch_csv.h"
+#include "sim/base/error.h"
+#include "sim/engine/dependency_graph.h"
+#include "sim/formats/torch_csv.h"
+#include "sim/program/lowering.h"
+#include "sim/schedule/catalogue.h"
+#include "sim/schedule/order_check.h"
 #include "tests/support/random_schedule.h"
 
 namespace bubblescope {

@@ -1,5 +1,5 @@
 // Over how many places a token's experts are spread, against every choice of groups.
-#include "sim/expert_spread.h"
+#include "sim/transformer/expert_spread.h"
 
 #include <bit>
 #include <random>

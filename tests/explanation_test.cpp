@@ -8,8 +8,8 @@
 
 #include "analysis/explain/cone.h"
 #include "analysis/report.h"
-#include "sim/lowering.h"
-#include "sim/simulate.h"
+#include "sim/engine/simulate.h"
+#include "sim/program/lowering.h"
 #include "tests/support/costs.h"
 #include "tests/support/effort.h"
 #include "tests/support/generated.h"

@@ -1,5 +1,5 @@
 // Fair sharing of links: cases by hand, and a naive division of the links at every moment.
-#include "sim/flows.h"
+#include "sim/engine/flows.h"
 
 #include <algorithm>
 #include <array>

@@ -12,7 +12,7 @@
 
 #include "analysis/gpu_trace/kernel_names.h"
 #include "analysis/gpu_trace/step_window.h"
-#include "sim/error.h"
+#include "sim/base/error.h"
 #include "tests/support/command.h"
 #include "tests/support/reference.h"
 

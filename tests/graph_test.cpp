@@ -5,10 +5,10 @@
 #include <boost/graph/topological_sort.hpp>
 #include <doctest/doctest.h>
 
-#include "sim/boost_graph.h"
-#include "sim/dependency_graph.h"
-#include "sim/graphviz.h"
-#include "sim/lowering.h"
+#include "sim/engine/boost_graph.h"
+#include "sim/engine/dependency_graph.h"
+#include "sim/engine/graphviz.h"
+#include "sim/program/lowering.h"
 #include "tests/support/random_schedule.h"
 
 namespace bubblescope {

@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/format.h"
-#include "sim/json_text.h"
-#include "sim/printable.h"
+#include "sim/base/json_text.h"
+#include "sim/base/printable.h"
 #include "tests/support/command.h"
 #include "tests/support/command_line.h"
 #include "tests/support/process.h"

@@ -12,9 +12,9 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/explain/blockers.h"
-#include "sim/lowering.h"
-#include "sim/schedules/catalogue.h"
-#include "sim/simulate.h"
+#include "sim/engine/simulate.h"
+#include "sim/program/lowering.h"
+#include "sim/schedule/catalogue.h"
 #include "tests/support/command.h"
 #include "tests/support/costs.h"
 #include "tests/support/generated.h"

@@ -4,8 +4,8 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
-#include "sim/schedules/catalogue.h"
-#include "sim/simulate.h"
+#include "sim/engine/simulate.h"
+#include "sim/schedule/catalogue.h"
 #include "tests/support/command.h"
 #include "tests/support/costs.h"
 

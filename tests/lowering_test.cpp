@@ -1,6 +1,6 @@
 // Programs: which messages are posted where, that they can neither cross nor deadlock, and what
 // they cost.
-#include "sim/lowering.h"
+#include "sim/program/lowering.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -14,12 +14,12 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/report.h"
-#include "sim/deadlock.h"
-#include "sim/outputs.h"
-#include "sim/program_check.h"
-#include "sim/program_json.h"
-#include "sim/schedules/catalogue.h"
-#include "sim/simulate.h"
+#include "sim/engine/simulate.h"
+#include "sim/formats/program_json.h"
+#include "sim/program/deadlock.h"
+#include "sim/program/program_check.h"
+#include "sim/schedule/catalogue.h"
+#include "sim/schedule/outputs.h"
 #include "tests/support/digest.h"
 #include "tests/support/effort.h"
 #include "tests/support/generated.h"
@@ -91,8 +91,8 @@ bool share_channel(const Program& program, const Transfer& a, const Transfer& b)
          (a.peer == b.peer && (program.channels == Channels::PerPair || a.is_send == b.is_send));
 }
 
-/// [action] when it starts and ends, by the words of sim/program.h alone: every time is put off
-/// until nothing has to be.
+/// [action] when it starts and ends, by the words of sim/program/program.h alone: every time is put
+/// off until nothing has to be.
 std::vector<Span> naive_times(const Program& program, const CostModel& costs) {
   const Schedule& schedule = program.schedule;
   const OutputNumbers number(schedule.placement, schedule.microbatches);

@@ -9,8 +9,8 @@
 
 #include "backend_cuda/host/host_executor.h"
 #include "backend_cuda/replay/calibrate.h"
-#include "sim/lowering.h"
-#include "sim/schedules/catalogue.h"
+#include "sim/program/lowering.h"
+#include "sim/schedule/catalogue.h"
 #include "tests/support/costs.h"
 
 namespace bubblescope {

@@ -5,9 +5,9 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
-#include "sim/cost_file.h"
-#include "sim/hardware.h"
-#include "sim/model_file.h"
+#include "sim/costs/cost_file.h"
+#include "sim/transformer/hardware.h"
+#include "sim/transformer/model_file.h"
 #include "tests/support/command.h"
 #include "tests/support/json_schema.h"
 #include "tests/support/reference.h"

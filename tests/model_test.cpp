@@ -6,9 +6,9 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
-#include "sim/hardware.h"
-#include "sim/model_file.h"
-#include "sim/parallel.h"
+#include "sim/transformer/hardware.h"
+#include "sim/transformer/model_file.h"
+#include "sim/transformer/parallel.h"
 #include "tests/support/json_schema.h"
 #include "tests/support/random_schedule.h"
 #include "tests/support/reference.h"

@@ -1,5 +1,5 @@
 // Which name a mistyped one most likely means.
-#include "sim/nearest.h"
+#include "sim/base/nearest.h"
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,6 @@
 // Ranks on nodes: what messages take by hand under each lowering, contended and not, and where a
 // network is refused.
-#include "sim/network.h"
+#include "sim/costs/network.h"
 
 #include <algorithm>
 #include <optional>
@@ -13,9 +13,9 @@
 #include "analysis/noise_report.h"
 #include "analysis/report.h"
 #include "backend_cuda/replay/plan.h"
-#include "sim/cost_file.h"
-#include "sim/lowering.h"
-#include "sim/simulate.h"
+#include "sim/costs/cost_file.h"
+#include "sim/engine/simulate.h"
+#include "sim/program/lowering.h"
 #include "tests/support/random_schedule.h"
 
 namespace bubblescope {

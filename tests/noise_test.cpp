@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/noise_report.h"
-#include "sim/error.h"
-#include "sim/schedules/catalogue.h"
-#include "sim/simulate.h"
+#include "sim/base/error.h"
+#include "sim/engine/simulate.h"
+#include "sim/schedule/catalogue.h"
 #include "tests/support/command.h"
 #include "tests/support/costs.h"
 

@@ -1,5 +1,5 @@
 // What makes a rank's order unsound, in which words it is told, and that nothing else is.
-#include "sim/order_check.h"
+#include "sim/schedule/order_check.h"
 
 #include <algorithm>
 #include <set>
@@ -7,8 +7,8 @@
 
 #include <doctest/doctest.h>
 
-#include "sim/error.h"
-#include "sim/validate.h"
+#include "sim/base/error.h"
+#include "sim/engine/validate.h"
 #include "tests/support/random_schedule.h"
 
 namespace bubblescope {

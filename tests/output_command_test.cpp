@@ -9,7 +9,7 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
-#include "sim/schedules/catalogue.h"
+#include "sim/schedule/catalogue.h"
 #include "tests/support/command.h"
 #include "tests/support/command_line.h"
 #include "tests/support/json_shape.h"

@@ -1,5 +1,5 @@
 // What actions do inside, computed by hand, one rule a test; and the pair that DeepSeek traced.
-#include "sim/phases.h"
+#include "sim/costs/phases.h"
 
 #include <algorithm>
 #include <map>
@@ -9,9 +9,9 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
-#include "sim/cost_file.h"
-#include "sim/cost_model.h"
-#include "sim/error.h"
+#include "sim/base/error.h"
+#include "sim/costs/cost_file.h"
+#include "sim/costs/cost_model.h"
 #include "tests/support/reference.h"
 
 namespace bubblescope {

@@ -1,5 +1,5 @@
 // What is told of a program that somebody changed, held against a simulation by brute force.
-#include "sim/program_check.h"
+#include "sim/program/program_check.h"
 
 #include <algorithm>
 #include <map>
@@ -12,8 +12,8 @@
 
 #include <doctest/doctest.h>
 
-#include "sim/deadlock.h"
-#include "sim/lowering.h"
+#include "sim/program/deadlock.h"
+#include "sim/program/lowering.h"
 #include "tests/support/random_schedule.h"
 
 namespace bubblescope {

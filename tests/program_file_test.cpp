@@ -1,5 +1,5 @@
 // Programs from files and to files: PyTorch's CSV and our JSON.
-#include "sim/program_file.h"
+#include "sim/formats/program_file.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -13,10 +13,10 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "sim/lowering.h"
-#include "sim/program_json.h"
-#include "sim/schedules/catalogue.h"
-#include "sim/tokens.h"
+#include "sim/formats/program_json.h"
+#include "sim/formats/tokens.h"
+#include "sim/program/lowering.h"
+#include "sim/schedule/catalogue.h"
 #include "tests/support/digest.h"
 #include "tests/support/generated.h"
 #include "tests/support/process.h"

@@ -13,7 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/published/published_view.h"
-#include "sim/schedules/catalogue.h"
+#include "sim/schedule/catalogue.h"
 #include "tests/support/command.h"
 #include "tests/support/golden.h"
 #include "tests/support/random_schedule.h"

@@ -10,11 +10,11 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "sim/error.h"
-#include "sim/schedules/catalogue.h"
-#include "sim/simulate.h"
-#include "sim/torch_csv.h"
-#include "sim/validate.h"
+#include "sim/base/error.h"
+#include "sim/engine/simulate.h"
+#include "sim/engine/validate.h"
+#include "sim/formats/torch_csv.h"
+#include "sim/schedule/catalogue.h"
 #include "tests/support/digest.h"
 #include "tests/support/generated.h"
 #include "tests/support/random_schedule.h"

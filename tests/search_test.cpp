@@ -16,13 +16,13 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "sim/lowering.h"
-#include "sim/schedules/automatic.h"
-#include "sim/schedules/catalogue.h"
+#include "sim/engine/simulate.h"
+#include "sim/engine/validate.h"
+#include "sim/formats/torch_csv.h"
+#include "sim/program/lowering.h"
+#include "sim/schedule/catalogue.h"
+#include "sim/search/automatic.h"
 #include "sim/search/evaluator.h"
-#include "sim/simulate.h"
-#include "sim/torch_csv.h"
-#include "sim/validate.h"
 #include "tests/support/command.h"
 #include "tests/support/costs.h"
 #include "tests/support/digest.h"

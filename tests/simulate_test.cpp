@@ -1,5 +1,5 @@
 // Both engines against each other and against a longest path that knows nothing of the graph.
-#include "sim/simulate.h"
+#include "sim/engine/simulate.h"
 
 #include <algorithm>
 #include <cmath>

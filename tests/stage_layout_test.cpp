@@ -1,11 +1,11 @@
 // Layers over stages: the even split, and Megatron's language of layouts.
-#include "sim/stage_layout.h"
+#include "sim/transformer/stage_layout.h"
 
 #include <string>
 
 #include <doctest/doctest.h>
 
-#include "sim/model_file.h"
+#include "sim/transformer/model_file.h"
 #include "tests/support/random_schedule.h"
 #include "tests/support/reference.h"
 

@@ -6,8 +6,8 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
-#include "sim/analytic_costs.h"
-#include "sim/model_file.h"
+#include "sim/transformer/analytic_costs.h"
+#include "sim/transformer/model_file.h"
 #include "tests/support/reference.h"
 
 namespace bubblescope {

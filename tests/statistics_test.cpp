@@ -1,5 +1,5 @@
 // Percentiles by rank, and lines by least squares, against values by hand.
-#include "sim/statistics.h"
+#include "sim/base/statistics.h"
 
 #include <vector>
 

@@ -27,11 +27,11 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"tests", {"sim", "analysis", "backend_cuda", "tools", "tests"}}};
 
 struct Source {
-  std::string path;  // "sim/op.h"
+  std::string path;  // "sim/schedule/op.h"
   std::string text;
 
   std::string folder() const { return path.substr(0, path.find('/')); }
-  /// "sim/op" for sim/op.h and sim/op.cpp.
+  /// "sim/schedule/op" for sim/schedule/op.h and its .cpp.
   std::string unit() const { return path.substr(0, path.rfind('.')); }
 };
 
@@ -73,7 +73,7 @@ std::vector<std::string_view> lines(std::string_view text) {
   return result;
 }
 
-/// What stands in `#include` lines, with their first mark: "\"sim/op.h" or "<vector".
+/// What stands in `#include` lines, with their first mark: "\"sim/schedule/op.h" or "<vector".
 std::vector<std::string> includes(const Source& source) {
   constexpr std::string_view kInclude = "#include ";
   std::vector<std::string> result;
@@ -253,9 +253,9 @@ TEST_CASE("no circle runs through headers, nor through headers with their source
 }
 
 TEST_CASE("Boost is included in few files") {
-  const std::set<std::string> allowed = {"analysis/explain/closed_form.h", "sim/boost_graph.h",
-                                         "sim/deadlock.cpp", "sim/graphviz.cpp",
-                                         "tests/graph_test.cpp"};
+  const std::set<std::string> allowed = {"analysis/explain/closed_form.h",
+                                         "sim/engine/boost_graph.h", "sim/program/deadlock.cpp",
+                                         "sim/engine/graphviz.cpp", "tests/graph_test.cpp"};
   for (const Source& source : sources())
     for (const std::string& include : includes(source))
       if (include.starts_with("<boost/"))
@@ -290,9 +290,9 @@ TEST_CASE("lines have at most 100 columns, no tabs and no blanks at their ends")
 
 TEST_CASE("files have at most 400 lines, but for a few to be divided") {
   const std::set<std::string> longer = {"backend_cuda/cuda/tensor_work.cpp",
-                                        "sim/dependency_graph.cpp",
-                                        "sim/layer_costs.cpp",
-                                        "sim/program_json.cpp",
+                                        "sim/engine/dependency_graph.cpp",
+                                        "sim/transformer/layer_costs.cpp",
+                                        "sim/formats/program_json.cpp",
                                         "tests/cluster/meeting_test.cpp",
                                         "tests/cuda_double/cuda_executor_test.cpp",
                                         "tests/lowering_test.cpp",

@@ -12,9 +12,9 @@
 
 #include <doctest/doctest.h>
 
-#include "sim/lowering.h"
-#include "sim/schedules/catalogue.h"
-#include "sim/simulate.h"
+#include "sim/engine/simulate.h"
+#include "sim/program/lowering.h"
+#include "sim/schedule/catalogue.h"
 #include "tests/support/colours.h"
 #include "tests/support/command.h"
 #include "tests/support/costs.h"

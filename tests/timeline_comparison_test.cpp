@@ -7,9 +7,9 @@
 #include <doctest/doctest.h>
 
 #include "analysis/chrome_trace.h"
-#include "sim/lowering.h"
-#include "sim/schedules/catalogue.h"
-#include "sim/simulate.h"
+#include "sim/engine/simulate.h"
+#include "sim/program/lowering.h"
+#include "sim/schedule/catalogue.h"
 #include "tests/support/costs.h"
 #include "tests/support/random_schedule.h"
 #include "tests/support/trace_checker.h"

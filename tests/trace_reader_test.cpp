@@ -15,7 +15,7 @@
 #include <zlib.h>
 
 #include "analysis/gpu_trace/trace_scanner.h"
-#include "sim/error.h"
+#include "sim/base/error.h"
 #include "tests/support/command.h"
 #include "tests/support/effort.h"
 #include "tests/support/process.h"

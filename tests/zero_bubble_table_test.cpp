@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/published/tables.h"
-#include "sim/schedules/automatic.h"
-#include "sim/schedules/catalogue.h"
+#include "sim/schedule/catalogue.h"
+#include "sim/search/automatic.h"
 #include "tests/support/effort.h"
 #include "tests/support/published.h"
 #include "tests/support/reference.h"

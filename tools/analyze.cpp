@@ -9,8 +9,8 @@
 
 #include "analysis/gpu_trace/analyze_view.h"
 #include "analysis/gpu_trace/step_window.h"
-#include "sim/error.h"
-#include "sim/files.h"
+#include "sim/base/error.h"
+#include "sim/base/files.h"
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/output.h"

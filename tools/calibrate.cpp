@@ -10,7 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/calibration/calibration_view.h"
-#include "sim/cost_file.h"
+#include "sim/costs/cost_file.h"
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/executors.h"

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "analysis/check_view.h"
-#include "sim/deadlock.h"
+#include "sim/program/deadlock.h"
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/output.h"

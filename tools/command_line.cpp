@@ -20,8 +20,8 @@
 #include <fmt/format.h>
 
 #include "backend_cuda/replay/executor.h"
-#include "sim/error.h"
-#include "sim/nearest.h"
+#include "sim/base/error.h"
+#include "sim/base/nearest.h"
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/job.h"

@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 
 #include "analysis/fits.h"
-#include "sim/error.h"
+#include "sim/base/error.h"
 
 namespace bubblescope {
 namespace {

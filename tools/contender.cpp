@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "sim/deadlock.h"
+#include "sim/program/deadlock.h"
 #include "tools/program_input.h"
 
 namespace bubblescope {

@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/costs_view.h"
-#include "sim/cost_file.h"
-#include "sim/error.h"
+#include "sim/base/error.h"
+#include "sim/costs/cost_file.h"
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/output.h"

@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "sim/nearest.h"
+#include "sim/base/nearest.h"
 #include "tools/errors.h"
 #include "tools/units.h"
 

@@ -8,9 +8,9 @@
 #include <fmt/format.h>
 
 #include "backend_cuda/replay/plan.h"
-#include "sim/deadlock.h"
-#include "sim/error.h"
-#include "sim/program_check.h"
+#include "sim/base/error.h"
+#include "sim/program/deadlock.h"
+#include "sim/program/program_check.h"
 #include "tools/errors.h"
 #include "tools/executors.h"
 #include "tools/interrupt.h"

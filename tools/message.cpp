@@ -7,7 +7,7 @@
 #include <string>
 #include <unistd.h>
 
-#include "sim/printable.h"
+#include "sim/base/printable.h"
 
 namespace bubblescope {
 namespace {

@@ -9,10 +9,10 @@
 
 #include <fmt/format.h>
 
-#include "sim/error.h"
-#include "sim/files.h"
-#include "sim/model_file.h"
-#include "sim/nearest.h"
+#include "sim/base/error.h"
+#include "sim/base/files.h"
+#include "sim/base/nearest.h"
+#include "sim/transformer/model_file.h"
 #include "tools/embedded_data.h"
 #include "tools/errors.h"
 #include "tools/option_words.h"

@@ -6,7 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "sim/analytic_costs.h"
+#include "sim/transformer/analytic_costs.h"
 
 namespace bubblescope {
 

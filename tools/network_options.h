@@ -6,8 +6,8 @@
 
 #include <CLI/CLI.hpp>
 
-#include "sim/analytic_costs.h"
-#include "sim/network.h"
+#include "sim/costs/network.h"
+#include "sim/transformer/analytic_costs.h"
 
 namespace bubblescope {
 

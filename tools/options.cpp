@@ -8,10 +8,10 @@
 #include <fmt/format.h>
 
 #include "analysis/unpacked_file.h"
-#include "sim/cost_file.h"
-#include "sim/error.h"
-#include "sim/files.h"
-#include "sim/nearest.h"
+#include "sim/base/error.h"
+#include "sim/base/files.h"
+#include "sim/base/nearest.h"
+#include "sim/costs/cost_file.h"
 #include "tools/embedded_data.h"
 #include "tools/errors.h"
 #include "tools/message.h"

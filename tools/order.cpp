@@ -3,10 +3,10 @@
 
 #include <fmt/format.h>
 
-#include "sim/dependency_graph.h"
-#include "sim/graphviz.h"
-#include "sim/program_json.h"
-#include "sim/torch_csv.h"
+#include "sim/engine/dependency_graph.h"
+#include "sim/engine/graphviz.h"
+#include "sim/formats/program_json.h"
+#include "sim/formats/torch_csv.h"
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/output.h"

@@ -17,8 +17,8 @@
 #include <fmt/format.h>
 #include <zlib.h>
 
-#include "sim/error.h"
-#include "sim/printable.h"
+#include "sim/base/error.h"
+#include "sim/base/printable.h"
 
 namespace bubblescope {
 

@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "sim/error.h"
+#include "sim/base/error.h"
 #include "tools/errors.h"
 #include "tools/output.h"
 

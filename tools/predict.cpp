@@ -6,9 +6,9 @@
 
 #include <fmt/format.h>
 
-#include "sim/error.h"
-#include "sim/lowering.h"
-#include "sim/schedules/automatic.h"
+#include "sim/base/error.h"
+#include "sim/program/lowering.h"
+#include "sim/search/automatic.h"
 #include "tools/errors.h"
 
 namespace bubblescope {

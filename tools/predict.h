@@ -7,8 +7,8 @@
 
 #include "analysis/report.h"
 #include "backend_cuda/replay/measured_links.h"
-#include "sim/dependency_graph.h"
-#include "sim/simulate.h"
+#include "sim/engine/dependency_graph.h"
+#include "sim/engine/simulate.h"
 #include "tools/options.h"
 #include "tools/progress.h"
 

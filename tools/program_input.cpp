@@ -7,8 +7,8 @@
 
 #include <fmt/format.h>
 
-#include "sim/lowering.h"
-#include "sim/order_check.h"
+#include "sim/program/lowering.h"
+#include "sim/schedule/order_check.h"
 #include "tools/errors.h"
 #include "tools/units.h"
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "sim/program_file.h"
+#include "sim/formats/program_file.h"
 #include "tools/options.h"
 
 namespace bubblescope {

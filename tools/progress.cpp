@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "sim/printable.h"
+#include "sim/base/printable.h"
 #include "tools/message.h"
 
 namespace bubblescope {

@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "sim/json_text.h"
+#include "sim/base/json_text.h"
 #include "tools/command.h"
 #include "tools/embedded_data.h"
 #include "tools/errors.h"

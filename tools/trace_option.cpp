@@ -8,8 +8,8 @@
 
 #include "analysis/kineto_trace.h"
 #include "analysis/partial_trace.h"
-#include "sim/error.h"
-#include "sim/files.h"
+#include "sim/base/error.h"
+#include "sim/base/files.h"
 #include "tools/errors.h"
 #include "tools/output.h"
 

@@ -6,9 +6,9 @@
 
 #include <fmt/format.h>
 
-#include "sim/cost_file.h"
-#include "sim/cost_model.h"
-#include "sim/error.h"
+#include "sim/base/error.h"
+#include "sim/costs/cost_file.h"
+#include "sim/costs/cost_model.h"
 #include "tools/errors.h"
 
 namespace bubblescope {

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "sim/types.h"
+#include "sim/base/types.h"
 
 namespace bubblescope {
 

@@ -9,8 +9,8 @@
 #include <fmt/ranges.h>
 
 #include "analysis/calibration/annotations.h"
-#include "sim/error.h"
-#include "sim/tokens.h"
+#include "sim/base/error.h"
+#include "sim/formats/tokens.h"
 
 namespace bubblescope {
 namespace {

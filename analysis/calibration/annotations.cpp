@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/unpacked_file.h"
-#include "sim/error.h"
+#include "sim/base/error.h"
 
 namespace bubblescope {
 namespace {

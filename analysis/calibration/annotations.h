@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "sim/timeline.h"
+#include "sim/engine/timeline.h"
 
 namespace bubblescope {
 

@@ -8,9 +8,9 @@
 
 #include <fmt/format.h>
 
-#include "sim/dependency_graph.h"
-#include "sim/error.h"
-#include "sim/simulate.h"
+#include "sim/base/error.h"
+#include "sim/engine/dependency_graph.h"
+#include "sim/engine/simulate.h"
 
 namespace bubblescope {
 namespace {

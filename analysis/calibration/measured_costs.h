@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "analysis/calibration/measured_run.h"
-#include "sim/cost_model.h"
+#include "sim/costs/cost_model.h"
 
 namespace bubblescope {
 

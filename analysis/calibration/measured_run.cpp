@@ -8,10 +8,10 @@
 
 #include <fmt/format.h>
 
-#include "sim/error.h"
-#include "sim/order_check.h"
-#include "sim/printable.h"
-#include "sim/torch_csv.h"
+#include "sim/base/error.h"
+#include "sim/base/printable.h"
+#include "sim/formats/torch_csv.h"
+#include "sim/schedule/order_check.h"
 
 namespace bubblescope {
 namespace {

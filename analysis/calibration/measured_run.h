@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "sim/program.h"
-#include "sim/timeline.h"
+#include "sim/engine/timeline.h"
+#include "sim/program/program.h"
 
 namespace bubblescope {
 

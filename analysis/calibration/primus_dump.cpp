@@ -10,8 +10,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "sim/error.h"
-#include "sim/json_input.h"
+#include "sim/base/error.h"
+#include "sim/base/json_input.h"
 
 namespace bubblescope {
 namespace {

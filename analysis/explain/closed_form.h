@@ -10,8 +10,8 @@
 #include <boost/rational.hpp>
 
 #include "analysis/explain/linear_form.h"
-#include "sim/cost_model.h"
-#include "sim/schedules/catalogue.h"
+#include "sim/costs/cost_model.h"
+#include "sim/schedule/catalogue.h"
 
 namespace bubblescope {
 

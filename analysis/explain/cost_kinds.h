@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "sim/dependency_graph.h"
+#include "sim/engine/dependency_graph.h"
 
 namespace bubblescope {
 

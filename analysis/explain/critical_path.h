@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "analysis/explain/cost_kinds.h"
-#include "sim/dependency_graph.h"
-#include "sim/timeline.h"
+#include "sim/engine/dependency_graph.h"
+#include "sim/engine/timeline.h"
 
 namespace bubblescope {
 

@@ -10,7 +10,7 @@
 #include "analysis/explain/explain_json.h"
 #include "analysis/explain/offenders.h"
 #include "analysis/simulate_view.h"
-#include "sim/json_text.h"
+#include "sim/base/json_text.h"
 
 namespace bubblescope {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "sim/simulate.h"
+#include "sim/engine/simulate.h"
 
 namespace bubblescope {
 namespace {

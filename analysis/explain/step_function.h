@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "analysis/explain/linear_form.h"
-#include "sim/dependency_graph.h"
+#include "sim/engine/dependency_graph.h"
 
 namespace bubblescope {
 

@@ -9,8 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/gpu_trace/trace_text.h"
-#include "sim/json_text.h"
-#include "sim/printable.h"
+#include "sim/base/json_text.h"
+#include "sim/base/printable.h"
 
 namespace bubblescope {
 namespace {

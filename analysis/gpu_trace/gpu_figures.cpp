@@ -4,7 +4,7 @@
 #include <optional>
 #include <utility>
 
-#include "sim/timeline.h"
+#include "sim/engine/timeline.h"
 
 namespace bubblescope {
 namespace {

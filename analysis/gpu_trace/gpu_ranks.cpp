@@ -12,7 +12,7 @@
 #include <fmt/format.h>
 
 #include "analysis/gpu_trace/trace_text.h"
-#include "sim/error.h"
+#include "sim/base/error.h"
 
 namespace bubblescope {
 namespace {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "analysis/gpu_trace/kernel_names.h"
-#include "sim/types.h"
+#include "sim/base/types.h"
 
 namespace bubblescope {
 

@@ -8,8 +8,8 @@
 
 #include <fmt/format.h>
 
-#include "sim/error.h"
-#include "sim/timeline.h"
+#include "sim/base/error.h"
+#include "sim/engine/timeline.h"
 
 namespace bubblescope {
 namespace {

@@ -8,8 +8,8 @@
 #include "analysis/gpu_trace/trace_text.h"
 #include "analysis/gpu_trace/zero_times.h"
 #include "analysis/trace_events.h"
-#include "sim/error.h"
-#include "sim/printable.h"
+#include "sim/base/error.h"
+#include "sim/base/printable.h"
 
 namespace bubblescope {
 namespace {

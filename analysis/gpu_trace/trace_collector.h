@@ -13,7 +13,7 @@
 #include "analysis/gpu_trace/thread_slices.h"
 #include "analysis/gpu_trace/trace_notes.h"
 #include "analysis/text_hash.h"
-#include "sim/timeline.h"
+#include "sim/engine/timeline.h"
 
 namespace bubblescope {
 

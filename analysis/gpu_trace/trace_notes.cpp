@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "analysis/trace_events.h"
-#include "sim/printable.h"
+#include "sim/base/printable.h"
 
 namespace bubblescope {
 

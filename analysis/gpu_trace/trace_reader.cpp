@@ -10,8 +10,8 @@
 #include "analysis/gpu_trace/trace_collector.h"
 #include "analysis/gpu_trace/trace_scanner.h"
 #include "analysis/unpacked_file.h"
-#include "sim/error.h"
-#include "sim/printable.h"
+#include "sim/base/error.h"
+#include "sim/base/printable.h"
 
 namespace bubblescope {
 namespace {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "analysis/unpacked_file.h"
-#include "sim/error.h"
+#include "sim/base/error.h"
 
 namespace bubblescope {
 

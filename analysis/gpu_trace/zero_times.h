@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "sim/types.h"
+#include "sim/base/types.h"
 
 namespace bubblescope {
 

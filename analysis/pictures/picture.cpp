@@ -4,7 +4,7 @@
 #include <map>
 #include <utility>
 
-#include "sim/simulate.h"
+#include "sim/engine/simulate.h"
 
 namespace bubblescope {
 namespace {

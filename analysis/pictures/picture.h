@@ -9,8 +9,8 @@
 
 #include "analysis/bubbles.h"
 #include "analysis/pictures/svg.h"
-#include "sim/dependency_graph.h"
-#include "sim/timeline.h"
+#include "sim/engine/dependency_graph.h"
+#include "sim/engine/timeline.h"
 
 namespace bubblescope {
 

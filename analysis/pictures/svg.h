@@ -11,7 +11,7 @@
 
 #include <fmt/format.h>
 
-#include "sim/types.h"
+#include "sim/base/types.h"
 
 namespace bubblescope {
 

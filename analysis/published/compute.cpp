@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include "sim/dependency_graph.h"
-#include "sim/error.h"
-#include "sim/lowering.h"
-#include "sim/simulate.h"
+#include "sim/base/error.h"
+#include "sim/engine/dependency_graph.h"
+#include "sim/engine/simulate.h"
+#include "sim/program/lowering.h"
 
 namespace bubblescope {
 

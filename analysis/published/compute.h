@@ -7,10 +7,10 @@
 
 #include "analysis/published/published_table.h"
 #include "analysis/report.h"
-#include "sim/cost_model.h"
-#include "sim/json_input.h"
-#include "sim/schedule.h"
-#include "sim/schedules/shape.h"
+#include "sim/base/json_input.h"
+#include "sim/costs/cost_model.h"
+#include "sim/schedule/schedule.h"
+#include "sim/schedule/shape.h"
 
 namespace bubblescope {
 

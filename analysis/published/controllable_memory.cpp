@@ -4,7 +4,7 @@
 #include <chrono>
 
 #include "analysis/published/compute.h"
-#include "sim/schedules/catalogue.h"
+#include "sim/schedule/catalogue.h"
 
 namespace bubblescope {
 namespace {

@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "analysis/published/compute.h"
-#include "sim/schedules/catalogue.h"
+#include "sim/schedule/catalogue.h"
 
 namespace bubblescope {
 namespace {

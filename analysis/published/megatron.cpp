@@ -3,7 +3,7 @@
 #include <charconv>
 
 #include "analysis/published/compute.h"
-#include "sim/schedules/catalogue.h"
+#include "sim/schedule/catalogue.h"
 
 namespace bubblescope {
 

@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "sim/json_input.h"
+#include "sim/base/json_input.h"
 
 namespace bubblescope {
 namespace {

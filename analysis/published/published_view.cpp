@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "sim/json_text.h"
+#include "sim/base/json_text.h"
 
 namespace bubblescope {
 namespace {

@@ -5,8 +5,8 @@
 
 #include <fmt/format.h>
 
-#include "sim/error.h"
-#include "sim/nearest.h"
+#include "sim/base/error.h"
+#include "sim/base/nearest.h"
 
 namespace bubblescope {
 namespace {

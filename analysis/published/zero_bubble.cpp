@@ -5,11 +5,11 @@
 #include <fmt/format.h>
 
 #include "analysis/published/compute.h"
-#include "sim/error.h"
-#include "sim/placement.h"
-#include "sim/schedules/automatic.h"
-#include "sim/schedules/catalogue.h"
-#include "sim/stage_memory.h"
+#include "sim/base/error.h"
+#include "sim/schedule/catalogue.h"
+#include "sim/schedule/placement.h"
+#include "sim/search/automatic.h"
+#include "sim/transformer/stage_memory.h"
 
 namespace bubblescope {
 namespace {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <vector>
 
-#include "sim/statistics.h"
+#include "sim/base/statistics.h"
 
 namespace bubblescope {
 namespace {

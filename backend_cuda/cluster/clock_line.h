@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "backend_cuda/cluster/control.h"
-#include "sim/types.h"
+#include "sim/base/types.h"
 
 namespace bubblescope {
 

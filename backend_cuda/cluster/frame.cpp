@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "backend_cuda/replay/executor.h"
-#include "sim/printable.h"
+#include "sim/base/printable.h"
 
 namespace bubblescope {
 namespace {

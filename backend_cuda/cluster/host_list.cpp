@@ -8,7 +8,7 @@
 
 #include "backend_cuda/cluster/seat.h"
 #include "backend_cuda/replay/executor.h"
-#include "sim/printable.h"
+#include "sim/base/printable.h"
 
 namespace bubblescope {
 namespace {

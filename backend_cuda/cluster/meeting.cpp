@@ -17,7 +17,7 @@
 
 #include "backend_cuda/cluster/hello.h"
 #include "backend_cuda/cluster/token.h"
-#include "sim/printable.h"
+#include "sim/base/printable.h"
 
 namespace bubblescope {
 namespace {

@@ -11,7 +11,7 @@
 #include <fmt/format.h>
 
 #include "backend_cuda/cluster/socket.h"
-#include "sim/printable.h"
+#include "sim/base/printable.h"
 
 namespace bubblescope {
 namespace {

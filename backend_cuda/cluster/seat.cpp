@@ -12,7 +12,7 @@
 
 #include "backend_cuda/cluster/token.h"
 #include "backend_cuda/replay/executor.h"
-#include "sim/printable.h"
+#include "sim/base/printable.h"
 
 namespace bubblescope {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "sim/timeline.h"
+#include "sim/engine/timeline.h"
 
 namespace bubblescope::gpu {
 

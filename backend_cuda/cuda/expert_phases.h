@@ -13,8 +13,8 @@
 namespace bubblescope::gpu {
 
 /// Puts the phases of an action on two streams, in the order and with the dependencies of its costs
-/// (sim/phases.h). Those whose costs tell what they send are all-to-alls with the other replicas;
-/// the others last as long as their costs say, beside what stands beside them there.
+/// (sim/costs/phases.h). Those whose costs tell what they send are all-to-alls with the other
+/// replicas; the others last as long as their costs say, beside what stands beside them there.
 class ExpertPhases {
  public:
   /// Finds the phases of all actions of the rank that is here. All have to outlive it. The rank's

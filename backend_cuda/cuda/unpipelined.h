@@ -6,7 +6,7 @@
 
 #include "backend_cuda/cuda/handles.h"
 #include "backend_cuda/cuda/mlp.h"
-#include "sim/placement.h"
+#include "sim/schedule/placement.h"
 
 namespace bubblescope::gpu {
 

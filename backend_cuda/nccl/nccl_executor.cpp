@@ -9,7 +9,7 @@
 #include "backend_cuda/cluster/process_name.h"
 #include "backend_cuda/cuda/cuda_executor.h"
 #include "backend_cuda/nccl/wire.h"
-#include "sim/printable.h"
+#include "sim/base/printable.h"
 
 namespace bubblescope::gpu {
 namespace {

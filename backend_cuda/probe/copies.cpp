@@ -10,7 +10,7 @@
 #include "backend_cuda/probe/probe_kernels.h"
 #include "backend_cuda/probe/sm_holder.h"
 #include "backend_cuda/probe/statistics.h"
-#include "sim/statistics.h"
+#include "sim/base/statistics.h"
 
 namespace bubblescope::gpu {
 namespace {

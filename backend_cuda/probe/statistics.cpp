@@ -5,7 +5,7 @@
 #include <numeric>
 #include <stdexcept>
 
-#include "sim/statistics.h"
+#include "sim/base/statistics.h"
 
 namespace bubblescope::gpu {
 

@@ -11,7 +11,7 @@
 #include "backend_cuda/cuda/handles.h"
 #include "backend_cuda/probe/measurements.h"
 #include "backend_cuda/probe/statistics.h"
-#include "sim/statistics.h"
+#include "sim/base/statistics.h"
 
 namespace bubblescope::gpu {
 namespace {

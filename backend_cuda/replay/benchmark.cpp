@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "sim/lowering.h"
-#include "sim/statistics.h"
+#include "sim/base/statistics.h"
+#include "sim/program/lowering.h"
 
 namespace bubblescope {
 namespace {

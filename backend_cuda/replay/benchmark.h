@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "backend_cuda/replay/calibration.h"
-#include "sim/cost_model.h"
-#include "sim/program.h"
+#include "sim/costs/cost_model.h"
+#include "sim/program/program.h"
 
 namespace bubblescope {
 

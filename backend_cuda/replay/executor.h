@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "backend_cuda/replay/plan.h"
-#include "sim/timeline.h"
+#include "sim/engine/timeline.h"
 
 namespace bubblescope {
 

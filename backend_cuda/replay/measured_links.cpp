@@ -10,8 +10,8 @@
 #include <fmt/format.h>
 
 #include "backend_cuda/replay/executor.h"
-#include "sim/error.h"
-#include "sim/statistics.h"
+#include "sim/base/error.h"
+#include "sim/base/statistics.h"
 
 namespace bubblescope {
 namespace {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "sim/cost_model.h"
+#include "sim/costs/cost_model.h"
 
 namespace bubblescope {
 

@@ -9,7 +9,7 @@
 
 #include <fmt/format.h>
 
-#include "sim/error.h"
+#include "sim/base/error.h"
 
 namespace bubblescope {
 namespace {

@@ -7,9 +7,9 @@
 #include <span>
 #include <vector>
 
-#include "sim/cost_model.h"
-#include "sim/outputs.h"
-#include "sim/program.h"
+#include "sim/costs/cost_model.h"
+#include "sim/program/program.h"
+#include "sim/schedule/outputs.h"
 
 namespace bubblescope {
 

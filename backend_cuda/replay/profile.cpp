@@ -6,8 +6,8 @@
 
 #include <fmt/format.h>
 
-#include "sim/error.h"
-#include "sim/simulate.h"
+#include "sim/base/error.h"
+#include "sim/engine/simulate.h"
 
 namespace bubblescope {
 namespace {

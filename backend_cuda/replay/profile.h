@@ -9,9 +9,9 @@
 
 #include "backend_cuda/replay/executor.h"
 #include "backend_cuda/replay/measured_links.h"
-#include "sim/cost_model.h"
-#include "sim/dependency_graph.h"
-#include "sim/timeline.h"
+#include "sim/costs/cost_model.h"
+#include "sim/engine/dependency_graph.h"
+#include "sim/engine/timeline.h"
 
 namespace bubblescope {
 

@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "backend_cuda/replay/profile.h"
-#include "sim/error.h"
-#include "sim/json_input.h"
-#include "sim/json_text.h"
+#include "sim/base/error.h"
+#include "sim/base/json_input.h"
+#include "sim/base/json_text.h"
 
 namespace bubblescope {
 namespace {

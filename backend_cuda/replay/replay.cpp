@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "backend_cuda/replay/watch.h"
-#include "sim/statistics.h"
+#include "sim/base/statistics.h"
 
 namespace bubblescope {
 namespace {

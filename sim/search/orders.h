@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "sim/schedule.h"
+#include "sim/schedule/schedule.h"
 #include "sim/search/problem.h"
 
 namespace bubblescope {

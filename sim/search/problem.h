@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "sim/cost_model.h"
-#include "sim/op.h"
-#include "sim/placement.h"
+#include "sim/costs/cost_model.h"
+#include "sim/schedule/op.h"
+#include "sim/schedule/placement.h"
 
 namespace bubblescope {
 

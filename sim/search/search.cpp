@@ -9,7 +9,7 @@
 
 #include <fmt/format.h>
 
-#include "sim/error.h"
+#include "sim/base/error.h"
 #include "sim/search/annealing.h"
 #include "sim/search/candidates.h"
 #include "sim/search/evaluator.h"

@@ -4,8 +4,8 @@
 
 #include <span>
 
-#include "sim/cost_model.h"
-#include "sim/schedule.h"
+#include "sim/costs/cost_model.h"
+#include "sim/schedule/schedule.h"
 #include "sim/search/lower_bound.h"
 #include "sim/search/problem.h"
 

@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "sim/simulate.h"
+#include "sim/engine/simulate.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/prediction.h"
 

@@ -1,7 +1,7 @@
 // The simulator's inner loops beside what this machine could do at best.
 #pragma once
 
-#include "sim/schedules/catalogue.h"
+#include "sim/schedule/catalogue.h"
 
 namespace bubblescope::bench {
 

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "sim/flat_array.h"
+#include "sim/base/flat_array.h"
 
 namespace bubblescope::bench {
 namespace {

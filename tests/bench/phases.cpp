@@ -2,10 +2,10 @@
 
 #include <vector>
 
-#include "sim/cost_file.h"
-#include "sim/lowering.h"
-#include "sim/schedules/catalogue.h"
-#include "sim/simulate.h"
+#include "sim/costs/cost_file.h"
+#include "sim/engine/simulate.h"
+#include "sim/program/lowering.h"
+#include "sim/schedule/catalogue.h"
 #include "tests/bench/measure.h"
 
 namespace bubblescope::bench {

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "analysis/report.h"
-#include "sim/lowering.h"
-#include "sim/simulate.h"
+#include "sim/engine/simulate.h"
+#include "sim/program/lowering.h"
 #include "tests/bench/measure.h"
 
 namespace bubblescope::bench {

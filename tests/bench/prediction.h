@@ -4,8 +4,8 @@
 #include <array>
 #include <cstdint>
 
-#include "sim/dependency_graph.h"
-#include "sim/schedules/catalogue.h"
+#include "sim/engine/dependency_graph.h"
+#include "sim/schedule/catalogue.h"
 
 namespace bubblescope::bench {
 

@@ -13,7 +13,7 @@
 #include "analysis/gpu_trace/gpu_figures.h"
 #include "analysis/gpu_trace/trace_reader.h"
 #include "analysis/kineto_trace.h"
-#include "sim/simulate.h"
+#include "sim/engine/simulate.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/prediction.h"
 

@@ -6,8 +6,8 @@
 #include <thread>
 
 #include "backend_cuda/cluster/rank_executor.h"
-#include "sim/lowering.h"
-#include "sim/schedules/catalogue.h"
+#include "sim/program/lowering.h"
+#include "sim/schedule/catalogue.h"
 #include "tests/support/costs.h"
 
 namespace bubblescope {

@@ -15,9 +15,9 @@
 
 #include "backend_cuda/replay/calibrate.h"
 #include "backend_cuda/replay/replay.h"
-#include "sim/lowering.h"
-#include "sim/program_file.h"
-#include "sim/schedules/catalogue.h"
+#include "sim/formats/program_file.h"
+#include "sim/program/lowering.h"
+#include "sim/schedule/catalogue.h"
 #include "tests/cuda_double/cuda_double.h"
 #include "tests/support/costs.h"
 #include "tests/support/reference.h"

@@ -6,7 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "backend_cuda/replay/executor.h"
-#include "sim/schedules/catalogue.h"
+#include "sim/schedule/catalogue.h"
 #include "tests/support/costs.h"
 
 namespace bubblescope {

@@ -15,8 +15,8 @@
 #include "backend_cuda/cuda/unpipelined.h"
 #include "backend_cuda/host/residual_mlp.h"
 #include "backend_cuda/replay/replay.h"
-#include "sim/lowering.h"
-#include "sim/schedules/catalogue.h"
+#include "sim/program/lowering.h"
+#include "sim/schedule/catalogue.h"
 #include "tests/cuda_double/cuda_double.h"
 #include "tests/support/costs.h"
 

@@ -21,14 +21,14 @@
 #include "analysis/gpu_trace/trace_reader.h"
 #include "backend_cuda/cluster/frame.h"
 #include "backend_cuda/cluster/hello.h"
-#include "sim/cost_file.h"
-#include "sim/deadlock.h"
-#include "sim/error.h"
-#include "sim/hardware.h"
-#include "sim/model_file.h"
-#include "sim/program_check.h"
-#include "sim/program_json.h"
-#include "sim/torch_csv.h"
+#include "sim/base/error.h"
+#include "sim/costs/cost_file.h"
+#include "sim/formats/program_json.h"
+#include "sim/formats/torch_csv.h"
+#include "sim/program/deadlock.h"
+#include "sim/program/program_check.h"
+#include "sim/transformer/hardware.h"
+#include "sim/transformer/model_file.h"
 
 namespace bubblescope {
 namespace {

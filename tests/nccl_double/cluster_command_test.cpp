@@ -11,7 +11,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "sim/schedules/catalogue.h"
+#include "sim/schedule/catalogue.h"
 #include "tests/nccl_double/cluster_job.h"
 #include "tests/support/command.h"
 #include "tests/support/reference.h"

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "sim/cost_model.h"
+#include "sim/costs/cost_model.h"
 
 namespace bubblescope {
 

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "sim/schedules/catalogue.h"
+#include "sim/schedule/catalogue.h"
 
 namespace bubblescope {
 

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "analysis/published/tables.h"
-#include "sim/cost_file.h"
+#include "sim/costs/cost_file.h"
 #include "tests/support/reference.h"
 
 namespace bubblescope {

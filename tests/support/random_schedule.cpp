@@ -9,7 +9,7 @@
 
 #include <doctest/doctest.h>
 
-#include "sim/lowering.h"
+#include "sim/program/lowering.h"
 
 namespace bubblescope {
 namespace {

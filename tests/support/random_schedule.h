@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "sim/cost_model.h"
-#include "sim/dependency_graph.h"
-#include "sim/error.h"
-#include "sim/schedule.h"
+#include "sim/base/error.h"
+#include "sim/costs/cost_model.h"
+#include "sim/engine/dependency_graph.h"
+#include "sim/schedule/schedule.h"
 
 namespace bubblescope {
 

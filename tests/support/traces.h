@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 
 #include "analysis/gpu_trace/trace_reader.h"
-#include "sim/error.h"
+#include "sim/base/error.h"
 #include "tests/support/command.h"
 #include "tests/support/process.h"
 #include "tests/support/reference.h"

@@ -1,0 +1,69 @@
+// PyTorch's words for what a rank does: "0F3", "(0F7;7B3)OVERLAP_F_B", "1RECV_F0", "2UNSHARD".
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "sim/program/program.h"
+
+namespace bubblescope {
+
+enum class TokenKind : std::uint8_t {
+  Forward,         ///< F
+  BackwardInput,   ///< I
+  BackwardWeight,  ///< W
+  Backward,        ///< B
+  OldBackward,     ///< BW: the full backward before PyTorch 2.6, where B was the input gradient
+  SendForward,
+  ReceiveForward,
+  SendBackward,
+  ReceiveBackward,
+  Unshard,
+  Reshard,
+  ReduceGrad,
+};
+constexpr bool is_compute(TokenKind kind) {
+  return kind <= TokenKind::OldBackward;
+}
+constexpr bool is_message(TokenKind kind) {
+  return TokenKind::SendForward <= kind && kind <= TokenKind::ReceiveBackward;
+}
+
+/// One word, taken apart.
+struct Token {
+  TokenKind kind;
+  Stage stage;
+  MicroBatch microbatch;  ///< 0 where the kind has none.
+};
+
+/// A word of one token, or of a pair's two.
+struct Word {
+  Token token;
+  std::optional<Token> overlapped = {};
+};
+
+/// Reads one word, without blanks around it. Throws Error with the word and what was expected;
+/// where it stands in a file is for the caller to add.
+Word parse_word(std::string_view text);
+
+/// What an action's token does; of PyTorch's dialect since 2.6.
+Op op_of(const Token& token);
+
+/// A word as an error message quotes it: cut at 40 bytes, unprintable ones as \xNN.
+std::string quoted_word(std::string_view word);
+
+/// Append a word. That of a receive names the stage that reads the message.
+void append_word(fmt::memory_buffer& text, const Op& op);
+void append_word(fmt::memory_buffer& text, const Action& action);
+void append_word(fmt::memory_buffer& text, const Transfer& transfer, const Placement& placement);
+void append_word(fmt::memory_buffer& text, const Collective& collective);
+
+/// The same as a string; of an op or action: sim/schedule/op.h.
+std::string to_string(const Transfer& transfer, const Placement& placement);
+std::string to_string(const Collective& collective);
+
+}  // namespace bubblescope

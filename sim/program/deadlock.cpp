@@ -1,0 +1,400 @@
+#include "sim/program/deadlock.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstdint>
+#include <deque>
+#include <limits>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <boost/graph/strong_components.hpp>
+#include <fmt/format.h>
+
+#include "sim/engine/boost_graph.h"
+#include "sim/formats/tokens.h"
+#include "sim/program/steps.h"
+#include "sim/schedule/outputs.h"
+
+namespace bubblescope {
+namespace {
+
+/// An action, or a transfer in one of two states: it has started, or it is through. Numbered in
+/// this order.
+using Node = std::uint32_t;
+
+enum class Reason : std::uint8_t {
+  After,   ///< It comes after an action of its rank.
+  Behind,  ///< It comes after a transfer on its channel, which has to be through.
+  Needs,   ///< An action needs a transfer of its rank to be through.
+  Start,   ///< A transfer that is through has started, and so has what starts with it.
+  Peer,    ///< A transfer waits for its other end to start.
+  Input,   ///< An action waits for the one that makes its input.
+  Early,   ///< A stream's receive is posted when an action starts, and that one waits for this.
+};
+/// Whether it counts as a wait; the others are a rank's own order.
+constexpr bool is_wait(Reason reason) {
+  return reason == Reason::Peer || reason == Reason::Input || reason == Reason::Early;
+}
+
+struct Wait {
+  Node node;  ///< That is waited for.
+  Reason reason;
+};
+
+/// Who waits for whom, in compressed sparse rows.
+class WaitGraph {
+ public:
+  explicit WaitGraph(const Program& program)
+      : program_(program),
+        schedule_(program.schedule),
+        transfers_(program.transfers),
+        number_(schedule_.placement, schedule_.microbatches),
+        producer_(number_.size(), kNone),
+        before_(program.comm == Comm::Ideal ? std::vector<std::uint32_t>()
+                                            : before_on_channel(program)),
+        end_(transfers_.size(), kNone),
+        receive_(number_.size(), kNone) {
+    find_ends();
+    first_.reserve(size() + std::size_t{1});
+    for (Rank rank = 0; rank < schedule_.placement.ranks; ++rank)
+      for (std::size_t i = first_action(rank); i < first_action(rank + 1); ++i)
+        add_action(rank, i);
+    for (Rank rank = 0; rank < schedule_.placement.ranks && transfers_.slots() > 0; ++rank)
+      for (std::size_t i = first_action(rank); i <= first_action(rank + 1); ++i)
+        add_slot(rank, i);
+    end_row();
+  }
+
+  Node size() const { return static_cast<Node>(actions() + 2 * transfers_.size()); }
+  std::span<const Wait> waits(Node node) const {
+    return std::span(waits_).subspan(first_[node], first_[node + 1] - first_[node]);
+  }
+
+  /// "rank 2, step 5 (2F3)"
+  std::string name(Node node) const {
+    const std::size_t index = node < actions() ? node : (node - actions()) / 2;
+    const std::size_t slot = node < actions() ? slot_of_action(index) : slot_of_transfer(index);
+    const Rank rank = rank_of_slot(slot);
+    if (node < actions())
+      return fmt::format("rank {}, step {} ({})", rank, step_of_action(program_, rank, index),
+                         to_string(schedule_.actions[index]));
+    return fmt::format("rank {}, step {} ({})", rank, step_of_transfer(program_, rank, index),
+                       to_string(transfers_[index], schedule_.placement));
+  }
+
+ private:
+  static constexpr std::uint32_t kNone = kNoTransfer;
+
+  std::size_t actions() const { return schedule_.actions.size(); }
+  std::size_t first_action(Rank rank) const {
+    return schedule_.first_action[static_cast<std::size_t>(rank)];
+  }
+  Node started(std::size_t transfer) const { return static_cast<Node>(actions() + 2 * transfer); }
+  Node through(std::size_t transfer) const { return started(transfer) + 1; }
+
+  /// The other end of each transfer, and who makes and who receives each output.
+  void find_ends() {
+    std::vector<std::uint32_t> send(number_.size(), kNone);
+    for (std::uint32_t i = 0; i < transfers_.size(); ++i)
+      (transfers_[i].is_send ? send : receive_)[number_[transfers_[i].output]] = i;
+    for (std::uint32_t i = 0; i < transfers_.size(); ++i)
+      end_[i] = (transfers_[i].is_send ? receive_ : send)[number_[transfers_[i].output]];
+    for (std::uint32_t i = 0; i < actions(); ++i)
+      schedule_.actions[i].for_each_op([&](const Op& op) {
+        if (op.kind() != OpKind::BackwardWeight)
+          producer_[number_[op]] = i;
+      });
+  }
+
+  void end_row() { first_.push_back(static_cast<std::uint32_t>(waits_.size())); }
+  void add(Node node, Reason reason) { waits_.push_back({node, reason}); }
+
+  void add_action(Rank rank, std::size_t action) {
+    end_row();
+    add_reasons(rank, action, Reason::Input, Reason::Needs);
+    if (program_.comm == Comm::Batched) {
+      const std::size_t slot = slot_before(rank, action);
+      for (std::size_t i = transfers_.first_of(slot); i < transfers_.first_of(slot + 1); ++i)
+        add(through(i), Reason::Needs);
+    }
+  }
+
+  /// Why an action cannot start yet: the one before it, and its inputs, local and received.
+  void add_reasons(Rank rank, std::size_t action, Reason local, Reason received) {
+    if (action > first_action(rank))
+      add(static_cast<Node>(action - 1), Reason::After);
+    schedule_.actions[action].for_each_op([&](const Op& op) {
+      const auto from = maker_of_input(schedule_.placement, op);
+      if (!from)
+        return;
+      const std::size_t output = number_[Op(op.kind(), *from, op.microbatch())];
+      if (receive_[output] == kNone)
+        add(producer_[output], local);
+      else
+        add(through(receive_[output]), received);
+    });
+  }
+
+  void add_slot(Rank rank, std::size_t action) {
+    const std::size_t slot = slot_before(rank, action);
+    for (std::size_t i = transfers_.first_of(slot); i < transfers_.first_of(slot + 1); ++i) {
+      end_row();
+      const bool early = program_.comm == Comm::Stream && !transfers_[i].is_send;
+      if (transfers_[i].joins_batch) {  // it starts with the one before
+        add(started(i - 1), Reason::Start);
+        add_through(i);
+        continue;
+      }
+      if (action > first_action(rank) && early)  // posted when the action after it starts
+        add_reasons(rank, action, Reason::Early, Reason::Early);
+      else if (action > first_action(rank))
+        add(static_cast<Node>(action - 1), Reason::After);
+      if (before_[i] != kNone) {
+        const std::size_t end = transfers_.end_of_batch(before_[i]);
+        for (std::size_t b = before_[i]; b < end; ++b)
+          add(through(b), Reason::Behind);
+      }
+      add_through(i);
+    }
+  }
+
+  void add_through(std::size_t transfer) {
+    end_row();
+    add(started(transfer), Reason::Start);
+    add(started(end_[transfer]), Reason::Peer);
+  }
+
+  std::size_t slot_of_action(std::size_t action) const {
+    const auto after =
+        std::upper_bound(schedule_.first_action.begin(), schedule_.first_action.end(), action);
+    return slot_before(static_cast<Rank>(after - schedule_.first_action.begin() - 1), action);
+  }
+  std::size_t slot_of_transfer(std::size_t transfer) const {
+    std::size_t slot = 0;
+    while (transfers_.first_of(slot + 1) <= transfer)
+      ++slot;
+    return slot;
+  }
+  Rank rank_of_slot(std::size_t slot) const {
+    Rank rank = 0;
+    while (slot_before(rank, first_action(rank + 1)) < slot)
+      ++rank;
+    return rank;
+  }
+
+  const Program& program_;
+  const Schedule& schedule_;
+  const Transfers& transfers_;
+  OutputNumbers number_;
+  std::vector<std::uint32_t> producer_;  // [output]
+  std::vector<std::uint32_t> before_;    // [transfer] as `before_on_channel` tells
+  std::vector<std::uint32_t> end_;       // [transfer] the other end
+  std::vector<std::uint32_t> receive_;   // [output] its receive, if it is a message
+  std::vector<Wait> waits_ = {};
+  std::vector<std::uint32_t> first_ = {};  // [nodes + 1]
+};
+
+/// [node] Whether it can never be: what nothing waits for any more is taken away, again and again.
+std::vector<bool> stuck_nodes(const WaitGraph& graph) {
+  std::vector<std::uint32_t> first(graph.size() + std::size_t{1});
+  for (Node node = 0; node < graph.size(); ++node)
+    for (const Wait& wait : graph.waits(node))
+      ++first[wait.node + 1];
+  for (Node node = 0; node < graph.size(); ++node)
+    first[node + 1] += first[node];
+  std::vector<std::uint32_t> next(first.begin(), first.end() - 1);
+  std::vector<Node> waiting(first.back());
+  std::vector<std::uint32_t> unmet(graph.size());
+  std::vector<Node> done;
+  for (Node node = 0; node < graph.size(); ++node) {
+    for (const Wait& wait : graph.waits(node))
+      waiting[next[wait.node]++] = node;
+    unmet[node] = static_cast<std::uint32_t>(graph.waits(node).size());
+    if (unmet[node] == 0)
+      done.push_back(node);
+  }
+  std::vector<bool> stuck(graph.size(), true);
+  while (!done.empty()) {
+    const Node node = done.back();
+    done.pop_back();
+    stuck[node] = false;
+    for (std::uint32_t i = first[node]; i < first[node + 1]; ++i)
+      if (--unmet[waiting[i]] == 0)
+        done.push_back(waiting[i]);
+  }
+  return stuck;
+}
+
+/// A run that has stopped, and its stuck instructions.
+struct StoppedRun {
+  const WaitGraph& graph;
+  std::vector<bool> stuck;  ///< [node] as `stuck_nodes` tells
+
+  /// Visits what `node` waits for, if the run has come to it; else what comes before it on its
+  /// rank.
+  template <typename Visitor>
+  void for_each_wait(Node node, Visitor&& visit) const {
+    const auto is_before = [&](const Wait& wait) {
+      return stuck[wait.node] && (wait.reason == Reason::After || wait.reason == Reason::Start);
+    };
+    const bool is_reached = std::ranges::none_of(graph.waits(node), is_before);
+    for (const Wait& wait : graph.waits(node))
+      if (is_reached ? stuck[wait.node] : is_before(wait))
+        visit(wait);
+  }
+};
+
+/// [node] The strong component: every circle lies within one.
+std::vector<std::uint32_t> components(const StoppedRun& run) {
+  std::vector<std::pair<Node, Node>> edges;
+  for (Node node = 0; node < run.graph.size(); ++node)
+    run.for_each_wait(node, [&](const Wait& wait) { edges.emplace_back(node, wait.node); });
+  const BoostGraph::Csr csr(boost::edges_are_sorted, edges.begin(), edges.end(), run.graph.size());
+  std::vector<std::uint32_t> component(run.graph.size());
+  boost::strong_components(
+      csr, boost::make_iterator_property_map(component.begin(), get(boost::vertex_index, csr)));
+  return component;
+}
+
+/// One step of a circle: who waits, and for what.
+struct Arc {
+  Node node;
+  Wait wait;
+};
+
+/// Searches circles by breadth: a wait counts one, what is a rank's own order counts nothing.
+class CircleSearch {
+ public:
+  explicit CircleSearch(const StoppedRun& run)
+      : run_(run),
+        component_(components(run)),
+        distance_(component_.size()),
+        from_(component_.size()) {}
+
+  /// A shortest circle.
+  std::vector<Arc> shortest() {
+    std::uint32_t best_waits = std::numeric_limits<std::uint32_t>::max();
+    for (Node start = 0; start < run_.graph.size() && may_go_on(); ++start) {
+      const auto waits = search(start, best_waits);
+      if (waits < best_waits)
+        best_ = path(start);
+      best_waits = waits;
+    }
+    return best_;
+  }
+
+ private:
+  /// The search for a shorter circle ends at some time, that for the first one does not.
+  bool may_go_on() const { return best_.empty() || work_ < kMostWork; }
+
+  static constexpr std::size_t kMostWork = 20'000'000;  // node visits: about a second
+
+  /// The fewest waits, below `limit`, that lead from `start` back to it; else `limit`.
+  std::uint32_t search(Node start, std::uint32_t limit) {
+    for (const Node node : touched_)
+      distance_[node] = 0;
+    touched_.clear();
+    std::deque<Node> queue = {start};
+    const auto reach = [&](Node node, const Wait& wait) {
+      const std::uint32_t waits =
+          (node == start ? 0 : distance_[node] - 1) + (is_wait(wait.reason) ? 1 : 0);
+      if (component_[wait.node] != component_[start] || waits >= limit)
+        return;
+      if (wait.node == start) {
+        limit = waits;
+        last_ = {node, wait};
+      } else if (distance_[wait.node] == 0 || waits + 1 < distance_[wait.node]) {
+        distance_[wait.node] = waits + 1;
+        from_[wait.node] = {node, wait};
+        touched_.push_back(wait.node);
+        is_wait(wait.reason) ? queue.push_back(wait.node) : queue.push_front(wait.node);
+      }
+    };
+    for (; !queue.empty() && may_go_on(); ++work_) {
+      const Node node = queue.front();
+      queue.pop_front();
+      run_.for_each_wait(node, [&](const Wait& wait) { reach(node, wait); });
+    }
+    return limit;
+  }
+
+  std::vector<Arc> path(Node start) const {
+    std::vector<Arc> arcs = {last_};
+    while (arcs.back().node != start)
+      arcs.push_back(from_[arcs.back().node]);
+    std::reverse(arcs.begin(), arcs.end());
+    return arcs;
+  }
+
+  const StoppedRun& run_;
+  std::vector<std::uint32_t> component_;
+  std::vector<std::uint32_t> distance_;  // [node] waits from the start, plus one; 0: not reached
+  std::vector<Arc> from_;                // [node] how the search came to it
+  std::vector<Node> touched_;
+  Arc last_{};  // closes the circle
+  std::vector<Arc> best_;
+  std::size_t work_ = 0;
+};
+
+/// Leaves out what goes without saying: that a transfer that is through has started, what lies
+/// between two places of one order, and the receive through which an action gets its input.
+std::vector<Arc> told(std::vector<Arc> circle) {
+  std::erase_if(circle, [](const Arc& arc) { return arc.wait.reason == Reason::Start; });
+  const auto first_wait = std::find_if(circle.begin(), circle.end(),
+                                       [](const Arc& arc) { return is_wait(arc.wait.reason); });
+  assert(first_wait != circle.end());
+  std::rotate(circle.begin(), first_wait + 1, circle.end());  // ends with a wait
+  std::vector<Arc> arcs;
+  for (const Arc& arc : circle) {
+    const Reason reason = arc.wait.reason;
+    const bool goes_on = !arcs.empty() && arcs.back().wait.reason == reason && !is_wait(reason);
+    const bool receives =
+        !arcs.empty() && arcs.back().wait.reason == Reason::Needs && reason == Reason::Peer;
+    if (goes_on || receives)
+      arcs.back().wait = arc.wait;
+    else
+      arcs.push_back(arc);
+  }
+  // Begins with a wait: that of an action, or else a transfer, of the lowest rank.
+  const auto first = std::min_element(arcs.begin(), arcs.end(), [](const Arc& a, const Arc& b) {
+    return std::pair(!is_wait(a.wait.reason), a.node) < std::pair(!is_wait(b.wait.reason), b.node);
+  });
+  std::rotate(arcs.begin(), first, arcs.end());
+  return arcs;
+}
+
+std::string_view words(Reason reason) {
+  switch (reason) {
+    case Reason::After:
+      return "comes after";
+    case Reason::Behind:
+      return "stands behind";
+    case Reason::Needs:
+      return "needs";
+    case Reason::Early:
+      return "is posted with an action that waits for";
+    default:
+      return "waits for";
+  }
+}
+
+}  // namespace
+
+bool can_run(const Program& program) {
+  const std::vector<bool> stuck = stuck_nodes(WaitGraph(program));
+  return std::find(stuck.begin(), stuck.end(), true) == stuck.end();
+}
+
+std::string describe_deadlock(const Program& program) {
+  const WaitGraph graph(program);
+  const std::vector<Arc> arcs = told(CircleSearch({graph, stuck_nodes(graph)}).shortest());
+  std::string text = "ranks wait for one another in a circle:\n  " + graph.name(arcs.front().node);
+  for (const Arc& arc : arcs)
+    text += fmt::format("{} {} {}", &arc == arcs.data() ? "" : ",\n  which", words(arc.wait.reason),
+                        graph.name(arc.wait.node));
+  return text;
+}
+
+}  // namespace bubblescope

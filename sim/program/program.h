@@ -1,0 +1,133 @@
+// A schedule with its communication spelled out.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "sim/schedule/schedule.h"
+
+namespace bubblescope {
+
+/// How the ranks talk. Each way is a lowering of its own from Schedule to Program.
+enum class Comm : std::uint8_t {
+  /// A message costs latency + bytes / bandwidth and occupies neither rank nor link: the papers'
+  /// model. It needs no step of its own: it is an edge of the graph.
+  Ideal,
+  /// Messages run beside the actions, one after another on each ordered pair of ranks. A send is
+  /// posted when the action before it ends, a receive when the action after it starts, and those
+  /// before a rank's first action with the step; a message starts when both are posted and the one
+  /// before it has arrived.
+  Stream,
+  /// Before an action, a rank starts sends and receives as one batch and waits for all of them. A
+  /// message moves once both ranks have come to the batch that has it.
+  Batched,
+  /// As PyTorch's pipeline runtime talks. A send or receive is posted by itself when the action
+  /// before it has ended, and starts when those before it on its channel are through and its peer
+  /// has started the other end. An action waits for what it needs, and for no send.
+  Torch,
+};
+
+struct CommName {
+  std::string_view name;
+  Comm comm;
+};
+/// All ways to talk, by their names on the command line.
+std::span<const CommName> comm_names();
+std::string_view to_string(Comm comm);
+
+/// Transfers of one channel run one after another on their rank: NCCL's operations on one stream.
+enum class Channels : std::uint8_t {
+  PerRank,       ///< One for all.
+  PerPair,       ///< One for each peer, both ways: PyTorch's communicators of two ranks.
+  PerDirection,  ///< One for sends to each peer and one for receives from it.
+};
+/// "rank", "pair", "direction", in the order of the enumerators.
+std::span<const std::string_view> channels_names();
+std::string_view to_string(Channels channels);
+/// Whether they matter: where transfers are posted one by one.
+constexpr bool has_channels(Comm comm) {
+  return comm == Comm::Stream || comm == Comm::Torch;
+}
+/// One a pair for Torch, else one a direction.
+Channels default_channels(Comm comm);
+
+/// One end of a message.
+struct Transfer {
+  Op output;  ///< What moves: the activation of an F, or the gradient of an I; of a B too as `I`.
+  Rank peer;  ///< The rank at the other end.
+  bool is_send;
+  bool joins_batch = false;  ///< Starts together with the transfer before it in its slot.
+};
+
+/// What the ranks post, slot by slot. A rank has a slot before each of its actions and one after
+/// its last.
+class Transfers {
+ public:
+  /// Adds to the slot that is open; `end_slot` opens the next.
+  void post(const Transfer& transfer) { transfers_.push_back(transfer); }
+  /// Adds to the batch that is in the open slot, or begins one.
+  void post_in_batch(Transfer transfer) {
+    transfer.joins_batch = transfers_.size() > first_.back();
+    post(transfer);
+  }
+  void end_slot() { first_.push_back(transfers_.size()); }
+
+  std::size_t slots() const { return first_.size() - 1; }
+  std::size_t size() const { return transfers_.size(); }
+  const Transfer& operator[](std::size_t transfer) const { return transfers_[transfer]; }
+  std::span<const Transfer> slot(std::size_t slot) const {
+    return std::span(transfers_).subspan(first_[slot], first_[slot + 1] - first_[slot]);
+  }
+  /// The first transfer of a slot, or of a later one where it is empty.
+  std::size_t first_of(std::size_t slot) const { return first_[slot]; }
+  /// Behind the last of the batch that `transfer` begins.
+  std::size_t end_of_batch(std::size_t transfer) const {
+    do
+      ++transfer;
+    while (transfer < size() && transfers_[transfer].joins_batch);
+    return transfer;
+  }
+
+ private:
+  std::vector<Transfer> transfers_;
+  std::vector<std::size_t> first_ = {0};  // [slots + 1]
+};
+
+/// What fully sharded data parallelism does with the weights and gradients of a stage, among the
+/// ranks that hold the same one. It costs nothing here and is kept for PyTorch.
+enum class CollectiveKind : std::uint8_t { Unshard, Reshard, ReduceGrad };
+
+struct Collective {
+  CollectiveKind kind;
+  Stage stage;
+  std::size_t slot;
+  std::size_t transfer;  ///< It comes before this one of its slot, or at the slot's end.
+};
+
+/// The slot of `rank` before schedule.actions[action]; its last one where `action` is the first
+/// action of the next rank.
+inline std::size_t slot_before(Rank rank, std::size_t action) {
+  return action + static_cast<std::size_t>(rank);
+}
+
+/// The schedule's orders, and the transfers, are sound: `lower` checked them, or `find_fault` has
+/// to.
+struct Program {
+  Schedule schedule = {};
+  Comm comm = Comm::Ideal;
+  Transfers transfers = {};  ///< None where `comm` is Ideal.
+  std::vector<Collective> collectives =
+      {};  ///< By slot, then transfer. Only where `comm` is Torch.
+  Channels channels = default_channels(comm);
+};
+
+/// [transfer] The first transfer of what comes right before it on its channel, which has to be
+/// through before it starts: a transfer, or with Batched the batch before in its slot; kNoTransfer
+/// where there is none.
+constexpr std::uint32_t kNoTransfer = ~std::uint32_t{0};
+std::vector<std::uint32_t> before_on_channel(const Program& program);
+
+}  // namespace bubblescope

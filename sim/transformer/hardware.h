@@ -1,0 +1,52 @@
+// A GPU, the node it is in and the network between nodes, as a roofline sees them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "sim/base/types.h"
+
+namespace bubblescope {
+
+/// What the large matrix products of a layer are computed in.
+enum class Precision : std::uint8_t { Bf16, Fp8 };
+
+/// Rates are of one GPU and, between GPUs, of one direction; nothing is reduced yet.
+struct Hardware {
+  /// Parts of a peak that real kernels reach, each in (0, 1].
+  struct Efficiency {
+    double gemm_bf16 = 1;
+    double gemm_fp8 = 1;
+    double attention_forward = 1;   ///< Of the bf16 peak.
+    double attention_backward = 1;  ///< Of the bf16 peak.
+    double memory = 1;
+    double nvlink = 1;
+    double network = 1;
+  };
+
+  std::string name = {};
+  std::string description = {};  ///< Where the numbers come from.
+  double bf16_flops = 0;         ///< A second, dense.
+  double fp8_flops = 0;          ///< 0: has none.
+  Bytes memory = 0;
+  double memory_bandwidth = 0;  ///< Bytes a second, as all that follow.
+  double nvlink_bandwidth = 0;
+  double nic_bandwidth = 0;  ///< The share of one GPU.
+  Time nvlink_latency{};
+  Time nic_latency{};
+  Time kernel_gap{};  ///< Between two kernels of a stream.
+  int sms = 0;
+  int communication_sms = 0;  ///< Those that all-to-all kernels hold.
+  int gpus_per_node = 0;
+  Efficiency efficiency = {};
+};
+
+/// Reads a hardware's text, format "bubblescope-hardware/1" (data/schema/hardware.schema.json);
+/// `file` names it in errors. Throws Error with the JSON path.
+Hardware parse_hardware(std::string_view text, const std::string& file);
+
+/// Reads a hardware's file. Throws Error.
+Hardware read_hardware(const std::string& path);
+
+}  // namespace bubblescope

@@ -1,0 +1,25 @@
+// How many parameters a GPU has of a stage's layers.
+#pragma once
+
+#include <vector>
+
+#include "sim/transformer/layer_costs.h"
+#include "sim/transformer/stage_layout.h"
+
+namespace bubblescope {
+
+/// On one GPU. Experts are on fewer GPUs than the rest, so that their copies are fewer.
+struct Parameters {
+  double plain = 0;
+  double expert = 0;
+
+  Parameters& operator+=(const Parameters& other);
+};
+
+/// One for each layer of a stage, those of multi-token prediction last. The embedding goes with the
+/// first and the head with the last; a stage without layers has one that has nothing else.
+std::vector<Parameters> layer_parameters(const LayerSetting& setting, const StageLayers& stage);
+/// All of them.
+Parameters stage_parameters(const LayerSetting& setting, const StageLayers& stage);
+
+}  // namespace bubblescope
