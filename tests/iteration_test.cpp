@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/engine/simulate.h"
+#include "sim/program/lowering.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/support/command.h"
 #include "tests/support/costs.h"

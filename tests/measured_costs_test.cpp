@@ -16,6 +16,7 @@
 #include "sim/base/error.h"
 #include "sim/costs/cost_file.h"
 #include "sim/engine/simulate.h"
+#include "sim/program/lowering.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/support/command.h"
 #include "tests/support/process.h"

@@ -9,6 +9,7 @@
 #include "analysis/noise_report.h"
 #include "sim/base/error.h"
 #include "sim/engine/simulate.h"
+#include "sim/program/lowering.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/support/command.h"
 #include "tests/support/costs.h"

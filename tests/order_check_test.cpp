@@ -8,8 +8,8 @@
 #include <doctest/doctest.h>
 
 #include "sim/base/error.h"
-#include "sim/engine/validate.h"
 #include "tests/support/random_schedule.h"
+#include "tests/support/sound.h"
 
 namespace bubblescope {
 namespace {
@@ -173,7 +173,7 @@ TEST_CASE("Sound orders pass though they wait in a circle") {
   const Schedule schedule =
       written(loop_placement({.ranks = 2, .chunks = 1}), 2, {"0F0 0B0 0F1 0B1", "1F1 1B1 1F0 1B0"});
   CHECK_NOTHROW(check_orders(schedule));
-  CHECK_THROWS_AS(validate(schedule), Error);
+  CHECK_THROWS_AS(require_sound(schedule), Error);
 }
 
 TEST_CASE("A random valid schedule is valid") {
@@ -182,7 +182,7 @@ TEST_CASE("A random valid schedule is valid") {
     CAPTURE(seed);
     std::mt19937_64 engine(seed);
     const Schedule schedule = random_schedule(engine);
-    CHECK_NOTHROW(validate(schedule));
+    CHECK_NOTHROW(require_sound(schedule));
     CHECK(Replay(schedule).sound());
     pairs += static_cast<int>(std::count_if(schedule.actions.begin(), schedule.actions.end(),
                                             [](const Action& action) { return action.is_pair(); }));
@@ -205,7 +205,7 @@ TEST_CASE("Mutated orders are judged as a replay with sets judges them") {
       return std::find(ran.begin(), ran.end(), false) == ran.end();
     };
     const bool valid = sound && runs();
-    CHECK(error_of([&] { validate(schedule); }).empty() == valid);
+    CHECK(error_of([&] { require_sound(schedule); }).empty() == valid);
     unsound += sound ? 0 : 1;
     stuck += sound && !valid ? 1 : 0;
   }

@@ -12,13 +12,13 @@
 
 #include "sim/base/error.h"
 #include "sim/engine/simulate.h"
-#include "sim/engine/validate.h"
 #include "sim/formats/torch_csv.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/support/digest.h"
 #include "tests/support/generated.h"
 #include "tests/support/random_schedule.h"
 #include "tests/support/reference.h"
+#include "tests/support/sound.h"
 
 namespace bubblescope {
 namespace {
@@ -78,7 +78,7 @@ void check_fitting(const CatalogueEntry& entry, Shape shape) {
   CHECK(schedule.placement.ranks == shape.ranks);
   CHECK(schedule.placement.chunks() == shape.chunks.value_or(entry.chunks));
   CHECK(schedule.placement.weight_copies() == entry.weight_copies);
-  CHECK_NOTHROW(validate(schedule));
+  CHECK_NOTHROW(require_sound(schedule));
   int most = 0;
   int least = std::numeric_limits<int>::max();
   for (Rank rank = 0; rank < shape.ranks; ++rank) {

@@ -17,7 +17,6 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/engine/simulate.h"
-#include "sim/engine/validate.h"
 #include "sim/formats/torch_csv.h"
 #include "sim/program/lowering.h"
 #include "sim/schedule/catalogue.h"
@@ -30,6 +29,7 @@
 #include "tests/support/golden.h"
 #include "tests/support/random_schedule.h"
 #include "tests/support/reference.h"
+#include "tests/support/sound.h"
 
 namespace bubblescope {
 namespace {
@@ -163,7 +163,7 @@ TEST_CASE("A searched schedule is sound, fits its limit and takes what the searc
                                 .objective = static_cast<Objective>(draw_int(engine, {0, 1}))};
     CAPTURE(i);
     const SearchResult result = search_schedule(placement, microbatches, costs, options, {});
-    CHECK(error_of([&] { validate(result.schedule); }).empty());
+    CHECK(error_of([&] { require_sound(result.schedule); }).empty());
     CHECK(peak(result.schedule) <= options.memory_limit);
     CHECK(simulated(result.schedule, costs) == result.score);
     CHECK(value(result.score, options.objective) >= result.bound.value());
@@ -226,7 +226,7 @@ TEST_CASE("Where W needs more than F kept, schedules fit and bounds stay below w
     const SearchResult result = search_schedule(
         placement, microbatches, costs,
         {.memory_limit = problem.memory_limit, .memory_unit = MemoryUnit::SizeInBytes}, {});
-    CHECK(error_of([&] { validate(result.schedule); }).empty());
+    CHECK(error_of([&] { require_sound(result.schedule); }).empty());
     CHECK(simulated(result.schedule, costs) == result.score);
     CHECK(result.bound.value() <= result.score.step);
     CHECK(result.bound.value() <= least_value(problem, {100, after - 100, -after}));

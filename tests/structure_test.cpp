@@ -26,6 +26,9 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"tools", {"sim", "analysis", "backend_cuda", "tools"}},
     {"tests", {"sim", "analysis", "backend_cuda", "tools", "tests"}}};
 
+const std::vector<std::string> kWings = {"base",   "schedule", "program",     "costs",
+                                         "engine", "formats",  "transformer", "search"};
+
 struct Source {
   std::string path;  // "sim/schedule/op.h"
   std::string text;
@@ -234,6 +237,28 @@ TEST_CASE("no include runs upward") {
         CHECK_MESSAGE(kMayInclude.at(source.folder()).contains(folder),
                       source.path << " includes " << include.substr(1));
     }
+}
+
+TEST_CASE("a wing of sim includes only those before it, and they stand on five floors") {
+  std::map<std::string, std::size_t> floor;
+  const auto wing_of = [](const std::string& path) {
+    return path.substr(4, path.find('/', 4) - 4);
+  };
+  for (const std::string& wing : kWings) {
+    floor[wing] = 1;
+    for (const Source& source : sources())
+      for (const std::string& include : includes(source)) {
+        if (source.folder() != "sim" || wing_of(source.path) != wing ||
+            !include.starts_with("\"sim/") || wing_of(include.substr(1)) == wing)
+          continue;
+        const std::string other = wing_of(include.substr(1));
+        CHECK_MESSAGE(floor.contains(other), source.path << " includes " << include.substr(1));
+        floor[wing] = std::max(floor[wing], floor[other] + 1);
+      }
+    CHECK_MESSAGE(floor[wing] <= 5, "sim/" << wing << " stands on floor " << floor[wing]);
+  }
+  for (const Source& source : sources())
+    CHECK_MESSAGE((source.folder() != "sim" || floor.contains(wing_of(source.path))), source.path);
 }
 
 TEST_CASE("no circle runs through headers, nor through headers with their sources") {

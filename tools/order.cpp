@@ -7,6 +7,7 @@
 #include "sim/engine/graphviz.h"
 #include "sim/formats/program_json.h"
 #include "sim/formats/torch_csv.h"
+#include "sim/program/lowering.h"
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/output.h"

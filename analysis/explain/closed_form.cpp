@@ -8,6 +8,7 @@
 #include "analysis/explain/explanation.h"
 #include "sim/base/error.h"
 #include "sim/engine/simulate.h"
+#include "sim/program/lowering.h"
 
 namespace bubblescope {
 namespace {

@@ -27,7 +27,7 @@ struct Launch {
   PhaseSpan span;
 };
 
-constexpr std::uint32_t kNothing = PhaseSpan::kNone;
+constexpr std::uint32_t kNoPhase = PhaseSpan::kNone;
 
 /// What an action launches, in order. Phases that a layer does not have are left out.
 class Launches {
@@ -56,7 +56,7 @@ class Launches {
       input_grads_[index] = last_input_grad_ = launch;
   }
 
-  explicit Launches(std::size_t phases) : input_grads_(phases, kNothing) {}
+  explicit Launches(std::size_t phases) : input_grads_(phases, kNoPhase) {}
   std::vector<Launch> take() { return std::move(launches_); }
 
  private:
@@ -68,14 +68,14 @@ class Launches {
       case OpKind::BackwardInput:
         return last_input_grad_;
       default:
-        return phase.after == Phase::kNone ? kNothing
+        return phase.after == Phase::kNone ? kNoPhase
                                            : input_grads_[static_cast<std::size_t>(phase.after)];
     }
   }
 
   std::vector<Launch> launches_ = {};
-  std::uint32_t last_forward_ = kNothing;
-  std::uint32_t last_input_grad_ = kNothing;
+  std::uint32_t last_forward_ = kNoPhase;
+  std::uint32_t last_input_grad_ = kNoPhase;
   std::vector<std::uint32_t> input_grads_;  // [phase] of the layer at hand
 };
 
@@ -112,7 +112,7 @@ class Streams {
     for (std::size_t queue = 0; queue < kQueues; ++queue) {
       if (!running_[queue] && next_[queue] < waiting_[queue].size()) {
         Launch& launch = launches_[waiting_[queue][next_[queue]]];
-        if (launch.span.after == kNothing || has_ended_[launch.span.after]) {
+        if (launch.span.after == kNoPhase || has_ended_[launch.span.after]) {
           launch.span.start = now_;
           running_[queue] = Running{waiting_[queue][next_[queue]++], launch.time.elapsed};
         }

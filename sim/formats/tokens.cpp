@@ -6,9 +6,10 @@
 #include <iterator>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "sim/base/error.h"
 #include "sim/base/nearest.h"
-#include "sim/schedule/outputs.h"
 
 namespace bubblescope {
 namespace {
@@ -116,13 +117,6 @@ class WordParser {
   std::string_view rest_;
 };
 
-template <typename... Parts>
-std::string word(const Parts&... parts) {
-  fmt::memory_buffer text;
-  append_word(text, parts...);
-  return fmt::to_string(text);
-}
-
 }  // namespace
 
 Word parse_word(std::string_view text) {
@@ -143,54 +137,6 @@ std::string quoted_word(std::string_view word) {
     text += byte < 0x20 || byte >= 0x7f ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
   }
   return text + (word.size() > kLongest ? "…'" : "'");
-}
-
-void append_word(fmt::memory_buffer& text, const Op& op) {
-  fmt::format_to(std::back_inserter(text), "{}{}{}", op.stage(), letter(op.kind()),
-                 op.microbatch());
-}
-
-void append_word(fmt::memory_buffer& text, const Action& action) {
-  if (!action.is_pair())
-    return append_word(text, action.op());
-  text.push_back('(');
-  append_word(text, action.op());
-  text.push_back(';');
-  append_word(text, action.overlapped());
-  text.push_back(')');
-  text.append(kOverlap);
-}
-
-void append_word(fmt::memory_buffer& text, const Transfer& transfer, const Placement& placement) {
-  const bool forward = transfer.output.kind() == OpKind::Forward;
-  const Stage sender = transfer.output.stage();
-  const auto reader = reader_of_output(placement, transfer.output);
-  const Stage stage = transfer.is_send ? sender : reader.value_or(sender);
-  const TokenKind kind = transfer.is_send
-                             ? forward ? TokenKind::SendForward : TokenKind::SendBackward
-                         : forward ? TokenKind::ReceiveForward
-                                   : TokenKind::ReceiveBackward;
-  fmt::format_to(std::back_inserter(text), "{}{}{}", stage, name(kind),
-                 transfer.output.microbatch());
-}
-
-void append_word(fmt::memory_buffer& text, const Collective& collective) {
-  constexpr TokenKind kOf[] = {TokenKind::Unshard, TokenKind::Reshard, TokenKind::ReduceGrad};
-  fmt::format_to(std::back_inserter(text), "{}{}", collective.stage,
-                 name(kOf[static_cast<std::size_t>(collective.kind)]));
-}
-
-std::string to_string(const Op& op) {
-  return word(op);
-}
-std::string to_string(const Action& action) {
-  return word(action);
-}
-std::string to_string(const Transfer& transfer, const Placement& placement) {
-  return word(transfer, placement);
-}
-std::string to_string(const Collective& collective) {
-  return word(collective);
 }
 
 }  // namespace bubblescope

@@ -1,4 +1,4 @@
-// PyTorch's words for what a rank does: "0F3", "(0F7;7B3)OVERLAP_F_B", "1RECV_F0", "2UNSHARD".
+// Reads PyTorch's words for what a rank does, which sim/schedule/words.h writes.
 #pragma once
 
 #include <cstdint>
@@ -6,9 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include <fmt/format.h>
-
-#include "sim/program/program.h"
+#include "sim/schedule/op.h"
 
 namespace bubblescope {
 
@@ -55,15 +53,5 @@ Op op_of(const Token& token);
 
 /// A word as an error message quotes it: cut at 40 bytes, unprintable ones as \xNN.
 std::string quoted_word(std::string_view word);
-
-/// Append a word. That of a receive names the stage that reads the message.
-void append_word(fmt::memory_buffer& text, const Op& op);
-void append_word(fmt::memory_buffer& text, const Action& action);
-void append_word(fmt::memory_buffer& text, const Transfer& transfer, const Placement& placement);
-void append_word(fmt::memory_buffer& text, const Collective& collective);
-
-/// The same as a string; of an op or action: sim/schedule/op.h.
-std::string to_string(const Transfer& transfer, const Placement& placement);
-std::string to_string(const Collective& collective);
 
 }  // namespace bubblescope

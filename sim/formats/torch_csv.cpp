@@ -9,6 +9,7 @@
 #include "sim/base/printable.h"
 #include "sim/formats/tokens.h"
 #include "sim/program/steps.h"
+#include "sim/schedule/words.h"
 
 namespace bubblescope {
 namespace {

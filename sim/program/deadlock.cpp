@@ -9,13 +9,13 @@
 #include <utility>
 #include <vector>
 
+#include <boost/graph/compressed_sparse_row_graph.hpp>
 #include <boost/graph/strong_components.hpp>
 #include <fmt/format.h>
 
-#include "sim/engine/boost_graph.h"
-#include "sim/formats/tokens.h"
 #include "sim/program/steps.h"
 #include "sim/schedule/outputs.h"
+#include "sim/schedule/words.h"
 
 namespace bubblescope {
 namespace {
@@ -23,7 +23,6 @@ namespace {
 /// An action, or a transfer in one of two states: it has started, or it is through. Numbered in
 /// this order.
 using Node = std::uint32_t;
-
 enum class Reason : std::uint8_t {
   After,   ///< It comes after an action of its rank.
   Behind,  ///< It comes after a transfer on its channel, which has to be through.
@@ -251,7 +250,8 @@ std::vector<std::uint32_t> components(const StoppedRun& run) {
   std::vector<std::pair<Node, Node>> edges;
   for (Node node = 0; node < run.graph.size(); ++node)
     run.for_each_wait(node, [&](const Wait& wait) { edges.emplace_back(node, wait.node); });
-  const BoostGraph::Csr csr(boost::edges_are_sorted, edges.begin(), edges.end(), run.graph.size());
+  const boost::compressed_sparse_row_graph<> csr(boost::edges_are_sorted, edges.begin(),
+                                                 edges.end(), run.graph.size());
   std::vector<std::uint32_t> component(run.graph.size());
   boost::strong_components(
       csr, boost::make_iterator_property_map(component.begin(), get(boost::vertex_index, csr)));

@@ -6,9 +6,12 @@
 #include <utility>
 #include <vector>
 
-#include "sim/costs/cost_model.h"
-#include "sim/engine/dependency_graph.h"
-#include "sim/engine/simulate.h"
+#include <fmt/format.h>
+
+#include "sim/base/error.h"
+#include "sim/base/span.h"
+#include "sim/program/deadlock.h"
+#include "sim/program/program_check.h"
 #include "sim/program/torch_lowering.h"
 #include "sim/schedule/order_check.h"
 #include "sim/schedule/outputs.h"
@@ -104,24 +107,64 @@ Transfers stream_transfers(const Schedule& schedule) {
   return by_slot(placed, schedule, Comm::Stream);
 }
 
-CostModel unit_costs(const Placement& placement) {
-  constexpr Time kUnit(1);
-  return {{.stages = {{.forward = kUnit, .input_grad = kUnit, .weight_grad = kUnit}}},
-          placement,
-          {.per = CostPer::OneStage}};
-}
+/// Runs a schedule in unit time, F = I = W = 1, with messages that take none.
+class UnitTimeRun {
+ public:
+  explicit UnitTimeRun(const Schedule& schedule)
+      : schedule_(schedule),
+        number_(schedule.placement, schedule.microbatches),
+        made_(number_.size(), kNotYet),
+        next_(schedule.first_action.begin(), schedule.first_action.end() - 1),
+        free_(next_.size()),
+        times_(schedule.actions.size()) {}
 
-/// [action] when it runs in unit time. Takes the schedule and gives it back.
-std::vector<Span> unit_times(Schedule& schedule) {
-  CostModel costs = unit_costs(schedule.placement);
-  DependencyGraph graph = build_graph({std::move(schedule), Comm::Ideal}, std::move(costs));
-  const Timeline timeline = simulate(graph);
-  std::vector<Span> times(graph.size());
-  for (NodeId node = 0; node < graph.size(); ++node)
-    times[graph.action_index()[node]] = timeline.spans[node];
-  schedule = std::move(graph).take_program().schedule;
-  return times;
-}
+  /// [action] when it runs. Throws Error where ranks wait for one another in a circle.
+  std::vector<Span> times() && {
+    for (bool goes_on = true; goes_on;) {
+      goes_on = false;
+      for (std::size_t rank = 0; rank < next_.size(); ++rank)
+        for (; next_[rank] < schedule_.first_action[rank + 1] && run(rank); ++next_[rank])
+          goes_on = true;
+    }
+    for (std::size_t rank = 0; rank < next_.size(); ++rank)
+      if (next_[rank] < schedule_.first_action[rank + 1])
+        throw Error(fmt::format("schedule {}: {}", schedule_.name,
+                                describe_deadlock({.schedule = schedule_})));
+    return std::move(times_);
+  }
+
+ private:
+  static constexpr Time kNotYet = Time::max();
+
+  /// Runs the next action of a rank; false where what it needs is not made yet.
+  bool run(std::size_t rank) {
+    const Action& action = schedule_.actions[next_[rank]];
+    Time start = free_[rank];
+    Time end = Time::zero();
+    action.for_each_op([&](const Op& op) {
+      if (const auto from = maker_of_input(schedule_.placement, op))
+        start = std::max(start, made_[number_[Op(op.kind(), *from, op.microbatch())]]);
+      end += Time(op.kind() == OpKind::Backward ? 2 : 1);
+    });
+    if (start == kNotYet)
+      return false;
+    end += start;
+    action.for_each_op([&](const Op& op) {
+      if (op.kind() != OpKind::BackwardWeight)
+        made_[number_[op]] = end;
+    });
+    times_[next_[rank]] = {start, end};
+    free_[rank] = end;
+    return true;
+  }
+
+  const Schedule& schedule_;
+  OutputNumbers number_;
+  std::vector<Time> made_;         // [output]
+  std::vector<std::size_t> next_;  // [rank] its next action
+  std::vector<Time> free_;         // [rank] when it has ended what it ran last
+  std::vector<Span> times_;        // [action]
+};
 
 /// Finds for each message the moment at which its two ranks meet, in unit time.
 class MeetingTimes {
@@ -177,12 +220,12 @@ class MeetingTimes {
   const std::vector<Span>& times_;  // [action]
 };
 
-Transfers batched_transfers(Schedule& schedule) {
+Transfers batched_transfers(const Schedule& schedule) {
   struct Meeting {
     Time time;
     Message message;
   };
-  const std::vector<Span> times = unit_times(schedule);
+  const std::vector<Span> times = UnitTimeRun(schedule).times();
   const OutputNumbers number(schedule.placement, schedule.microbatches);
   const std::vector<std::size_t> consumer = consumer_slots(schedule);
   const MeetingTimes meeting_times(schedule, times);
@@ -226,6 +269,16 @@ Program lower(Schedule schedule, Comm comm) {
     }
   }
   program.schedule = std::move(schedule);
+  return program;
+}
+
+Program make_program(const CatalogueEntry& entry, Shape shape, Comm comm) {
+  Schedule schedule = make_schedule(entry, shape);
+  if (comm != Comm::Batched || entry.batches == nullptr)
+    return lower(std::move(schedule), comm);
+  shape.chunks = shape.chunks.value_or(entry.chunks);
+  Program program{std::move(schedule), comm, entry.batches(shape)};
+  check_program(program);
   return program;
 }
 

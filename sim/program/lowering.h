@@ -2,6 +2,7 @@
 #pragma once
 
 #include "sim/program/program.h"
+#include "sim/schedule/catalogue.h"
 
 namespace bubblescope {
 
@@ -21,5 +22,9 @@ namespace bubblescope {
 ///
 /// Torch: as sim/program/torch_lowering.h tells.
 Program lower(Schedule schedule, Comm comm);
+
+/// A schedule of the catalogue with its communication spelled out: the authors' own batches where
+/// it has them, else as `lower` does. Throws as `make_schedule` does.
+Program make_program(const CatalogueEntry& entry, Shape shape, Comm comm);
 
 }  // namespace bubblescope

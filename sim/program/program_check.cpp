@@ -9,10 +9,10 @@
 #include <fmt/format.h>
 
 #include "sim/base/error.h"
-#include "sim/formats/tokens.h"
 #include "sim/program/steps.h"
 #include "sim/schedule/order_check.h"
 #include "sim/schedule/outputs.h"
+#include "sim/schedule/words.h"
 
 namespace bubblescope {
 namespace {

@@ -1,6 +1,6 @@
 #include "sim/program/steps.h"
 
-#include "sim/formats/tokens.h"
+#include "sim/schedule/words.h"
 
 namespace bubblescope {
 namespace {

@@ -6,8 +6,6 @@
 #include <fmt/format.h>
 
 #include "sim/base/error.h"
-#include "sim/program/lowering.h"
-#include "sim/program/program_check.h"
 #include "sim/schedule/generators.h"
 
 namespace bubblescope {
@@ -322,16 +320,6 @@ Schedule make_schedule(const CatalogueEntry& entry, Shape shape) {
   Schedule schedule = entry.generate(shape);
   schedule.name = entry.name;
   return schedule;
-}
-
-Program make_program(const CatalogueEntry& entry, Shape shape, Comm comm) {
-  Schedule schedule = make_schedule(entry, shape);
-  if (comm != Comm::Batched || entry.batches == nullptr)
-    return lower(std::move(schedule), comm);
-  shape.chunks = shape.chunks.value_or(entry.chunks);
-  Program program{std::move(schedule), comm, entry.batches(shape)};
-  check_program(program);
-  return program;
 }
 
 }  // namespace bubblescope

@@ -8,8 +8,9 @@
 #include <string_view>
 #include <vector>
 
-#include "sim/program/program.h"
+#include "sim/schedule/schedule.h"
 #include "sim/schedule/shape.h"
+#include "sim/schedule/transfers.h"
 
 namespace bubblescope {
 
@@ -59,7 +60,5 @@ std::optional<Misfit> find_misfit(const CatalogueEntry& entry, Shape shape);
 void check_fits(const CatalogueEntry& entry, Shape shape);
 /// Throws Error where there is a misfit, or where the schedule is automatic.
 Schedule make_schedule(const CatalogueEntry& entry, Shape shape);
-/// The schedule with its communication spelled out. Throws as `make_schedule` does.
-Program make_program(const CatalogueEntry& entry, Shape shape, Comm comm);
 
 }  // namespace bubblescope

@@ -3,8 +3,9 @@
 
 #include <optional>
 
-#include "sim/program/program.h"
+#include "sim/schedule/schedule.h"
 #include "sim/schedule/shape.h"
+#include "sim/schedule/transfers.h"
 
 namespace bubblescope {
 

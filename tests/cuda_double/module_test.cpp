@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "backend_cuda/replay/executor.h"
+#include "sim/program/lowering.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/support/costs.h"
 

@@ -1,4 +1,4 @@
-#include "sim/engine/validate.h"
+#pragma once
 
 #include "sim/costs/cost_model.h"
 #include "sim/engine/dependency_graph.h"
@@ -6,7 +6,8 @@
 
 namespace bubblescope {
 
-void validate(const Schedule& schedule) {
+/// Throws Error unless every rank's order is complete and nothing waits in a circle.
+inline void require_sound(const Schedule& schedule) {
   build_graph(lower(schedule, Comm::Ideal), free_costs(schedule.placement));
 }
 
