@@ -141,7 +141,7 @@ class BubbleFinder {
     if (message.receiver == MessageNode::kNone)
       return sent;
     const Span& receiver = timeline_.spans[message.receiver];
-    const bool at_start = graph_.program().comm == Comm::Stream;
+    const bool at_start = graph_.posted().comm == Comm::Stream;
     return std::max(sent, std::pair(at_start ? receiver.start : receiver.end, message.receiver));
   }
 
@@ -172,7 +172,7 @@ class BubbleFinder {
   const Visitor& visit_;
   std::span<const EdgeId> first_edge_;
   std::span<const NodeId> producer_;
-  std::span<const Time> lag_;
+  Lags lag_;
   std::span<const Time> arrivals_;  // [edge] as in Timeline
   std::span<const Rank> rank_;
   FlatArray<Time> balanced_ends_;  // [node] as in imbalance.h

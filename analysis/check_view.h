@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "analysis/format.h"
-#include "sim/program/program.h"
+#include "sim/program/posted_program.h"
 
 namespace bubblescope {
 

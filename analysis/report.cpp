@@ -158,8 +158,8 @@ Report report(const DependencyGraph& graph, const Timeline& timeline, Inside ins
              .ranks = schedule.placement.ranks,
              .microbatches = schedule.microbatches,
              .chunks = schedule.placement.chunks(),
-             .comm = graph.program().comm,
-             .channels = graph.program().channels,
+             .comm = graph.posted().comm,
+             .channels = graph.posted().channels,
              .weight_copies = schedule.placement.weight_copies()};
   out.per_rank.resize(static_cast<std::size_t>(out.ranks));
   for (Rank rank = 0; rank < out.ranks; ++rank) {

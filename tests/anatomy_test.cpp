@@ -9,7 +9,7 @@
 #include "analysis/explain/blockers.h"
 #include "analysis/report.h"
 #include "sim/engine/simulate.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "tests/support/effort.h"
 #include "tests/support/random_schedule.h"
 
@@ -23,7 +23,7 @@ DependencyGraph random_graph(std::uint64_t seed, Comm comm) {
   std::mt19937_64 engine(seed);
   const Schedule schedule = random_schedule(engine);
   const CostSource costs = random_costs(engine, schedule.placement);
-  return build_graph(lower(schedule, comm), {costs, schedule.placement, {}});
+  return build_graph(post_messages(schedule, comm), {costs, schedule.placement, {}});
 }
 
 /// Of the action that waits, since the one before it on its rank, or since the step began.
@@ -52,7 +52,7 @@ bool shorten(DependencyGraph& graph, const Bubble& bubble) {
   for (EdgeId edge = graph.first_edge()[bubble.waiting];
        edge < graph.first_edge()[bubble.waiting + 1]; ++edge)
     if (graph.producer()[edge] == bubble.blocking)
-      graph.lag()[edge] -= kNs;
+      graph.own_lags()[edge] -= kNs;
   return true;
 }
 

@@ -11,7 +11,7 @@
 
 #include "analysis/report.h"
 #include "sim/engine/simulate.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/support/costs.h"
 #include "tests/support/generated.h"
@@ -26,7 +26,8 @@ struct Run {
 
 Run run(Schedule schedule, const CostSource& costs) {
   CostModel model(costs, schedule.placement, {});
-  DependencyGraph graph = build_graph(lower(std::move(schedule), Comm::Ideal), std::move(model));
+  DependencyGraph graph =
+      build_graph(post_messages(std::move(schedule), Comm::Ideal), std::move(model));
   Timeline timeline = simulate(graph);
   return {std::move(graph), std::move(timeline)};
 }

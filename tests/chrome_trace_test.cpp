@@ -17,7 +17,7 @@
 #include "analysis/partial_trace.h"
 #include "analysis/report.h"
 #include "sim/engine/simulate.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/support/costs.h"
 #include "tests/support/generated.h"
@@ -40,7 +40,8 @@ Run run(const CatalogueEntry& entry, Shape shape, SimpleCosts costs) {
     shape = misfit->nearest;
   Schedule schedule = make_schedule(entry, shape);
   CostModel model(simple_costs(costs), schedule.placement, {});
-  DependencyGraph graph = build_graph(lower(std::move(schedule), Comm::Ideal), std::move(model));
+  DependencyGraph graph =
+      build_graph(post_messages(std::move(schedule), Comm::Ideal), std::move(model));
   Timeline timeline = simulate(graph);
   return {std::move(graph), std::move(timeline)};
 }

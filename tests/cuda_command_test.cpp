@@ -92,6 +92,7 @@ TEST_CASE("a hang, a failure and a lack of memory on a GPU end with exit code 4,
           "--timeout 500ms" +
               kTimed,
           on_double(folder));  // behind it a stream has no room for all that is launched
+  CAPTURE(full.err);
   CHECK(full.exit_code == 4);
   CHECK(has(full.err, "rank 1: 1F0 has begun and not ended"));
   const ProcessResult fail =

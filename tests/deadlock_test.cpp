@@ -16,6 +16,7 @@
 #include "sim/engine/dependency_graph.h"
 #include "sim/formats/torch_csv.h"
 #include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "sim/schedule/order_check.h"
 #include "tests/support/random_schedule.h"
@@ -26,7 +27,7 @@ namespace {
 /// What `build_graph` has to say against the schedule.
 std::string complaint(const Schedule& schedule) {
   return error_of(
-      [&] { build_graph(lower(schedule, Comm::Ideal), free_costs(schedule.placement)); });
+      [&] { build_graph(post_messages(schedule, Comm::Ideal), free_costs(schedule.placement)); });
 }
 
 /// A random order of what one rank has to do: each stage and micro-batch by itself in order.
@@ -201,9 +202,9 @@ TEST_CASE("The circle told is one that the run comes to, and not a later one") {
     csv.back() = '\n';
   }
   std::vector<std::string> notes;
-  const Program program = parse_torch_csv(csv, "mine.csv", Dialect::Auto, notes);
-  REQUIRE(!can_run(program));
-  CHECK(describe_deadlock(program) ==
+  const PostedProgram program = parse_torch_csv(csv, "mine.csv", Dialect::Auto, notes);
+  REQUIRE(!can_run(lower(program)));
+  CHECK(describe_deadlock(lower(program)) ==
         "ranks wait for one another in a circle:\n"
         "  rank 0, step 3 (0SEND_F1) waits for rank 1, step 3 (1RECV_F1),\n"
         "  which stands behind rank 1, step 2 (1SEND_F0),\n"

@@ -9,7 +9,7 @@
 #include "analysis/explain/cone.h"
 #include "analysis/report.h"
 #include "sim/engine/simulate.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "tests/support/costs.h"
 #include "tests/support/effort.h"
 #include "tests/support/generated.h"
@@ -27,7 +27,7 @@ constexpr CostOptions kAsGiven{.per = CostPer::OneStage};
 
 Explained explained(const std::string& name, Shape shape, const SimpleCosts& costs,
                     Comm comm = Comm::Ideal) {
-  Program program = make_program(*find_schedule(name), shape, comm);
+  PostedProgram program = post_messages(*find_schedule(name), shape, comm);
   CostModel model(simple_costs(costs), program.schedule.placement, kAsGiven);
   DependencyGraph graph = build_graph(std::move(program), std::move(model));
   Explanation why = explain(graph, simulate(graph));
@@ -117,11 +117,11 @@ TEST_CASE("The form is the simulated time for all schedules and 1,000 random cos
       const Comm comm = std::array{Comm::Ideal, Comm::Stream, Comm::Batched}[draw_index(engine, 3)];
       CAPTURE(entry.name);
       CAPTURE(trial);
-      Program program = make_program(entry, shape, comm);
+      PostedProgram program = post_messages(entry, shape, comm);
       const DependencyGraph graph =
           build_graph(std::move(program),
                       CostModel(simple_costs(costs),
-                                make_program(entry, shape, comm).schedule.placement, kAsGiven));
+                                post_messages(entry, shape, comm).schedule.placement, kAsGiven));
       const Timeline timeline = simulate(graph);
       const CriticalPath path = critical_path(graph, timeline);
       const Report figures = report(graph, timeline);

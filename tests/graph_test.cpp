@@ -9,6 +9,7 @@
 #include "sim/engine/dependency_graph.h"
 #include "sim/engine/graphviz.h"
 #include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "tests/support/random_schedule.h"
 
 namespace bubblescope {
@@ -41,7 +42,7 @@ DependencyGraph random_graph(std::uint64_t seed) {
 }
 
 DependencyGraph free_graph(const Schedule& schedule) {
-  return build_graph(lower(schedule, Comm::Ideal), free_costs(schedule.placement));
+  return build_graph(post_messages(schedule, Comm::Ideal), free_costs(schedule.placement));
 }
 
 std::size_t count(const std::string& text, const std::string& part) {
@@ -77,7 +78,7 @@ TEST_CASE("An edge leads to a lower number") {
     const DependencyGraph graph = random_graph(seed);
     REQUIRE(graph.first_edge().size() == graph.size() + std::size_t{1});
     CHECK(graph.first_edge().back() == graph.producer().size());
-    CHECK(graph.lag().size() == graph.producer().size());
+    CHECK(graph.lag().given().size() == graph.producer().size());
     for (NodeId node = 0; node < graph.size(); ++node)
       for (const Edge& edge : edges_of(graph, node))
         REQUIRE(edge.producer < node);
@@ -106,10 +107,9 @@ TEST_CASE("Boost's topological order agrees that nothing waits in a circle") {
   for (std::uint64_t seed = 0; seed < 100; ++seed) {
     CAPTURE(seed);
     const DependencyGraph graph = random_graph(seed);
-    const auto& csr = graph.boost().csr;
-    REQUIRE(num_vertices(csr) == graph.size());
+    REQUIRE(num_vertices(graph) == graph.size());
     std::vector<NodeId> order;
-    CHECK_NOTHROW(boost::topological_sort(csr, std::back_inserter(order)));
+    CHECK_NOTHROW(boost::topological_sort(graph, std::back_inserter(order)));
     REQUIRE(order.size() == graph.size());
     std::vector<std::size_t> place(order.size());
     for (std::size_t i = 0; i < order.size(); ++i)
@@ -117,6 +117,22 @@ TEST_CASE("Boost's topological order agrees that nothing waits in a circle") {
     for (NodeId node = 0; node < graph.size(); ++node)
       for (const Edge& edge : edges_of(graph, node))
         REQUIRE(place[edge.producer] < place[node]);
+  }
+}
+
+TEST_CASE("Ideal messages make the same graph straight from the orders and over a program") {
+  for (std::uint64_t seed = 0; seed < 1000; ++seed) {
+    CAPTURE(seed);
+    std::mt19937_64 engine(seed);
+    const PostedProgram posted = post_messages(random_schedule(engine), Comm::Ideal);
+    const CostModel costs(random_costs(engine, posted.schedule.placement),
+                          posted.schedule.placement, {});
+    const DependencyGraph straight = build_graph(posted, costs);
+    const DependencyGraph over_program = build_graph(lower(posted), costs);
+    REQUIRE(over_program.messages().empty());
+    REQUIRE(std::ranges::equal(straight.action_index(), over_program.action_index()));
+    for (NodeId node = 0; node < straight.size(); ++node)
+      REQUIRE(edges_of(straight, node) == edges_of(over_program, node));
   }
 }
 

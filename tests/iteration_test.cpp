@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/engine/simulate.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/support/command.h"
 #include "tests/support/costs.h"
@@ -17,7 +17,7 @@ using nlohmann::json;
 
 /// F = I = W = 10 ns, no messages; a rank's reduction takes 12 ns, its optimizer 7.
 IterationReport iteration(const char* name, Shape shape, IterationOptions options) {
-  Program program = make_program(*find_schedule(name), shape, Comm::Ideal);
+  PostedProgram program = post_messages(*find_schedule(name), shape, Comm::Ideal);
   CostSource source = simple_costs({.forward = 10, .input_grad = 10, .weight_grad = 10});
   source.stages[0].grad_reduce = Time(12);
   source.stages[0].optimizer = Time(7);

@@ -17,6 +17,7 @@
 #include "sim/engine/simulate.h"
 #include "sim/formats/program_json.h"
 #include "sim/program/deadlock.h"
+#include "sim/program/posting.h"
 #include "sim/program/program_check.h"
 #include "sim/schedule/catalogue.h"
 #include "sim/schedule/outputs.h"
@@ -33,7 +34,7 @@ constexpr Comm kSpelledOut[] = {Comm::Stream, Comm::Batched, Comm::Torch};
 
 DependencyGraph graph_with(const Schedule& schedule, const CostSource& costs, Comm comm) {
   const CostModel model(costs, schedule.placement, {});
-  return build_graph(lower(schedule, comm), model);
+  return build_graph(post_messages(schedule, comm), model);
 }
 
 Time step_time(const DependencyGraph& graph) {
@@ -42,7 +43,7 @@ Time step_time(const DependencyGraph& graph) {
 
 /// Transfers with their slots, to be changed and put together again.
 using Slots = std::vector<std::vector<Transfer>>;
-Slots slots_of(const Program& program) {
+Slots slots_of(const PostedProgram& program) {
   Slots slots;
   for (std::size_t slot = 0; slot < program.transfers.slots(); ++slot) {
     const auto transfers = program.transfers.slot(slot);
@@ -50,7 +51,7 @@ Slots slots_of(const Program& program) {
   }
   return slots;
 }
-Program with_slots(Program program, const Slots& slots) {
+PostedProgram with_slots(PostedProgram program, const Slots& slots) {
   program.transfers = {};
   for (const auto& slot : slots) {
     for (const Transfer& transfer : slot)
@@ -71,7 +72,7 @@ std::size_t draw_used(std::mt19937_64& engine, const Slots& slots) {
 }
 
 /// What one rank posts, in the order in which it does.
-std::vector<Transfer> posted_by(const Program& program, Rank rank) {
+std::vector<Transfer> posted_by(const PostedProgram& program, Rank rank) {
   std::vector<Transfer> posted;
   const auto first = program.schedule.first_action[static_cast<std::size_t>(rank)];
   const auto last = program.schedule.first_action[static_cast<std::size_t>(rank) + 1];
@@ -86,14 +87,14 @@ std::vector<Transfer> posted_by(const Program& program, Rank rank) {
   return posted;
 }
 
-bool share_channel(const Program& program, const Transfer& a, const Transfer& b) {
+bool share_channel(const PostedProgram& program, const Transfer& a, const Transfer& b) {
   return program.channels == Channels::PerRank ||
          (a.peer == b.peer && (program.channels == Channels::PerPair || a.is_send == b.is_send));
 }
 
 /// [action] when it starts and ends, by the words of sim/program/program.h alone: every time is put
 /// off until nothing has to be.
-std::vector<Span> naive_times(const Program& program, const CostModel& costs) {
+std::vector<Span> naive_times(const PostedProgram& program, const CostModel& costs) {
   const Schedule& schedule = program.schedule;
   const OutputNumbers number(schedule.placement, schedule.microbatches);
   struct Posts {
@@ -186,8 +187,8 @@ TEST_CASE("DualPipe and DualPipeV post the batches of their authors' code in the
     CAPTURE(file.path());
     const auto theirs = nlohmann::json::parse(contents(file.path()));
     const std::string name = theirs["schedule"] == "DualPipe" ? "dualpipe" : "dualpipev";
-    const Program program =
-        make_program(*find_schedule(name), {theirs["p"], theirs["m"]}, Comm::Batched);
+    const PostedProgram program =
+        post_messages(*find_schedule(name), {theirs["p"], theirs["m"]}, Comm::Batched);
     const Schedule& schedule = program.schedule;
     for (Rank rank = 0; rank < schedule.placement.ranks; ++rank) {
       const auto& own = theirs["ranks"][static_cast<std::size_t>(rank)];
@@ -208,7 +209,7 @@ TEST_CASE("DualPipe and DualPipeV post the batches of their authors' code in the
 }
 
 TEST_CASE("DualPipe on two ranks posts these batches") {
-  const Program program = make_program(*find_schedule("dualpipe"), {2, 4}, Comm::Batched);
+  const PostedProgram program = post_messages(*find_schedule("dualpipe"), {2, 4}, Comm::Batched);
   const std::string json = to_program_json(program);
   CHECK_MESSAGE(json.find(R"(    [{"action": "0F0"}, {"batch": [["send", 1, "act", 0, 0], )"
                           R"(["recv", 1, "act", 2, 2]]}, {"action": "3F2"}, {"action": "0F1"}, )"
@@ -221,7 +222,7 @@ TEST_CASE("Every program of the catalogue is the same bytes on every machine") {
   for (const CatalogueEntry& entry : generated_schedules())
     for (const int ranks : {4, 8})
       for (const Comm comm : kSpelledOut) {
-        const Program program = make_program(entry, {ranks, 2 * ranks}, comm);
+        const PostedProgram program = post_messages(entry, {ranks, 2 * ranks}, comm);
         digests += fmt::format("{},{},{},{},{}\n", entry.name, ranks, 2 * ranks, to_string(comm),
                                digest(to_program_json(program)));
       }
@@ -247,14 +248,14 @@ TEST_CASE("No schedule of the catalogue deadlocks or crosses messages in any low
         own = misfit->nearest;
       for (const Comm comm : kSpelledOut) {
         CAPTURE(to_string(comm));
-        Program program = make_program(entry, own, comm);
+        PostedProgram program = post_messages(entry, own, comm);
         CHECK_NOTHROW(check_program(program));
         const CostModel costs(random_costs(engine, program.schedule.placement),
                               program.schedule.placement, {});
         for (const Channels channels :
              {Channels::PerRank, Channels::PerPair, Channels::PerDirection}) {
           program.channels = channels;  // of PyTorch's messages, any will do
-          CHECK((comm == Comm::Stream || can_run(program)));
+          CHECK((comm == Comm::Stream || can_run(lower(program))));
         }
         program.channels = default_channels(comm);
         const std::size_t messages = program.transfers.size() / 2;
@@ -274,7 +275,7 @@ TEST_CASE("Random schedules neither deadlock nor cross messages, and both engine
     const DependencyGraph ideal = graph_with(schedule, costs, Comm::Ideal);
     for (const Comm comm : kSpelledOut) {
       CAPTURE(to_string(comm));
-      CHECK_NOTHROW(check_program(lower(schedule, comm)));
+      CHECK_NOTHROW(check_program(post_messages(schedule, comm)));
       const DependencyGraph graph = graph_with(schedule, costs, comm);
       const Timeline timeline = simulate(graph);
       const Timeline events = simulate(graph, Engine::Events);
@@ -300,7 +301,7 @@ TEST_CASE("Streams and batches take the times that their definitions give") {
     const CostModel costs(random_costs(engine, schedule.placement), schedule.placement, {});
     for (const Comm comm : kSpelledOut) {
       CAPTURE(to_string(comm));
-      const Program program = lower(schedule, comm);
+      const PostedProgram program = post_messages(schedule, comm);
       const std::vector<Span> expected = naive_times(program, costs);
       const DependencyGraph graph = build_graph(program, costs);
       const Timeline timeline = simulate(graph);
@@ -356,7 +357,7 @@ TEST_CASE("A message queues behind one that is in flight between the same ranks"
       .stages = {{.forward = Time(10), .input_grad = Time(10), .weight_grad = Time(10)}},
       .link = {.latency = Time(30)}};
   const CostModel model(costs, schedule.placement, {.per = CostPer::OneStage});
-  const DependencyGraph graph = build_graph(lower(schedule, Comm::Stream), model);
+  const DependencyGraph graph = build_graph(post_messages(schedule, Comm::Stream), model);
   // Rank 1 ends 1F0 at 50. 2F0 ends at 90, but until 100 the activation of 0F2 is on the way, whose
   // receive is posted no later than that of 2F0, which travels until 130.
   std::vector<std::string> waits;
@@ -390,7 +391,7 @@ TEST_CASE("A program with a transfer dropped, doubled, turned or misdirected is 
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
     CAPTURE(seed);
     std::mt19937_64 engine(seed);
-    const Program program = lower(random_schedule(engine), kSpelledOut[seed % 3]);
+    const PostedProgram program = post_messages(random_schedule(engine), kSpelledOut[seed % 3]);
     if (program.transfers.size() == 0)
       continue;
     Slots slots = slots_of(program);
@@ -422,7 +423,7 @@ TEST_CASE("A program with a transfer moved or two swapped is refused, deadlocks,
   for (std::uint64_t seed = 0; seed < 3000; ++seed) {
     CAPTURE(seed);
     std::mt19937_64 engine(seed);
-    const Program program = lower(random_schedule(engine), kSpelledOut[seed % 3]);
+    const PostedProgram program = post_messages(random_schedule(engine), kSpelledOut[seed % 3]);
     if (program.transfers.size() == 0)
       continue;
     Slots slots = slots_of(program);
@@ -436,7 +437,7 @@ TEST_CASE("A program with a transfer moved or two swapped is refused, deadlocks,
       from.erase(from.begin() + static_cast<std::ptrdiff_t>(i));
       to.push_back(moved);
     }
-    const Program changed = with_slots(program, slots);
+    const PostedProgram changed = with_slots(program, slots);
     if (!error_of([&] { check_program(changed); }).empty()) {
       ++refused;
       continue;
@@ -454,7 +455,7 @@ TEST_CASE("A program with a transfer moved or two swapped is refused, deadlocks,
 TEST_CASE("A deadlock of batches is told by rank and step and message") {
   const Schedule schedule =
       written(loop_placement({.ranks = 2, .chunks = 1}), 2, {"0F0 0F1 0B0 0B1", "1F0 1F1 1B0 1B1"});
-  Program program = lower(schedule, Comm::Batched);
+  PostedProgram program = post_messages(schedule, Comm::Batched);
   Slots slots = slots_of(program);
   for (auto& slot : slots)  // rank 0 waits for a gradient before it makes anything
     std::erase_if(slot, [](const Transfer& each) {
@@ -474,7 +475,7 @@ TEST_CASE("A deadlock of batches is told by rank and step and message") {
 TEST_CASE("Crossed messages are refused with the two that meet") {
   const Schedule schedule =
       written(loop_placement({.ranks = 2, .chunks = 1}), 2, {"0F0 0F1 0B0 0B1", "1F0 1F1 1B0 1B1"});
-  Program program = lower(schedule, Comm::Stream);
+  PostedProgram program = post_messages(schedule, Comm::Stream);
   Slots slots = slots_of(program);
   std::reverse(slots[5].begin(), slots[5].end());  // rank 1 receives micro-batch 1 first
   CHECK(error_of([&] { check_program(with_slots(program, slots)); }) ==

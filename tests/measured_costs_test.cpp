@@ -16,7 +16,7 @@
 #include "sim/base/error.h"
 #include "sim/costs/cost_file.h"
 #include "sim/engine/simulate.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/support/command.h"
 #include "tests/support/process.h"
@@ -27,8 +27,8 @@ namespace {
 
 using nlohmann::json;
 
-Program program_of(const char* name, const Shape& shape) {
-  return make_program(*find_schedule(name), shape, Comm::Ideal);
+PostedProgram program_of(const char* name, const Shape& shape) {
+  return post_messages(*find_schedule(name), shape, Comm::Ideal);
 }
 
 /// What the machine of these tests takes: each stage of its own, in ns.
@@ -54,7 +54,7 @@ struct Dump {
   /// Makes an action of iteration 2 so much longer: rank 1's first.
   Time stall{};
 
-  Program program() const {
+  PostedProgram program() const {
     return program_of(chunks > 1 ? "interleaved-1f1b" : "1f1b",
                       {.ranks = ranks, .microbatches = microbatches, .chunks = chunks});
   }
@@ -78,7 +78,7 @@ struct Dump {
 
   /// [rank] what its file has.
   std::vector<json> files() const {
-    const Program order = program();
+    const PostedProgram order = program();
     const CostModel costs(truth(ranks * chunks, hop), order.schedule.placement, {});
     std::vector<json> out(static_cast<std::size_t>(ranks));
     for (int iteration = 1; iteration <= iterations; ++iteration) {
@@ -112,7 +112,7 @@ std::vector<std::string> write(const TemporaryFolder& folder, const Dump& dump,
   return paths;
 }
 
-MeasuredRun run_of(const std::vector<std::string>& paths, Program program) {
+MeasuredRun run_of(const std::vector<std::string>& paths, PostedProgram program) {
   const RunProfile profile = profile_of(read_primus(paths), program.schedule);
   return lay_over(profile, std::move(program));
 }
@@ -282,7 +282,7 @@ TEST_CASE("a dump that names chunks and micro-batches is taken at its word") {
   const Dump dump{.ranks = 2, .microbatches = 4, .chunks = 2, .iterations = 2};
   const TemporaryFolder folder;
   std::vector<json> files = dump.files();
-  const Program program = dump.program();
+  const PostedProgram program = dump.program();
   for (Rank rank = 0; rank < 2; ++rank)
     for (auto& [number, iteration] : files[static_cast<std::size_t>(rank)].items())
       for (const Action& action : program.schedule.order(rank)) {

@@ -9,7 +9,7 @@
 
 #include "backend_cuda/host/host_executor.h"
 #include "backend_cuda/replay/calibrate.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/support/costs.h"
 

@@ -15,7 +15,7 @@
 #include "backend_cuda/replay/plan.h"
 #include "sim/costs/cost_file.h"
 #include "sim/engine/simulate.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "tests/support/random_schedule.h"
 
 namespace bubblescope {
@@ -41,7 +41,7 @@ struct Run {
 
 Run run(const Schedule& schedule, const CostSource& costs, Comm comm,
         std::optional<Channels> channels = {}) {
-  Program program = lower(schedule, comm);
+  PostedProgram program = post_messages(schedule, comm);
   program.channels = channels.value_or(program.channels);
   DependencyGraph graph = build_graph(std::move(program), {costs, schedule.placement, {}});
   Report figures = report(graph, simulate(graph));
@@ -213,7 +213,7 @@ DependencyGraph random_graph(std::mt19937_64& engine, Comm comm, double shared) 
   for (StageCost& stage : costs.stages)
     stage.message = draw(engine, {0, 100});
   costs.network = random_network(engine, schedule.placement, shared);
-  return build_graph(lower(schedule, comm), {costs, schedule.placement, {}});
+  return build_graph(post_messages(schedule, comm), {costs, schedule.placement, {}});
 }
 
 }  // namespace
@@ -348,7 +348,7 @@ TEST_CASE("A network that is none is told with its place") {
 
 TEST_CASE("What divides links is not replayed as something else") {
   const Network network{.ranks_per_node = 1, .inter_node = {.shared_bytes_per_second = kGB}};
-  const Program program = lower(crossing_two(), Comm::Stream);
+  const PostedProgram program = post_messages(crossing_two(), Comm::Stream);
   const CostModel costs(costs_on(network, 100), program.schedule.placement, {});
   CHECK(error_of([&] { make_plan(program, costs); }) ==
         "schedule mine: messages that divide shared links cannot be replayed: leave shared_GBps, "

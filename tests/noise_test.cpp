@@ -9,7 +9,7 @@
 #include "analysis/noise_report.h"
 #include "sim/base/error.h"
 #include "sim/engine/simulate.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/support/command.h"
 #include "tests/support/costs.h"
@@ -22,8 +22,8 @@ using nlohmann::json;
 constexpr int kRanks = 4;
 
 DependencyGraph graph(std::int64_t op_ns = 1'000'000) {
-  Program program =
-      make_program(*find_schedule("1f1b"), {.ranks = kRanks, .microbatches = 12}, Comm::Stream);
+  PostedProgram program =
+      post_messages(*find_schedule("1f1b"), {.ranks = kRanks, .microbatches = 12}, Comm::Stream);
   CostModel costs(simple_costs({op_ns, op_ns, op_ns, -1, 1000}), program.schedule.placement, {});
   return build_graph(std::move(program), std::move(costs));
 }

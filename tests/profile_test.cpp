@@ -13,7 +13,7 @@
 #include "backend_cuda/replay/calibrate.h"
 #include "sim/base/error.h"
 #include "sim/engine/simulate.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/support/costs.h"
 #include "tests/support/random_schedule.h"
@@ -56,7 +56,7 @@ Profile some_profile() {
 DependencyGraph graph_with(Comm comm, const CostSource& costs) {
   Schedule schedule = make_schedule(*find_schedule("1f1b"), {4, 8});
   const CostModel model(costs, schedule.placement, {.per = CostPer::OneStage});
-  return build_graph(lower(std::move(schedule), comm), model);
+  return build_graph(post_messages(std::move(schedule), comm), model);
 }
 
 Time step_time(const DependencyGraph& graph, const Timeline& timeline) {
@@ -138,7 +138,7 @@ TEST_CASE("actions are as much slower as other ranks work beside them") {
   // Two ranks that always work together but for the first F and the last B of rank 0.
   Schedule schedule = written(loop_placement({2, 1}), 2, {"0F0 0F1 0B0 0B1", "1F0 1F1 1B0 1B1"});
   const CostModel model(simple_costs({.forward = 1000}), schedule.placement, {});
-  DependencyGraph graph = build_graph(lower(schedule, Comm::Ideal), model);
+  DependencyGraph graph = build_graph(post_messages(schedule, Comm::Ideal), model);
   const Timeline timeline = simulate_on(profile, graph, 1);
   std::vector<Time> lengths;
   for (NodeId node = 0; node < graph.size(); ++node)

@@ -14,6 +14,7 @@
 
 #include "sim/program/deadlock.h"
 #include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "tests/support/random_schedule.h"
 
 namespace bubblescope {
@@ -26,7 +27,7 @@ struct LooseStep {
 };
 using LooseProgram = std::vector<std::vector<LooseStep>>;
 
-LooseProgram loose(const Program& program) {
+LooseProgram loose(const PostedProgram& program) {
   LooseProgram steps(static_cast<std::size_t>(program.schedule.placement.ranks));
   for (Rank rank = 0; rank < program.schedule.placement.ranks; ++rank) {
     auto& own = steps[static_cast<std::size_t>(rank)];
@@ -44,7 +45,7 @@ LooseProgram loose(const Program& program) {
   return steps;
 }
 
-Program program_of(Program program, const LooseProgram& steps) {
+PostedProgram program_of(PostedProgram program, const LooseProgram& steps) {
   program.transfers = {};
   Orders orders;
   for (const auto& own : steps) {
@@ -67,7 +68,7 @@ Program program_of(Program program, const LooseProgram& steps) {
 }
 
 /// Drops, doubles, swaps or mislabels an action or a transfer somewhere.
-void mutate(std::mt19937_64& engine, LooseProgram& steps, const Program& program) {
+void mutate(std::mt19937_64& engine, LooseProgram& steps, const PostedProgram& program) {
   const Placement& placement = program.schedule.placement;
   auto& own = steps[draw_index(engine, steps.size())];
   if (own.empty())
@@ -124,7 +125,7 @@ enum class Outcome { Runs, Deadlock, Crossed, Unsound };
 /// Does what a program says, step by step, by the words of README alone, with sets and lists.
 class BruteForce {
  public:
-  BruteForce(const Program& program, const LooseProgram& steps)
+  BruteForce(const PostedProgram& program, const LooseProgram& steps)
       : placement_(program.schedule.placement),
         microbatches_(program.schedule.microbatches),
         comm_(program.comm),
@@ -383,10 +384,10 @@ class BruteForce {
   std::vector<RankRun> runs_ = {};
 };
 
-Outcome outcome(const Program& program) {
+Outcome outcome(const PostedProgram& program) {
   if (const auto fault = find_fault(program))
     return fault->kind == ProgramFault::Kind::Crossed ? Outcome::Crossed : Outcome::Unsound;
-  return can_run(program) ? Outcome::Runs : Outcome::Deadlock;
+  return can_run(lower(program)) ? Outcome::Runs : Outcome::Deadlock;
 }
 
 }  // namespace
@@ -400,7 +401,7 @@ TEST_CASE("The verdict on 12000 changed programs is that of a simulation by brut
     std::mt19937_64 engine(seed);
     const Schedule schedule =
         random_schedule(engine, {.ranks = 3, .chunks = 2, .microbatches = 3, .pair_percent = 30});
-    Program program = lower(schedule, kComms[seed % std::size(kComms)]);
+    PostedProgram program = post_messages(schedule, kComms[seed % std::size(kComms)]);
     program.channels = static_cast<Channels>(draw_int(engine, {0, 2}));
     LooseProgram steps = loose(program);
     const int mutations = draw_int(engine, {0, 2});

@@ -15,7 +15,7 @@
 
 #include "sim/formats/program_json.h"
 #include "sim/formats/tokens.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/support/digest.h"
 #include "tests/support/generated.h"
@@ -52,7 +52,7 @@ std::string complaint(const std::string& text, Dialect dialect = Dialect::Auto) 
   return name == error.npos ? error : error.substr(name + 3);
 }
 
-void check_same(const Program& read, const Program& written) {
+void check_same(const PostedProgram& read, const PostedProgram& written) {
   CHECK(to_program_json(read).substr(to_program_json(read).find("\"comm\"")) ==
         to_program_json(written).substr(to_program_json(written).find("\"comm\"")));
 }
@@ -148,7 +148,7 @@ TEST_CASE("What is written is read again, in CSV and JSON, for the whole catalog
     CAPTURE(entry.name);
     for (const Comm comm : kComms) {
       CAPTURE(to_string(comm));
-      const Program program = make_program(entry, {4, 8}, comm);
+      const PostedProgram program = post_messages(entry, {4, 8}, comm);
       const std::string text = to_program_json(program);
       const ProgramFile again = read(text);
       CHECK(to_program_json(again.program) == text);
@@ -169,7 +169,7 @@ TEST_CASE("Random programs are read as they were written") {
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
     CAPTURE(seed);
     std::mt19937_64 engine(seed);
-    const Program program = lower(random_schedule(engine), kComms[seed % 4]);
+    const PostedProgram program = post_messages(random_schedule(engine), kComms[seed % 4]);
     if (find_placement_fault(program.schedule.placement))
       continue;  // stages strewn unevenly: files have as many on each rank
     const std::string text = to_program_json(program);
@@ -184,7 +184,7 @@ TEST_CASE("Random programs are read as they were written") {
 }
 
 TEST_CASE("Channels that are not the default go with a program") {
-  Program program = make_program(*find_schedule("1f1b"), {2, 2}, Comm::Torch);
+  PostedProgram program = post_messages(*find_schedule("1f1b"), {2, 2}, Comm::Torch);
   CHECK(to_program_json(program).find("channels") == std::string::npos);
   program.channels = Channels::PerRank;
   CHECK(read(to_program_json(program)).program.channels == Channels::PerRank);
@@ -195,7 +195,7 @@ TEST_CASE("Channels that are not the default go with a program") {
 }
 
 TEST_CASE("Idle slots, blanks, CR LF and a byte order mark change nothing") {
-  const Program plain = read(kOrder).program;
+  const PostedProgram plain = read(kOrder).program;
   for (const char* text :
        {"0F0,0F1,,0B0,,,0B1\n,1F0,1B0,1F1,1B1\n", "0F0,0F1,0B0,0B1\r\n1F0,1B0,1F1,1B1\r\n",
         " 0F0 ,\t0F1,0B0,0B1\n1F0,1B0,1F1,1B1",
@@ -208,7 +208,7 @@ TEST_CASE("Idle slots, blanks, CR LF and a byte order mark change nothing") {
 TEST_CASE("The dialect before PyTorch 2.6 is told by its tokens, and that is said") {
   const std::string current = "0F0,0I0,0W0,0F1,0B1\n1F0,1I0,1W0,1F1,1B1\n";
   const std::string old = "0F0,0B0,0W0,0F1,0BW1\n1F0,1B0,1W0,1F1,1BW1\n";
-  const Program program = read(current).program;
+  const PostedProgram program = read(current).program;
   CHECK(read(current).notes.empty());
   check_same(read(old).program, program);
   REQUIRE(read(old).notes.size() == 1);
@@ -236,7 +236,7 @@ TEST_CASE("Collectives without messages are left out, and that is said") {
 }
 
 TEST_CASE("Two pipes are told by the micro-batches that each half of the stages sees") {
-  const Program program =
+  const PostedProgram program =
       read(to_torch_csv(make_schedule(*find_schedule("dualpipe"), {4, 8}))).program;
   CHECK(program.schedule.placement.pipes == 2);
   CHECK(program.schedule.placement.depth == 4);
@@ -311,7 +311,7 @@ TEST_CASE("A CSV that is wrong is told by line and column and token and what was
 
 TEST_CASE("JSON that is wrong is told by its path") {
   const std::string good =
-      to_program_json(make_program(*find_schedule("1f1b"), {2, 2}, Comm::Batched));
+      to_program_json(post_messages(*find_schedule("1f1b"), {2, 2}, Comm::Batched));
   struct Case {
     std::string path;
     json value;
@@ -373,7 +373,7 @@ TEST_CASE("JSON that is wrong is told by its path") {
 }
 
 TEST_CASE("Adjacent batches stay apart and are waited for one after the other") {
-  Program program = make_program(*find_schedule("1f1b"), {2, 1}, Comm::Batched);
+  PostedProgram program = post_messages(*find_schedule("1f1b"), {2, 1}, Comm::Batched);
   const std::string apart =
       R"({"format": "bubblescope-program/1", "schedule": "mine", "comm": "batched", "ranks": 2,
           "microbatches": 2, "pipes": 1, "depth": 2, "rank_of_stage": [0, 1],
@@ -414,7 +414,7 @@ TEST_CASE("Every file that PyTorch lowered is lowered the same") {
     CHECK(theirs.program.comm == Comm::Torch);
     CHECK_NOTHROW(check_program(theirs));
     CHECK(to_torch_comms_csv(theirs.program) == without_carriage_returns(theirs.text));
-    const Program ours = lower(theirs.program.schedule, Comm::Torch);
+    const PostedProgram ours = post_messages(theirs.program.schedule, Comm::Torch);
     CHECK(to_torch_comms_csv(ours) == with_sorted_reshards(without_carriage_returns(theirs.text)));
     ++compared;
   }
@@ -433,7 +433,7 @@ TEST_CASE("The catalogue is lowered as PyTorch lowers it in many shapes") {
     if (std::sscanf(line.c_str(), "%63[^,],%d,%d,%d,%63s", name, &p, &m, &v, expected) != 5)
       continue;
     CAPTURE(line);
-    const Program program = make_program(*find_schedule(name), {p, m, v}, Comm::Torch);
+    const PostedProgram program = post_messages(*find_schedule(name), {p, m, v}, Comm::Torch);
     CHECK(digest(to_torch_comms_csv(program)) == expected);
     ++compared;
   }
@@ -446,7 +446,7 @@ TEST_CASE("PyTorch's own test files are read in their dialects") {
     return;
   const auto file = [&](const char* name) { return read_program_file(folder / name); };
   const ProgramFile dualpipev = file("dualpipev_4rank_10mb.csv");
-  check_same(dualpipev.program, make_program(*find_schedule("dualpipev"), {4, 10}, Comm::Ideal));
+  check_same(dualpipev.program, post_messages(*find_schedule("dualpipev"), {4, 10}, Comm::Ideal));
   const ProgramFile compute = file("zb1p_2rank_2stagep_compute.csv");
   const ProgramFile old = file("zb1p_2rank_2stagep_compute.OLD_DIALECT.csv");
   CHECK(compute.notes.empty());
@@ -457,7 +457,7 @@ TEST_CASE("PyTorch's own test files are read in their dialects") {
   const ProgramFile comms = file("zb1p_2rank_2stagep_comms.csv");
   CHECK_NOTHROW(check_program(comms));
   CHECK(orders_of(merged(compute.program.schedule)) == orders_of(comms.program.schedule));
-  Program ours = lower(merged(compute.program.schedule), Comm::Torch);
+  PostedProgram ours = post_messages(merged(compute.program.schedule), Comm::Torch);
   ours.collectives.clear();
   CHECK(to_torch_comms_csv(ours) == without_carriage_returns(comms.text));
 }

@@ -146,7 +146,7 @@ TEST_CASE("a program that deadlocks is refused, exit code 3, or caught by the wa
   const auto begin = std::chrono::steady_clock::now();
   check_failure("replay" + kDeadlock + kCosts + " --no-check --timeout 200ms --trace cut.json",
                 kDevice,
-                {"for 0.2 s", "in a circle", "receive of 1I0 from rank 1", "how far it came"},
+                {"for 0.2 s", "in a circle", "rank 0, step 3 (0RECV_B0)", "how far it came"},
                 {.folder = folder.path()});
   if (!kSanitized)
     CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(2));

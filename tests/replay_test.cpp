@@ -17,7 +17,7 @@
 #include "backend_cuda/host/host_executor.h"
 #include "sim/engine/simulate.h"
 #include "sim/formats/program_file.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "sim/search/automatic.h"
 #include "tests/support/costs.h"
@@ -34,10 +34,10 @@ constexpr Comm kComms[] = {Comm::Ideal, Comm::Stream, Comm::Batched, Comm::Torch
 constexpr Channels kChannels[] = {Channels::PerRank, Channels::PerPair, Channels::PerDirection};
 
 /// A program with all ways to talk, each with all its channels that can run.
-std::vector<Program> lowered(const Schedule& schedule) {
-  std::vector<Program> programs;
+std::vector<PostedProgram> lowered(const Schedule& schedule) {
+  std::vector<PostedProgram> programs;
   for (const Comm comm : kComms) {
-    Program program = lower(schedule, comm);
+    PostedProgram program = post_messages(schedule, comm);
     if (!has_channels(comm)) {
       programs.push_back(std::move(program));
       continue;
@@ -72,7 +72,7 @@ std::vector<Schedule> all_schedules(const std::vector<int>& ranks) {
   return schedules;
 }
 
-std::string name_of(const Program& program) {
+std::string name_of(const PostedProgram& program) {
   return fmt::format("{} p={} m={} {} {}", program.schedule.name, program.schedule.placement.ranks,
                      program.schedule.microbatches, to_string(program.comm),
                      to_string(program.channels));
@@ -102,7 +102,7 @@ Failure failure_of(const Plan& plan, const ExecutorOptions& options,
 
 /// The replay on the virtual clock has the spans that the simulator predicts, each to the
 /// nanosecond. False where the program deadlocks, which both have to find.
-bool check_against_simulator(Program program, const CostSource& costs) {
+bool check_against_simulator(PostedProgram program, const CostSource& costs) {
   CAPTURE(name_of(program));
   const CostModel model(costs, program.schedule.placement, {});
   const Plan plan = make_plan(program, model);
@@ -133,7 +133,7 @@ TEST_CASE("the virtual clock agrees with the simulator for every schedule and lo
   const CostSource costs =
       simple_costs({.forward = 1000, .input_grad = 1300, .weight_grad = 700, .hop = 170});
   for (const Schedule& schedule : all_schedules({2, 4, 5}))
-    for (Program& program : lowered(schedule))
+    for (PostedProgram& program : lowered(schedule))
       check_against_simulator(std::move(program), costs);
 }
 
@@ -145,7 +145,7 @@ TEST_CASE("the virtual clock agrees with the simulator for random schedules and 
     std::mt19937_64 engine(static_cast<std::uint64_t>(seed));
     const Schedule schedule = random_schedule(engine);
     const CostSource costs = random_costs(engine, schedule.placement);
-    for (Program& program : lowered(schedule))
+    for (PostedProgram& program : lowered(schedule))
       deadlocks += check_against_simulator(std::move(program), costs) ? 0 : 1;
   }
   CHECK(deadlocks > 0);
@@ -153,8 +153,8 @@ TEST_CASE("the virtual clock agrees with the simulator for random schedules and 
 
 TEST_CASE("the batches of DualPipe's and DualPipeV's authors are replayed to the nanosecond") {
   for (const char* name : {"dualpipe", "dualpipev"}) {
-    const Program program =
-        make_program(*find_schedule(name), {.ranks = 4, .microbatches = 10}, Comm::Batched);
+    const PostedProgram program =
+        post_messages(*find_schedule(name), {.ranks = 4, .microbatches = 10}, Comm::Batched);
     CHECK(check_against_simulator(program, simple_costs({.forward = 50, .hop = 7})));
   }
 }
@@ -162,7 +162,7 @@ TEST_CASE("the batches of DualPipe's and DualPipeV's authors are replayed to the
 TEST_CASE("the stream of each rank's actions has as many activation slots as activations live") {
   for (const Schedule& schedule : all_schedules({4})) {
     CAPTURE(schedule.name);
-    const Program program = lower(schedule, Comm::Stream);
+    const PostedProgram program = post_messages(schedule, Comm::Stream);
     const CostModel costs = free_costs(schedule.placement);
     const Plan plan = make_plan(program, costs);
     const DependencyGraph graph = build_graph(program, costs);
@@ -177,7 +177,7 @@ TEST_CASE("every schedule computes the loss and the gradients of an unpipelined 
   const std::vector<int> ranks = kSanitized ? std::vector{2, 4} : std::vector{1, 2, 3, 4, 8};
   for (const Schedule& schedule : all_schedules(ranks))
     for (const Comm comm : kComms) {
-      const Program program = lower(schedule, comm);
+      const PostedProgram program = post_messages(schedule, comm);
       CAPTURE(name_of(program));
       const CostModel costs(simple_costs({}), schedule.placement, {});
       const Plan plan = make_plan(program, costs);
@@ -190,7 +190,8 @@ TEST_CASE("every schedule computes the loss and the gradients of an unpipelined 
 }
 
 TEST_CASE("gradients come out of several blocks and repeated steps alike") {
-  const Program program = lower(make_schedule(*find_schedule("zb-h1"), {4, 8}), Comm::Stream);
+  const PostedProgram program =
+      post_messages(make_schedule(*find_schedule("zb-h1"), {4, 8}), Comm::Stream);
   const CostModel costs(simple_costs({}), program.schedule.placement, {});
   const Plan plan = make_plan(program, costs);
   const ExecutorOptions options{.workload = Workload::Tensors, .shape = {.blocks = 3}};
@@ -203,14 +204,11 @@ TEST_CASE("gradients come out of several blocks and repeated steps alike") {
   CHECK(again.noise() == 0);
 }
 
-/// A plan whose program is its own.
+/// A plan whose costs are its own.
 struct OwnPlan {
-  explicit OwnPlan(Program made, const CostSource& costs = simple_costs({}))
-      : program(std::move(made)),
-        model(costs, program.schedule.placement, {}),
-        plan(make_plan(program, model)) {}
+  explicit OwnPlan(PostedProgram program, const CostSource& costs = simple_costs({}))
+      : model(costs, program.schedule.placement, {}), plan(make_plan(std::move(program), model)) {}
 
-  Program program;
   CostModel model;
   Plan plan;
 };
@@ -219,8 +217,8 @@ constexpr ExecutorOptions kTensors{.workload = Workload::Tensors,
                                    .shape = {.tokens = 3, .hidden = 4, .inner = 5}};
 
 /// GPipe with 2 ranks, whose second posts all its receives first, in the order given.
-Program with_receives(const std::vector<MicroBatch>& order) {
-  Program program = lower(
+PostedProgram with_receives(const std::vector<MicroBatch>& order) {
+  PostedProgram program = post_messages(
       make_schedule(*find_schedule("gpipe"), {2, static_cast<int>(order.size())}), Comm::Torch);
   Transfers changed;
   const std::size_t first_of_1 = slot_before(1, program.schedule.first_action[1]);
@@ -248,8 +246,8 @@ TEST_CASE("two messages swapped on their way are noticed by tokens and by gradie
 }
 
 TEST_CASE("an op that is done twice in place of another is noticed") {
-  OwnPlan own(lower(make_schedule(*find_schedule("zb-h1"), {4, 8}), Comm::Ideal));
-  Schedule& schedule = own.program.schedule;
+  OwnPlan own(post_messages(make_schedule(*find_schedule("zb-h1"), {4, 8}), Comm::Ideal));
+  Schedule& schedule = own.plan.posted.schedule;
   std::vector<std::size_t> weights;  // of rank 3
   for (std::size_t i = schedule.first_action[3]; i < schedule.first_action[4]; ++i)
     if (schedule.actions[i].op().kind() == OpKind::BackwardWeight)
@@ -261,7 +259,7 @@ TEST_CASE("an op that is done twice in place of another is noticed") {
 }
 
 TEST_CASE("activations that overwrite each other are noticed") {
-  OwnPlan own(lower(make_schedule(*find_schedule("1f1b"), {3, 6}), Comm::Stream));
+  OwnPlan own(post_messages(make_schedule(*find_schedule("1f1b"), {3, 6}), Comm::Stream));
   CHECK(run_on_host(own.plan, kTensors).parity->holds());
   own.plan.activation_slot[1] = own.plan.activation_slot[0];  // of 0F1 and 0F0, both live
   CHECK(failure_of(own.plan, kTensors, {}).what ==
@@ -280,12 +278,12 @@ TEST_CASE("a deadlock ends by the watchdog, which names the circle") {
 }
 
 TEST_CASE("an action that does not end is named, with those that wait for it") {
-  const OwnPlan own(lower(make_schedule(*find_schedule("1f1b"), {4, 8}), Comm::Stream));
-  const auto second = own.program.schedule.first_action[2] + 3;
+  const OwnPlan own(post_messages(make_schedule(*find_schedule("1f1b"), {4, 8}), Comm::Stream));
+  const auto second = own.plan.posted.schedule.first_action[2] + 3;
   const Failure failure =
       failure_of(own.plan, {.injection = Injection{Injection::Kind::Hang, second}},
                  {.timeout = milliseconds(200)});
-  const std::string name = to_string(own.program.schedule.actions[second]);
+  const std::string name = to_string(own.plan.posted.schedule.actions[second]);
   CAPTURE(failure.what);
   CHECK(failure.what.find("rank 2: " + name + " has begun and not ended") != std::string::npos);
   const auto& spans = failure.times.instructions;
@@ -321,13 +319,13 @@ class StoppedExecutor : public Executor {
 };
 
 TEST_CASE("time in which the process was stopped does not count to the timeout") {
-  const OwnPlan own(lower(make_schedule(*find_schedule("1f1b"), {2, 2}), Comm::Ideal));
+  const OwnPlan own(post_messages(make_schedule(*find_schedule("1f1b"), {2, 2}), Comm::Ideal));
   StoppedExecutor executor(own.plan);
   CHECK_NOTHROW(replay(own.plan, executor, {.repeats = 1, .timeout = milliseconds(300)}));
 }
 
 TEST_CASE("what a stalled step has not begun is not said to run") {
-  const OwnPlan own(lower(make_schedule(*find_schedule("1f1b"), {2, 2}), Comm::Stream));
+  const OwnPlan own(post_messages(make_schedule(*find_schedule("1f1b"), {2, 2}), Comm::Stream));
   const Span never{kNever, kNever};
   RunTimes times{.instructions = std::vector(own.plan.instructions.size(), never),
                  .messages = std::vector(own.plan.messages.size(), never)};
@@ -337,7 +335,8 @@ TEST_CASE("what a stalled step has not begun is not said to run") {
 }
 
 TEST_CASE("an action that fails ends the step and is named") {
-  const OwnPlan own(lower(make_schedule(*find_schedule("dualpipe"), {4, 8}), Comm::Batched));
+  const OwnPlan own(
+      post_messages(make_schedule(*find_schedule("dualpipe"), {4, 8}), Comm::Batched));
   const Failure failure =
       failure_of(own.plan, {.injection = Injection{Injection::Kind::Fail, 5}}, {});
   CHECK(failure.what.find("rank 0: ") == 0);
@@ -345,7 +344,7 @@ TEST_CASE("an action that fails ends the step and is named") {
 }
 
 TEST_CASE("a step that is interrupted ends at once") {
-  const OwnPlan own(lower(make_schedule(*find_schedule("1f1b"), {2, 4}), Comm::Ideal));
+  const OwnPlan own(post_messages(make_schedule(*find_schedule("1f1b"), {2, 4}), Comm::Ideal));
   const std::atomic<bool> interrupted = true;
   const Failure failure = failure_of(own.plan, {.injection = Injection{Injection::Kind::Hang, 0}},
                                      {.interrupted = &interrupted});
@@ -353,7 +352,7 @@ TEST_CASE("a step that is interrupted ends at once") {
 }
 
 TEST_CASE("a matrix product that outlives the timeout is ended, and its action named") {
-  const OwnPlan own(lower(make_schedule(*find_schedule("1f1b"), {1, 1}), Comm::Ideal));
+  const OwnPlan own(post_messages(make_schedule(*find_schedule("1f1b"), {1, 1}), Comm::Ideal));
   ExecutorOptions options = kTensors;  // two products, of seconds each
   options.shape = {.tokens = 8192, .hidden = 512, .inner = 4096, .blocks = 1};
   const Failure failure = failure_of(own.plan, options, {.timeout = milliseconds(100)});
@@ -365,10 +364,10 @@ TEST_CASE("in real time an action lasts at least as long as its costs say, and o
   const CostSource costs = simple_costs(
       {.forward = 2'000'000, .input_grad = 2'000'000, .weight_grad = 1'000'000, .hop = 500'000});
   for (const Comm comm : kComms) {
-    const OwnPlan own(lower(make_schedule(*find_schedule("1f1b"), {2, 3}), comm), costs);
-    CAPTURE(name_of(own.program));
+    const OwnPlan own(post_messages(make_schedule(*find_schedule("1f1b"), {2, 3}), comm), costs);
+    CAPTURE(name_of(own.plan.posted));
     const Replay replay = run_on_host(own.plan, {.real_time = true}, {.repeats = 2});
-    const DependencyGraph graph = build_graph(own.program, own.model);
+    const DependencyGraph graph = build_graph(own.plan.posted, own.model);
     const Timeline measured = to_timeline(graph, own.plan, replay.times, "real time");
     for (NodeId node = 0; node < graph.size(); ++node) {
       CHECK(measured.spans[node].length() >= graph.duration()[node]);
@@ -382,7 +381,8 @@ TEST_CASE("in real time an action lasts at least as long as its costs say, and o
 }
 
 TEST_CASE("a send without a receive is refused") {
-  Program program = lower(make_schedule(*find_schedule("1f1b"), {2, 1}), Comm::Stream);
+  PostedProgram program =
+      post_messages(make_schedule(*find_schedule("1f1b"), {2, 1}), Comm::Stream);
   Transfers without;
   for (std::size_t slot = 0; slot < program.transfers.slots(); ++slot) {
     for (const Transfer& transfer : program.transfers.slot(slot))

@@ -4,7 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "sim/engine/simulate.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/support/costs.h"
 #include "tests/support/generated.h"
@@ -165,7 +165,7 @@ TEST_CASE("The step begins with its first action and not before") {
   const Schedule schedule =
       written(loop_placement({.ranks = 2, .chunks = 1}), 1, {"0F0 0B0", "1F0 1B0"});
   const DependencyGraph graph =
-      build_graph(lower(schedule, Comm::Ideal), free_costs(schedule.placement));
+      build_graph(post_messages(schedule, Comm::Ideal), free_costs(schedule.placement));
   Timeline measured{.source = "by hand", .spans = {}};
   for (const int start : {100, 115, 140, 170})
     measured.spans.push_back({Time(start), Time(start + 10)});

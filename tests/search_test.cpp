@@ -18,7 +18,7 @@
 
 #include "sim/engine/simulate.h"
 #include "sim/formats/torch_csv.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "sim/search/automatic.h"
 #include "sim/search/evaluator.h"
@@ -42,7 +42,7 @@ Placement placement_of(int ranks, int chunks) {
 
 /// Step time and widest span, as the graph of the schedule tells them.
 Score simulated(const Schedule& schedule, const CostModel& costs) {
-  const DependencyGraph graph = build_graph(lower(schedule, Comm::Ideal), costs);
+  const DependencyGraph graph = build_graph(post_messages(schedule, Comm::Ideal), costs);
   const Timeline timeline = simulate(graph);
   const auto ranks = static_cast<std::size_t>(schedule.placement.ranks);
   std::vector<Ticks> start(ranks, std::numeric_limits<Ticks>::max());

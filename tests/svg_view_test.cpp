@@ -13,7 +13,7 @@
 #include <doctest/doctest.h>
 
 #include "sim/engine/simulate.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/support/colours.h"
 #include "tests/support/command.h"
@@ -41,7 +41,7 @@ Run run_of(const CatalogueEntry& entry, Shape shape, SimpleCosts costs, Comm com
     shape = misfit->nearest;
   Schedule schedule = make_schedule(entry, shape);
   CostModel model(simple_costs(costs), schedule.placement, {});
-  return {build_graph(lower(std::move(schedule), comm), std::move(model))};
+  return {build_graph(post_messages(std::move(schedule), comm), std::move(model))};
 }
 
 const CatalogueEntry& entry_of(std::string_view name) {

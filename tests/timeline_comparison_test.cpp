@@ -8,7 +8,7 @@
 
 #include "analysis/chrome_trace.h"
 #include "sim/engine/simulate.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/support/costs.h"
 #include "tests/support/random_schedule.h"
@@ -20,7 +20,7 @@ namespace {
 DependencyGraph one_f_one_b(Shape shape, SimpleCosts costs, Comm comm = Comm::Ideal) {
   Schedule schedule = make_schedule(*find_schedule("1f1b"), shape);
   const CostModel model(simple_costs(costs), schedule.placement, {});
-  return build_graph(lower(std::move(schedule), comm), model);
+  return build_graph(post_messages(std::move(schedule), comm), model);
 }
 
 /// The node of an action.

@@ -4,6 +4,7 @@
 
 #include "analysis/check_view.h"
 #include "sim/program/deadlock.h"
+#include "sim/program/lowering.h"
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/output.h"
@@ -20,11 +21,11 @@ struct CheckOptions {
 };
 
 /// Whether the ranks get to their ends, with these and with other channels.
-void check_progress(Program program, CheckReport& report) {
-  const auto verdict = [&] { return can_run(program) ? Verdict::Runs : Verdict::Deadlock; };
+void check_progress(PostedProgram program, CheckReport& report) {
+  const auto verdict = [&] { return can_run(lower(program)) ? Verdict::Runs : Verdict::Deadlock; };
   report.verdict = verdict();
   if (report.verdict == Verdict::Deadlock)
-    report.reason = describe_deadlock(program);
+    report.reason = describe_deadlock(lower(program));
   if (!has_channels(program.comm))
     return;
   for (const Channels channels : {Channels::PerRank, Channels::PerPair, Channels::PerDirection}) {
@@ -40,7 +41,7 @@ CheckReport check(const CheckOptions& options, const GlobalOptions& global) {
     global.note(note);
   const auto fault = find_fault(file.program);
   // An order that waits in a circle has no messages to spell out.
-  if (!fault && (file.program.comm != Comm::Ideal || can_run(file.program)))
+  if (!fault && (file.program.has_transfers() || can_run(lower(file.program))))
     file.program = with_comm(std::move(file.program), options.comm.choice());
   const Schedule& schedule = file.program.schedule;
   CheckReport report = {.file = options.path,

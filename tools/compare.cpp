@@ -71,10 +71,11 @@ std::string none_fits(const Comparison& comparison) {
   return text;
 }
 
-std::vector<Program> load_programs(const CompareOptions& options, const GlobalOptions& global) {
-  std::vector<Program> programs;
+std::vector<PostedProgram> load_programs(const CompareOptions& options,
+                                         const GlobalOptions& global) {
+  std::vector<PostedProgram> programs;
   for (const std::string& path : options.programs) {
-    Program program = load_program(path, options.dialect.parsed(), global);
+    PostedProgram program = load_program(path, options.dialect.parsed(), global);
     CommChoice comm = options.costs.comm.choice();
     if (program.comm != Comm::Ideal)  // it says so itself; what is asked is for the others
       comm.comm.reset();
@@ -90,7 +91,7 @@ std::vector<Program> load_programs(const CompareOptions& options, const GlobalOp
 std::vector<Contender> contenders(const CompareOptions& options, const GlobalOptions& global) {
   options.dialect.require_program(!options.programs.empty());
   std::vector<Contender> result;
-  for (Program& program : load_programs(options, global))
+  for (PostedProgram& program : load_programs(options, global))
     result.push_back({.program = std::move(program)});
   for (Contender& schedule : chosen(options.schedules))
     result.push_back(std::move(schedule));

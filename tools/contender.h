@@ -10,7 +10,7 @@ namespace bubblescope {
 
 struct Contender {
   const CatalogueEntry* entry = nullptr;  ///< None where there is a program.
-  std::optional<Program> program = {};
+  std::optional<PostedProgram> program = {};
   bool by_name = true;  ///< Asked for by its name, and not with all.
 
   std::string name() const { return entry ? std::string(entry->name) : program->schedule.name; }

@@ -10,6 +10,7 @@
 #include "backend_cuda/replay/plan.h"
 #include "sim/base/error.h"
 #include "sim/program/deadlock.h"
+#include "sim/program/lowering.h"
 #include "sim/program/program_check.h"
 #include "tools/errors.h"
 #include "tools/executors.h"
@@ -33,8 +34,7 @@ RunRecord make_record(const Plan& plan, const RunTimes& times, std::string sourc
                 .source = std::move(source)};
   for (std::size_t i = 0; i < schedule.actions.size(); ++i) {
     const InstructionId id = plan.instruction_of_action[i];
-    out.actions.push_back(
-        {plan.instructions[id].rank, schedule.actions[i], record(times.instructions[id])});
+    out.actions.push_back({plan.rank_of(id), schedule.actions[i], record(times.instructions[id])});
   }
   for (MessageId id = 0; id < plan.messages.size(); ++id) {
     const PlanMessage& message = plan.messages[id];
@@ -126,7 +126,7 @@ Replay run(const Plan& plan, const MeasureOptions& options, Progress& progress) 
 }
 
 /// Runs what would be refused, to see the fault.
-[[noreturn]] void run_unsound(const Program& program, const Scenario& scenario,
+[[noreturn]] void run_unsound(const PostedProgram& program, const Scenario& scenario,
                               const MeasureOptions& options, Progress& progress) {
   const CostModel costs = costs_for(program, scenario);
   const Plan plan = make_plan(program, costs);
@@ -178,7 +178,8 @@ void note_what_is_not_run(const SubjectOptions& options, std::span<const Subject
 Measured measure(Subject subject, const MeasureOptions& options, const GlobalOptions& global,
                  Progress& progress) {
   ScheduledProgram scheduled = subject.take_program(progress);
-  if (!options.machine.is_checked && (find_fault(scheduled.program) || !can_run(scheduled.program)))
+  if (!options.machine.is_checked &&
+      (find_fault(scheduled.program) || !can_run(lower(scheduled.program))))
     run_unsound(scheduled.program, subject.scenario, options, progress);
   Measured out{predict(std::move(scheduled), subject.scenario, progress), {}, {}, {}};
   DependencyGraph& graph = out.prediction.graph;
@@ -187,7 +188,7 @@ Measured measure(Subject subject, const MeasureOptions& options, const GlobalOpt
     const int blocks = options.machine.executor_for(chunks).shape.blocks;
     out.prediction.timeline = simulate_on(*profile, graph, blocks);
   }
-  const Plan plan = make_plan(graph.program(), graph.costs());
+  const Plan plan = make_plan(graph.posted(), graph.costs());
   const Replay replayed = run(plan, options, progress);
   out.measurement = describe(options.machine, replayed, global);
   const std::string source = out.measurement.device();

@@ -11,7 +11,7 @@
 #include "analysis/unpacked_file.h"
 #include "sim/base/error.h"
 #include "sim/base/files.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "tools/errors.h"
 #include "tools/units.h"
@@ -68,13 +68,13 @@ std::optional<int> group_size_of(const MeasuredInputOptions& options) {
 }
 
 /// Of a shape that was measured. Throws UsageError for a name that is none, or has no fixed order.
-Program named_program(const MeasuredInputOptions& options, Shape shape, Comm comm) {
+PostedProgram named_program(const MeasuredInputOptions& options, Shape shape, Comm comm) {
   const CatalogueEntry& entry = require_schedule(options.schedule);
   if (entry.automatic != nullptr)
     throw UsageError(fmt::format("--schedule {}: its order depends on the costs, which are sought",
                                  options.schedule));
   shape.group_size = group_size_of(options);
-  return make_program(entry, shape, comm);
+  return post_messages(entry, shape, comm);
 }
 
 MeasuredRun read_primus_run(const std::vector<std::string>& files, MeasuredInputOptions options) {
@@ -85,7 +85,7 @@ MeasuredRun read_primus_run(const std::vector<std::string>& files, MeasuredInput
         "it with --schedule");
   if (options.schedule.empty())
     options.schedule = dump.chunks > 1 ? "interleaved-1f1b" : "1f1b";
-  Program program = named_program(
+  PostedProgram program = named_program(
       options, {.ranks = dump.ranks, .microbatches = dump.microbatches, .chunks = dump.chunks},
       options.comm.choice().comm_or_ideal());
   const RunProfile profile = profile_of(dump, program.schedule);
@@ -93,7 +93,7 @@ MeasuredRun read_primus_run(const std::vector<std::string>& files, MeasuredInput
 }
 
 /// The order that was recorded, or the one asked for by name.
-Program program_of(const RunProfile& profile, const MeasuredInputOptions& options) {
+PostedProgram program_of(const RunProfile& profile, const MeasuredInputOptions& options) {
   const Comm comm = options.comm.choice().comm.value_or(profile.comm);
   Schedule recorded = recorded_schedule(profile);
   const Shape shape = {.ranks = recorded.placement.ranks,
@@ -103,8 +103,8 @@ Program program_of(const RunProfile& profile, const MeasuredInputOptions& option
     return named_program(options, shape, comm);
   const CatalogueEntry* entry = find_schedule(recorded.name);
   if (comm == Comm::Batched && entry != nullptr && entry->batches != nullptr)
-    return make_program(*entry, shape, comm);
-  return lower(std::move(recorded), comm);
+    return post_messages(*entry, shape, comm);
+  return post_messages(std::move(recorded), comm);
 }
 
 }  // namespace
@@ -127,7 +127,7 @@ MeasuredRun read_measured_run(const MeasuredInputOptions& options, const GlobalO
         kind == InputKind::Timeline ? read_recorded_timelines(files) : read_annotated_traces(files);
     for (const std::string& note : profile.notes)
       global.note(note);
-    Program program = program_of(profile, options);
+    PostedProgram program = program_of(profile, options);
     run = lay_over(profile, std::move(program));
   }
   options.comm.choice().set_channels(run.program);

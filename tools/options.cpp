@@ -368,7 +368,7 @@ CommChoice CommOptions::choice() const {
   return choice;
 }
 
-void CommChoice::set_channels(Program& program) const {
+void CommChoice::set_channels(PostedProgram& program) const {
   if (!channels)
     return;
   if (!has_channels(program.comm))

@@ -13,7 +13,7 @@
 #include "analysis/format.h"
 #include "analysis/iteration.h"
 #include "sim/costs/cost_model.h"
-#include "sim/program/program.h"
+#include "sim/program/posted_program.h"
 #include "sim/search/automatic.h"
 #include "tools/model_options.h"
 #include "tools/network_options.h"
@@ -66,7 +66,7 @@ struct CommChoice {
 
   Comm comm_or_ideal() const { return comm.value_or(Comm::Ideal); }
   /// Sets the channels asked for. Throws UsageError where the program has none.
-  void set_channels(Program& program) const;
+  void set_channels(PostedProgram& program) const;
 };
 
 struct CommOptions {

@@ -7,7 +7,7 @@
 #include "sim/engine/graphviz.h"
 #include "sim/formats/program_json.h"
 #include "sim/formats/torch_csv.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/output.h"
@@ -53,8 +53,8 @@ void note_unused(std::string_view name, const OrderOptions& options, const Globa
 }
 
 /// Only an automatic schedule needs costs.
-Program program_of(const OrderOptions& options, const CommChoice& comm,
-                   const GlobalOptions& global) {
+PostedProgram program_of(const OrderOptions& options, const CommChoice& comm,
+                         const GlobalOptions& global) {
   if (options.program.is_given()) {
     note_unused(options.program.path, options, global);
     return load_program(options.program, options.shape, comm, global);
@@ -68,7 +68,7 @@ Program program_of(const OrderOptions& options, const CommChoice& comm,
     return schedule_for(entry, scenario).program;
   }
   note_unused(entry.name, options, global);
-  Program program = make_program(entry, shape, comm.comm_or_ideal());
+  PostedProgram program = post_messages(entry, shape, comm.comm_or_ideal());
   comm.set_channels(program);
   return program;
 }
@@ -78,9 +78,9 @@ std::string text_of(const DependencyGraph& graph, To to) {
     case To::Torch:
       return to_torch_csv(graph.schedule());
     case To::TorchComms:
-      return to_torch_comms_csv(graph.program());
+      return to_torch_comms_csv(graph.posted());
     case To::Json:
-      return to_program_json(graph.program());
+      return to_program_json(graph.posted());
     case To::Dot:
       break;
   }
@@ -91,7 +91,7 @@ int run(const OrderOptions& options, const GlobalOptions& global) {
   const auto to =
       static_cast<To>(choose("--to", options.to, {"torch", "torch-comms", "json", "dot"}));
   require_one(options.name, options.program);
-  Program program = program_of(options, comm_choice(options, to), global);
+  PostedProgram program = program_of(options, comm_choice(options, to), global);
   const bool is_torch = to == To::Torch || to == To::TorchComms;
   if (is_torch && program.schedule.placement.pipes > 1)
     global.note("PyTorch's runtime knows one pipe, and this schedule has two");

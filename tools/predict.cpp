@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "sim/base/error.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "sim/search/automatic.h"
 #include "tools/errors.h"
 
@@ -149,7 +149,7 @@ std::optional<std::string> find_obstacle(const CatalogueEntry& entry, const Scen
 ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scenario) {
   const Comm comm = scenario.comm.comm_or_ideal();
   if (entry.automatic == nullptr) {
-    ScheduledProgram scheduled{make_program(entry, scenario.shape, comm)};
+    ScheduledProgram scheduled{post_messages(entry, scenario.shape, comm)};
     scenario.comm.set_channels(scheduled.program);
     return scheduled;
   }
@@ -163,7 +163,7 @@ ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scena
       .drain_bound = Time(result.bound.drain),
       .critical_path_bound = Time(result.bound.critical_path),
       .memory_bound = Time(result.bound.memory)};
-  ScheduledProgram scheduled{lower(std::move(result.schedule), comm), figures};
+  ScheduledProgram scheduled{post_messages(std::move(result.schedule), comm), figures};
   scenario.comm.set_channels(scheduled.program);
   return scheduled;
 }
@@ -186,7 +186,7 @@ ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scena
   return schedule_for(entry, scenario);
 }
 
-CostModel costs_for(const Program& program, const Scenario& scenario) {
+CostModel costs_for(const PostedProgram& program, const Scenario& scenario) {
   const Placement& placement = program.schedule.placement;
   CostModel costs(scenario.costs_over(placement.depth), placement, scenario.cost_options);
   const std::size_t actions = program.schedule.actions.size();
@@ -203,7 +203,7 @@ Prediction predict(const CatalogueEntry& entry, const Scenario& scenario, Progre
 }
 
 Prediction predict(ScheduledProgram scheduled, const Scenario& scenario, Progress& progress) {
-  Program& program = scheduled.program;
+  PostedProgram& program = scheduled.program;
   const std::string name = program.schedule.name;
   CostModel costs = costs_for(program, scenario);
   progress.now(fmt::format("{}: building the graph", name));

@@ -69,7 +69,7 @@ void check_size(const CatalogueEntry& entry, const Shape& shape, Comm comm,
 
 /// A schedule with its communication, made for the scenario's costs where it is automatic.
 struct ScheduledProgram {
-  Program program;
+  PostedProgram program;
   std::optional<SearchFigures> search = {};
 };
 ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scenario);
@@ -79,7 +79,7 @@ ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scena
 
 /// The scenario's costs over the program's stages. Throws UsageError where they are given by hand
 /// and too large to be added up.
-CostModel costs_for(const Program& program, const Scenario& scenario);
+CostModel costs_for(const PostedProgram& program, const Scenario& scenario);
 
 /// Throws Error where the schedule's constraints, the costs or the machine's memory do not allow
 /// it.

@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/order_check.h"
 #include "tools/errors.h"
 #include "tools/units.h"
@@ -55,22 +55,23 @@ void require_one(const std::string& name, const ProgramOption& program) {
                                   : "NAME and --program do not go together");
 }
 
-Program load_program(const ProgramOption& option, const ShapeOptions& shape, const CommChoice& comm,
-                     const GlobalOptions& global, Soundness soundness) {
-  Program program = load_program(option.path, option.dialect.parsed(), global, soundness);
+PostedProgram load_program(const ProgramOption& option, const ShapeOptions& shape,
+                           const CommChoice& comm, const GlobalOptions& global,
+                           Soundness soundness) {
+  PostedProgram program = load_program(option.path, option.dialect.parsed(), global, soundness);
   check_shape(program, shape);
   return with_comm(std::move(program), comm);
 }
 
-Shape shape_of(const Program& program) {
+Shape shape_of(const PostedProgram& program) {
   const Placement& placement = program.schedule.placement;
   return {.ranks = placement.ranks,
           .microbatches = program.schedule.microbatches,
           .chunks = placement.chunks()};
 }
 
-Program load_program(const std::string& path, Dialect dialect, const GlobalOptions& global,
-                     Soundness soundness) {
+PostedProgram load_program(const std::string& path, Dialect dialect, const GlobalOptions& global,
+                           Soundness soundness) {
   ProgramFile file = read_program_file(path, dialect);
   for (const std::string& note : file.notes)
     global.note(note);
@@ -81,9 +82,9 @@ Program load_program(const std::string& path, Dialect dialect, const GlobalOptio
   return std::move(file.program);
 }
 
-Program with_comm(Program program, const CommChoice& choice) {
+PostedProgram with_comm(PostedProgram program, const CommChoice& choice) {
   if (program.comm == Comm::Ideal) {
-    program = lower(std::move(program.schedule), choice.comm.value_or(Comm::Ideal));
+    program = post_messages(std::move(program.schedule), choice.comm.value_or(Comm::Ideal));
   } else if (choice.comm && *choice.comm != program.comm) {
     throw UsageError(fmt::format("{} has messages of its own, {}: they cannot become {} ones",
                                  program.schedule.name, to_string(program.comm),
@@ -93,7 +94,7 @@ Program with_comm(Program program, const CommChoice& choice) {
   return program;
 }
 
-void check_shape(const Program& program, const ShapeOptions& shape) {
+void check_shape(const PostedProgram& program, const ShapeOptions& shape) {
   const Placement& placement = program.schedule.placement;
   constexpr Range kCount = {1, std::numeric_limits<int>::max()};
   const auto check = [&](const char* option, const std::string& asked, int has) {

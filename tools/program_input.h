@@ -47,21 +47,22 @@ enum class Soundness : std::uint8_t {
 };
 
 /// What `load_program`, `check_shape` and `with_comm` make of a file.
-Program load_program(const ProgramOption& option, const ShapeOptions& shape, const CommChoice& comm,
-                     const GlobalOptions& global, Soundness soundness = Soundness::All);
+PostedProgram load_program(const ProgramOption& option, const ShapeOptions& shape,
+                           const CommChoice& comm, const GlobalOptions& global,
+                           Soundness soundness = Soundness::All);
 
 /// Reads a file and says what was assumed. Throws Error where it cannot be read or has a fault.
-Program load_program(const std::string& path, Dialect dialect, const GlobalOptions& global,
-                     Soundness soundness = Soundness::All);
+PostedProgram load_program(const std::string& path, Dialect dialect, const GlobalOptions& global,
+                           Soundness soundness = Soundness::All);
 
 /// p, m and v.
-Shape shape_of(const Program& program);
+Shape shape_of(const PostedProgram& program);
 
 /// A program whose orders are lowered as asked. Throws UsageError where it says itself how its
 /// messages travel, and that is another way.
-Program with_comm(Program program, const CommChoice& choice);
+PostedProgram with_comm(PostedProgram program, const CommChoice& choice);
 
 /// Throws UsageError where a shape is asked for that the program has not.
-void check_shape(const Program& program, const ShapeOptions& shape);
+void check_shape(const PostedProgram& program, const ShapeOptions& shape);
 
 }  // namespace bubblescope

@@ -24,7 +24,7 @@ struct SubjectOptions {
 
 struct Subject {
   const CatalogueEntry* entry = nullptr;  ///< None where there is a program.
-  std::optional<Program> program = {};
+  std::optional<PostedProgram> program = {};
   Scenario scenario = {};
 
   /// Writes or searches the order, or gives the program away.

@@ -82,7 +82,7 @@ class Replayer {
   Time length(Time hop) {
     if (graph_.messages().empty())
       for (const EdgeId edge : hops_)
-        graph_.lag()[edge] = hop;
+        graph_.own_lags()[edge] = hop;
     for (NodeId node = 0; node < graph_.size(); ++node)
       if (graph_.is_message(node))
         graph_.duration()[node] = hop;

@@ -135,7 +135,7 @@ Schedule recorded_schedule(const RunProfile& profile) {
   return schedule;
 }
 
-MeasuredRun lay_over(const RunProfile& profile, Program program) {
+MeasuredRun lay_over(const RunProfile& profile, PostedProgram program) {
   MeasuredRun run{.source = profile.source,
                   .has_common_clock = profile.has_common_clock,
                   .warm_ups = profile.warm_ups,

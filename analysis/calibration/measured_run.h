@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "sim/engine/timeline.h"
-#include "sim/program/program.h"
+#include "sim/program/posted_program.h"
 
 namespace bubblescope {
 
@@ -53,14 +53,14 @@ struct MeasuredRun {
   std::string source = {};
   bool has_common_clock = false;
   int warm_ups = 0;  ///< As the profile has it.
-  Program program = {};
+  PostedProgram program = {};
   std::vector<MeasuredStep> steps = {};
 };
 
 /// Lays every step of `profile` over `program`. Throws Error, with step, rank and action, where a
 /// step lacks an action of the program or has another one, has it twice or on another rank, or
 /// where actions start in another order than the program's.
-MeasuredRun lay_over(const RunProfile& profile, Program program);
+MeasuredRun lay_over(const RunProfile& profile, PostedProgram program);
 
 /// As `MeasuredStep::length` has it; `spans` of actions, as in `schedule`.
 Time step_length(const Schedule& schedule, const std::vector<Span>& spans, bool has_common_clock);

@@ -70,7 +70,7 @@ void Blockers::add_holders(NodeId arrival, Time moment, std::vector<NodeId>& all
   if (all.size() > before)
     return;
   add(message.sender, &Span::end);
-  add(message.receiver, graph_.program().comm == Comm::Stream ? &Span::start : &Span::end);
+  add(message.receiver, graph_.posted().comm == Comm::Stream ? &Span::start : &Span::end);
   if (all.size() > before)
     return;
   add(message.before_at_sender, &Span::end);

@@ -8,7 +8,7 @@
 #include "analysis/explain/explanation.h"
 #include "sim/base/error.h"
 #include "sim/engine/simulate.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 
 namespace bubblescope {
 namespace {
@@ -151,7 +151,7 @@ std::string count_text(const CountFormula& count, int& terms) {
 
 Sample run(const CatalogueEntry& entry, const CostSource& costs, ClosedFormOptions options,
            const Shape& shape, ClosedForm* found) {
-  Program program = make_program(entry, shape, options.comm);
+  PostedProgram program = post_messages(entry, shape, options.comm);
   CostModel model(costs, program.schedule.placement,
                   {.per = CostPer::OneStage, .overlap = options.overlap});
   const DependencyGraph graph = build_graph(std::move(program), std::move(model));

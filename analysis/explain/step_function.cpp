@@ -35,7 +35,7 @@ StepFunction::StepFunction(const DependencyGraph& graph, Unit unit)
 StepFunction::Longest StepFunction::at(const PerCost<std::int64_t>& costs) const {
   const auto first_edge = graph_.first_edge();
   const auto producer = graph_.producer();
-  const auto lag = graph_.lag();
+  const Lags lag = graph_.lag();
   const auto hop_units = [&](EdgeId edge, NodeId node) -> std::int64_t {
     if (!is_hop(graph_, producer[edge], node))
       return 0;

@@ -5,7 +5,7 @@
 #include "sim/base/error.h"
 #include "sim/engine/dependency_graph.h"
 #include "sim/engine/simulate.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 
 namespace bubblescope {
 
@@ -23,8 +23,8 @@ int count_in(ObjectReader& setting, const std::string& key) {
 }
 
 Report run_ideal(const Schedule& schedule, const CostSource& costs, CostOptions options) {
-  const DependencyGraph graph =
-      build_graph(lower(schedule, Comm::Ideal), CostModel(costs, schedule.placement, options));
+  const DependencyGraph graph = build_graph(post_messages(schedule, Comm::Ideal),
+                                            CostModel(costs, schedule.placement, options));
   return report(graph, simulate(graph));
 }
 

@@ -35,12 +35,15 @@ Digest digest_of_orders(const Schedule& schedule) {
 
 Digest digest_of_messages(const Plan& plan) {
   Digest digest;
-  digest.add(plan.is_eager ? 1 : 0).add(static_cast<std::uint64_t>(plan.program->channels));
-  for (const Instruction& each : plan.instructions)
-    digest.add(each.stream).add(each.first).add(each.end).add(each.first_wait);
-  for (const Wait& each : plan.waits)
-    digest.add(each.instruction).add(static_cast<std::uint64_t>(each.moment));
-  for (const PlanTransfer& each : plan.transfers)
+  digest.add(plan.is_eager ? 1 : 0).add(static_cast<std::uint64_t>(plan.channels));
+  for (const InstructionId first : plan.first_of_stream)
+    digest.add(first);
+  for (InstructionId id = 0; id < plan.instructions.size(); ++id) {
+    digest.add(plan.instructions[id].first);
+    for (const Wait& each : plan.waits_of(id))
+      digest.add(each.instruction).add(static_cast<std::uint64_t>(each.moment));
+  }
+  for (const TransferEnd& each : plan.transfers)
     digest.add(each.message).add(each.is_send ? 1 : 0);
   for (const PlanMessage& each : plan.messages)
     digest.add(bits(each.sent)).add(bits(each.expected)).add(each.send).add(each.receive);

@@ -46,7 +46,7 @@ Span read_span(Unpacker& message, Time now) {
 template <class OfInstruction, class OfEnd>
 void for_each_of(const Plan& plan, Rank rank, OfInstruction&& of_instruction, OfEnd&& of_end) {
   for (InstructionId id = 0; id < plan.instructions.size(); ++id)
-    if (plan.instructions[id].rank == rank)
+    if (plan.rank_of(id) == rank)
       of_instruction(id);
   for (MessageId id = 0; id < plan.messages.size(); ++id)
     if (plan.messages[id].from == rank || plan.messages[id].to == rank)
@@ -87,8 +87,7 @@ ProgressReport read_progress(Unpacker& message, const Plan& plan, Rank rank) {
   if (running == kNone)
     return progress;
   const auto id = static_cast<InstructionId>(running);
-  const Instruction& instruction = plan.instructions[id];
-  if (instruction.kind != Instruction::Kind::Action || instruction.rank != rank)
+  if (!plan.is_action(id) || plan.rank_of(id) != rank)
     throw BadFrame("no action of this rank");
   progress.running = id;
   return progress;
@@ -147,9 +146,8 @@ std::string with_action(const std::string& what, const Plan& plan, const RankExe
   const auto running = executor.running();
   if (!running || what.starts_with(kWhile))
     return what;
-  const Instruction& instruction = plan.instructions[*running];
-  return fmt::format("{}{} ran {}: {}", kWhile, instruction.rank,
-                     to_string(plan.action(instruction)), what);
+  return fmt::format("{}{} ran {}: {}", kWhile, plan.rank_of(*running),
+                     to_string(plan.action(*running)), what);
 }
 
 void wait_until(Time moment_of_steady_clock) {

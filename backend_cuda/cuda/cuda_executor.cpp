@@ -45,7 +45,7 @@ class CudaExecutor : public RankExecutor {
   Stamp stamp(std::size_t index) const {
     return at_abort_.empty() ? machine_->stamp(index) : at_abort_[index];
   }
-  bool is_here(InstructionId id) const { return machine_->is_here(plan_.instructions[id].rank); }
+  bool is_here(InstructionId id) const { return machine_->is_here(plan_.rank_of(id)); }
   bool is_action(InstructionId id) const {
     return plan_.instructions[id].kind == Instruction::Kind::Action;
   }
@@ -122,7 +122,7 @@ bool CudaExecutor::wait(milliseconds patience) {
     machine_->work().check();
     std::vector<Span> actions;
     for (const InstructionId id : plan_.instruction_of_action)
-      actions.push_back(span_of(id, plan_.instructions[id].rank));
+      actions.push_back(span_of(id, plan_.rank_of(id)));
     machine_->cross_check(actions);
     return true;
   });
@@ -168,7 +168,7 @@ bool CudaExecutor::has_ended(InstructionId id) const {
   if (is_action(id))
     return stamp(id).end != 0;
   const auto transfers = plan_.transfers_of(plan_.instructions[id]);
-  return std::all_of(transfers.begin(), transfers.end(), [&](const PlanTransfer& transfer) {
+  return std::all_of(transfers.begin(), transfers.end(), [&](const TransferEnd& transfer) {
     return stamp(machine_->step().stamp_of_message(transfer.message)).end != 0;
   });
 }
@@ -180,7 +180,7 @@ RunTimes CudaExecutor::times() const {
   Time origin = Time::max();
   for (InstructionId id = 0; id < plan_.instructions.size(); ++id) {
     times.instructions.push_back(!is_here(id)    ? Span{kNever, kNever}
-                                 : is_action(id) ? span_of(id, plan_.instructions[id].rank)
+                                 : is_action(id) ? span_of(id, plan_.rank_of(id))
                                                  : span_of_transfers(id, times.messages));
     if (const Time start = times.instructions.back().start; is_action(id) && start != kNever)
       origin = std::min(origin, start);
@@ -215,7 +215,7 @@ Span CudaExecutor::span_of_message(MessageId id) const {
 Span CudaExecutor::span_of_transfers(InstructionId id, const std::vector<Span>& messages) const {
   Span all{kNever, kNever};
   bool has_end = true;
-  for (const PlanTransfer& transfer : plan_.transfers_of(plan_.instructions[id])) {
+  for (const TransferEnd& transfer : plan_.transfers_of(plan_.instructions[id])) {
     const Span& span = messages[transfer.message];
     const Time end = plan_.is_eager && transfer.is_send ? span.start : span.end;
     if (span.start != kNever)
@@ -237,9 +237,8 @@ std::string CudaExecutor::what_runs() const {
     const Stamp taken = stamp(id);
     if (!is_here(id) || !is_action(id) || taken.start == 0 || taken.end != 0)
       continue;
-    const Instruction& instruction = plan_.instructions[id];
-    text += (text.empty() ? "while rank " : ", rank ") + std::to_string(instruction.rank) +
-            " ran " + to_string(plan_.action(instruction));
+    text += (text.empty() ? "while rank " : ", rank ") + std::to_string(plan_.rank_of(id)) +
+            " ran " + to_string(plan_.action(id));
   }
   return text.empty() ? text : text + ": ";
 }

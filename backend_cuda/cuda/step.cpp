@@ -24,8 +24,9 @@ Step::Step(const Parts& parts)
       outputs_(plan_.schedule().placement, plan_.schedule().microbatches),
       start_awaited_(plan_.instructions.size()),
       end_awaited_(plan_.instructions.size()) {
-  for (const Wait& wait : plan_.waits)
-    (wait.moment == Wait::For::Start ? start_awaited_ : end_awaited_)[wait.instruction] = true;
+  for (InstructionId id = 0; id < plan_.instructions.size(); ++id)
+    for (const Wait& wait : plan_.waits_of(id))
+      (wait.moment == Wait::For::Start ? start_awaited_ : end_awaited_)[wait.instruction] = true;
   make_lanes();
   find_stamps();
   find_makers();
@@ -60,24 +61,24 @@ void Step::make_lanes() {
     lanes_.emplace_back(static_cast<std::uint32_t>(lanes_.size()), *first, make_urgent_stream());
   for (InstructionId id = 0; id < plan_.instructions.size(); ++id)
     if (is_here(id) && !is_action(id))
-      for (const PlanTransfer& transfer : plan_.transfers_of(plan_.instructions[id]))
+      for (const TransferEnd& transfer : plan_.transfers_of(plan_.instructions[id]))
         message_lane_[transfer.message] =
             first_channel + static_cast<std::uint32_t>(parts_.wire->channel(transfer));
 }
 
 void Step::make_lanes_of_messages() {
   std::map<std::pair<StreamId, std::size_t>, std::uint32_t> lane_of_send;
-  for (const Instruction& instruction : plan_.instructions) {
-    if (instruction.kind != Instruction::Kind::Transfers)
+  for (InstructionId id = 0; id < plan_.instructions.size(); ++id) {
+    if (is_action(id))
       continue;
     std::size_t sends = 0;
-    for (const PlanTransfer& transfer : plan_.transfers_of(instruction)) {
+    for (const TransferEnd& transfer : plan_.transfers_of(id)) {
       if (!transfer.is_send)
         continue;
-      const auto key = std::pair(instruction.stream, sends++);
+      const auto key = std::pair(plan_.stream_of(id), sends++);
       if (!lane_of_send.contains(key))
         lane_of_send[key] =
-            add_lane(parts_.layout.gpu_of_rank[static_cast<std::size_t>(instruction.rank)]);
+            add_lane(parts_.layout.gpu_of_rank[static_cast<std::size_t>(plan_.rank_of(id))]);
       message_lane_[transfer.message] = lane_of_send[key];
     }
   }
@@ -89,7 +90,7 @@ void Step::find_stamps() {
     stamp_of_message_.push_back(plan_.instructions.size() + id);
   for (InstructionId id = 0; parts_.wire != nullptr && id < plan_.instructions.size(); ++id)
     if (is_here(id) && !is_action(id) && !plan_.is_eager)
-      for (const PlanTransfer& transfer : plan_.transfers_of(plan_.instructions[id]))
+      for (const TransferEnd& transfer : plan_.transfers_of(plan_.instructions[id]))
         stamp_of_message_[transfer.message] =
             plan_.instructions.size() + plan_.transfers[plan_.instructions[id].first].message;
 }
@@ -112,7 +113,7 @@ void Step::reserve_events() {
     if (!is_action(id) || !is_here(id))
       continue;
     const bool is_followed_by_transfers = id + 1 < plan_.instructions.size() && !is_action(id + 1);
-    marks[lane_id(plan_.instructions[id].rank)] +=
+    marks[lane_id(plan_.rank_of(id))] +=
         (start_awaited_[id] ? 1U : 0U) + (end_awaited_[id] || is_followed_by_transfers ? 1U : 0U);
   }
   for (MessageId id = 0; id < plan_.messages.size(); ++id) {
@@ -182,8 +183,7 @@ void Step::enqueue_instruction(InstructionId id) {
 /// What has to be over before an instruction begins, but for what its lane sees to.
 Step::Marks Step::conditions_of(InstructionId id) {
   Marks marks;
-  const bool is_first = id == plan_.first_of_stream[plan_.instructions[id].stream];
-  if (!is_first && !(is_action(id - 1) && is_action(id)))
+  if (!plan_.instructions[id].is_first_of_stream && !(is_action(id - 1) && is_action(id)))
     append(marks, end_of(id - 1));
   for (const Wait& wait : plan_.waits_of(id))
     append(marks, wait.moment == Wait::For::Start ? states_[wait.instruction].start
@@ -193,7 +193,7 @@ Step::Marks Step::conditions_of(InstructionId id) {
 
 void Step::run(InstructionId id, const Marks& before) {
   const Instruction& instruction = plan_.instructions[id];
-  Lane& lane = lane_of(instruction.rank);
+  Lane& lane = lane_of(plan_.rank_of(id));
   wait_for(lane, before);
   if (start_awaited_[id])
     states_[id].start = {lane.record()};
@@ -214,7 +214,7 @@ void Step::run(InstructionId id, const Marks& before) {
 
 /// Moves the messages whose other ends are there.
 void Step::post(InstructionId id) {
-  for (const PlanTransfer& transfer : plan_.transfers_of(plan_.instructions[id])) {
+  for (const TransferEnd& transfer : plan_.transfers_of(plan_.instructions[id])) {
     const PlanMessage& message = plan_.messages[transfer.message];
     const InstructionId other = transfer.is_send ? message.receive : message.send;
     if (plan_.is_eager ? transfer.is_send : states_[other].has_begun)
@@ -246,7 +246,7 @@ void Step::hand_over(InstructionId id) {
       hand_over(transfers.subspan(i, 1), states_[id].start);
 }
 
-void Step::hand_over(std::span<const PlanTransfer> transfers, const Marks& start) {
+void Step::hand_over(std::span<const TransferEnd> transfers, const Marks& start) {
   Lane& lane = lanes_[message_lane_[transfers.front().message]];
   wait_for(lane, start);
   const std::size_t operations = 2 + parts_.wire->operations(transfers);
@@ -258,7 +258,7 @@ void Step::hand_over(std::span<const PlanTransfer> transfers, const Marks& start
   BUBBLESCOPE_CHECK(launch_stamp_end(stamp, 0, lane.stream()));
   lane.count(operations);
   const Mark there = lane.record();
-  for (const PlanTransfer& transfer : transfers)
+  for (const TransferEnd& transfer : transfers)
     arrived_[transfer.message] = there;
 }
 
@@ -268,8 +268,8 @@ void Step::receive_eagerly() {
   for (InstructionId id = 0; id < plan_.instructions.size(); ++id) {
     if (is_action(id))
       continue;
-    for (const PlanTransfer& sent : plan_.transfers_of(plan_.instructions[id])) {
-      const PlanTransfer received = {sent.message, false};
+    for (const TransferEnd& sent : plan_.transfers_of(plan_.instructions[id])) {
+      const TransferEnd received = {sent.message, false};
       if (sent.is_send && parts_.layout.is_here(plan_.messages[sent.message].to))
         hand_over({&received, 1}, {});
     }
@@ -282,17 +282,16 @@ const Step::Marks& Step::end_of(InstructionId id) {
   assert(state.has_begun);
   if (std::exchange(state.has_end, true))
     return state.end;
-  const Instruction& instruction = plan_.instructions[id];
-  Lane& lane = lane_of(instruction.rank);
+  Lane& lane = lane_of(plan_.rank_of(id));
   if (is_action(id)) {
     state.end = {lane.record()};
   } else if (!plan_.is_eager || parts_.wire != nullptr) {
-    for (const PlanTransfer& transfer : plan_.transfers_of(instruction))
+    for (const TransferEnd& transfer : plan_.transfers_of(id))
       if (!plan_.is_eager || !transfer.is_send)
         state.end.push_back(arrived_[transfer.message]);
   } else {
     state.end = state.start;
-    for (const PlanTransfer& transfer : plan_.transfers_of(instruction))
+    for (const TransferEnd& transfer : plan_.transfers_of(id))
       if (!transfer.is_send)
         receive(transfer.message, lane);
   }

@@ -11,6 +11,7 @@
 #include "backend_cuda/cuda/lane.h"
 #include "backend_cuda/cuda/wire.h"
 #include "backend_cuda/cuda/work.h"
+#include "sim/schedule/outputs.h"
 
 namespace bubblescope::gpu {
 
@@ -74,7 +75,7 @@ class Step {
   void move(MessageId id);
   void receive(MessageId id, Lane& lane);
   void hand_over(InstructionId id);
-  void hand_over(std::span<const PlanTransfer> transfers, const Marks& start);
+  void hand_over(std::span<const TransferEnd> transfers, const Marks& start);
   void receive_eagerly();
   void join();
 
@@ -87,9 +88,7 @@ class Step {
   bool is_action(InstructionId id) const {
     return plan_.instructions[id].kind == Instruction::Kind::Action;
   }
-  bool is_here(InstructionId id) const {
-    return parts_.layout.is_here(plan_.instructions[id].rank);
-  }
+  bool is_here(InstructionId id) const { return parts_.layout.is_here(plan_.rank_of(id)); }
   Lane& lane_of(Rank rank) { return lanes_[lane_of_rank_[static_cast<std::size_t>(rank)]]; }
   void wait_for(Lane& lane, const Marks& marks);
 

@@ -12,6 +12,7 @@
 #include "backend_cuda/cuda/spin_kernels.h"
 #include "backend_cuda/cuda/tensor_kernels.h"
 #include "backend_cuda/cuda/unpipelined.h"
+#include "sim/schedule/outputs.h"
 
 namespace bubblescope::gpu {
 namespace {
@@ -103,7 +104,7 @@ class TensorWork : public Work {
   void enqueue_message(MessageId id, Stamp* stamp, cudaStream_t stream) override;
   void enqueue_arrival(MessageId id, const Stamp* sent, cudaStream_t stream) override;
   void enqueue_reset(cudaStream_t stream) override;
-  Payload payload(const PlanTransfer& transfer) const override;
+  Payload payload(const TransferEnd& transfer) const override;
   std::vector<StageGradients> gradients() const override;
   std::optional<Parity> parity() override;
 
@@ -350,7 +351,7 @@ void TensorWork::run(const Op& op, cudaStream_t stream) const {
 std::size_t TensorWork::operations(const Instruction& action) const {
   std::size_t count = 2;  // the stamps
   plan_.action(action).for_each_op(
-      [&](const Op& op) { count += mlp_of(action.rank).kernels(op.kind()); });
+      [&](const Op& op) { count += mlp_of(placement().rank(op.stage())).kernels(op.kind()); });
   return count;
 }
 
@@ -399,7 +400,7 @@ void TensorWork::enqueue_arrival(MessageId id, const Stamp* sent, cudaStream_t s
       stream));
 }
 
-Payload TensorWork::payload(const PlanTransfer& transfer) const {
+Payload TensorWork::payload(const TransferEnd& transfer) const {
   const PlanMessage& message = plan_.messages[transfer.message];
   const Rank rank = transfer.is_send ? message.from : message.to;
   return {transfer.is_send ? made(message.sent) : received(rank, message.expected),

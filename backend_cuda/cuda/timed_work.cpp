@@ -12,6 +12,7 @@
 #include "backend_cuda/cuda/handles.h"
 #include "backend_cuda/cuda/spin_kernels.h"
 #include "backend_cuda/cuda/tensor_kernels.h"
+#include "sim/schedule/outputs.h"
 
 namespace bubblescope::gpu {
 namespace {
@@ -48,6 +49,7 @@ class TimedWork : public Work {
     TimedInput* input = launch.inputs;
     TimedOutput* output = launch.outputs;
     const auto read = [&](TimedToken* place, const Op& of) { *input++ = {place, token(of)}; };
+    const Rank rank = placement().rank(plan_.action(instruction).op().stage());
     plan_.action(instruction).for_each_op([&](const Op& op) {
       const bool is_forward = op.kind() == OpKind::Forward;
       const Op activation = {OpKind::Forward, op.stage(), op.microbatch()};
@@ -55,17 +57,16 @@ class TimedWork : public Work {
       if (const auto maker = maker_of_input(placement(), op)) {
         const Op made = {is_forward ? OpKind::Forward : OpKind::BackwardInput, *maker,
                          op.microbatch()};
-        read(placement().rank(*maker) == instruction.rank ? made_place(instruction.rank, made)
-                                                          : received_place(instruction.rank, made),
+        read(placement().rank(*maker) == rank ? made_place(rank, made) : received_place(rank, made),
              made);
       }
       if (op.kind() == OpKind::BackwardWeight)
-        read(made_place(instruction.rank, gradient), gradient);
+        read(made_place(rank, gradient), gradient);
       else if (!is_forward)
-        read(made_place(instruction.rank, activation), activation);
+        read(made_place(rank, activation), activation);
       if (op.kind() != OpKind::BackwardWeight) {
         const Op& made = is_forward ? activation : gradient;
-        *output++ = {made_place(instruction.rank, made), token(made)};
+        *output++ = {made_place(rank, made), token(made)};
       }
     });
     if (phases_ && phases_->has(plan_.action(instruction)))
@@ -101,7 +102,7 @@ class TimedWork : public Work {
                                            stream));
   }
 
-  Payload payload(const PlanTransfer& transfer) const override {
+  Payload payload(const TransferEnd& transfer) const override {
     const PlanMessage& message = plan_.messages[transfer.message];
     return {transfer.is_send ? made_place(message.from, message.sent)
                              : received_place(message.to, message.expected),
@@ -119,11 +120,11 @@ class TimedWork : public Work {
       const WrongToken wrong = wrong_[action];
       if (wrong.expected == 0)
         continue;
-      const Instruction& instruction = plan_.instructions[plan_.instruction_of_action[action]];
+      const InstructionId id = plan_.instruction_of_action[action];
       clear();
-      throw DeviceError("rank " + std::to_string(instruction.rank) + ": " +
-                        to_string(plan_.action(instruction)) + " needs " +
-                        describe(wrong.expected) + " and found " + describe(wrong.found));
+      throw DeviceError("rank " + std::to_string(plan_.rank_of(id)) + ": " +
+                        to_string(plan_.action(id)) + " needs " + describe(wrong.expected) +
+                        " and found " + describe(wrong.found));
     }
   }
 

@@ -20,11 +20,11 @@ class Wire {
 
   virtual std::size_t channels() const = 0;
   /// Where one end of a message moves, which is this rank's.
-  virtual std::size_t channel(const PlanTransfer& transfer) const = 0;
+  virtual std::size_t channel(const TransferEnd& transfer) const = 0;
   /// How many operations they put into their stream, at most.
-  virtual std::size_t operations(std::span<const PlanTransfer> transfers) const = 0;
+  virtual std::size_t operations(std::span<const TransferEnd> transfers) const = 0;
   /// Transfers of one channel, which move together.
-  virtual void enqueue(std::span<const PlanTransfer> transfers, cudaStream_t stream) = 0;
+  virtual void enqueue(std::span<const TransferEnd> transfers, cudaStream_t stream) = 0;
   /// Whether phases of expert parallelism have anything to send, and anybody to send it to.
   virtual bool has_all_to_all() const = 0;
   /// Sends `bytes`, no more than the costs' phases send, to the same rank of all other replicas

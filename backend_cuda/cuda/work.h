@@ -74,7 +74,7 @@ class Work {
   /// duration has passed since `sent` ended.
   virtual void enqueue_arrival(MessageId message, const Stamp* sent, cudaStream_t stream) = 0;
   /// What leaves the rank that sends a message, or where its receiver expects it.
-  virtual Payload payload(const PlanTransfer& transfer) const = 0;
+  virtual Payload payload(const TransferEnd& transfer) const = 0;
   /// Of all stages that are here; none where nothing is trained.
   virtual std::vector<StageGradients> gradients() const { return {}; }
   /// Phases of expert parallelism talk through it, from now on. It has to outlive the work.

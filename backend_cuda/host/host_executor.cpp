@@ -150,7 +150,7 @@ class HostExecutor final : public Executor {
     } catch (const DeviceError& error) {
       fault = error.what();
     } catch (const std::exception& error) {
-      fault = fmt::format("rank {}: {}", plan_.instructions[id].rank, error.what());
+      fault = fmt::format("rank {}: {}", plan_.rank_of(id), error.what());
     }
     const std::lock_guard lock(mutex_);
     if (!fault_)
@@ -172,7 +172,7 @@ class HostExecutor final : public Executor {
     span.start = options_.real_time ? real_now() : now;
     progress_[id].reach(Progress::Begun);
     const Time end = instruction.kind == Instruction::Kind::Action
-                         ? execute(instruction, span.start)
+                         ? execute(id, span.start)
                          : transfer(instruction, span.start);
     span.end = end;
     progress_[id].reach(Progress::Ended);
@@ -180,9 +180,10 @@ class HostExecutor final : public Executor {
     return end;
   }
 
-  Time execute(const Instruction& instruction, Time start) {
+  Time execute(InstructionId id, Time start) {
+    const Instruction& instruction = plan_.instructions[id];
     if (options_.injection && options_.injection->action == instruction.first)
-      inject(instruction);
+      inject(id);
     work_->execute(plan_.action(instruction));
     const Time end = start + plan_.duration(instruction);
     if (!options_.real_time)
@@ -192,20 +193,20 @@ class HostExecutor final : public Executor {
     return real_now();
   }
 
-  void inject(const Instruction& instruction) {
+  void inject(InstructionId id) {
     if (options_.injection->kind == Injection::Kind::Fail)
-      throw DeviceError(fmt::format("rank {}: {} failed, as it was asked to", instruction.rank,
-                                    to_string(plan_.action(instruction))));
+      throw DeviceError(fmt::format("rank {}: {} failed, as it was asked to", plan_.rank_of(id),
+                                    to_string(plan_.action(id))));
     aborted_.wait(false);
     throw Aborted();
   }
 
   /// Begins all transfers, then waits for their messages.
   Time transfer(const Instruction& instruction, Time start) {
-    for (const PlanTransfer& each : plan_.transfers_of(instruction))
+    for (const TransferEnd& each : plan_.transfers_of(instruction))
       post(each);
     Time end = start;
-    for (const PlanTransfer& each : plan_.transfers_of(instruction)) {
+    for (const TransferEnd& each : plan_.transfers_of(instruction)) {
       if (plan_.is_eager && each.is_send)
         continue;
       arrived_[each.message].wait_for(Progress::Ended, aborted_);
@@ -218,7 +219,7 @@ class HostExecutor final : public Executor {
   }
 
   /// Whoever comes second moves the message; an eager one is moved by its sender.
-  void post(const PlanTransfer& transfer) {
+  void post(const TransferEnd& transfer) {
     const PlanMessage& message = plan_.messages[transfer.message];
     if (plan_.is_eager ? !transfer.is_send : ends_there_[transfer.message].fetch_add(1) == 0)
       return;

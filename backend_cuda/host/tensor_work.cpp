@@ -5,6 +5,7 @@
 
 #include "backend_cuda/host/host_work.h"
 #include "backend_cuda/host/residual_mlp.h"
+#include "sim/schedule/outputs.h"
 
 namespace bubblescope {
 namespace {

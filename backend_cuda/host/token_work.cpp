@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "backend_cuda/host/host_work.h"
+#include "sim/schedule/outputs.h"
 
 namespace bubblescope {
 namespace {

@@ -23,12 +23,14 @@ Groups::Groups(const Plan& plan, const RankPlace& place, bool has_gradients)
 }
 
 Groups::Key Groups::key(Rank from, Rank to) const {
-  const Program& program = *plan_.program;
-  if (program.comm == Comm::Batched ||
-      (has_channels(program.comm) && program.channels == Channels::PerRank))
-    return {0, 0};
-  if (has_channels(program.comm) && program.channels == Channels::PerPair)
-    return std::minmax(from, to);
+  switch (plan_.channels) {
+    case Channels::PerRank:
+      return {0, 0};
+    case Channels::PerPair:
+      return std::minmax(from, to);
+    case Channels::PerDirection:
+      break;
+  }
   return {from, to};
 }
 

@@ -52,14 +52,14 @@ class NcclWire : public Wire {
   }
 
   std::size_t channels() const override { return groups_.channels(); }
-  std::size_t channel(const PlanTransfer& transfer) const override {
+  std::size_t channel(const TransferEnd& transfer) const override {
     const PlanMessage& message = plan_.messages[transfer.message];
     return groups_.channel(message.from, message.to);
   }
-  std::size_t operations(std::span<const PlanTransfer> transfers) const override {
+  std::size_t operations(std::span<const TransferEnd> transfers) const override {
     return 1 + transfers.size();
   }
-  void enqueue(std::span<const PlanTransfer> transfers, cudaStream_t stream) override;
+  void enqueue(std::span<const TransferEnd> transfers, cudaStream_t stream) override;
   bool has_all_to_all() const override { return groups_.group_of_experts() != Groups::kNone; }
   void enqueue_all_to_all(Bytes bytes, cudaStream_t stream) override;
   void enqueue_reduction(cudaStream_t stream) override;
@@ -86,7 +86,7 @@ class NcclWire : public Wire {
   void connect();
   void wait_for_hello(cudaEvent_t hello);
   void enqueue_hello(std::size_t group, float* scratch, cudaStream_t stream);
-  Payload place_of(const PlanTransfer& transfer, std::size_t position) const;
+  Payload place_of(const TransferEnd& transfer, std::size_t position) const;
 
   const std::shared_ptr<const Nccl> library_;
   const Nccl& nccl_;
@@ -168,10 +168,10 @@ void NcclWire::make_communicators() {
 void NcclWire::make_staging() {
   staging_.resize(channels());
   std::vector<std::vector<std::size_t>> bytes(channels());  // [channel][place in a batch]
-  for (const Instruction& instruction : plan_.instructions) {
-    if (instruction.kind == Instruction::Kind::Action || instruction.rank != options_.place.rank)
+  for (InstructionId id = 0; id < plan_.instructions.size(); ++id) {
+    if (plan_.is_action(id) || plan_.rank_of(id) != options_.place.rank)
       continue;
-    const auto transfers = plan_.transfers_of(instruction);
+    const auto transfers = plan_.transfers_of(id);
     for (std::size_t i = 0; i < transfers.size(); ++i) {
       const std::size_t position = plan_.is_eager ? 0 : i;  // eager ones move each for itself
       std::vector<std::size_t>& places = bytes[channel(transfers[i])];
@@ -260,7 +260,7 @@ void NcclWire::wait_for_hello(cudaEvent_t hello) {
 }
 
 /// What NCCL sends or receives; `position` is the transfer's in its batch.
-Payload NcclWire::place_of(const PlanTransfer& transfer, std::size_t position) const {
+Payload NcclWire::place_of(const TransferEnd& transfer, std::size_t position) const {
   const Payload payload = work_.payload(transfer);
   const auto bytes = static_cast<std::size_t>(plan_.messages[transfer.message].bytes);
   if (bytes <= payload.bytes)
@@ -268,7 +268,7 @@ Payload NcclWire::place_of(const PlanTransfer& transfer, std::size_t position) c
   return {staging_[channel(transfer)][position].data(), bytes};
 }
 
-void NcclWire::enqueue(std::span<const PlanTransfer> transfers, cudaStream_t stream) {
+void NcclWire::enqueue(std::span<const TransferEnd> transfers, cudaStream_t stream) {
   const std::size_t channel_here = channel(transfers.front());
   const std::size_t group = groups_.group_of_channel(channel_here);
   const auto copy = [&](bool sends) {

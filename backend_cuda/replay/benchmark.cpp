@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "sim/base/statistics.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 
 namespace bubblescope {
 namespace {
@@ -88,8 +88,8 @@ Schedule waves(BenchmarkShape shape) {
   return schedule;
 }
 
-Benchmark::Benchmark(const ExecutorMaker& make_executor, Program made, const CostSource& costs,
-                     const ExecutorOptions& options)
+Benchmark::Benchmark(const ExecutorMaker& make_executor, PostedProgram made,
+                     const CostSource& costs, const ExecutorOptions& options)
     : program_(std::move(made)),
       costs_(costs, program_.schedule.placement, {.per = CostPer::OneStage}),
       plan_(make_plan(program_, costs_)),
@@ -119,7 +119,8 @@ double Benchmark::noise() const {
 
 const Benchmark& BenchmarkGroup::add(Schedule schedule, Comm comm, const CostSource& costs,
                                      const ExecutorOptions& options) {
-  benchmarks_.emplace_back(make_executor_, lower(std::move(schedule), comm), costs, options);
+  benchmarks_.emplace_back(make_executor_, post_messages(std::move(schedule), comm), costs,
+                           options);
   return benchmarks_.back();
 }
 

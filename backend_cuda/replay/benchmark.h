@@ -8,7 +8,7 @@
 
 #include "backend_cuda/replay/calibration.h"
 #include "sim/costs/cost_model.h"
-#include "sim/program/program.h"
+#include "sim/program/posted_program.h"
 
 namespace bubblescope {
 
@@ -44,7 +44,7 @@ Schedule waves(BenchmarkShape shape);
 /// A plan with what it refers to, and its executor.
 class Benchmark {
  public:
-  Benchmark(const ExecutorMaker& make_executor, Program made, const CostSource& costs,
+  Benchmark(const ExecutorMaker& make_executor, PostedProgram made, const CostSource& costs,
             const ExecutorOptions& options);
 
   void run(const ReplayOptions& options) { runs_.push_back(replay(plan_, *executor_, options)); }
@@ -68,7 +68,7 @@ class Benchmark {
   double noise() const;
 
  private:
-  Program program_;
+  PostedProgram program_;
   CostModel costs_;
   Plan plan_;
   std::unique_ptr<Executor> executor_;

@@ -5,6 +5,7 @@
 
 #include "backend_cuda/replay/benchmark.h"
 #include "backend_cuda/replay/link_benchmarks.h"
+#include "sim/schedule/outputs.h"
 
 namespace bubblescope {
 namespace {
@@ -55,8 +56,7 @@ Time action_gap(const Benchmark& waves) {
       const auto is_weight = [&](InstructionId each) {
         return plan.action(plan.instructions[each]).op().kind() == OpKind::BackwardWeight;
       };
-      if (plan.instructions[before].rank == plan.instructions[id].rank && is_weight(before) &&
-          is_weight(id))
+      if (plan.rank_of(before) == plan.rank_of(id) && is_weight(before) && is_weight(id))
         sample.add(run.times.instructions[id].start - run.times.instructions[before].end);
     }
   return sample.positive_median();

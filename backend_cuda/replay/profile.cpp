@@ -21,14 +21,15 @@ const StageTimes* find_stage_times(const Profile& profile, int blocks) {
 }
 
 void add_gaps(const Profile& profile, DependencyGraph& graph) {
-  const LaunchGaps& gaps = profile.gaps[static_cast<std::size_t>(graph.program().comm)];
+  const LaunchGaps& gaps = profile.gaps[static_cast<std::size_t>(graph.posted().comm)];
+  const std::span<Time> lags = graph.own_lags();
   for (NodeId node = 0; node < graph.size(); ++node) {
     const bool is_message = graph.is_message(node);
     graph.duration()[node] += is_message ? gaps.message_overrun : profile.action_overrun;
     for (EdgeId edge = graph.first_edge()[node]; edge < graph.first_edge()[node + 1]; ++edge) {
       const NodeId producer = graph.producer()[edge];
       const bool is_local = graph.rank()[producer] == graph.rank()[node];
-      Time& lag = graph.lag()[edge];
+      Time& lag = lags[edge];
       if (is_message)
         lag += gaps.action_to_message;
       else if (graph.is_message(producer) || !is_local)

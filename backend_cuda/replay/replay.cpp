@@ -8,6 +8,7 @@
 
 #include "backend_cuda/replay/watch.h"
 #include "sim/base/statistics.h"
+#include "sim/schedule/outputs.h"
 
 namespace bubblescope {
 namespace {

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "backend_cuda/replay/replay.h"
+#include "sim/program/deadlock.h"
 
 namespace bubblescope {
 namespace {
@@ -21,18 +22,14 @@ class Stall {
         chain.push_back(*head);
     if (chain.empty())
       return "  nothing is left to be done";
-    for (;;) {
-      const auto next = blocker_of(chain.back());
-      if (!next)
-        return "  " + words(chain.back()) +
-               (has_begun(chain.back()) ? " has begun and not ended"
-                                        : " could begin, and has not") +
-               followers(chain);
-      const auto seen = std::find(chain.begin(), chain.end(), *next);
-      if (seen != chain.end())
-        return circle({seen, chain.end()});
+    // Times that were told late may lead back to where the chain has been.
+    for (auto next = blocker_of(chain.back());
+         next && std::find(chain.begin(), chain.end(), *next) == chain.end();
+         next = blocker_of(chain.back()))
       chain.push_back(*next);
-    }
+    return "  " + words(chain.back()) +
+           (has_begun(chain.back()) ? " has begun and not ended" : " could begin, and has not") +
+           followers(chain);
   }
 
  private:
@@ -48,19 +45,18 @@ class Stall {
     return std::nullopt;
   }
   InstructionId head_of_stream_with(InstructionId id) const {
-    return *head_of(plan_.instructions[id].stream);
+    return *head_of(plan_.stream_of(id));
   }
 
   /// What is waited for by a head of a stream: an instruction that has not come so far.
   std::optional<InstructionId> missing(InstructionId head) const {
-    const Instruction& instruction = plan_.instructions[head];
     for (const Wait& wait : plan_.waits_of(head))
       if (wait.moment == Wait::For::Start ? !has_begun(wait.instruction)
                                           : !has_ended(wait.instruction))
         return wait.instruction;
-    if (instruction.kind == Instruction::Kind::Action)
+    if (plan_.is_action(head))
       return std::nullopt;
-    for (const PlanTransfer& transfer : plan_.transfers_of(instruction)) {
+    for (const TransferEnd& transfer : plan_.transfers_of(head)) {
       const PlanMessage& message = plan_.messages[transfer.message];
       const InstructionId other = transfer.is_send ? message.receive : message.send;
       if (!has_begun(other))
@@ -77,11 +73,11 @@ class Stall {
 
   /// "rank 0: 0F3", "rank 1: receive of 0F3 from rank 0"
   std::string words(InstructionId id) const {
-    const Instruction& instruction = plan_.instructions[id];
-    if (instruction.kind == Instruction::Kind::Action)
-      return fmt::format("rank {}: {}", instruction.rank, to_string(plan_.action(instruction)));
+    const Rank rank = plan_.rank_of(id);
+    if (plan_.is_action(id))
+      return fmt::format("rank {}: {}", rank, to_string(plan_.action(id)));
     std::string what;
-    for (const PlanTransfer& transfer : plan_.transfers_of(instruction)) {
+    for (const TransferEnd& transfer : plan_.transfers_of(id)) {
       const PlanMessage& message = plan_.messages[transfer.message];
       what += what.empty() ? "" : ", ";
       what += transfer.is_send
@@ -89,7 +85,7 @@ class Stall {
                   : fmt::format("receive of {} from rank {}", to_string(message.expected),
                                 message.from);
     }
-    return fmt::format("rank {}: {}", instruction.rank, what);
+    return fmt::format("rank {}: {}", rank, what);
   }
 
   /// "rank 0: 0F3 waits for rank 1: send of 1I2 to rank 0, which stands behind rank 1: 1F4"
@@ -98,15 +94,6 @@ class Stall {
     std::string text = fmt::format("{} waits for {}", words(head), words(what));
     if (const InstructionId before = head_of_stream_with(what); before != what)
       text += fmt::format(", which stands behind {}", words(before));
-    return text;
-  }
-
-  std::string circle(std::vector<InstructionId> chain) const {
-    // It begins with the lowest rank, so that the same stall reads the same.
-    std::rotate(chain.begin(), std::min_element(chain.begin(), chain.end()), chain.end());
-    std::string text = "  ranks wait for one another in a circle:";
-    for (const InstructionId head : chain)
-      text += "\n    " + wait_words(head);
     return text;
   }
 
@@ -126,7 +113,13 @@ class Stall {
 }  // namespace
 
 std::string describe_stall(const Plan& plan, const RunTimes& times) {
-  return Stall(plan, times).describe();
+  if (plan.can_run())
+    return Stall(plan, times).describe();
+  std::string circle = "  " + describe_deadlock(plan);
+  for (std::size_t line = circle.find('\n'); line != circle.npos;
+       line = circle.find('\n', line + 1))
+    circle.insert(line + 1, "  ");
+  return circle;
 }
 
 }  // namespace bubblescope

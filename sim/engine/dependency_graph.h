@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -43,6 +42,19 @@ struct MessageNode {
   NodeId before_at_receiver = kNone;
 };
 
+/// [edges] Where all are zero, none is kept.
+class Lags {
+ public:
+  explicit Lags(std::span<const Time> given) : given_(given) {}
+
+  Time operator[](EdgeId edge) const { return given_.empty() ? Time::zero() : given_[edge]; }
+  bool are_zero() const { return given_.empty(); }
+  std::span<const Time> given() const { return given_; }
+
+ private:
+  std::span<const Time> given_;
+};
+
 /// Compressed sparse rows: node n depends on the producers of the edges first_edge[n] up to
 /// first_edge[n + 1]. The first edge of an action is the action before it on its rank, where there
 /// is one.
@@ -50,65 +62,58 @@ class DependencyGraph {
  public:
   /// The arrays that `build_graph` fills.
   struct Parts {
-    Program program;
+    PostedProgram posted;
     CostModel costs;
-    std::vector<EdgeId> first_edge = {};   // [nodes + 1]
-    std::vector<NodeId> producer = {};     // [edges]
-    FlatArray<Time> lag = {};              // [edges]
+    FlatArray<EdgeId> first_edge = {};     // [nodes + 1]
+    FlatArray<NodeId> producer = {};       // [edges]
+    FlatArray<Time> lag = {};              // [edges], or none where all are zero
     FlatArray<Time> duration = {};         // [nodes]
     FlatArray<Rank> rank = {};             // [nodes]
     FlatArray<std::uint32_t> action = {};  // [nodes]
     std::vector<MessageNode> messages = {};
   };
 
-  explicit DependencyGraph(Parts parts);
-  DependencyGraph(DependencyGraph&&) noexcept;
-  DependencyGraph& operator=(DependencyGraph&&) noexcept;
-  ~DependencyGraph();
+  explicit DependencyGraph(Parts parts) : parts_(std::move(parts)) {}
 
-  NodeId size() const { return static_cast<NodeId>(duration_.size()); }
-  const Program& program() const { return program_; }
-  const Schedule& schedule() const { return program_.schedule; }
-  const CostModel& costs() const { return costs_; }
+  NodeId size() const { return static_cast<NodeId>(parts_.duration.size()); }
+  const PostedProgram& posted() const { return parts_.posted; }
+  const Schedule& schedule() const { return parts_.posted.schedule; }
+  const CostModel& costs() const { return parts_.costs; }
 
-  std::span<const EdgeId> first_edge() const;  ///< [nodes + 1]
-  std::span<const NodeId> producer() const;    ///< [edges] the node waited for
-  /// [edges] from the producer's end until the waiting node may start: a message's time, else 0.
-  std::span<const Time> lag() const { return lag_; }
-  std::span<const Time> duration() const { return duration_; }  ///< [nodes]
+  std::span<const EdgeId> first_edge() const { return parts_.first_edge; }  ///< [nodes + 1]
+  std::span<const NodeId> producer() const { return parts_.producer; }      ///< [edges] waited for
+  /// [edges] from the producer's end until the waiting node may start: an ideal message's time.
+  Lags lag() const { return Lags(parts_.lag); }
+  std::span<const Time> duration() const { return parts_.duration; }  ///< [nodes]
   /// To be changed to what a real machine takes; what waits for what stays.
-  std::span<Time> lag() { return lag_; }
-  std::span<Time> duration() { return duration_; }
-  std::span<const Rank> rank() const { return rank_; }  ///< [nodes]; a message is its receiver's
+  std::span<Time> own_lags() {
+    if (parts_.lag.empty())
+      parts_.lag.assign(parts_.producer.size(), Time::zero());
+    return parts_.lag;
+  }
+  std::span<Time> duration() { return parts_.duration; }
+  std::span<const Rank> rank() const {
+    return parts_.rank;
+  }  ///< [nodes]; a message is its receiver's
   /// [nodes] the index in schedule().actions; of a message, their number + its index in messages().
-  std::span<const std::uint32_t> action_index() const { return action_; }
-  bool is_message(NodeId node) const { return action_[node] >= schedule().actions.size(); }
+  std::span<const std::uint32_t> action_index() const { return parts_.action; }
+  bool is_message(NodeId node) const { return parts_.action[node] >= schedule().actions.size(); }
   /// What a node stands for that is no message.
-  const Action& action(NodeId node) const { return schedule().actions[action_[node]]; }
+  const Action& action(NodeId node) const { return schedule().actions[parts_.action[node]]; }
   /// What a node stands for that is one.
   const MessageNode& message(NodeId node) const {
-    return messages_[action_[node] - schedule().actions.size()];
+    return parts_.messages[parts_.action[node] - schedule().actions.size()];
   }
-  std::span<const MessageNode> messages() const { return messages_; }
-
-  /// Gives the program back; the graph is of no more use.
-  Program take_program() && { return std::move(program_); }
-
-  const BoostGraph& boost() const { return *boost_; }
+  std::span<const MessageNode> messages() const { return parts_.messages; }
 
  private:
-  Program program_;
-  CostModel costs_;
-  std::unique_ptr<BoostGraph> boost_;
-  FlatArray<Time> lag_;
-  FlatArray<Time> duration_;
-  FlatArray<Rank> rank_;
-  FlatArray<std::uint32_t> action_;
-  std::vector<MessageNode> messages_;
+  Parts parts_;
 };
 
 /// Throws Error where ranks wait for one another in a circle (the message shows a shortest one by
 /// rank, action and message), or where the costs are so large that times could overflow.
-DependencyGraph build_graph(Program program, CostModel costs);
+DependencyGraph build_graph(PostedProgram posted, CostModel costs);
+/// The same graph from a program, whose messages may be ideal too.
+DependencyGraph build_graph(const Program& program, CostModel costs);
 
 }  // namespace bubblescope

@@ -87,7 +87,7 @@ class EventRun {
   const DependencyGraph& graph_;
   const Consumers consumers_;
   std::span<const EdgeId> first_edge_;
-  std::span<const Time> lag_;
+  Lags lag_;
   std::span<const Time> duration_;
   std::span<Span> spans_;
   std::vector<EdgeId> missing_;  // [node] dependencies that have not ended
@@ -101,14 +101,14 @@ class ContendedRun : EventRun {
   ContendedRun(const DependencyGraph& graph, Timeline& timeline)
       : EventRun(graph, timeline.spans),
         costs_(graph.costs()),
-        is_ideal_(graph.program().comm == Comm::Ideal),
+        is_ideal_(graph.messages().empty()),
         flows_(graph.costs().network().capacities(graph.schedule().placement.ranks)),
         arrivals_(timeline.arrivals) {
     if (!is_ideal_)
       return;
-    timeline.arrivals.resize(lag_.size());
+    timeline.arrivals.resize(graph.producer().size());
     arrivals_ = timeline.arrivals;
-    output_of_edge_.resize(lag_.size());
+    output_of_edge_.resize(graph.producer().size());
     for_each_message_edge(graph, [&](EdgeId edge, const Message& message) {
       if (crosses_links(message.output))
         output_of_edge_[edge] = message.output;

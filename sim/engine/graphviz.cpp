@@ -10,7 +10,6 @@
 namespace bubblescope {
 
 std::string to_dot(const DependencyGraph& graph) {
-  const auto& csr = graph.boost().csr;
   const auto write_node = [&](std::ostream& out, NodeId node) {
     if (graph.is_message(node)) {
       const MessageNode& message = graph.message(node);
@@ -23,8 +22,8 @@ std::string to_dot(const DependencyGraph& graph) {
   };
   // An edge runs from the one that waits; dir=back turns its arrow to point there.
   const auto write_edge = [&](std::ostream& out, const auto& edge) {
-    const NodeId waiting = source(edge, csr);
-    const NodeId needed = target(edge, csr);
+    const NodeId waiting = source(edge, graph);
+    const NodeId needed = target(edge, graph);
     const bool is_message = graph.is_message(waiting) || graph.is_message(needed) ||
                             graph.rank()[waiting] != graph.rank()[needed];
     out << (is_message ? " [style=dashed]" : " [weight=9]");
@@ -34,7 +33,7 @@ std::string to_dot(const DependencyGraph& graph) {
            "edge [dir=back];\n";
   };
   std::ostringstream out;
-  boost::write_graphviz(out, csr, write_node, write_edge, write_graph);
+  boost::write_graphviz(out, graph, write_node, write_edge, write_graph);
   return out.str();
 }
 

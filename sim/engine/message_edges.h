@@ -10,7 +10,7 @@ namespace bubblescope {
 template <typename Visitor>
 void for_each_message_edge(const DependencyGraph& graph, Visitor&& visit) {
   const Schedule& schedule = graph.schedule();
-  if (graph.program().comm != Comm::Ideal)
+  if (!graph.messages().empty())
     return;
   for (NodeId node = 0; node < graph.size(); ++node) {
     const std::size_t first = schedule.first_action[static_cast<std::size_t>(graph.rank()[node])];

@@ -6,17 +6,26 @@
 
 namespace bubblescope {
 
+namespace {
+
+template <bool kHasLags>
 void sweep(const DependencyGraph& graph, std::span<Span> spans) {
   const auto first_edge = graph.first_edge();
   const auto producer = graph.producer();
-  const auto lag = graph.lag();
+  const auto lag = graph.lag().given();
   const auto duration = graph.duration();
   for (NodeId node = 0; node < graph.size(); ++node) {
     Time start = Time::zero();
     for (EdgeId edge = first_edge[node]; edge < first_edge[node + 1]; ++edge)
-      start = std::max(start, spans[producer[edge]].end + lag[edge]);
+      start = std::max(start, spans[producer[edge]].end + (kHasLags ? lag[edge] : Time::zero()));
     spans[node] = {start, start + duration[node]};
   }
+}
+
+}  // namespace
+
+void sweep(const DependencyGraph& graph, std::span<Span> spans) {
+  graph.lag().are_zero() ? sweep<false>(graph, spans) : sweep<true>(graph, spans);
 }
 
 Timeline simulate(const DependencyGraph& graph, Engine engine) {

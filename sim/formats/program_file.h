@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "sim/formats/torch_csv.h"
-#include "sim/program/program.h"
+#include "sim/program/posted_program.h"
 #include "sim/program/program_check.h"
 
 namespace bubblescope {
@@ -15,7 +15,7 @@ namespace bubblescope {
 struct ProgramFile {
   std::string path;
   std::string text;
-  Program program;
+  PostedProgram program;
   std::vector<std::string> notes = {};  ///< What was assumed, for people.
 
   /// "orders.csv: line 2, column 7: '1B0': comes before its F"

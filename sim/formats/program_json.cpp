@@ -35,7 +35,7 @@ void append(fmt::memory_buffer& text, const Transfer& transfer) {
                  transfer.output.stage(), transfer.output.microbatch());
 }
 
-void append(fmt::memory_buffer& text, const Program& program, const Step& step) {
+void append(fmt::memory_buffer& text, const PostedProgram& program, const Step& step) {
   const auto out = std::back_inserter(text);
   if (step.kind == Step::Kind::Action) {
     fmt::format_to(out, "{{\"action\": \"");
@@ -90,7 +90,7 @@ class StepReader {
   std::size_t actions() const { return actions_.size(); }
 
   /// Moves the steps into a program whose head is read. What they tell must go with it.
-  void write(Program& program, bool comm_is_told, std::optional<Channels> channels) {
+  void write(PostedProgram& program, bool comm_is_told, std::optional<Channels> channels) {
     if (!comm_is_told)
       program.comm = has_batch_ ? Comm::Batched : Comm::Ideal;
     program.channels = channels.value_or(default_channels(program.comm));
@@ -236,7 +236,7 @@ class HeadReader {
   std::optional<Channels> channels() const { return channels_; }
 
   /// Whether "comm" is told.
-  bool read(Program& program, int ranks, std::size_t actions) {
+  bool read(PostedProgram& program, int ranks, std::size_t actions) {
     if (reader_.text("format") != kFormat)
       reader_.fail("format", fmt::format("expected \"{}\"", kFormat));
     reader_.skip("program");
@@ -323,7 +323,7 @@ class HeadReader {
 };
 
 /// What a program's checks take for granted: no index is out of range.
-void check_ranges(const Program& program, const std::string& file) {
+void check_ranges(const PostedProgram& program, const std::string& file) {
   const Placement& placement = program.schedule.placement;
   for (Rank rank = 0; rank < placement.ranks; ++rank) {
     std::size_t step = 0;
@@ -356,7 +356,7 @@ void check_ranges(const Program& program, const std::string& file) {
 
 }  // namespace
 
-std::string to_program_json(const Program& program) {
+std::string to_program_json(const PostedProgram& program) {
   const Schedule& schedule = program.schedule;
   const Placement& placement = schedule.placement;
   nlohmann::ordered_json head = {{"format", kFormat},
@@ -389,13 +389,13 @@ std::string to_program_json(const Program& program) {
   return fmt::to_string(text);
 }
 
-Program parse_program_json(std::string_view text, const std::string& file) {
+PostedProgram parse_program_json(std::string_view text, const std::string& file) {
   StepReader steps(file);
   const json document =
       parse_json(text, file, [&](int depth, json::parse_event_t event, json& parsed) {
         return steps.watch(depth, event, parsed);
       });
-  Program program;
+  PostedProgram program;
   HeadReader head(document, file);
   const bool comm_is_told = head.read(program, steps.ranks(), steps.actions());
   steps.write(program, comm_is_told, head.channels());

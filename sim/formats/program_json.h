@@ -13,15 +13,15 @@
 #include <string>
 #include <string_view>
 
-#include "sim/program/program.h"
+#include "sim/program/posted_program.h"
 
 namespace bubblescope {
 
-std::string to_program_json(const Program& program);
+std::string to_program_json(const PostedProgram& program);
 
 /// The other way round, exactly. Where there is no "comm", it is told by the steps: a batch means
 /// batched, and none of them ideal. Throws Error, with `file` and the JSON path, for what cannot be
 /// understood or fits no placement; whether the program is sound is `find_fault`'s to say.
-Program parse_program_json(std::string_view text, const std::string& file);
+PostedProgram parse_program_json(std::string_view text, const std::string& file);
 
 }  // namespace bubblescope

@@ -82,8 +82,8 @@ class CsvReader {
           file_, full ? "BW" : "W and no I"));
   }
 
-  Program program(std::vector<std::string>& notes) {
-    Program program;
+  PostedProgram program(std::vector<std::string>& notes) {
+    PostedProgram program;
     program.schedule.name = printable(file_);
     const auto has = [&](auto&& is_one) {
       return std::any_of(steps_.begin(), steps_.end(),
@@ -240,7 +240,7 @@ class CsvReader {
       throw Error(fmt::format("{}: {}", file_, *fault));
   }
 
-  void write_steps(Program& program) const {
+  void write_steps(PostedProgram& program) const {
     Schedule& schedule = program.schedule;
     OrderWriter writer(schedule, steps_.size());
     std::size_t slot = 0;
@@ -298,7 +298,7 @@ class CsvReader {
             is_send};
   }
 
-  Collective collective(std::size_t step, Rank rank, const Program& program,
+  Collective collective(std::size_t step, Rank rank, const PostedProgram& program,
                         std::size_t slot) const {
     const Token& token = steps_[step].token;
     check_stage(step, program.schedule.placement);
@@ -332,7 +332,7 @@ std::string to_torch_csv(const Schedule& schedule) {
   return fmt::to_string(text);
 }
 
-std::string to_torch_comms_csv(const Program& program) {
+std::string to_torch_comms_csv(const PostedProgram& program) {
   fmt::memory_buffer text;
   for (Rank rank = 0; rank < program.schedule.placement.ranks; ++rank) {
     bool first = true;
@@ -355,8 +355,8 @@ std::string to_torch_comms_csv(const Program& program) {
   return fmt::to_string(text);
 }
 
-Program parse_torch_csv(std::string_view text, const std::string& file, Dialect dialect,
-                        std::vector<std::string>& notes) {
+PostedProgram parse_torch_csv(std::string_view text, const std::string& file, Dialect dialect,
+                              std::vector<std::string>& notes) {
   CsvReader reader(text, file);
   reader.translate(dialect, notes);
   return reader.program(notes);

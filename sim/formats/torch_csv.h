@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-#include "sim/program/program.h"
+#include "sim/program/posted_program.h"
 
 namespace bubblescope {
 
@@ -27,14 +27,14 @@ enum class Dialect : std::uint8_t {
 /// The actions alone.
 std::string to_torch_csv(const Schedule& schedule);
 /// Actions, transfers and collectives in order. Batches lose their borders.
-std::string to_torch_comms_csv(const Program& program);
+std::string to_torch_comms_csv(const PostedProgram& program);
 
 /// A program of the name `file`: with messages (Comm::Torch) where there is a token of
 /// communication, else without. Cells may be empty (idle slots), lines may end in CR LF. Adds to
 /// `notes` what was assumed. Throws Error, with line, column and token, for what cannot be
 /// understood or fits no placement; whether the program is sound is `find_fault`'s to say.
-Program parse_torch_csv(std::string_view text, const std::string& file, Dialect dialect,
-                        std::vector<std::string>& notes);
+PostedProgram parse_torch_csv(std::string_view text, const std::string& file, Dialect dialect,
+                              std::vector<std::string>& notes);
 
 /// Where a step stands in a CSV: "line 2, column 7", both from 1, or without a step "line 2". Of a
 /// program without messages, steps are actions alone.

@@ -14,7 +14,6 @@
 #include <fmt/format.h>
 
 #include "sim/program/steps.h"
-#include "sim/schedule/outputs.h"
 #include "sim/schedule/words.h"
 
 namespace bubblescope {
@@ -37,7 +36,7 @@ constexpr bool is_wait(Reason reason) {
   return reason == Reason::Peer || reason == Reason::Input || reason == Reason::Early;
 }
 
-struct Wait {
+struct Need {
   Node node;  ///< That is waited for.
   Reason reason;
 };
@@ -46,152 +45,122 @@ struct Wait {
 class WaitGraph {
  public:
   explicit WaitGraph(const Program& program)
-      : program_(program),
-        schedule_(program.schedule),
-        transfers_(program.transfers),
-        number_(schedule_.placement, schedule_.microbatches),
-        producer_(number_.size(), kNone),
-        before_(program.comm == Comm::Ideal ? std::vector<std::uint32_t>()
-                                            : before_on_channel(program)),
-        end_(transfers_.size(), kNone),
-        receive_(number_.size(), kNone) {
-    find_ends();
+      : program_(program), schedule_(program.schedule()), transfers_(program.posted.transfers) {
+    find_instructions();
     first_.reserve(size() + std::size_t{1});
-    for (Rank rank = 0; rank < schedule_.placement.ranks; ++rank)
-      for (std::size_t i = first_action(rank); i < first_action(rank + 1); ++i)
-        add_action(rank, i);
-    for (Rank rank = 0; rank < schedule_.placement.ranks && transfers_.slots() > 0; ++rank)
-      for (std::size_t i = first_action(rank); i <= first_action(rank + 1); ++i)
-        add_slot(rank, i);
+    for (std::size_t action = 0; action < schedule_.actions.size(); ++action)
+      add_action(action);
+    for (TransferId transfer = 0; transfer < transfers_.size(); ++transfer)
+      add_transfer(transfer);
     end_row();
   }
 
   Node size() const { return static_cast<Node>(actions() + 2 * transfers_.size()); }
-  std::span<const Wait> waits(Node node) const {
+  std::span<const Need> waits(Node node) const {
     return std::span(waits_).subspan(first_[node], first_[node + 1] - first_[node]);
   }
 
   /// "rank 2, step 5 (2F3)"
   std::string name(Node node) const {
     const std::size_t index = node < actions() ? node : (node - actions()) / 2;
-    const std::size_t slot = node < actions() ? slot_of_action(index) : slot_of_transfer(index);
-    const Rank rank = rank_of_slot(slot);
+    const InstructionId id =
+        node < actions() ? instruction_of_action_[index] : program_.instruction_of_transfer[index];
+    const Rank rank = program_.rank_of(id);
     if (node < actions())
-      return fmt::format("rank {}, step {} ({})", rank, step_of_action(program_, rank, index),
+      return fmt::format("rank {}, step {} ({})", rank,
+                         step_of_action(program_.posted, rank, index),
                          to_string(schedule_.actions[index]));
-    return fmt::format("rank {}, step {} ({})", rank, step_of_transfer(program_, rank, index),
+    return fmt::format("rank {}, step {} ({})", rank,
+                       step_of_transfer(program_.posted, rank, index),
                        to_string(transfers_[index], schedule_.placement));
   }
 
  private:
-  static constexpr std::uint32_t kNone = kNoTransfer;
+  static constexpr Node kNone = ~Node{0};
 
   std::size_t actions() const { return schedule_.actions.size(); }
-  std::size_t first_action(Rank rank) const {
-    return schedule_.first_action[static_cast<std::size_t>(rank)];
-  }
   Node started(std::size_t transfer) const { return static_cast<Node>(actions() + 2 * transfer); }
   Node through(std::size_t transfer) const { return started(transfer) + 1; }
 
-  /// The other end of each transfer, and who makes and who receives each output.
-  void find_ends() {
-    std::vector<std::uint32_t> send(number_.size(), kNone);
-    for (std::uint32_t i = 0; i < transfers_.size(); ++i)
-      (transfers_[i].is_send ? send : receive_)[number_[transfers_[i].output]] = i;
-    for (std::uint32_t i = 0; i < transfers_.size(); ++i)
-      end_[i] = (transfers_[i].is_send ? receive_ : send)[number_[transfers_[i].output]];
-    for (std::uint32_t i = 0; i < actions(); ++i)
-      schedule_.actions[i].for_each_op([&](const Op& op) {
-        if (op.kind() != OpKind::BackwardWeight)
-          producer_[number_[op]] = i;
-      });
+  /// Where each action stands, and which one comes before each instruction on its stream.
+  void find_instructions() {
+    instruction_of_action_.resize(actions());
+    action_before_.assign(program_.instructions.size(), kNone);
+    for (InstructionId id = 0; id < program_.instructions.size(); ++id) {
+      const Instruction& instruction = program_.instructions[id];
+      if (!instruction.is_first_of_stream)
+        action_before_[id] = program_.is_action(id - 1) ? program_.instructions[id - 1].first
+                                                        : action_before_[id - 1];
+      if (program_.is_action(id))
+        instruction_of_action_[instruction.first] = id;
+    }
   }
 
   void end_row() { first_.push_back(static_cast<std::uint32_t>(waits_.size())); }
   void add(Node node, Reason reason) { waits_.push_back({node, reason}); }
 
-  void add_action(Rank rank, std::size_t action) {
+  void add_action(std::size_t action) {
     end_row();
-    add_reasons(rank, action, Reason::Input, Reason::Needs);
-    if (program_.comm == Comm::Batched) {
-      const std::size_t slot = slot_before(rank, action);
-      for (std::size_t i = transfers_.first_of(slot); i < transfers_.first_of(slot + 1); ++i)
-        add(through(i), Reason::Needs);
-    }
+    add_reasons(instruction_of_action_[action], Reason::Input, Reason::Needs);
   }
 
   /// Why an action cannot start yet: the one before it, and its inputs, local and received.
-  void add_reasons(Rank rank, std::size_t action, Reason local, Reason received) {
-    if (action > first_action(rank))
-      add(static_cast<Node>(action - 1), Reason::After);
-    schedule_.actions[action].for_each_op([&](const Op& op) {
-      const auto from = maker_of_input(schedule_.placement, op);
-      if (!from)
-        return;
-      const std::size_t output = number_[Op(op.kind(), *from, op.microbatch())];
-      if (receive_[output] == kNone)
-        add(producer_[output], local);
+  void add_reasons(InstructionId action, Reason local, Reason received) {
+    if (action_before_[action] != kNone)
+      add(action_before_[action], Reason::After);
+    for (const Wait& wait : program_.waits_of(action))
+      if (program_.is_action(wait.instruction))
+        add(program_.instructions[wait.instruction].first, local);
       else
-        add(through(receive_[output]), received);
-    });
+        add_all(wait.instruction, received);
+    for (InstructionId id = action;
+         !program_.instructions[id].is_first_of_stream && !program_.is_action(id - 1); --id)
+      add_all(id - 1, received);
   }
 
-  void add_slot(Rank rank, std::size_t action) {
-    const std::size_t slot = slot_before(rank, action);
-    for (std::size_t i = transfers_.first_of(slot); i < transfers_.first_of(slot + 1); ++i) {
-      end_row();
-      const bool early = program_.comm == Comm::Stream && !transfers_[i].is_send;
-      if (transfers_[i].joins_batch) {  // it starts with the one before
-        add(started(i - 1), Reason::Start);
-        add_through(i);
-        continue;
-      }
-      if (action > first_action(rank) && early)  // posted when the action after it starts
-        add_reasons(rank, action, Reason::Early, Reason::Early);
-      else if (action > first_action(rank))
-        add(static_cast<Node>(action - 1), Reason::After);
-      if (before_[i] != kNone) {
-        const std::size_t end = transfers_.end_of_batch(before_[i]);
-        for (std::size_t b = before_[i]; b < end; ++b)
-          add(through(b), Reason::Behind);
-      }
-      add_through(i);
-    }
+  /// All transfers of an instruction have to be through; of an eager program, the inputs that are
+  /// received have to be made.
+  void add_all(InstructionId transfers, Reason reason) {
+    for (TransferId i = program_.instructions[transfers].first;
+         i < program_.end_of_transfers(transfers); ++i)
+      if (!program_.is_eager)
+        add(through(i), reason);
+      else if (!transfers_[i].is_send)
+        add(action_before_[program_.instruction_of_transfer[program_.other_end(i)]], Reason::Input);
   }
 
-  void add_through(std::size_t transfer) {
+  void add_transfer(TransferId transfer) {
+    end_row();
+    if (program_.is_eager)
+      return end_row();  // it is where its action is
+    const InstructionId id = program_.instruction_of_transfer[transfer];
+    if (transfers_[transfer].joins_batch)  // it starts with the one before
+      add(started(transfer - 1), Reason::Start);
+    else
+      add_start(id);
     end_row();
     add(started(transfer), Reason::Start);
-    add(started(end_[transfer]), Reason::Peer);
+    add(started(program_.other_end(transfer)), Reason::Peer);
   }
 
-  std::size_t slot_of_action(std::size_t action) const {
-    const auto after =
-        std::upper_bound(schedule_.first_action.begin(), schedule_.first_action.end(), action);
-    return slot_before(static_cast<Rank>(after - schedule_.first_action.begin() - 1), action);
-  }
-  std::size_t slot_of_transfer(std::size_t transfer) const {
-    std::size_t slot = 0;
-    while (transfers_.first_of(slot + 1) <= transfer)
-      ++slot;
-    return slot;
-  }
-  Rank rank_of_slot(std::size_t slot) const {
-    Rank rank = 0;
-    while (slot_before(rank, first_action(rank + 1)) < slot)
-      ++rank;
-    return rank;
+  void add_start(InstructionId id) {
+    for (const Wait& wait : program_.waits_of(id))
+      if (wait.moment == Wait::For::Start)
+        add_reasons(wait.instruction, Reason::Early, Reason::Early);
+      else
+        add(program_.instructions[wait.instruction].first, Reason::After);
+    if (action_before_[id] != kNone)
+      add(action_before_[id], Reason::After);
+    if (!program_.instructions[id].is_first_of_stream && !program_.is_action(id - 1))
+      add_all(id - 1, Reason::Behind);
   }
 
   const Program& program_;
   const Schedule& schedule_;
   const Transfers& transfers_;
-  OutputNumbers number_;
-  std::vector<std::uint32_t> producer_;  // [output]
-  std::vector<std::uint32_t> before_;    // [transfer] as `before_on_channel` tells
-  std::vector<std::uint32_t> end_;       // [transfer] the other end
-  std::vector<std::uint32_t> receive_;   // [output] its receive, if it is a message
-  std::vector<Wait> waits_ = {};
+  std::vector<InstructionId> instruction_of_action_ = {};
+  std::vector<Node> action_before_ = {};  // [instruction] on its stream
+  std::vector<Need> waits_ = {};
   std::vector<std::uint32_t> first_ = {};  // [nodes + 1]
 };
 
@@ -199,7 +168,7 @@ class WaitGraph {
 std::vector<bool> stuck_nodes(const WaitGraph& graph) {
   std::vector<std::uint32_t> first(graph.size() + std::size_t{1});
   for (Node node = 0; node < graph.size(); ++node)
-    for (const Wait& wait : graph.waits(node))
+    for (const Need& wait : graph.waits(node))
       ++first[wait.node + 1];
   for (Node node = 0; node < graph.size(); ++node)
     first[node + 1] += first[node];
@@ -208,7 +177,7 @@ std::vector<bool> stuck_nodes(const WaitGraph& graph) {
   std::vector<std::uint32_t> unmet(graph.size());
   std::vector<Node> done;
   for (Node node = 0; node < graph.size(); ++node) {
-    for (const Wait& wait : graph.waits(node))
+    for (const Need& wait : graph.waits(node))
       waiting[next[wait.node]++] = node;
     unmet[node] = static_cast<std::uint32_t>(graph.waits(node).size());
     if (unmet[node] == 0)
@@ -235,11 +204,11 @@ struct StoppedRun {
   /// rank.
   template <typename Visitor>
   void for_each_wait(Node node, Visitor&& visit) const {
-    const auto is_before = [&](const Wait& wait) {
+    const auto is_before = [&](const Need& wait) {
       return stuck[wait.node] && (wait.reason == Reason::After || wait.reason == Reason::Start);
     };
     const bool is_reached = std::ranges::none_of(graph.waits(node), is_before);
-    for (const Wait& wait : graph.waits(node))
+    for (const Need& wait : graph.waits(node))
       if (is_reached ? stuck[wait.node] : is_before(wait))
         visit(wait);
   }
@@ -249,7 +218,7 @@ struct StoppedRun {
 std::vector<std::uint32_t> components(const StoppedRun& run) {
   std::vector<std::pair<Node, Node>> edges;
   for (Node node = 0; node < run.graph.size(); ++node)
-    run.for_each_wait(node, [&](const Wait& wait) { edges.emplace_back(node, wait.node); });
+    run.for_each_wait(node, [&](const Need& wait) { edges.emplace_back(node, wait.node); });
   const boost::compressed_sparse_row_graph<> csr(boost::edges_are_sorted, edges.begin(),
                                                  edges.end(), run.graph.size());
   std::vector<std::uint32_t> component(run.graph.size());
@@ -261,7 +230,7 @@ std::vector<std::uint32_t> components(const StoppedRun& run) {
 /// One step of a circle: who waits, and for what.
 struct Arc {
   Node node;
-  Wait wait;
+  Need wait;
 };
 
 /// Searches circles by breadth: a wait counts one, what is a rank's own order counts nothing.
@@ -297,7 +266,7 @@ class CircleSearch {
       distance_[node] = 0;
     touched_.clear();
     std::deque<Node> queue = {start};
-    const auto reach = [&](Node node, const Wait& wait) {
+    const auto reach = [&](Node node, const Need& wait) {
       const std::uint32_t waits =
           (node == start ? 0 : distance_[node] - 1) + (is_wait(wait.reason) ? 1 : 0);
       if (component_[wait.node] != component_[start] || waits >= limit)
@@ -315,7 +284,7 @@ class CircleSearch {
     for (; !queue.empty() && may_go_on(); ++work_) {
       const Node node = queue.front();
       queue.pop_front();
-      run_.for_each_wait(node, [&](const Wait& wait) { reach(node, wait); });
+      run_.for_each_wait(node, [&](const Need& wait) { reach(node, wait); });
     }
     return limit;
   }

@@ -1,284 +1,310 @@
 #include "sim/program/lowering.h"
 
 #include <algorithm>
-#include <limits>
-#include <tuple>
 #include <utility>
-#include <vector>
 
 #include <fmt/format.h>
 
 #include "sim/base/error.h"
-#include "sim/base/span.h"
-#include "sim/program/deadlock.h"
-#include "sim/program/program_check.h"
-#include "sim/program/torch_lowering.h"
-#include "sim/schedule/order_check.h"
+#include "sim/program/pairing.h"
 #include "sim/schedule/outputs.h"
 
 namespace bubblescope {
 namespace {
 
-/// A transfer and the slot that it goes to.
-struct Placed {
-  std::size_t slot;
-  Transfer transfer;
-};
+constexpr InstructionId kNone = ~InstructionId{0};
 
-Placed send(const Message& message, std::size_t slot) {
-  return {slot, {message.output, message.to, true}};
-}
-
-Placed receive(const Message& message, std::size_t slot) {
-  return {slot, {message.output, message.from, false}};
-}
-
-/// The transfers slot by slot; those of one slot stay in the order given, and are one batch where
-/// `comm` is Batched.
-Transfers by_slot(const std::vector<Placed>& placed, const Schedule& schedule, Comm comm) {
-  const std::size_t slots =
-      schedule.actions.size() + static_cast<std::size_t>(schedule.placement.ranks);
-  std::vector<std::size_t> next(slots + 1);  // [slot] where its next transfer goes
-  for (const Placed& each : placed)
-    ++next[each.slot + 1];
-  for (std::size_t slot = 0; slot < slots; ++slot)
-    next[slot + 1] += next[slot];
-  const std::vector<std::size_t> first = next;
-  std::vector<Transfer> sorted(placed.size());
-  for (const Placed& each : placed)
-    sorted[next[each.slot]++] = each.transfer;
+/// The messages of a schedule as transfers: an action's outputs are sent behind it, each to its
+/// reader, and its inputs are received before it.
+Transfers ideal_transfers(const Schedule& schedule) {
   Transfers transfers;
-  for (std::size_t slot = 0; slot < slots; ++slot) {
-    for (std::size_t i = first[slot]; i < first[slot + 1]; ++i)
-      comm == Comm::Batched ? transfers.post_in_batch(sorted[i]) : transfers.post(sorted[i]);
-    transfers.end_slot();
+  const auto post = [&](const Action& action, bool is_send) {
+    bool joins_batch = false;
+    action.for_each_op([&](const Op& op) {
+      const auto message =
+          is_send ? message_from(schedule.placement, op) : message_to(schedule.placement, op);
+      if (message)
+        transfers.post({message->output, is_send ? message->to : message->from, is_send,
+                        std::exchange(joins_batch, true)});
+    });
+  };
+  for (Rank rank = 0; rank < schedule.placement.ranks; ++rank) {
+    const auto order = schedule.order(rank);
+    for (std::size_t i = 0; i <= order.size(); ++i) {
+      if (i > 0)
+        post(order[i - 1], true);
+      if (i < order.size())
+        post(order[i], false);
+      transfers.end_slot();
+    }
   }
   return transfers;
 }
 
-/// [output] the slot of the rank that needs it, before the action that does.
-std::vector<std::size_t> consumer_slots(const Schedule& schedule) {
-  const Placement& placement = schedule.placement;
-  const OutputNumbers number(placement, schedule.microbatches);
-  std::vector<std::size_t> slots(number.size());
-  for (Rank rank = 0; rank < placement.ranks; ++rank) {
-    const std::size_t first = schedule.first_action[static_cast<std::size_t>(rank)];
-    const auto order = schedule.order(rank);
-    for (std::size_t i = 0; i < order.size(); ++i)
-      order[i].for_each_op([&](const Op& op) {
-        if (const auto message = message_to(placement, op))
-          slots[number[message->output]] = slot_before(rank, first + i);
-      });
-  }
-  return slots;
-}
-
-Transfers stream_transfers(const Schedule& schedule) {
-  constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
-  const Placement& placement = schedule.placement;
-  const OutputNumbers number(placement, schedule.microbatches);
-  const std::vector<std::size_t> consumer = consumer_slots(schedule);
-  std::vector<Placed> placed;
-  std::vector<std::size_t> later(static_cast<std::size_t>(placement.ranks), kNone);
-  std::vector<std::pair<Message, std::size_t>> made;  // by one rank, with the slot after
-  for (Rank rank = 0; rank < placement.ranks; ++rank) {
-    made.clear();
-    const std::size_t first = schedule.first_action[static_cast<std::size_t>(rank)];
-    const auto order = schedule.order(rank);
-    for (std::size_t i = 0; i < order.size(); ++i)
-      order[i].for_each_op([&](const Op& op) {
-        if (const auto message = message_from(placement, op))
-          made.emplace_back(*message, slot_before(rank, first + i + 1));
-      });
-    // From the last on: no receive is posted later than one that comes after it.
-    for (auto each = made.rbegin(); each != made.rend(); ++each) {
-      const auto& [message, slot] = *each;
-      const auto to = static_cast<std::size_t>(message.to);
-      const std::size_t own = consumer[number[message.output]];
-      const std::size_t least = slot_before(message.to, schedule.first_action[to]);
-      later[to] = std::min(later[to], own > least ? own - 1 : own);
-      placed.push_back(receive(message, later[to]));
-      placed.push_back(send(message, slot));
-    }
-    for (const auto& [message, slot] : made)
-      later[static_cast<std::size_t>(message.to)] = kNone;
-  }
-  std::reverse(placed.begin(), placed.end());
-  return by_slot(placed, schedule, Comm::Stream);
-}
-
-/// Runs a schedule in unit time, F = I = W = 1, with messages that take none.
-class UnitTimeRun {
+/// Writes the streams of all ranks into a program that has its posted schedule.
+class StreamWriter {
  public:
-  explicit UnitTimeRun(const Schedule& schedule)
-      : schedule_(schedule),
-        number_(schedule.placement, schedule.microbatches),
-        made_(number_.size(), kNotYet),
-        next_(schedule.first_action.begin(), schedule.first_action.end() - 1),
-        free_(next_.size()),
-        times_(schedule.actions.size()) {}
-
-  /// [action] when it runs. Throws Error where ranks wait for one another in a circle.
-  std::vector<Span> times() && {
-    for (bool goes_on = true; goes_on;) {
-      goes_on = false;
-      for (std::size_t rank = 0; rank < next_.size(); ++rank)
-        for (; next_[rank] < schedule_.first_action[rank + 1] && run(rank); ++next_[rank])
-          goes_on = true;
-    }
-    for (std::size_t rank = 0; rank < next_.size(); ++rank)
-      if (next_[rank] < schedule_.first_action[rank + 1])
-        throw Error(fmt::format("schedule {}: {}", schedule_.name,
-                                describe_deadlock({.schedule = schedule_})));
-    return std::move(times_);
+  explicit StreamWriter(Program& program)
+      : program_(program),
+        schedule_(program.schedule()),
+        transfers_(program.posted.transfers),
+        number_(schedule_.placement, schedule_.microbatches) {
+    program_.instructions.reserve(schedule_.actions.size() + transfers_.size());
+    program_.instruction_of_transfer.resize(transfers_.size());
+    find_inputs();
   }
 
- private:
-  static constexpr Time kNotYet = Time::max();
-
-  /// Runs the next action of a rank; false where what it needs is not made yet.
-  bool run(std::size_t rank) {
-    const Action& action = schedule_.actions[next_[rank]];
-    Time start = free_[rank];
-    Time end = Time::zero();
-    action.for_each_op([&](const Op& op) {
-      if (const auto from = maker_of_input(schedule_.placement, op))
-        start = std::max(start, made_[number_[Op(op.kind(), *from, op.microbatch())]]);
-      end += Time(op.kind() == OpKind::Backward ? 2 : 1);
-    });
-    if (start == kNotYet)
-      return false;
-    end += start;
-    action.for_each_op([&](const Op& op) {
-      if (op.kind() != OpKind::BackwardWeight)
-        made_[number_[op]] = end;
-    });
-    times_[next_[rank]] = {start, end};
-    free_[rank] = end;
-    return true;
-  }
-
-  const Schedule& schedule_;
-  OutputNumbers number_;
-  std::vector<Time> made_;         // [output]
-  std::vector<std::size_t> next_;  // [rank] its next action
-  std::vector<Time> free_;         // [rank] when it has ended what it ran last
-  std::vector<Span> times_;        // [action]
-};
-
-/// Finds for each message the moment at which its two ranks meet, in unit time.
-class MeetingTimes {
- public:
-  MeetingTimes(const Schedule& schedule, const std::vector<Span>& times)
-      : schedule_(schedule), times_(times) {}
-
-  /// Of a message made at `made` and needed by the action of slot `consumer`: of all moments
-  /// between, the first at which the least time lies between the next actions that the two ranks
-  /// start.
-  Time meeting(const Message& message, Time made, std::size_t consumer) const {
-    const Time needed = times_[consumer - static_cast<std::size_t>(message.to)].start;
-    Time best = made;
-    Time least = Time::max();
-    for (Time time = made; time <= needed && least > Time::zero();) {
-      const Time sender = next_start(message.from, time);
-      const Time receiver = next_start(message.to, time);
-      const Time apart = sender < receiver ? receiver - sender : sender - receiver;
-      if (apart < least) {
-        least = apart;
-        best = time;
+  /// Each rank has one stream: batches and actions in turn.
+  void write_in_line() {
+    for (rank_ = 0; rank_ < schedule_.placement.ranks; ++rank_) {
+      begin_rank();
+      for (std::size_t action = first_action(); action <= end_action(); ++action) {
+        const std::size_t slot = slot_before(rank_, action);
+        for (std::size_t i = transfers_.first_of(slot); i < transfers_.first_of(slot + 1);) {
+          const std::size_t end = transfers_.end_of_batch(i);
+          std::fill(&program_.instruction_of_transfer[i],
+                    &program_.instruction_of_transfer[i] + (end - i), next_id());
+          append(Instruction::Kind::Transfers, i);
+          i = end;
+        }
+        if (action < end_action())
+          append(Instruction::Kind::Action, action);
       }
-      time = std::min(sender, receiver) + Time(1);
     }
-    return best;
+    finish();
   }
 
-  /// The slot of `rank` before its first action that starts at `time` or later.
-  std::size_t slot_from(Rank rank, Time time) const {
-    return slot_before(rank, static_cast<std::size_t>(first_from(rank, time) - times_.begin()));
+  /// Each transfer goes on the stream of its channel. Where `receives_start_with_actions`, a
+  /// receive is posted by the start of the action after it, else all are by the end of the one
+  /// before.
+  void write_channels(bool receives_start_with_actions) {
+    receives_start_with_actions_ = receives_start_with_actions;
+    receive_of_.assign(number_.size(), kNone);
+    next_of_channel_.assign(2 * static_cast<std::size_t>(program_.ranks()), 0);
+    for (rank_ = 0; rank_ < schedule_.placement.ranks; ++rank_) {
+      begin_rank();
+      first_id_ = next_id();
+      for (std::size_t action = first_action(); action < end_action(); ++action)
+        append(Instruction::Kind::Action, action);
+      begin_channels();
+      for (std::size_t action = first_action(); action <= end_action(); ++action) {
+        if (receives_start_with_actions) {
+          post_slot(action, true, false);
+          post_slot(action, false, true);
+        } else {
+          post_slot(action, true, true);
+        }
+      }
+      for (const std::size_t channel : used_)
+        next_of_channel_[channel] = 0;
+      for (std::size_t action = first_action(); action < end_action(); ++action)
+        wait_for_receives(action);
+    }
+    finish();
   }
 
  private:
-  using Place = std::vector<Span>::const_iterator;
+  static constexpr std::size_t kNoInput = ~std::size_t{0};
 
-  Place place(std::size_t action) const {
-    return times_.begin() + static_cast<std::ptrdiff_t>(action);
-  }
-  Place first_from(Rank rank, Time time) const {
-    const auto r = static_cast<std::size_t>(rank);
-    return std::partition_point(place(schedule_.first_action[r]),
-                                place(schedule_.first_action[r + 1]),
-                                [=](const Span& span) { return span.start < time; });
-  }
-  /// When a rank starts its next action, or has come to its end.
-  Time next_start(Rank rank, Time time) const {
-    const Place next = first_from(rank, time);
-    const bool at_end = next == place(schedule_.first_action[static_cast<std::size_t>(rank) + 1]);
-    return at_end ? std::max(time, std::prev(next)->end) : next->start;
-  }
-
-  const Schedule& schedule_;
-  const std::vector<Span>& times_;  // [action]
-};
-
-Transfers batched_transfers(const Schedule& schedule) {
-  struct Meeting {
-    Time time;
-    Message message;
+  /// The input of an op of micro-batch 0: an output, which is made on the same rank or is not.
+  struct Input {
+    std::size_t output = kNoInput;
+    bool is_own = false;
   };
-  const std::vector<Span> times = UnitTimeRun(schedule).times();
-  const OutputNumbers number(schedule.placement, schedule.microbatches);
-  const std::vector<std::size_t> consumer = consumer_slots(schedule);
-  const MeetingTimes meeting_times(schedule, times);
-  std::vector<Meeting> meetings;
-  for (std::size_t i = 0; i < schedule.actions.size(); ++i)
-    schedule.actions[i].for_each_op([&](const Op& op) {
-      if (const auto message = message_from(schedule.placement, op))
-        meetings.push_back(
-            {meeting_times.meeting(*message, times[i].end, consumer[number[message->output]]),
-             *message});
-    });
-  std::stable_sort(meetings.begin(), meetings.end(),
-                   [](const Meeting& a, const Meeting& b) { return a.time < b.time; });
-  std::vector<Placed> placed;
-  for (const auto& [time, message] : meetings) {
-    placed.push_back(send(message, meeting_times.slot_from(message.from, time)));
-    placed.push_back(receive(message, meeting_times.slot_from(message.to, time)));
+
+  void find_inputs() {
+    const Placement& placement = schedule_.placement;
+    has_own_inputs_.resize(static_cast<std::size_t>(placement.ranks));
+    for (Stage stage = 0; stage < placement.stages(); ++stage)
+      for (std::uint32_t kind = 0; kind < kOpKinds; ++kind) {
+        const Op op(static_cast<OpKind>(kind), stage, 0);
+        Input& input = inputs_.emplace_back();
+        const Rank rank = placement.rank(stage);
+        if (const auto from = maker_of_input(placement, op)) {
+          input = {number_[Op(op.kind(), *from, 0)], placement.rank(*from) == rank};
+          if (input.is_own)
+            has_own_inputs_[static_cast<std::size_t>(rank)] = true;
+        }
+      }
   }
-  return by_slot(placed, schedule, Comm::Batched);
-}
+
+  std::size_t first_action() const {
+    return schedule_.first_action[static_cast<std::size_t>(rank_)];
+  }
+  std::size_t end_action() const {
+    return schedule_.first_action[static_cast<std::size_t>(rank_) + 1];
+  }
+  InstructionId next_id() const { return static_cast<InstructionId>(program_.instructions.size()); }
+
+  void begin_stream() { program_.first_of_stream.push_back(next_id()); }
+  void begin_rank() {
+    program_.first_stream.push_back(static_cast<StreamId>(program_.first_of_stream.size()));
+    begin_stream();
+  }
+  void finish() {
+    program_.first_stream.push_back(static_cast<StreamId>(program_.first_of_stream.size()));
+    begin_stream();
+    for (rank_ = 0; rank_ < schedule_.placement.ranks; ++rank_)
+      wait_for_own_outputs();
+  }
+
+  void append(Instruction::Kind kind, std::size_t first) {
+    program_.instructions.emplace_back(kind, next_id() == program_.first_of_stream.back(), first);
+  }
+
+  /// A number below 2 · ranks that the channels of one rank do not share, and that sorts them.
+  std::size_t channel_of(const Transfer& transfer) const {
+    const auto peer = static_cast<std::size_t>(transfer.peer);
+    switch (program_.channels) {
+      case Channels::PerRank:
+        return 0;
+      case Channels::PerPair:
+        return peer;
+      case Channels::PerDirection:
+        break;
+    }
+    return 2 * peer + (transfer.is_send ? 1 : 0);
+  }
+
+  /// Makes a stream for each channel of the rank, as long as its transfers need.
+  void begin_channels() {
+    used_.clear();
+    const std::size_t first = transfers_.first_of(slot_before(rank_, first_action()));
+    const std::size_t end = transfers_.first_of(slot_before(rank_, end_action()) + 1);
+    for (std::size_t i = first; i < end; ++i) {
+      const std::size_t channel = channel_of(transfers_[i]);
+      if (next_of_channel_[channel]++ == 0)
+        used_.push_back(channel);
+    }
+    std::sort(used_.begin(), used_.end());
+    for (const std::size_t channel : used_) {
+      begin_stream();
+      const InstructionId first_id = next_id();
+      program_.instructions.resize(first_id + std::exchange(next_of_channel_[channel], first_id),
+                                   Instruction(Instruction::Kind::Transfers, false, 0));
+      program_.instructions[first_id].is_first_of_stream = true;
+    }
+  }
+
+  void post_slot(std::size_t action, bool sends, bool receives) {
+    const std::size_t slot = slot_before(rank_, action);
+    for (std::size_t i = transfers_.first_of(slot); i < transfers_.first_of(slot + 1); ++i) {
+      const Transfer& transfer = transfers_[i];
+      if (!(transfer.is_send ? sends : receives))
+        continue;
+      const InstructionId id = next_of_channel_[channel_of(transfer)]++;
+      program_.instruction_of_transfer[i] = id;
+      program_.instructions[id].first = i & Instruction::kMost;
+      program_.instructions[id].wait[0] = poster(action, transfer.is_send);
+      if (!transfer.is_send)
+        receive_of_[number_[transfer.output]] = id;
+    }
+  }
+
+  /// The instruction that posts a transfer of the slot before `action`; nothing where the step
+  /// does.
+  Wait poster(std::size_t action, bool is_send) const {
+    if (action == first_action())
+      return {};
+    const auto id = static_cast<InstructionId>(first_id_ + (action - first_action()));
+    return receives_start_with_actions_ && !is_send && action < end_action()
+               ? Wait(id, Wait::For::Start)
+               : Wait(id - 1, Wait::For::End);
+  }
+
+  void wait_for_receives(std::size_t action) {
+    Instruction& instruction = program_.instructions[first_id_ + (action - first_action())];
+    std::size_t waits = 0;
+    schedule_.actions[action].for_each_op([&](const Op& op) {
+      const Input& input = inputs_[op.stage_and_kind()];
+      if (input.output == kNoInput || input.is_own)
+        return;
+      if (const InstructionId receive =
+              receive_of_[input.output + static_cast<std::size_t>(op.microbatch())];
+          receive != kNone)
+        instruction.wait[waits++] = Wait(receive, Wait::For::End);
+    });
+  }
+
+  /// An action waits, in vain, for an input that its own rank makes after it.
+  void wait_for_own_outputs() {
+    if (!has_own_inputs_[static_cast<std::size_t>(rank_)])
+      return;
+    made_.resize(number_.size());
+    for (InstructionId id = program_.first_of_rank(rank_); id < program_.end_of_actions(rank_);
+         ++id) {
+      if (!program_.is_action(id))
+        continue;
+      program_.action(id).for_each_op([&](const Op& op) {
+        const Input& input = inputs_[op.stage_and_kind()];
+        const std::size_t output = input.output + static_cast<std::size_t>(op.microbatch());
+        if (input.is_own && !made_[output])
+          add_wait(id, output);
+      });
+      program_.action(id).for_each_op([&](const Op& op) {
+        if (op.kind() != OpKind::BackwardWeight)
+          made_[number_[op]] = true;
+      });
+    }
+  }
+
+  void add_wait(InstructionId waiting, std::size_t output) {
+    Instruction& instruction = program_.instructions[waiting];
+    for (InstructionId id = waiting; id < program_.end_of_actions(rank_); ++id) {
+      bool makes = false;
+      if (program_.is_action(id))
+        program_.action(id).for_each_op([&](const Op& op) {
+          makes = makes || (op.kind() != OpKind::BackwardWeight && number_[op] == output);
+        });
+      if (makes) {
+        instruction.wait[program_.waits_of(waiting).size()] = Wait(id, Wait::For::End);
+        return;
+      }
+    }
+  }
+
+  Program& program_;
+  const Schedule& schedule_;
+  const Transfers& transfers_;
+  OutputNumbers number_;
+  std::vector<Input> inputs_ = {};         // [stage_and_kind]
+  std::vector<bool> has_own_inputs_ = {};  // [rank]
+  bool receives_start_with_actions_ = false;
+  Rank rank_ = 0;                                    // that is written
+  InstructionId first_id_ = 0;                       // of its first action
+  std::vector<std::size_t> used_ = {};               // its channels
+  std::vector<InstructionId> next_of_channel_ = {};  // [channel] of its; 0 where it has none
+  std::vector<InstructionId> receive_of_ = {};  // [output] in a channel of the rank that needs it
+  std::vector<bool> made_ = {};                 // [output] by what its rank has done so far
+};
 
 }  // namespace
 
-Program lower(Schedule schedule, Comm comm) {
-  check_orders(schedule);
-  Program program{.comm = comm};
-  switch (comm) {
+Program lower(PostedProgram posted) {
+  Program program;
+  if (!posted.has_transfers())
+    posted.transfers = ideal_transfers(posted.schedule);
+  if (std::max(posted.schedule.actions.size(), posted.transfers.size()) > Instruction::kMost)
+    throw Error(
+        fmt::format("schedule {}: a program of {} actions and {} sends and receives cannot "
+                    "be numbered",
+                    posted.schedule.name, posted.schedule.actions.size(), posted.transfers.size()));
+  program.is_eager = posted.comm == Comm::Ideal;
+  program.channels = posted.comm == Comm::Batched ? Channels::PerRank : posted.channels;
+  program.posted = std::move(posted);
+  switch (program.posted.comm) {
     case Comm::Ideal:
+    case Comm::Batched:
+      StreamWriter(program).write_in_line();
       break;
     case Comm::Stream:
-      program.transfers = stream_transfers(schedule);
+      StreamWriter(program).write_channels(true);
       break;
-    case Comm::Batched:
-      program.transfers = batched_transfers(schedule);
+    case Comm::Torch:
+      StreamWriter(program).write_channels(false);
       break;
-    case Comm::Torch: {
-      TorchCommunication torch = torch_communication(schedule);
-      program.transfers = std::move(torch.transfers);
-      program.collectives = std::move(torch.collectives);
-      break;
-    }
   }
-  program.schedule = std::move(schedule);
-  return program;
-}
-
-Program make_program(const CatalogueEntry& entry, Shape shape, Comm comm) {
-  Schedule schedule = make_schedule(entry, shape);
-  if (comm != Comm::Batched || entry.batches == nullptr)
-    return lower(std::move(schedule), comm);
-  shape.chunks = shape.chunks.value_or(entry.chunks);
-  Program program{std::move(schedule), comm, entry.batches(shape)};
-  check_program(program);
+  pair_transfers(program);
   return program;
 }
 

@@ -1,30 +1,19 @@
-// From a schedule to a program: which way the ranks talk, and what they post when.
+// From a posted schedule to a program: streams, and what waits for what.
 #pragma once
 
 #include "sim/program/program.h"
-#include "sim/schedule/catalogue.h"
 
 namespace bubblescope {
 
-/// Throws Error where `check_orders` does, or where ranks wait for one another in a circle and
-/// `comm` is Batched or Torch, which come from a run of the schedule.
+/// Lowers a schedule whose orders are sound. Its messages need not be: the k-th send from one rank
+/// to another is paired with the k-th receive, as communication libraries do it, whatever they
+/// carry; ideal messages are paired by what they carry. Throws Error where a send or a receive has
+/// no other end.
 ///
-/// Stream: the messages of an ordered pair of ranks travel in the order in which they are made. A
-/// receive is posted when the action before its consumer starts, or earlier, where one that comes
-/// after it has to be.
-///
-/// Batched: the schedule runs in unit time (F = I = W = 1, messages 0). Each message gets a moment
-/// between the one when it is made and the start of the action that needs it: the one at which its
-/// two ranks come to their next actions with the least time between them. Both ends go into the
-/// batch before their rank's first action that starts at this moment or later, in order of moments.
-/// That cannot deadlock: by induction on start times, all that a batch waits for is made before its
-/// action starts. Nor can it cross messages, since all ranks have them in one order.
-///
-/// Torch: as sim/program/torch_lowering.h tells.
-Program lower(Schedule schedule, Comm comm);
-
-/// A schedule of the catalogue with its communication spelled out: the authors' own batches where
-/// it has them, else as `lower` does. Throws as `make_schedule` does.
-Program make_program(const CatalogueEntry& entry, Shape shape, Comm comm);
+/// Ideal: an action is followed by the sends of its outputs and preceded by the receives of its
+/// inputs, on one stream. Batched: so are batches. Stream and Torch: each transfer is on the stream
+/// of its channel and waits for the action that posts it; an action waits for the receives that it
+/// needs.
+Program lower(PostedProgram posted);
 
 }  // namespace bubblescope

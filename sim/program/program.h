@@ -1,75 +1,129 @@
-// A schedule with its communication spelled out.
+// What the simulator and every executor run: nothing is left to interpret.
 #pragma once
 
+#include <array>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string_view>
 #include <vector>
 
-#include "sim/schedule/schedule.h"
-#include "sim/schedule/transfers.h"
+#include "sim/base/flat_array.h"
+#include "sim/program/posted_program.h"
 
 namespace bubblescope {
 
-/// How the ranks talk. Each way is a lowering of its own from Schedule to Program.
-enum class Comm : std::uint8_t {
-  /// A message costs latency + bytes / bandwidth and occupies neither rank nor link: the papers'
-  /// model. It needs no step of its own: it is an edge of the graph.
-  Ideal,
-  /// Messages run beside the actions, one after another on each ordered pair of ranks. A send is
-  /// posted when the action before it ends, a receive when the action after it starts, and those
-  /// before a rank's first action with the step; a message starts when both are posted and the one
-  /// before it has arrived.
-  Stream,
-  /// Before an action, a rank starts sends and receives as one batch and waits for all of them. A
-  /// message moves once both ranks have come to the batch that has it.
-  Batched,
-  /// As PyTorch's pipeline runtime talks. A send or receive is posted by itself when the action
-  /// before it has ended, and starts when those before it on its channel are through and its peer
-  /// has started the other end. An action waits for what it needs, and for no send.
-  Torch,
+using InstructionId = std::uint32_t;
+using StreamId = std::uint32_t;
+using TransferId = std::uint32_t;
+using MessageId = std::uint32_t;
+
+/// An instruction waits for the start or the end of another one of its rank.
+struct Wait {
+  enum class For : std::uint32_t { End, Start };
+  static constexpr InstructionId kNothing = (InstructionId{1} << 31) - 1;
+
+  constexpr Wait() = default;
+  constexpr Wait(InstructionId for_instruction, For for_moment)
+      : instruction(for_instruction & kNothing), moment(for_moment) {}
+
+  InstructionId instruction : 31 = kNothing;
+  For moment : 1 = For::End;
+
+  friend bool operator==(const Wait&, const Wait&) = default;
 };
 
-struct CommName {
-  std::string_view name;
-  Comm comm;
-};
-/// All ways to talk, by their names on the command line.
-std::span<const CommName> comm_names();
-std::string_view to_string(Comm comm);
+/// An instruction begins when the one before it on its stream has ended and its waits are over.
+struct Instruction {
+  enum class Kind : std::uint32_t {
+    Action,     ///< Lasts as long as its work.
+    Transfers,  ///< Begins a batch of them, or one, and ends when all their messages have arrived.
+  };
+  static constexpr std::uint32_t kMost = (1U << 30) - 1;
 
-/// Transfers of one channel run one after another on their rank: NCCL's operations on one stream.
-enum class Channels : std::uint8_t {
-  PerRank,       ///< One for all.
-  PerPair,       ///< One for each peer, both ways: PyTorch's communicators of two ranks.
-  PerDirection,  ///< One for sends to each peer and one for receives from it.
-};
-/// "rank", "pair", "direction", in the order of the enumerators.
-std::span<const std::string_view> channels_names();
-std::string_view to_string(Channels channels);
-/// Whether they matter: where transfers are posted one by one.
-constexpr bool has_channels(Comm comm) {
-  return comm == Comm::Stream || comm == Comm::Torch;
-}
-/// One a pair for Torch, else one a direction.
-Channels default_channels(Comm comm);
+  Instruction(Kind its_kind, bool begins_stream, std::size_t index)
+      : kind(its_kind), is_first_of_stream(begins_stream), first(index & kMost) {}
 
-/// The schedule's orders, and the transfers, are sound: `lower` checked them, or `find_fault` has
-/// to.
+  Kind kind : 1;
+  bool is_first_of_stream : 1;
+  std::uint32_t first : 30;       ///< The index in schedule.actions, or the batch's first transfer.
+  std::array<Wait, 2> wait = {};  ///< Those that wait for something come first.
+};
+
+/// One end of a message.
+struct TransferEnd {
+  constexpr TransferEnd() = default;
+  constexpr TransferEnd(MessageId of, bool sends) : message(of & Wait::kNothing), is_send(sends) {}
+
+  MessageId message : 31 = 0;
+  bool is_send : 1 = false;
+};
+
+/// A message moves when both its ends have begun. Where the program is eager, it moves when its
+/// send has, which does not wait for it.
+struct MessageEnds {
+  TransferId send;
+  TransferId receive;
+};
+
+/// Streams of instructions, rank after rank. The first stream of a rank has its actions, and all
+/// transfers that they wait for in turn; its other streams are its channels. `lower` makes it;
+/// whoever runs it only reads.
 struct Program {
-  Schedule schedule = {};
-  Comm comm = Comm::Ideal;
-  Transfers transfers = {};  ///< None where `comm` is Ideal.
-  std::vector<Collective> collectives =
-      {};  ///< By slot, then transfer. Only where `comm` is Torch.
-  Channels channels = default_channels(comm);
-};
+  /// The schedule, its transfers by TransferId, and how it was told to talk, for reports.
+  PostedProgram posted = {};
+  bool is_eager = false;  ///< Messages move as soon as they are made and occupy nothing.
+  Channels channels = Channels::PerDirection;  ///< How transfers share communicators.
+  FlatArray<Instruction> instructions = {};    ///< Stream after stream, each in its order.
+  FlatArray<TransferEnd> transfers = {};       ///< [TransferId]
+  FlatArray<InstructionId> instruction_of_transfer = {};
+  FlatArray<MessageEnds> message_ends = {};         ///< [MessageId]
+  std::vector<InstructionId> first_of_stream = {};  ///< [streams + 1]
+  std::vector<StreamId> first_stream = {};          ///< [ranks + 1]
 
-/// [transfer] The first transfer of what comes right before it on its channel, which has to be
-/// through before it starts: a transfer, or with Batched the batch before in its slot; kNoTransfer
-/// where there is none.
-constexpr std::uint32_t kNoTransfer = ~std::uint32_t{0};
-std::vector<std::uint32_t> before_on_channel(const Program& program);
+  const Schedule& schedule() const { return posted.schedule; }
+  int ranks() const { return schedule().placement.ranks; }
+  std::size_t streams() const { return first_of_stream.size() - 1; }
+
+  /// Where a rank's actions begin and end, with what else is on their stream.
+  InstructionId first_of_rank(Rank rank) const {
+    return first_of_stream[first_stream[static_cast<std::size_t>(rank)]];
+  }
+  InstructionId end_of_actions(Rank rank) const {
+    return first_of_stream[first_stream[static_cast<std::size_t>(rank)] + 1];
+  }
+  StreamId stream_of(InstructionId id) const;
+  Rank rank_of(InstructionId id) const;
+
+  bool is_action(InstructionId id) const {
+    return instructions[id].kind == Instruction::Kind::Action;
+  }
+  const Action& action(const Instruction& instruction) const {
+    assert(instruction.kind == Instruction::Kind::Action);
+    return schedule().actions[instruction.first];
+  }
+  const Action& action(InstructionId id) const { return action(instructions[id]); }
+  std::span<const Wait> waits_of(InstructionId id) const {
+    const auto& wait = instructions[id].wait;
+    return std::span(wait).first(wait[0].instruction == Wait::kNothing   ? 0
+                                 : wait[1].instruction == Wait::kNothing ? 1
+                                                                         : 2);
+  }
+  std::span<const TransferEnd> transfers_of(const Instruction& instruction) const {
+    assert(instruction.kind == Instruction::Kind::Transfers);
+    const TransferId first = instruction.first;
+    return std::span(transfers).subspan(first, posted.transfers.end_of_batch(first) - first);
+  }
+  std::span<const TransferEnd> transfers_of(InstructionId id) const {
+    return transfers_of(instructions[id]);
+  }
+  TransferId end_of_transfers(InstructionId id) const {
+    return static_cast<TransferId>(posted.transfers.end_of_batch(instructions[id].first));
+  }
+  TransferId other_end(TransferId transfer) const {
+    const MessageEnds& message = message_ends[transfers[transfer].message];
+    return transfers[transfer].is_send ? message.receive : message.send;
+  }
+};
 
 }  // namespace bubblescope

@@ -22,7 +22,7 @@ using Fault = std::optional<ProgramFault>;
 /// Walks the slots of all ranks in order and remembers which messages have been posted.
 class TransferChecker {
  public:
-  explicit TransferChecker(const Program& program)
+  explicit TransferChecker(const PostedProgram& program)
       : program_(program),
         schedule_(program.schedule),
         transfers_(program.transfers),
@@ -140,7 +140,7 @@ class TransferChecker {
     return std::nullopt;
   }
 
-  const Program& program_;
+  const PostedProgram& program_;
   const Schedule& schedule_;
   const Transfers& transfers_;
   OutputNumbers number_;
@@ -150,17 +150,17 @@ class TransferChecker {
 
 }  // namespace
 
-Fault find_fault(const Program& program) {
+Fault find_fault(const PostedProgram& program) {
   if (const auto fault = find_order_fault(program.schedule)) {
     ProgramFault found{ProgramFault::Kind::Order, fault->rank, std::nullopt, fault->what};
     if (fault->action)
       found.step = step_of_action(program, fault->rank, *fault->action);
     return found;
   }
-  return program.comm == Comm::Ideal ? std::nullopt : TransferChecker(program).find();
+  return program.has_transfers() ? TransferChecker(program).find() : std::nullopt;
 }
 
-void check_program(const Program& program) {
+void check_program(const PostedProgram& program) {
   const auto fault = find_fault(program);
   if (!fault)
     return;

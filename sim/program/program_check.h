@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "sim/program/program.h"
+#include "sim/program/posted_program.h"
 
 namespace bubblescope {
 
@@ -25,9 +25,9 @@ struct ProgramFault {
 /// each is sent once, after it is made, received once, before it is needed, and, since messages
 /// carry no tags, the k-th send from one rank to another is of the message of the k-th receive.
 /// Whether ranks wait for one another in a circle is `build_graph`'s to find.
-std::optional<ProgramFault> find_fault(const Program& program);
+std::optional<ProgramFault> find_fault(const PostedProgram& program);
 
 /// Throws Error where there is a fault, with rank, step and expectation.
-void check_program(const Program& program);
+void check_program(const PostedProgram& program);
 
 }  // namespace bubblescope

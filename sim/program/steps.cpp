@@ -5,7 +5,7 @@
 namespace bubblescope {
 namespace {
 
-std::size_t find_step(const Program& program, Rank rank, Step::Kind kind, std::size_t index) {
+std::size_t find_step(const PostedProgram& program, Rank rank, Step::Kind kind, std::size_t index) {
   std::size_t steps = 0;
   std::size_t found = 0;
   for_each_step(program, rank, [&](const Step& step) {
@@ -18,15 +18,15 @@ std::size_t find_step(const Program& program, Rank rank, Step::Kind kind, std::s
 
 }  // namespace
 
-std::size_t step_of_action(const Program& program, Rank rank, std::size_t action) {
+std::size_t step_of_action(const PostedProgram& program, Rank rank, std::size_t action) {
   return find_step(program, rank, Step::Kind::Action, action);
 }
 
-std::size_t step_of_transfer(const Program& program, Rank rank, std::size_t transfer) {
+std::size_t step_of_transfer(const PostedProgram& program, Rank rank, std::size_t transfer) {
   return find_step(program, rank, Step::Kind::Transfers, transfer);
 }
 
-std::string step_words(const Program& program, Rank rank, std::size_t step) {
+std::string step_words(const PostedProgram& program, Rank rank, std::size_t step) {
   std::size_t steps = 0;
   std::string words;
   for_each_step(program, rank, [&](const Step& each) {

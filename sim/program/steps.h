@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string>
 
-#include "sim/program/program.h"
+#include "sim/program/posted_program.h"
 
 namespace bubblescope {
 
@@ -20,7 +20,7 @@ struct Step {
 
 /// Calls `visit(step)` for the steps of `rank` in order.
 template <typename Visitor>
-void for_each_step(const Program& program, Rank rank, Visitor&& visit) {
+void for_each_step(const PostedProgram& program, Rank rank, Visitor&& visit) {
   const auto r = static_cast<std::size_t>(rank);
   const Schedule& schedule = program.schedule;
   const Transfers& transfers = program.transfers;
@@ -39,7 +39,7 @@ void for_each_step(const Program& program, Rank rank, Visitor&& visit) {
   for (std::size_t action = schedule.first_action[r]; action <= schedule.first_action[r + 1];
        ++action) {
     const std::size_t slot = slot_before(rank, action);
-    if (program.comm != Comm::Ideal) {
+    if (program.has_transfers()) {
       for (std::size_t i = transfers.first_of(slot); i < transfers.first_of(slot + 1);) {
         visit_collectives(slot, i);
         const std::size_t end = transfers.end_of_batch(i);
@@ -55,9 +55,9 @@ void for_each_step(const Program& program, Rank rank, Visitor&& visit) {
 
 /// Which step of `rank` is the action of this index in schedule.actions, or has this transfer;
 /// steps count from 0.
-std::size_t step_of_action(const Program& program, Rank rank, std::size_t action);
-std::size_t step_of_transfer(const Program& program, Rank rank, std::size_t transfer);
+std::size_t step_of_action(const PostedProgram& program, Rank rank, std::size_t action);
+std::size_t step_of_transfer(const PostedProgram& program, Rank rank, std::size_t transfer);
 /// What a step does, in PyTorch's words, of a batch with blanks between: "1RECV_F0 1SEND_B0".
-std::string step_words(const Program& program, Rank rank, std::size_t step);
+std::string step_words(const PostedProgram& program, Rank rank, std::size_t step);
 
 }  // namespace bubblescope

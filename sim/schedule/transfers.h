@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "sim/schedule/op.h"
@@ -22,6 +23,13 @@ struct Transfer {
 /// its last.
 class Transfers {
  public:
+  Transfers() = default;
+  /// Those of slot s end before `end_of_slot[s]`.
+  Transfers(std::vector<Transfer> transfers, const std::vector<std::size_t>& end_of_slot)
+      : transfers_(std::move(transfers)) {
+    first_.insert(first_.end(), end_of_slot.begin(), end_of_slot.end());
+  }
+
   /// Adds to the slot that is open; `end_slot` opens the next.
   void post(const Transfer& transfer) { transfers_.push_back(transfer); }
   /// Adds to the batch that is in the open slot, or begins one.

@@ -33,7 +33,7 @@ BareGraph bare(const DependencyGraph& graph, std::span<Span> spans) {
   return {.nodes = graph.size(),
           .first_edge = graph.first_edge().data(),
           .producer = graph.producer().data(),
-          .lag = plain(graph.lag()),
+          .lag = plain(graph.lag().given()),
           .duration = plain(graph.duration()),
           .start_end = reinterpret_cast<std::int64_t*>(spans.data())};
 }

@@ -4,7 +4,7 @@
 
 #include "sim/costs/cost_file.h"
 #include "sim/engine/simulate.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/bench/measure.h"
 
@@ -38,7 +38,7 @@ PhaseFigures measure_phases() {
     Schedule schedule = make_schedule(*find_schedule("dualpipe"), kShape);
     CostModel model(costs, schedule.placement, {.overlap = Overlap::Phases});
     const DependencyGraph graph =
-        build_graph(lower(std::move(schedule), Comm::Ideal), std::move(model));
+        build_graph(post_messages(std::move(schedule), Comm::Ideal), std::move(model));
     const Timeline timeline = simulate(graph);
     const double seconds = watch.lap_ms() / 1000;
     if (repeat == 0)

@@ -7,7 +7,7 @@
 
 #include "analysis/report.h"
 #include "sim/engine/simulate.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "tests/bench/measure.h"
 
 namespace bubblescope::bench {
@@ -42,7 +42,7 @@ OnePrediction predict(Shape shape) {
   result.phases[0] = watch.lap_ms();
   CostModel costs(workload_costs(), schedule.placement, {});
   const double costs_ms = watch.lap_ms();
-  Program program = lower(std::move(schedule), Comm::Ideal);
+  PostedProgram program = post_messages(std::move(schedule), Comm::Ideal);
   result.phases[1] = watch.lap_ms();
   const DependencyGraph graph = build_graph(std::move(program), std::move(costs));
   result.phases[2] = watch.lap_ms() + costs_ms;
@@ -94,7 +94,7 @@ PredictionFigures measure_prediction(Shape shape, int repeats) {
 DependencyGraph workload_graph(Shape shape) {
   Schedule schedule = workload_schedule(shape);
   CostModel costs(workload_costs(), schedule.placement, {});
-  return build_graph(lower(std::move(schedule), Comm::Ideal), std::move(costs));
+  return build_graph(post_messages(std::move(schedule), Comm::Ideal), std::move(costs));
 }
 
 }  // namespace bubblescope::bench

@@ -110,7 +110,7 @@ TEST_CASE("progress names an action of the sender's rank, and no more than there
   for (const std::int64_t bad : {std::int64_t{-1}, count + 1, kMost})
     CHECK_THROWS_AS(read(bad, own), BadFrame);
   for (InstructionId id = 0; id < plan.instructions.size(); ++id)
-    if (plan.instructions[id].rank != 1 || plan.instructions[id].kind != Instruction::Kind::Action)
+    if (plan.rank_of(id) != 1 || plan.instructions[id].kind != Instruction::Kind::Action)
       CHECK_THROWS_AS(read(0, id), BadFrame);
 }
 
@@ -218,7 +218,7 @@ TEST_CASE("hostile messages are refused, or say nothing that does not fit the pl
       ++refused;
     }
     if (other.running)
-      REQUIRE(plan.instructions.at(*other.running).rank == 1);
+      REQUIRE(plan.rank_of(*other.running) == 1);
     REQUIRE(other.ended <= plan.instructions.size());
     if (!other.times)
       continue;

@@ -6,15 +6,15 @@
 #include <thread>
 
 #include "backend_cuda/cluster/rank_executor.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/support/costs.h"
 
 namespace bubblescope {
 
 struct PlanOfTwo {
-  Program program =
-      make_program(*find_schedule("1f1b"), {.ranks = 2, .microbatches = 4}, Comm::Stream);
+  PostedProgram program =
+      post_messages(*find_schedule("1f1b"), {.ranks = 2, .microbatches = 4}, Comm::Stream);
   CostModel costs{simple_costs({.forward = 1'000, .input_grad = 1'000, .weight_grad = 1'000}),
                   program.schedule.placement,
                   {}};
@@ -27,8 +27,7 @@ struct PlanOfTwo {
 
 inline InstructionId first_action(const Plan& plan, Rank rank) {
   InstructionId id = 0;
-  while (plan.instructions.at(id).rank != rank ||
-         plan.instructions[id].kind != Instruction::Kind::Action)
+  while (plan.rank_of(id) != rank || plan.instructions[id].kind != Instruction::Kind::Action)
     ++id;
   return id;
 }

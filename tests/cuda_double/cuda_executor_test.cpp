@@ -16,11 +16,13 @@
 #include "backend_cuda/replay/calibrate.h"
 #include "backend_cuda/replay/replay.h"
 #include "sim/formats/program_file.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/cuda_double/cuda_double.h"
 #include "tests/support/costs.h"
+#include "tests/support/early.h"
 #include "tests/support/reference.h"
+#include "sim/schedule/outputs.h"
 
 namespace bubblescope {
 namespace {
@@ -35,7 +37,7 @@ constexpr Launch kLaunches[] = {Launch::Graph, Launch::Streams};
 constexpr milliseconds kLong{20'000};
 
 struct OwnPlan {
-  explicit OwnPlan(Program lowered, std::int64_t hop = 20'000)
+  explicit OwnPlan(PostedProgram lowered, std::int64_t hop = 20'000)
       : program(std::move(lowered)),
         costs(simple_costs(
                   {.forward = 60'000, .input_grad = 80'000, .weight_grad = 30'000, .hop = hop}),
@@ -44,13 +46,13 @@ struct OwnPlan {
   OwnPlan(const OwnPlan&) = delete;
   OwnPlan& operator=(const OwnPlan&) = delete;
 
-  Program program;
+  PostedProgram program;
   CostModel costs;
   Plan plan;
 };
 
-Program program_of(std::string_view schedule, Comm comm, Shape shape = {4, 8}) {
-  return make_program(*find_schedule(schedule), shape, comm);
+PostedProgram program_of(std::string_view schedule, Comm comm, Shape shape = {4, 8}) {
+  return post_messages(*find_schedule(schedule), shape, comm);
 }
 
 /// On a machine of its own, of which nothing may be left.
@@ -148,7 +150,7 @@ class OrderCheck {
   /// Another instruction that waits for the start of this one may begin with it, or a bit before
   /// its kernel.
   void check_comes_after_waits_of(InstructionId id, Time time) {
-    if (id != plan_.first_of_stream[plan_.instructions[id].stream])
+    if (id != plan_.first_of_stream[plan_.stream_of(id)])
       check_order(span(id - 1).end, time);
     for (const Wait& wait : plan_.waits_of(id))
       if (wait.moment == Wait::For::Start)
@@ -205,7 +207,7 @@ TEST_CASE("CUDA double: a step makes nothing that it might make before") {
 TEST_CASE("CUDA double: channels of a rank, and of a pair, run in order") {
   for (const Comm comm : {Comm::Stream, Comm::Torch})
     for (const Channels channels : {Channels::PerRank, Channels::PerPair, Channels::PerDirection}) {
-      Program program = program_of("dualpipev", comm);
+      PostedProgram program = program_of("dualpipev", comm);
       program.channels = channels;
       const OwnPlan own(std::move(program));
       if (!own.plan.can_run())
@@ -358,9 +360,7 @@ TEST_CASE("CUDA double: a step that deadlocks does not end, but by abort") {
 
 TEST_CASE("CUDA double: an action that begins before its input is there is found out") {
   OwnPlan own(program_of("1f1b", Comm::Stream));
-  for (Wait& wait : own.plan.waits)
-    if (own.plan.instructions[wait.instruction].kind == Instruction::Kind::Transfers)
-      wait.moment = Wait::For::Start;
+  receive_early(own.plan);
   Session session(own.plan);
   session->start();
   const std::string what = device_error_of([&] { session->wait(kLong); });

@@ -6,7 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "backend_cuda/replay/executor.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/support/costs.h"
 
@@ -17,7 +17,7 @@ TEST_CASE("the CUDA module loads, and runs a step or tells in one line why it ca
   REQUIRE_MESSAGE(module != nullptr, dlerror());
   const auto make = reinterpret_cast<MakeExecutor>(dlsym(module, kMakeExecutor));
   REQUIRE((make != nullptr));
-  const Program program = make_program(*find_schedule("1f1b"), {2, 4}, Comm::Stream);
+  const PostedProgram program = post_messages(*find_schedule("1f1b"), {2, 4}, Comm::Stream);
   const CostModel costs(simple_costs({.forward = 50'000}), program.schedule.placement, {});
   const Plan plan = make_plan(program, costs);
   try {

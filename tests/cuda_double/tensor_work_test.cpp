@@ -15,10 +15,11 @@
 #include "backend_cuda/cuda/unpipelined.h"
 #include "backend_cuda/host/residual_mlp.h"
 #include "backend_cuda/replay/replay.h"
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/cuda_double/cuda_double.h"
 #include "tests/support/costs.h"
+#include "tests/support/early.h"
 
 namespace bubblescope {
 namespace {
@@ -30,13 +31,13 @@ constexpr TensorShape kSmall{.tokens = 3, .hidden = 8, .inner = 16};
 
 struct OwnPlan {
   OwnPlan(const char* schedule, Comm comm, Shape shape = {4, 8})
-      : program(make_program(*find_schedule(schedule), shape, comm)),
+      : program(post_messages(*find_schedule(schedule), shape, comm)),
         costs(simple_costs({.forward = 1000, .hop = 1000}), program.schedule.placement, {}),
         plan(make_plan(program, costs)) {}
   OwnPlan(const OwnPlan&) = delete;
   OwnPlan& operator=(const OwnPlan&) = delete;
 
-  Program program;
+  PostedProgram program;
   CostModel costs;
   Plan plan;
 };
@@ -127,9 +128,7 @@ TEST_CASE("CUDA double: the gate opens before the queues of streams are full of 
 
 TEST_CASE("CUDA double: what is read too soon, or is another's, spoils the gradients") {
   OwnPlan early("1f1b", Comm::Stream);
-  for (Wait& wait : early.plan.waits)
-    if (early.plan.instructions[wait.instruction].kind == Instruction::Kind::Transfers)
-      wait.moment = Wait::For::Start;
+  receive_early(early.plan);
   CHECK_FALSE(parity_of(early.plan, {.shape = kSmall}).holds());
   OwnPlan crossed("1f1b", Comm::Batched);
   crossed.plan.messages[0].sent = crossed.plan.messages[1].sent;

@@ -26,6 +26,7 @@
 #include "sim/formats/program_json.h"
 #include "sim/formats/torch_csv.h"
 #include "sim/program/deadlock.h"
+#include "sim/program/lowering.h"
 #include "sim/program/program_check.h"
 #include "sim/transformer/hardware.h"
 #include "sim/transformer/model_file.h"
@@ -51,11 +52,11 @@ void check_written(const std::string& text, const std::function<std::string()>& 
   }
 }
 
-void check_read(const Program& program) {
+void check_read(const PostedProgram& program) {
   const std::string text = to_program_json(program);
   check_written(text, [&] { return to_program_json(parse_program_json(text, kName)); });
-  if (!find_fault(program) && !can_run(program))
-    require(!describe_deadlock(program).empty(), "a deadlock has no words");
+  if (!find_fault(program) && !can_run(lower(program)))
+    require(!describe_deadlock(lower(program)).empty(), "a deadlock has no words");
 }
 
 void read_csv(std::string_view text) {

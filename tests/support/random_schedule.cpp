@@ -9,7 +9,7 @@
 
 #include <doctest/doctest.h>
 
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 
 namespace bubblescope {
 namespace {
@@ -183,7 +183,7 @@ CostSource random_costs(std::mt19937_64& engine, const Placement& placement) {
 
 DependencyGraph graph_of(const Schedule& schedule, const CostSource& costs, CostOptions options) {
   const CostModel model(costs, schedule.placement, options);
-  return build_graph(lower(schedule, Comm::Ideal), model);
+  return build_graph(post_messages(schedule, Comm::Ideal), model);
 }
 
 Orders orders_of(const Schedule& schedule) {

@@ -1,4 +1,4 @@
-#include "sim/program/torch_lowering.h"
+#include "sim/program/torch_posting.h"
 
 #include <algorithm>
 #include <limits>
@@ -12,6 +12,7 @@
 
 #include "sim/base/error.h"
 #include "sim/program/deadlock.h"
+#include "sim/program/lowering.h"
 #include "sim/schedule/outputs.h"
 
 namespace bubblescope {
@@ -149,7 +150,7 @@ class TurnTaker {
         progress = take_turn(rank) || progress;
       if (!progress)
         throw Error(fmt::format("schedule {}: {}", schedule_.name,
-                                describe_deadlock({.schedule = schedule_})));
+                                describe_deadlock(lower({.schedule = schedule_}))));
       std::erase_if(active, is_done);
     }
     return communication();

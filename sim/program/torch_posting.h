@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "sim/program/program.h"
+#include "sim/program/posted_program.h"
 
 namespace bubblescope {
 
