@@ -70,7 +70,7 @@ class DependencyGraph {
     FlatArray<Time> duration = {};         // [nodes]
     FlatArray<Rank> rank = {};             // [nodes]
     FlatArray<std::uint32_t> action = {};  // [nodes]
-    std::vector<MessageNode> messages = {};
+    FlatArray<MessageNode> messages = {};
   };
 
   explicit DependencyGraph(Parts parts) : parts_(std::move(parts)) {}

@@ -327,7 +327,7 @@ class ProgramNumbering {
   FlatArray<End> ends_;               // [TransferId]
   std::vector<TransferId> due_ = {};  // a stack of those whose messages may be possible
   bool has_late_sends_ = false;
-  std::vector<MessageNode>& messages_;
+  FlatArray<MessageNode>& messages_;
   GraphWriter out_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <ranges>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -37,14 +38,15 @@ Placed receive(const Message& message, std::size_t slot) {
 
 /// The transfers slot by slot; those of one slot stay in the order given, and are one batch where
 /// `comm` is Batched.
-Transfers by_slot(const std::vector<Placed>& placed, const Schedule& schedule, Comm comm) {
+template <typename Range>
+Transfers by_slot(const Range& placed, const Schedule& schedule, Comm comm) {
   const std::size_t slots =
       schedule.actions.size() + static_cast<std::size_t>(schedule.placement.ranks);
-  std::vector<std::size_t> next(slots);  // [slot] where its next transfer goes
+  FlatArray<std::size_t> next(slots, std::size_t{0});  // [slot] where its next transfer goes
   for (const Placed& each : placed)
     ++next[each.slot];
   std::exclusive_scan(next.begin(), next.end(), next.begin(), std::size_t{0});
-  std::vector<Transfer> sorted(placed.size());
+  FlatArray<Transfer> sorted(placed.size());
   for (const Placed& each : placed)
     sorted[next[each.slot]++] = each.transfer;
   if (comm == Comm::Batched)
@@ -76,7 +78,8 @@ Transfers stream_transfers(const Schedule& schedule) {
   const Placement& placement = schedule.placement;
   const OutputNumbers number(placement, schedule.microbatches);
   const std::vector<std::size_t> consumer = consumer_slots(schedule);
-  std::vector<Placed> placed;
+  FlatArray<Placed> placed;
+  placed.reserve(2 * number.size());
   std::vector<std::size_t> later(static_cast<std::size_t>(placement.ranks), kNone);
   std::vector<std::pair<Message, std::size_t>> made;  // by one rank, with the slot after
   for (Rank rank = 0; rank < placement.ranks; ++rank) {
@@ -101,8 +104,7 @@ Transfers stream_transfers(const Schedule& schedule) {
     for (const auto& [message, slot] : made)
       later[static_cast<std::size_t>(message.to)] = kNone;
   }
-  std::reverse(placed.begin(), placed.end());
-  return by_slot(placed, schedule, Comm::Stream);
+  return by_slot(std::views::reverse(placed), schedule, Comm::Stream);
 }
 
 /// Runs a schedule in unit time, F = I = W = 1, with messages that take none.

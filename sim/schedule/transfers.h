@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <span>
 #include <utility>
-#include <vector>
 
+#include "sim/base/flat_array.h"
 #include "sim/schedule/op.h"
 
 namespace bubblescope {
@@ -25,8 +25,9 @@ class Transfers {
  public:
   Transfers() = default;
   /// Those of slot s end before `end_of_slot[s]`.
-  Transfers(std::vector<Transfer> transfers, const std::vector<std::size_t>& end_of_slot)
+  Transfers(FlatArray<Transfer> transfers, const FlatArray<std::size_t>& end_of_slot)
       : transfers_(std::move(transfers)) {
+    first_.reserve(end_of_slot.size() + 1);
     first_.insert(first_.end(), end_of_slot.begin(), end_of_slot.end());
   }
 
@@ -56,8 +57,8 @@ class Transfers {
   }
 
  private:
-  std::vector<Transfer> transfers_;
-  std::vector<std::size_t> first_ = {0};  // [slots + 1]
+  FlatArray<Transfer> transfers_;
+  FlatArray<std::size_t> first_ = {0};  // [slots + 1]
 };
 
 /// The slot of `rank` before schedule.actions[action]; its last one where `action` is the first
