@@ -261,6 +261,27 @@ TEST_CASE("a wing of sim includes only those before it, and they stand on five f
     CHECK_MESSAGE((source.folder() != "sim" || floor.contains(wing_of(source.path))), source.path);
 }
 
+TEST_CASE("a wing of backend_cuda includes only those before it") {
+  const std::map<std::string, std::set<std::string>> may_include = {
+      {"replay", {"replay"}},
+      {"host", {"replay", "host"}},
+      {"cluster", {"replay", "cluster"}},
+      {"cuda", {"replay", "cuda"}},
+      {"nccl", {"replay", "cluster", "cuda", "nccl"}},
+      {"probe", {"replay", "cluster", "cuda", "nccl", "probe"}}};
+  const std::string root = "backend_cuda/";
+  for (const Source& source : sources())
+    for (const std::string& include : includes(source))
+      if (source.folder() + '/' == root && include.starts_with('"' + root)) {
+        const auto wing = [&](const std::string& path, std::size_t begin) {
+          return path.substr(begin, path.find('/', begin) - begin);
+        };
+        CHECK_MESSAGE(
+            may_include.at(wing(source.path, root.size())).contains(wing(include, 1 + root.size())),
+            source.path << " includes " << include.substr(1));
+      }
+}
+
 TEST_CASE("no circle runs through headers, nor through headers with their sources") {
   std::map<std::string, std::set<std::string>> headers;
   std::map<std::string, std::set<std::string>> units;

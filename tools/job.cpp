@@ -13,6 +13,7 @@
 #include "backend_cuda/cluster/follower.h"
 #include "backend_cuda/cluster/leader.h"
 #include "backend_cuda/cluster/process_name.h"
+#include "backend_cuda/cluster/rank_place.h"
 #include "tools/errors.h"
 #include "tools/executors.h"
 #include "tools/version.h"
@@ -184,7 +185,7 @@ std::unique_ptr<Executor> make_executor(Job& job, const Plan& plan,
                                         const ExecutorOptions& options) {
   Control& control = *job.control;
   require_alike(control, digests_of(plan));
-  const RankPlace place = place_of(plan, job.seat);
+  const RankPlace place = place_of(plan.ranks(), job.seat);
   auto own = make_rank_executor(plan, options, place, control);
   return job.leads() ? make_leader(plan, control, std::move(own), place, job.timeout)
                      : make_follower(plan, control, std::move(own), place);

@@ -3,9 +3,9 @@
 
 #include <array>
 
-#include "backend_cuda/cluster/rank_executor.h"
 #include "backend_cuda/cluster/seat.h"
 #include "backend_cuda/replay/executor.h"
+#include "backend_cuda/replay/rank_executor.h"
 #include "tools/executors.h"
 
 namespace bubblescope {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "backend_cuda/cluster/seat.h"
+#include "backend_cuda/replay/clock_line.h"
 #include "backend_cuda/replay/executor.h"
 
 namespace bubblescope {
@@ -60,14 +61,6 @@ class JobError : public DeviceError {
 struct Mail {
   int from;
   std::string payload;
-};
-
-/// How far another process's clock is ahead of ours, and by how much that may be wrong: half of
-/// the fastest round trip.
-struct ClockReading {
-  std::chrono::steady_clock::time_point at;  ///< By our clock.
-  std::chrono::nanoseconds ahead;
-  std::chrono::nanoseconds uncertainty;
 };
 
 /// Made and used by one thread of each process, but for `loss` and `fail`. A thread of its own

@@ -3,7 +3,8 @@
 
 #include <memory>
 
-#include "backend_cuda/cluster/rank_executor.h"
+#include "backend_cuda/cluster/control.h"
+#include "backend_cuda/replay/rank_executor.h"
 
 namespace bubblescope {
 

@@ -12,10 +12,10 @@
 
 #include <fmt/format.h>
 
-#include "backend_cuda/cluster/clock_line.h"
 #include "backend_cuda/cluster/orders.h"
 #include "backend_cuda/cluster/other.h"
 #include "backend_cuda/cluster/process_name.h"
+#include "backend_cuda/replay/clock_line.h"
 #include "backend_cuda/replay/replay.h"
 #include "backend_cuda/replay/watch.h"
 

@@ -8,9 +8,10 @@
 #include <string_view>
 #include <vector>
 
-#include "backend_cuda/cluster/clock_line.h"
+#include "backend_cuda/cluster/control.h"
 #include "backend_cuda/cluster/frame.h"
-#include "backend_cuda/cluster/rank_executor.h"
+#include "backend_cuda/replay/clock_line.h"
+#include "backend_cuda/replay/rank_executor.h"
 
 namespace bubblescope {
 

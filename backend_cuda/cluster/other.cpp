@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "backend_cuda/cluster/clock_line.h"
+#include "backend_cuda/replay/clock_line.h"
 
 namespace bubblescope {
 namespace {

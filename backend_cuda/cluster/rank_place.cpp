@@ -1,7 +1,8 @@
+#include "backend_cuda/cluster/rank_place.h"
+
 #include <fmt/format.h>
 
 #include "backend_cuda/cluster/control.h"
-#include "backend_cuda/cluster/rank_executor.h"
 
 namespace bubblescope {
 

@@ -3,8 +3,8 @@
 
 #include <memory>
 
-#include "backend_cuda/cluster/rank_executor.h"
 #include "backend_cuda/cuda/machine.h"
+#include "backend_cuda/replay/rank_executor.h"
 
 namespace bubblescope::gpu {
 

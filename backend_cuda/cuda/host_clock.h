@@ -3,9 +3,9 @@
 
 #include <optional>
 
-#include "backend_cuda/cluster/clock_line.h"
 #include "backend_cuda/cuda/clock.h"
 #include "backend_cuda/cuda/handles.h"
+#include "backend_cuda/replay/clock_line.h"
 
 namespace bubblescope::gpu {
 

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "backend_cuda/cluster/rank_executor.h"
+#include "backend_cuda/replay/rank_executor.h"
 
 namespace bubblescope::gpu {
 

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "backend_cuda/cluster/rank_executor.h"
+#include "backend_cuda/replay/rank_executor.h"
 
 namespace bubblescope::gpu {
 namespace {

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "backend_cuda/cluster/control.h"
 #include "backend_cuda/cluster/process_name.h"
 #include "backend_cuda/cuda/cuda_executor.h"
 #include "backend_cuda/nccl/wire.h"

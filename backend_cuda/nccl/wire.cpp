@@ -13,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "backend_cuda/cluster/control.h"
 #include "backend_cuda/cluster/process_name.h"
 #include "backend_cuda/cuda/handles.h"
 #include "backend_cuda/cuda/tensor_kernels.h"

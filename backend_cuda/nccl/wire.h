@@ -3,10 +3,10 @@
 
 #include <memory>
 
-#include "backend_cuda/cluster/rank_executor.h"
 #include "backend_cuda/cuda/wire.h"
 #include "backend_cuda/cuda/work.h"
 #include "backend_cuda/nccl/library.h"
+#include "backend_cuda/replay/rank_executor.h"
 
 namespace bubblescope::gpu {
 

@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-#include "backend_cuda/cluster/clock_line.h"
+#include "backend_cuda/replay/clock_line.h"
 #include "tests/cluster/job.h"
 
 namespace bubblescope {

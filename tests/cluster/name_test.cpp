@@ -6,7 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "backend_cuda/cluster/process_name.h"
-#include "backend_cuda/cluster/rank_executor.h"
+#include "backend_cuda/cluster/rank_place.h"
 #include "backend_cuda/cluster/socket.h"
 
 namespace bubblescope {

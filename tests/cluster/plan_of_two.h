@@ -5,7 +5,8 @@
 #include <optional>
 #include <thread>
 
-#include "backend_cuda/cluster/rank_executor.h"
+#include "backend_cuda/cluster/control.h"
+#include "backend_cuda/replay/rank_executor.h"
 #include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/support/costs.h"

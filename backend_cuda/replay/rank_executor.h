@@ -4,10 +4,11 @@
 #include <memory>
 #include <optional>
 
-#include "backend_cuda/cluster/control.h"
 #include "backend_cuda/replay/executor.h"
 
 namespace bubblescope {
+
+class Control;
 
 /// `start` launches a step, which waits to be opened. `times` are by this host's steady clock in ns
 /// since its epoch, kNever for what is elsewhere; a message has the span of its end that is here.
@@ -35,11 +36,6 @@ struct RankPlace {
 
   int process_of(Rank other) const { return other * replicas + replica; }
 };
-/// Throws JobError where so many processes cannot share the ranks evenly.
-RankPlace place_of(int ranks, const Seat& seat);
-inline RankPlace place_of(const Plan& plan, const Seat& seat) {
-  return place_of(plan.ranks(), seat);
-}
 
 /// The variable of the environment that names NCCL's file, where it is not the loader's.
 constexpr const char* kNcclLibraryVariable = "BUBBLESCOPE_NCCL_LIBRARY";

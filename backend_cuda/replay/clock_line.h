@@ -1,18 +1,26 @@
 // How one clock runs beside another, from readings before and after.
 #pragma once
 
+#include <chrono>
 #include <vector>
 
-#include "backend_cuda/cluster/control.h"
 #include "sim/base/types.h"
 
 namespace bubblescope {
 
+/// How far another clock is ahead of ours, that of another process or of a GPU, and by how much
+/// that may be wrong: half of the fastest round trip.
+struct ClockReading {
+  std::chrono::steady_clock::time_point at;  ///< By our clock.
+  std::chrono::nanoseconds ahead;
+  std::chrono::nanoseconds uncertainty;
+};
+
 /// A straight line through readings: an offset and a drift.
 class ClockLine {
  public:
-  /// Of one reading, an offset alone; of more, the line with the least weighted squares, or the
-  /// steepest that clocks run. None: 0.
+  /// One reading gives an offset alone; more give the line with the least weighted squares, or the
+  /// steepest that clocks run. Without readings both clocks are alike.
   explicit ClockLine(const std::vector<ClockReading>& readings);
 
   /// A moment of their clock, by ours; both in ns since their steady clocks' epochs.

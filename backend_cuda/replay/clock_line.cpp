@@ -1,4 +1,4 @@
-#include "backend_cuda/cluster/clock_line.h"
+#include "backend_cuda/replay/clock_line.h"
 
 #include <algorithm>
 #include <chrono>
@@ -10,8 +10,8 @@
 namespace bubblescope {
 namespace {
 
-/// Of crystals, and of clocks that are being set right: what is more comes from readings too close
-/// to each other to tell.
+/// Crystals, and clocks that are being set right, drift no faster: a steeper line comes from
+/// readings that lie too close to each other.
 constexpr double kMostDrift = 1e-3;
 
 Time moment_of(const ClockReading& reading) {

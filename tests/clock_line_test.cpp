@@ -1,5 +1,5 @@
 // The clock of another process beside ours.
-#include "backend_cuda/cluster/clock_line.h"
+#include "backend_cuda/replay/clock_line.h"
 
 #include <chrono>
 #include <cmath>
