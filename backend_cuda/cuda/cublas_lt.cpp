@@ -14,25 +14,24 @@ constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;  // as NVIDIA adv
 
 }  // namespace
 
-struct CublasLt::Library {
-  OpenLibrary library =
-      open_library({.what = "tensors need cublasLt",
-                    .variable = kCublasLtVariable,
-                    .names = {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"}});
+struct CublasLt::Functions {
+  Library library{{.what = "tensors need cublasLt",
+                   .variable = kCublasLtVariable,
+                   .names = {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"}}};
+  BUBBLESCOPE_FUNCTION(create, cublasLtCreate);
+  BUBBLESCOPE_FUNCTION(destroy, cublasLtDestroy);
+  BUBBLESCOPE_FUNCTION(status_text, cublasLtGetStatusString);
+  BUBBLESCOPE_FUNCTION(create_product, cublasLtMatmulDescCreate);
+  BUBBLESCOPE_FUNCTION(destroy_product, cublasLtMatmulDescDestroy);
+  BUBBLESCOPE_FUNCTION(set_product, cublasLtMatmulDescSetAttribute);
+  BUBBLESCOPE_FUNCTION(create_layout, cublasLtMatrixLayoutCreate);
+  BUBBLESCOPE_FUNCTION(destroy_layout, cublasLtMatrixLayoutDestroy);
+  BUBBLESCOPE_FUNCTION(create_preference, cublasLtMatmulPreferenceCreate);
+  BUBBLESCOPE_FUNCTION(destroy_preference, cublasLtMatmulPreferenceDestroy);
+  BUBBLESCOPE_FUNCTION(set_preference, cublasLtMatmulPreferenceSetAttribute);
+  BUBBLESCOPE_FUNCTION(choose, cublasLtMatmulAlgoGetHeuristic);
+  BUBBLESCOPE_FUNCTION(multiply, cublasLtMatmul);
   cublasLtHandle_t handle = nullptr;
-  decltype(&cublasLtCreate) create = nullptr;
-  decltype(&cublasLtDestroy) destroy = nullptr;
-  decltype(&cublasLtGetStatusString) status_text = nullptr;
-  decltype(&cublasLtMatmulDescCreate) create_product = nullptr;
-  decltype(&cublasLtMatmulDescDestroy) destroy_product = nullptr;
-  decltype(&cublasLtMatmulDescSetAttribute) set_product = nullptr;
-  decltype(&cublasLtMatrixLayoutCreate) create_layout = nullptr;
-  decltype(&cublasLtMatrixLayoutDestroy) destroy_layout = nullptr;
-  decltype(&cublasLtMatmulPreferenceCreate) create_preference = nullptr;
-  decltype(&cublasLtMatmulPreferenceDestroy) destroy_preference = nullptr;
-  decltype(&cublasLtMatmulPreferenceSetAttribute) set_preference = nullptr;
-  decltype(&cublasLtMatmulAlgoGetHeuristic) choose = nullptr;
-  decltype(&cublasLtMatmul) multiply = nullptr;
 
   void check(cublasStatus_t status, const char* what) const {
     if (status != CUBLAS_STATUS_SUCCESS)
@@ -52,27 +51,12 @@ struct CublasLt::Library {
   }
 };
 
-CublasLt::CublasLt() : library_(std::make_unique<Library>()) {
-  Library& lt = *library_;
-  void* const file = lt.library.get();
-  find_function(file, lt.create, "cublasLtCreate");
-  find_function(file, lt.destroy, "cublasLtDestroy");
-  find_function(file, lt.status_text, "cublasLtGetStatusString");
-  find_function(file, lt.create_product, "cublasLtMatmulDescCreate");
-  find_function(file, lt.destroy_product, "cublasLtMatmulDescDestroy");
-  find_function(file, lt.set_product, "cublasLtMatmulDescSetAttribute");
-  find_function(file, lt.create_layout, "cublasLtMatrixLayoutCreate");
-  find_function(file, lt.destroy_layout, "cublasLtMatrixLayoutDestroy");
-  find_function(file, lt.create_preference, "cublasLtMatmulPreferenceCreate");
-  find_function(file, lt.destroy_preference, "cublasLtMatmulPreferenceDestroy");
-  find_function(file, lt.set_preference, "cublasLtMatmulPreferenceSetAttribute");
-  find_function(file, lt.choose, "cublasLtMatmulAlgoGetHeuristic");
-  find_function(file, lt.multiply, "cublasLtMatmul");
-  lt.check(lt.create(&lt.handle), "cublasLtCreate");
+CublasLt::CublasLt() : functions_(std::make_unique<Functions>()) {
+  functions_->check(functions_->create(&functions_->handle), "cublasLtCreate");
 }
 
 CublasLt::~CublasLt() {
-  library_->destroy(library_->handle);
+  functions_->destroy(functions_->handle);
 }
 
 std::size_t CublasLt::workspace_bytes() {
@@ -89,10 +73,10 @@ using Owner = std::unique_ptr<std::remove_pointer_t<Handle>, cublasStatus_t (*)(
 /// cublasLt is column-major, to which a row-major matrix looks transposed: so it is given
 /// Dᵀ = Bᵀ · Aᵀ, with B first.
 struct Matmul::Choice {
-  Choice(const CublasLt::Library& library, const MatmulShape& wanted)
-      : lt(&library),
+  Choice(const CublasLt::Functions& functions, const MatmulShape& wanted)
+      : lt(&functions),
         shape(wanted),
-        product(nullptr, library.destroy_product),
+        product(nullptr, functions.destroy_product),
         first(layout(wanted.is_b_transposed ? wanted.inner : wanted.columns,
                      wanted.is_b_transposed ? wanted.columns : wanted.inner, CUDA_R_16BF)),
         second(layout(wanted.is_a_transposed ? wanted.rows : wanted.inner,
@@ -118,7 +102,7 @@ struct Matmul::Choice {
     return {made, lt->destroy_layout};
   }
 
-  const CublasLt::Library* lt;
+  const CublasLt::Functions* lt;
   MatmulShape shape;
   Owner<cublasLtMatmulDesc_t> product;
   Layout first;
@@ -128,8 +112,8 @@ struct Matmul::Choice {
 };
 
 Matmul::Matmul(const CublasLt& cublas, const MatmulShape& shape, unsigned int sms)
-    : choice_(std::make_unique<Choice>(*cublas.library_, shape)) {
-  const CublasLt::Library& lt = *cublas.library_;
+    : choice_(std::make_unique<Choice>(*cublas.functions_, shape)) {
+  const CublasLt::Functions& lt = *cublas.functions_;
   lt.set(choice_->product.get(), CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET,
          static_cast<std::int32_t>(sms));
   cublasLtMatmulPreference_t made = nullptr;
@@ -155,7 +139,7 @@ Matmul::~Matmul() = default;
 Matmul::Matmul(Matmul&&) noexcept = default;
 
 void Matmul::enqueue(const MatmulOperands& operands, cudaStream_t stream) const {
-  const CublasLt::Library& lt = *choice_->lt;
+  const CublasLt::Functions& lt = *choice_->lt;
   const float alpha = 1;
   const float beta = choice_->shape.result == MatmulShape::Result::Stored ? 0 : 1;
   const void* added = choice_->shape.result == MatmulShape::Result::Added ? operands.c : operands.d;

@@ -25,8 +25,8 @@ class CublasLt {
 
  private:
   friend class Matmul;
-  struct Library;
-  std::unique_ptr<Library> library_;
+  struct Functions;
+  std::unique_ptr<Functions> functions_;
 };
 
 /// D [rows × columns] = A [rows × inner] · B [inner × columns], all row-major and bf16, with sums

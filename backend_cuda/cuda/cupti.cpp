@@ -11,17 +11,16 @@
 
 namespace bubblescope::gpu {
 
-struct Cupti::Library {
-  OpenLibrary library =
-      open_library({.what = "a cross-check needs CUPTI",
-                    .variable = "BUBBLESCOPE_CUPTI",
-                    .names = {"libcupti.so.13", "libcupti.so.12", "libcupti.so"}});
-  decltype(&cuptiActivityRegisterCallbacks) register_callbacks = nullptr;
-  decltype(&cuptiActivityEnable) enable = nullptr;
-  decltype(&cuptiActivityDisable) disable = nullptr;
-  decltype(&cuptiActivityFlushAll) flush = nullptr;
-  decltype(&cuptiActivityGetNextRecord) next_record = nullptr;
-  decltype(&cuptiGetResultString) result_text = nullptr;
+struct Cupti::Functions {
+  Library library{{.what = "a cross-check needs CUPTI",
+                   .variable = "BUBBLESCOPE_CUPTI",
+                   .names = {"libcupti.so.13", "libcupti.so.12", "libcupti.so"}}};
+  BUBBLESCOPE_FUNCTION(register_callbacks, cuptiActivityRegisterCallbacks);
+  BUBBLESCOPE_FUNCTION(enable, cuptiActivityEnable);
+  BUBBLESCOPE_FUNCTION(disable, cuptiActivityDisable);
+  BUBBLESCOPE_FUNCTION(flush, cuptiActivityFlushAll);
+  BUBBLESCOPE_FUNCTION(next_record, cuptiActivityGetNextRecord);
+  BUBBLESCOPE_FUNCTION(result_text, cuptiGetResultString);
 
   void check(CUptiResult result, const char* what) const {
     if (result == CUPTI_SUCCESS)
@@ -72,29 +71,20 @@ void CUPTIAPI take_buffer(CUcontext /*context*/, std::uint32_t /*stream*/, std::
 
 }  // namespace
 
-Cupti::Cupti() : library_(std::make_unique<Library>()) {
-  Library& cupti = *library_;
-  void* const file = cupti.library.get();
-  find_function(file, cupti.register_callbacks, "cuptiActivityRegisterCallbacks");
-  find_function(file, cupti.enable, "cuptiActivityEnable");
-  find_function(file, cupti.disable, "cuptiActivityDisable");
-  find_function(file, cupti.flush, "cuptiActivityFlushAll");
-  find_function(file, cupti.next_record, "cuptiActivityGetNextRecord");
-  find_function(file, cupti.result_text, "cuptiGetResultString");
+Cupti::Cupti() : functions_(std::make_unique<Functions>()) {
+  const Functions& cupti = *functions_;
   records().next_record = cupti.next_record;
   cupti.check(cupti.register_callbacks(give_buffer, take_buffer), "cuptiActivityRegisterCallbacks");
   cupti.check(cupti.enable(CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL), "cuptiActivityEnable");
 }
 
-/// The library stays loaded: its threads and the driver's hooks may still be in it.
 Cupti::~Cupti() {
-  library_->disable(CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL);
-  library_->flush(CUPTI_ACTIVITY_FLAG_FLUSH_FORCED);
-  static_cast<void>(library_->library.release());
+  functions_->disable(CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL);
+  functions_->flush(CUPTI_ACTIVITY_FLAG_FLUSH_FORCED);
 }
 
 std::vector<KernelTimes> Cupti::take() {
-  library_->check(library_->flush(0), "cuptiActivityFlushAll");
+  functions_->check(functions_->flush(0), "cuptiActivityFlushAll");
   const std::lock_guard lock(records().mutex);
   return std::exchange(records().kernels, {});
 }

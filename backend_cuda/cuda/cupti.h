@@ -22,8 +22,8 @@ class Cupti {
   std::vector<KernelTimes> take();
 
  private:
-  struct Library;
-  std::unique_ptr<Library> library_;
+  struct Functions;
+  std::unique_ptr<Functions> functions_;
 };
 
 }  // namespace bubblescope::gpu

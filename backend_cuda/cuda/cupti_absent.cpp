@@ -4,7 +4,7 @@
 
 namespace bubblescope::gpu {
 
-struct Cupti::Library {};
+struct Cupti::Functions {};
 
 Cupti::Cupti() {
   throw DeviceError("a cross-check needs CUPTI of CUDA 13, and this program was built without");

@@ -18,27 +18,28 @@ std::string file_of(void* library) {
 
 }  // namespace
 
-OpenLibrary open_library(const LibraryWish& wish) {
-  // Their threads may outlive the last use.
-  constexpr int kMode = RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE;
+Library::Library(const LibraryWish& wish) {
+  const auto open = [&](const char* name) {
+    handle_ = dlopen(name, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    return handle_ != nullptr;
+  };
   if (const char* name = std::getenv(wish.variable); name != nullptr && *name != '\0') {
-    OpenLibrary library(dlopen(name, kMode));
-    if (!library)
+    if (!open(name))
       throw DeviceError(std::string("cannot load the library that ") + wish.variable +
                         " names: " + dlerror());
-    return library;
+    return;
   }
   for (const char* name : wish.names)
-    if (OpenLibrary library(dlopen(name, kMode)); library)
-      return library;
+    if (open(name))
+      return;
   throw DeviceError(std::string(wish.what) + ", and the loader finds no " + wish.names.front() +
                     " or older: install it, or name its file in " + wish.variable);
 }
 
-void* find_symbol(void* library, const char* name) {
-  void* symbol = dlsym(library, name);
+void* Library::find_symbol(const char* name) const {
+  void* symbol = dlsym(handle_, name);
   if (symbol == nullptr)
-    throw DeviceError(file_of(library) + " has no " + name);
+    throw DeviceError(file_of(handle_) + " has no " + name);
   return symbol;
 }
 

@@ -1,33 +1,40 @@
 // Libraries of CUDA that are looked up at run time, so that the program starts without them.
 #pragma once
 
-#include <dlfcn.h>
-#include <memory>
-#include <string>
 #include <vector>
 
 namespace bubblescope::gpu {
 
-struct LibraryCloser {
-  void operator()(void* library) const noexcept { dlclose(library); }
-};
-using OpenLibrary = std::unique_ptr<void, LibraryCloser>;
-
 struct LibraryWish {
-  const char* what;      ///< "tensors need cublasLt"
-  const char* variable;  ///< Of the environment: names its file.
-  std::vector<const char*> names;
+  const char* what;                ///< "tensors need cublasLt"
+  const char* variable;            ///< It names the library's file in the environment.
+  std::vector<const char*> names;  ///< Names that the loader is asked for, the newest first.
 };
-/// The library that the variable names, else the first of `names` that the loader finds. Throws
-/// DeviceError if there is none.
-OpenLibrary open_library(const LibraryWish& wish);
 
-/// Throws DeviceError if the library has no such function.
-void* find_symbol(void* library, const char* name);
+/// A loaded library. It stays loaded until the process ends, since its threads may outlive the last
+/// use. Whoever needs functions of it lists them once, as members that follow a `Library library`:
+///
+///     BUBBLESCOPE_FUNCTION(multiply, cublasLtMatmul);
+class Library {
+ public:
+  /// Takes the file that the variable names, else the first of `names` that the loader finds.
+  /// Throws DeviceError if there is none.
+  explicit Library(const LibraryWish& wish);
 
-template <class Function>
-void find_function(void* library, Function& function, const char* name) {
-  function = reinterpret_cast<Function>(find_symbol(library, name));
-}
+  /// Throws DeviceError, which tells the file, if the library has no such function.
+  template <class Function>
+  Function* find(const char* name) const {
+    return reinterpret_cast<Function*>(find_symbol(name));
+  }
+
+ private:
+  void* find_symbol(const char* name) const;
+
+  void* handle_ = nullptr;
+};
 
 }  // namespace bubblescope::gpu
+
+/// A pointer to a function, of the type that the library's header declares.
+#define BUBBLESCOPE_FUNCTION(member, name) \
+  decltype(&::name) member = library.find<decltype(::name)>(#name)

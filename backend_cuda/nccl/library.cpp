@@ -17,31 +17,18 @@ std::string text_of(int version) {
 
 }  // namespace
 
-Nccl::Nccl()
-    : library(open_library({.what = "a GPU for each process needs NCCL",
-                            .variable = kNcclLibraryVariable,
-                            .names = {"libnccl.so.2", "libnccl.so"}})) {
-  void* const file = library.get();
-  decltype(&ncclGetVersion) get_version = nullptr;
-  find_function(file, get_version, "ncclGetVersion");
+NcclLibrary::NcclLibrary()
+    : library({.what = "a GPU for each process needs NCCL",
+               .variable = kNcclLibraryVariable,
+               .names = {"libnccl.so.2", "libnccl.so"}}) {
+  BUBBLESCOPE_FUNCTION(get_version, ncclGetVersion);
   if (get_version(&version) != ncclSuccess || version < kOldest)
     throw DeviceError("NCCL " + text_of(version) + " is too old: " + text_of(kOldest) +
                       " or later is needed");
-  find_function(file, get_unique_id, "ncclGetUniqueId");
-  find_function(file, init_rank, "ncclCommInitRankConfig");
-  find_function(file, get_async_error, "ncclCommGetAsyncError");
-  find_function(file, finalize, "ncclCommFinalize");
-  find_function(file, destroy, "ncclCommDestroy");
-  find_function(file, abort, "ncclCommAbort");
-  find_function(file, group_start, "ncclGroupStart");
-  find_function(file, group_end, "ncclGroupEnd");
-  find_function(file, send, "ncclSend");
-  find_function(file, receive, "ncclRecv");
-  find_function(file, all_reduce, "ncclAllReduce");
-  if (version >= kFirstWithAllToAll)
-    find_function(file, all_to_all, "ncclAlltoAll");
-  find_function(file, error_text, "ncclGetErrorString");
-  find_function(file, last_error, "ncclGetLastError");
+}
+
+Nccl::Nccl()
+    : all_to_all(version >= kFirstWithAllToAll ? library.find<AllToAll>("ncclAlltoAll") : nullptr) {
 }
 
 std::string Nccl::version_text() const {

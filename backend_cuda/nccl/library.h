@@ -15,8 +15,16 @@ class ConnectionEnded : public DeviceError {
   using DeviceError::DeviceError;
 };
 
-/// Those that are used, of NCCL 2.18 or later.
-struct Nccl {
+/// The file of NCCL. It is refused where it is too old, before any other function is looked up.
+struct NcclLibrary {
+  NcclLibrary();
+
+  Library library;
+  int version = 0;  ///< 22809
+};
+
+/// The functions that are used, of NCCL 2.18 or later.
+struct Nccl : NcclLibrary {
   /// Takes the library that BUBBLESCOPE_NCCL_LIBRARY names, else the one that the loader finds.
   /// Throws DeviceError if there is none, it is too old, or it lacks a function.
   Nccl();
@@ -25,24 +33,24 @@ struct Nccl {
   /// Throws DeviceError or ConnectionEnded: "NCCL: ncclSend: unhandled system error (…)".
   void check(ncclResult_t result, const char* call) const;
 
-  OpenLibrary library;
-  int version = 0;  ///< 22809
-  decltype(&ncclGetUniqueId) get_unique_id = nullptr;
-  decltype(&ncclCommInitRankConfig) init_rank = nullptr;
-  decltype(&ncclCommGetAsyncError) get_async_error = nullptr;
-  decltype(&ncclCommFinalize) finalize = nullptr;
-  decltype(&ncclCommDestroy) destroy = nullptr;
-  decltype(&ncclCommAbort) abort = nullptr;
-  decltype(&ncclGroupStart) group_start = nullptr;
-  decltype(&ncclGroupEnd) group_end = nullptr;
-  decltype(&ncclSend) send = nullptr;
-  decltype(&ncclRecv) receive = nullptr;
-  decltype(&ncclAllReduce) all_reduce = nullptr;
-  /// Null before 2.28: there it is sends and receives in a group.
-  ncclResult_t (*all_to_all)(const void* send, void* receive, size_t count, ncclDataType_t type,
-                             ncclComm_t communicator, cudaStream_t stream) = nullptr;
-  decltype(&ncclGetErrorString) error_text = nullptr;
-  decltype(&ncclGetLastError) last_error = nullptr;
+  BUBBLESCOPE_FUNCTION(get_unique_id, ncclGetUniqueId);
+  BUBBLESCOPE_FUNCTION(init_rank, ncclCommInitRankConfig);
+  BUBBLESCOPE_FUNCTION(get_async_error, ncclCommGetAsyncError);
+  BUBBLESCOPE_FUNCTION(finalize, ncclCommFinalize);
+  BUBBLESCOPE_FUNCTION(destroy, ncclCommDestroy);
+  BUBBLESCOPE_FUNCTION(abort, ncclCommAbort);
+  BUBBLESCOPE_FUNCTION(group_start, ncclGroupStart);
+  BUBBLESCOPE_FUNCTION(group_end, ncclGroupEnd);
+  BUBBLESCOPE_FUNCTION(send, ncclSend);
+  BUBBLESCOPE_FUNCTION(receive, ncclRecv);
+  BUBBLESCOPE_FUNCTION(all_reduce, ncclAllReduce);
+  BUBBLESCOPE_FUNCTION(error_text, ncclGetErrorString);
+  BUBBLESCOPE_FUNCTION(last_error, ncclGetLastError);
+
+  /// Declared here, since headers before 2.28 lack it.
+  using AllToAll = ncclResult_t(const void* send, void* receive, size_t count, ncclDataType_t type,
+                                ncclComm_t communicator, cudaStream_t stream);
+  AllToAll* all_to_all;  ///< Null before 2.28: there it is sends and receives in a group.
 };
 
 }  // namespace bubblescope::gpu

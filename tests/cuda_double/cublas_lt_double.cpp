@@ -5,7 +5,7 @@
 
 namespace bubblescope::gpu {
 
-struct CublasLt::Library {};
+struct CublasLt::Functions {};
 CublasLt::CublasLt() = default;
 CublasLt::~CublasLt() = default;
 

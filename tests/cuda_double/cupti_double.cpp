@@ -4,7 +4,7 @@
 
 namespace bubblescope::gpu {
 
-struct Cupti::Library {};
+struct Cupti::Functions {};
 
 Cupti::Cupti() {
   throw DeviceError("the test double has no CUPTI");
