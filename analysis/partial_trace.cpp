@@ -21,7 +21,7 @@ class PartialTraceWriter {
   PartialTraceWriter(const RunRecord& run, const Sink& sink) : run_(run), events_(sink) {
     links_.resize(static_cast<std::size_t>(run.ranks));
     for (const RecordedMessage& message : run.messages)
-      if (begin_of(message))
+      if (begin_of(message) != kNever)
         links_[static_cast<std::size_t>(message.to)][{message.from, message.output.kind()}]
             .push_back(&message);
     for (auto& links : links_)
@@ -65,12 +65,13 @@ class PartialTraceWriter {
   };
 
   /// What nobody has sent yet begins when the receiver is there.
-  static std::optional<Time> begin_of(const RecordedMessage& message) {
-    return message.span.start ? message.span.start : message.awaited_since;
+  static Time begin_of(const RecordedMessage& message) {
+    return message.span.start != kNever ? message.span.start : message.awaited_since;
   }
 
-  void note_last(const RecordedSpan& span) {
-    last_ = std::max({last_, span.start.value_or(last_), span.end.value_or(last_)});
+  void note_last(const Span& span) {
+    static_assert(kNever < Time::zero());
+    last_ = std::max({last_, span.start, span.end});
   }
 
   void write_messages(Rank rank) {
@@ -89,15 +90,15 @@ class PartialTraceWriter {
     }
   }
 
-  void write_slice(Thread at, const RecordedSpan& span, const Look& look) {
-    if (!span.start)
+  void write_slice(Thread at, const Span& span, const Look& look) {
+    if (span.start == kNever)
       return;
-    const bool ended = span.end.has_value();
+    const bool ended = span.end != kNever;
     // Clocks of processes that do not agree may tell an end before its start.
-    const Time length = std::max(span.end.value_or(last_) - *span.start, Time::zero());
+    const Time length = std::max((ended ? span.end : last_) - span.start, Time::zero());
     events_.event(R"("ph":"X","pid":{},"tid":{},"ts":{},"dur":{},"name":"{}{}","cname":"{}",)"
                   R"("args":{{{}}})",
-                  at.rank, at.thread, TraceEvents::microseconds(*span.start),
+                  at.rank, at.thread, TraceEvents::microseconds(span.start),
                   TraceEvents::microseconds(length), look.name, ended ? "" : " has not ended",
                   ended ? look.colour : "terrible", look.args);
   }

@@ -16,7 +16,7 @@
 namespace bubblescope {
 namespace {
 
-constexpr std::string_view kFormat = "bubblescope-timeline/1";
+constexpr std::string_view kTimelineFormat = "bubblescope-timeline/1";
 constexpr std::size_t kMostBytes = std::size_t{1} << 30;
 
 Action read_action(ObjectReader& object) {
@@ -76,8 +76,8 @@ RunProfile read_recorded_timelines(const std::vector<std::string>& paths) {
   for (const std::string& path : paths) {
     const nlohmann::json json = parse_json(read_unpacked(path, kMostBytes), path);
     ObjectReader file(json, {path, ""});
-    if (const std::string format = file.text("format"); format != kFormat)
-      file.fail("format", fmt::format("expected \"{}\", got \"{}\"", kFormat, format));
+    if (const std::string format = file.text("format"); format != kTimelineFormat)
+      file.fail("format", fmt::format("expected \"{}\", got \"{}\"", kTimelineFormat, format));
     const RecordedShape shape{file.text("schedule"), file.integer("ranks"),
                               file.integer("microbatches"), file.text("comm")};
     if (first && shape != *first)

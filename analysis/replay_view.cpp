@@ -12,8 +12,8 @@ namespace {
 
 using nlohmann::ordered_json;
 
-ordered_json moment(const std::optional<Time>& time) {
-  return time ? ordered_json(time->count()) : ordered_json(nullptr);
+ordered_json moment(Time time) {
+  return time != kNever ? ordered_json(time.count()) : ordered_json(nullptr);
 }
 
 /// A list with a line for each of `all`, of which `row` makes an object.
@@ -78,7 +78,7 @@ void add_measurement(const Measurement& measurement, ordered_json& json) {
   json["device"] = measurement.device();
   json["clock"] = measurement.virtual_clock ? "virtual" : "real";
   json["workload"] = measurement.workload;
-  json["noise"] = measurement.is_noise_known() ? ordered_json(measurement.noise) : nullptr;
+  json["noise"] = measurement.is_noise_known() ? ordered_json(measurement.noise()) : nullptr;
   json["clock_uncertainty_ns"] = measurement.clock_uncertainty.count();
   json["step_times_ns"] = ordered_json::array();
   for (const Time step : measurement.step_times)
@@ -89,7 +89,7 @@ void add_measurement(const Measurement& measurement, ordered_json& json) {
                       {"gradient_error", parity->gradient_error},
                       {"worst_tensor", parity->worst_tensor},
                       {"tolerance", parity->tolerance},
-                      {"holds", parity->holds}};
+                      {"holds", parity->holds()}};
   if (measurement.virtual_clock)
     return;
   json["machine"] = ordered_json::object();
@@ -109,20 +109,21 @@ std::string steps_words(const Measurement& measurement) {
                         static_cast<double>(measurement.clock_uncertainty.count()) / 1e3);
   if (!measurement.is_noise_known())
     return count + ", so its noise is unknown (--repeats)" + clocks;
-  return (steps == 1 ? count : fmt::format("{}, ± {}", count, format_percent(measurement.noise))) +
+  return (steps == 1 ? count
+                     : fmt::format("{}, ± {}", count, format_percent(measurement.noise()))) +
          clocks;
 }
 
 std::string parity_words(const Measurement& measurement) {
   if (!measurement.parity)
     return "";
-  const ParityFigures& parity = *measurement.parity;
+  const Parity& parity = *measurement.parity;
   if (parity.loss_error == 0 && parity.gradient_error == 0)
     return "parity: the loss and all gradients equal those of an unpipelined run\n";
   return fmt::format(
       "parity{}: the loss is {} off that of an unpipelined run, gradients up to {} ({}); the "
       "tolerance is {}\n",
-      parity.holds ? "" : " FAILS", small(parity.loss_error), small(parity.gradient_error),
+      parity.holds() ? "" : " FAILS", small(parity.loss_error), small(parity.gradient_error),
       parity.worst_tensor, small(parity.tolerance));
 }
 

@@ -207,7 +207,7 @@ std::string csv(const std::vector<Validation>& validations) {
     row["start_error_p95_ns"] = errors.p95.count();
     row["start_error_max_ns"] = errors.max.count();
     row["noise"] =
-        each.measurement.is_noise_known() ? ordered_json(each.measurement.noise) : nullptr;
+        each.measurement.is_noise_known() ? ordered_json(each.measurement.noise()) : nullptr;
     row["clock_uncertainty_ns"] = each.measurement.clock_uncertainty.count();
     row["steps"] = each.measurement.step_times.size();
     row["backend"] = each.measurement.backend;
@@ -316,7 +316,7 @@ bool Validation::is_within() const {
 }
 
 bool Validation::holds() const {
-  return is_within() && (!measurement.parity || measurement.parity->holds);
+  return is_within() && (!measurement.parity || measurement.parity->holds());
 }
 
 double Validation::bubble_noise_points() const {
@@ -369,7 +369,7 @@ std::string verdict(const Validation& validation) {
         fmt::format(", which is within the noise, ± {}", format_percent(measurement.uncertainty()));
   else
     text += fmt::format("; the noise is ± {}", format_percent(measurement.uncertainty()));
-  if (measurement.parity && !measurement.parity->holds)
+  if (measurement.parity && !measurement.parity->holds())
     text += "; parity fails";
   return text;
 }

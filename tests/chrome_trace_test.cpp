@@ -253,10 +253,12 @@ TEST_CASE("the checker finds each way to break a trace") {
 
 TEST_CASE("a step cut short leaves a trace without negative lengths, whatever is missing") {
   const Op forward(OpKind::Forward, 0, 0);
+  const Span never{kNever, kNever};
   RunRecord run{.schedule = "1f1b", .ranks = 2, .microbatches = 1, .source = "a machine"};
-  run.actions = {{0, Action(forward), {Time(0), Time(1000)}}, {1, Action(forward), {}}};
+  run.actions = {{0, Action(forward), {Time(0), Time(1000)}}, {1, Action(forward), never}};
   // Awaited later than anything has ended; and ended, by another clock, before it started.
-  run.messages = {{forward, 0, 1, {}, Time(5000)}, {forward, 0, 1, {Time(900), Time(700)}, {}}};
+  run.messages = {{forward, 0, 1, never, Time(5000)},
+                  {forward, 0, 1, {Time(900), Time(700)}, kNever}};
   std::string text;
   write_partial_trace(run, [&](std::string_view part) { text += part; });
   const json trace = json::parse(text);

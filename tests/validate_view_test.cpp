@@ -1,6 +1,7 @@
 // Predicted beside measured, as it is printed.
 #include "analysis/validate_view.h"
 
+#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
@@ -46,13 +47,14 @@ Validation validation(const Figures& from) {
   both.bubble_error_points = 100 * (both.measured.bubble_fraction - both.predicted.bubble_fraction);
   if (from.measured != from.predicted)
     both.start_errors = {20us, 40us, from.measured - from.predicted, "0B3", 0};
-  out.measurement = {.backend = "cuda",
-                     .workload = "timed",
-                     .machine = {{"device", "a GPU"}, {"driver", "570.1"}},
-                     .step_times = {from.measured, from.measured + 10us, from.measured - 10us},
-                     .noise = from.noise,
-                     .command = "bubblescope validate",
-                     .date = "2026-01-02T03:04:05Z"};
+  const Time off(std::llround(from.noise * static_cast<double>(from.measured.count())));
+  Measurement& measurement = out.measurement;
+  measurement.machine = {{"device", "a GPU"}, {"driver", "570.1"}};
+  measurement.step_times = {from.measured, from.measured + off, from.measured - off};
+  measurement.backend = "cuda";
+  measurement.workload = "timed";
+  measurement.command = "bubblescope validate";
+  measurement.date = "2026-01-02T03:04:05Z";
   return out;
 }
 
@@ -102,7 +104,7 @@ TEST_CASE("the verdict tells how far off, and what the noise and the clock allow
   single.measurement.step_times.resize(1);
   CHECK(has(verdict(single), "the noise of a single step is unknown"));
   Validation unequal = validation({"a", 10ms, 10ms});
-  unequal.measurement.parity = {.loss_error = 1, .tolerance = 1e-6, .holds = false};
+  unequal.measurement.parity = {.loss_error = 1, .tolerance = 1e-6};
   CHECK(has(verdict(unequal), "parity fails"));
   CHECK(unequal.is_within());
   CHECK(!unequal.holds());

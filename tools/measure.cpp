@@ -23,11 +23,9 @@ RunRecord make_record(const Plan& plan, const RunTimes& times, std::string sourc
   const Schedule& schedule = plan.schedule();
   const Time origin = origin_of(plan, times);
   const auto moment = [&](Time time) {
-    return time == kNever ? std::nullopt : std::optional(std::max(time - origin, Time::zero()));
+    return time == kNever ? kNever : std::max(time - origin, Time::zero());
   };
-  const auto record = [&](const Span& span) -> RecordedSpan {
-    return {moment(span.start), moment(span.end)};
-  };
+  const auto record = [&](const Span& span) { return Span{moment(span.start), moment(span.end)}; };
   RunRecord out{.schedule = schedule.name,
                 .ranks = plan.ranks(),
                 .microbatches = schedule.microbatches,
@@ -47,19 +45,8 @@ RunRecord make_record(const Plan& plan, const RunTimes& times, std::string sourc
 
 Measurement describe(const MachineChoice& machine, const Replay& replayed,
                      const GlobalOptions& global) {
-  Measurement out{.backend = std::string(to_string(machine.backend)),
-                  .workload = machine.has_tensors() ? "tensors" : "timed",
-                  .virtual_clock = machine.has_virtual_clock(),
-                  .machine = replayed.machine,
-                  .step_times = replayed.step_times,
-                  .noise = replayed.noise(),
-                  .clock_uncertainty = replayed.clock_uncertainty};
-  if (const auto& parity = replayed.parity)
-    out.parity = {.loss_error = parity->loss_error,
-                  .gradient_error = parity->gradient_error,
-                  .worst_tensor = parity->worst_tensor,
-                  .tolerance = parity->tolerance,
-                  .holds = parity->holds()};
+  Measurement out{replayed, std::string(to_string(machine.backend)),
+                  machine.has_tensors() ? "tensors" : "timed", machine.has_virtual_clock()};
   if (!out.virtual_clock) {
     out.command = global.command;
     out.date = now_in_utc();

@@ -57,7 +57,7 @@ int run_subject(const ReplayCommandOptions& options, const MeasureOptions& measu
   write_output(options.output.path,
                replay_view(result, options.format(), options.output.color(global)));
   const auto& parity = result.measurement.parity;
-  return parity && !parity->holds ? kCheckFailed : kDone;
+  return parity && !parity->holds() ? kCheckFailed : kDone;
 }
 
 int run(const ReplayCommandOptions& options, const GlobalOptions& global) {

@@ -111,8 +111,8 @@ Time Benchmark::op_time(OpKind kind, Position position) const {
 }
 
 double Benchmark::noise() const {
-  Replay all;
-  for (const Replay& run : runs_)
+  MeasuredSteps all;
+  for (const MeasuredSteps& run : runs_)
     all.step_times.insert(all.step_times.end(), run.step_times.begin(), run.step_times.end());
   return all.noise();
 }

@@ -7,11 +7,10 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "backend_cuda/replay/plan.h"
-#include "sim/engine/timeline.h"
+#include "sim/engine/measured_steps.h"
 
 namespace bubblescope {
 
@@ -20,9 +19,6 @@ class DeviceError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
-
-/// A moment that has not come.
-constexpr Time kNever = Time::min();
 
 /// When everything ran, on one clock that all ranks share; kNever for what has not begun or ended.
 struct RunTimes {
@@ -79,22 +75,6 @@ struct ExecutorOptions {
   int max_ctas = 0;          ///< NCCL: of each communicator; 0: as many as it likes.
   bool cross_check = false;  ///< CUDA: hold the stamps against CUPTI's times.
   std::optional<Injection> injection = {};
-};
-
-/// Facts about the machine, in the order in which reports tell them: {"device", "NVIDIA H200"}.
-/// The first is "device". Clocks and partitions are among them where there are any.
-using MachineFacts = std::vector<std::pair<std::string, std::string>>;
-
-/// How far the run is from one unpipelined run of the same model on the same data.
-struct Parity {
-  double loss = 0;                ///< Sum over micro-batches, of the last run.
-  double reference_loss = 0;      ///< Of the unpipelined run.
-  double loss_error = 0;          ///< |difference| / |reference|
-  double gradient_error = 0;      ///< Largest over all tensors: |difference| / largest |entry|.
-  std::string worst_tensor = {};  ///< "stage 3, block 0, W1"
-  double tolerance = 0;           ///< For both errors.
-
-  bool holds() const { return loss_error <= tolerance && gradient_error <= tolerance; }
 };
 
 /// Runs the steps of one plan. Calls come from one thread; all but `abort` and `times` throw

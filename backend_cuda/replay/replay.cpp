@@ -1,13 +1,11 @@
 #include "backend_cuda/replay/replay.h"
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "backend_cuda/replay/watch.h"
-#include "sim/base/statistics.h"
 #include "sim/schedule/outputs.h"
 
 namespace bubblescope {
@@ -84,18 +82,6 @@ Time origin_of(const Plan& plan, const RunTimes& times) {
     if (const Time start = times.instructions[id].start; start != kNever)
       origin = std::min(origin, start);
   return origin;
-}
-
-Time Replay::step_time() const {
-  return lower_median(step_times);
-}
-
-double Replay::noise() const {
-  const auto [shortest, longest] = std::minmax_element(step_times.begin(), step_times.end());
-  const Time median = step_time();
-  return median > Time::zero() ? static_cast<double>((*longest - *shortest).count()) /
-                                     (2 * static_cast<double>(median.count()))
-                               : 0.0;
 }
 
 Replay replay(const Plan& plan, Executor& executor, const ReplayOptions& options) {

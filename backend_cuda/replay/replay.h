@@ -37,17 +37,8 @@ class ReplayFault : public DeviceError {
   RunTimes times_;
 };
 
-/// What was measured.
-struct Replay {
-  RunTimes times = {};                ///< Of the step whose length is the median.
-  std::vector<Time> step_times = {};  ///< [repeat] last end of an action − first start of one.
-  MachineFacts machine = {};
-  Time clock_uncertainty{};  ///< Executor::clock_uncertainty, the largest of all steps.
-  std::optional<Parity> parity = {};
-
-  Time step_time() const;  ///< Their median.
-  /// Half the distance from the shortest to the longest, as a fraction of the median; 0 for one.
-  double noise() const;
+struct Replay : MeasuredSteps {
+  RunTimes times = {};  ///< The moments of the step whose length is the median.
 };
 
 /// Throws ReplayFault, or DeviceError where the machine failed before the first step.
