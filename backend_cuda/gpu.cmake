@@ -1,34 +1,11 @@
-# The module that the program loads when GPUs are asked for, and the probes, which nvcc compiles.
+# The module that the program loads when GPUs are asked for, which nvcc compiles. The driver is not
+# linked: its functions are looked up at run time.
 # "native" fails where there is no GPU.
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
   set(CMAKE_CUDA_ARCHITECTURES "80-real;90-real;90-virtual" CACHE STRING "GPU architectures")
 endif()
 enable_language(CUDA)
-# CMake 3.25 cannot ask nvcc 13 for C++20, so .cu files hold kernels and their launchers alone.
-set(CMAKE_CUDA_STANDARD 17)
-set(CMAKE_CUDA_STANDARD_REQUIRED ON)
-set(CMAKE_CUDA_EXTENSIONS OFF)
-set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
 
-# The driver is not linked: its functions are looked up at run time, so that the program starts on a
-# machine that has none, and says so.
-add_executable(bubblescope_gpu_probe
-  cuda/clock_kernels.cu
-  probe/contention.cpp
-  probe/copies.cpp
-  probe/device.cpp
-  probe/gaps.cpp
-  probe/partitions.cpp
-  probe/probe.cpp
-  probe/probe_kernels.cu
-  probe/report.cpp
-  probe/sm_holder.cpp
-  probe/spins.cpp
-  probe/statistics.cpp
-  probe/timer.cpp)
-target_link_libraries(bubblescope_gpu_probe PRIVATE bubblescope_cuda_host CUDA::cudart_static)
-
-# The module that the program loads when GPUs are asked for.
 find_path(CUBLASLT_INCLUDE_DIR cublasLt.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
 find_path(CUPTI_INCLUDE_DIR cupti.h
           HINTS ${CUDAToolkit_INCLUDE_DIRS} "${CUDAToolkit_LIBRARY_ROOT}/extras/CUPTI/include")
@@ -64,12 +41,3 @@ set_target_properties(bubblescope_cuda PROPERTIES
   PREFIX "" LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/lib/bubblescope")
 install(TARGETS bubblescope_cuda LIBRARY
         DESTINATION "${CMAKE_INSTALL_LIBDIR}/bubblescope" OPTIONAL)  # the program may be built alone
-
-if(NCCL_INCLUDE_DIR)
-  add_executable(bubblescope_nccl_probe
-    cuda/spin_kernels.cu
-    probe/nccl_probe.cpp
-    probe/report.cpp
-    probe/statistics.cpp)
-  target_link_libraries(bubblescope_nccl_probe PRIVATE bubblescope_nccl_host CUDA::cudart_static)
-endif()

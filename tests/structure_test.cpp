@@ -267,8 +267,7 @@ TEST_CASE("a wing of backend_cuda includes only those before it") {
       {"host", {"replay", "host"}},
       {"cluster", {"replay", "cluster"}},
       {"cuda", {"replay", "cuda"}},
-      {"nccl", {"replay", "cluster", "cuda", "nccl"}},
-      {"probe", {"replay", "cluster", "cuda", "nccl", "probe"}}};
+      {"nccl", {"replay", "cluster", "cuda", "nccl"}}};
   const std::string root = "backend_cuda/";
   for (const Source& source : sources())
     for (const std::string& include : includes(source))

@@ -3,13 +3,11 @@
 //
 //     bubblescope_nccl_probe [-o FILE]
 //
-//     messages to itself
-//     call                      bytes    us  right
-//     ncclSend, ncclRecv         4096  21.5  true
+//     "self_messages": {…, "rows": [{"call": "ncclSend, ncclRecv", "bytes": 4096, "us": 21.5,
+//                                    "right": true}, …]}
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstdio>
 #include <functional>
 #include <future>
 #include <memory>
@@ -19,8 +17,8 @@
 #include "backend_cuda/cuda/handles.h"
 #include "backend_cuda/cuda/spin_kernels.h"
 #include "backend_cuda/nccl/communicator.h"
-#include "backend_cuda/probe/report.h"
 #include "backend_cuda/replay/executor.h"
+#include "tests/gpu/probe/report.h"
 
 namespace bubblescope::gpu {
 namespace {
@@ -30,9 +28,6 @@ using std::chrono::steady_clock;
 using Byte = unsigned char;
 using Milliseconds = std::chrono::duration<double, std::milli>;
 
-constexpr int kDone = 0;
-constexpr int kUsage = 2;
-constexpr int kDeviceFailed = 4;
 constexpr std::size_t kSizes[] = {4096, 65'536, 1 << 20, 1 << 23, 1 << 26};
 constexpr int kRepeats = 20;
 /// NCCL, or a test double of it, has hung.
@@ -58,27 +53,27 @@ struct Buffers {
   DeviceBuffer<Byte> to{kSizes[4], "what is received"};
 };
 
-/// What puts so many bytes from one buffer into the other.
+/// A call that puts so many bytes from one buffer into the other.
 struct Call {
   const char* name;
   std::function<void(std::size_t bytes, ncclComm_t communicator, cudaStream_t stream)> enqueue;
 };
 
-/// Both have to outlive them.
+/// The library and the buffers have to outlive the calls.
 std::vector<Call> calls(const Nccl& nccl, const Buffers& buffers) {
   Byte* const from = buffers.from.data();
   Byte* const to = buffers.to.data();
-  std::vector<Call> all;
-  all.push_back(
-      {"ncclSend, ncclRecv", [=, &nccl](auto bytes, auto communicator, auto stream) {
+  std::vector<Call> all = {
+      {"ncclSend, ncclRecv",
+       [=, &nccl](auto bytes, auto communicator, auto stream) {
          nccl.check(nccl.send(from, bytes, ncclInt8, 0, communicator, stream), "ncclSend");
          nccl.check(nccl.receive(to, bytes, ncclInt8, 0, communicator, stream), "ncclRecv");
-       }});
-  all.push_back({"ncclAllReduce", [=, &nccl](auto bytes, auto communicator, auto stream) {
-                   nccl.check(nccl.all_reduce(from, to, bytes / sizeof(float), ncclFloat32, ncclSum,
-                                              communicator, stream),
-                              "ncclAllReduce");
-                 }});
+       }},
+      {"ncclAllReduce", [=, &nccl](auto bytes, auto communicator, auto stream) {
+         nccl.check(nccl.all_reduce(from, to, bytes / sizeof(float), ncclFloat32, ncclSum,
+                                    communicator, stream),
+                    "ncclAllReduce");
+       }}};
   if (nccl.all_to_all != nullptr)
     all.push_back({"ncclAlltoAll", [=, &nccl](auto bytes, auto communicator, auto stream) {
                      nccl.check(nccl.all_to_all(from, to, bytes, ncclInt8, communicator, stream),
@@ -100,8 +95,7 @@ bool has_arrived(const Buffers& buffers, std::size_t bytes) {
 
 Table measure_messages(const Nccl& nccl, Communicator& communicator) {
   Table table{.name = "self_messages",
-              .title = "messages to itself, by the host's clock over 20 in one stream",
-              .columns = {{"call"}, {"bytes"}, {"us", 1}, {"right"}}};
+              .title = "messages to itself, by the host's clock over 20 in one stream"};
   Buffers buffers;
   buffers.from.fill(1);  // as a float not 0
   const Stream stream = make_stream();
@@ -118,8 +112,10 @@ Table measure_messages(const Nccl& nccl, Communicator& communicator) {
         run();
       BUBBLESCOPE_CHECK(cudaStreamSynchronize(stream.get()));
       const Milliseconds took = steady_clock::now() - begin;
-      table.rows.push_back({std::string(call.name), static_cast<std::int64_t>(bytes),
-                            took.count() * 1e3 / kRepeats, has_arrived(buffers, bytes)});
+      table.rows.push_back({{"call", call.name},
+                            {"bytes", bytes},
+                            {"us", rounded(took.count() * 1e3 / kRepeats)},
+                            {"right", has_arrived(buffers, bytes)}});
     }
   return table;
 }
@@ -127,8 +123,7 @@ Table measure_messages(const Nccl& nccl, Communicator& communicator) {
 /// A message waits behind a kernel that does not end by itself.
 Table measure_abort(const Nccl& nccl) {
   Table table{.name = "abort",
-              .title = "ncclCommAbort while a message waits behind a kernel, ended after 1 s",
-              .columns = {{"what"}, {"ms", 1}}};
+              .title = "ncclCommAbort while a message waits behind a kernel, ended after 1 s"};
   const Buffers buffers;
   const SharedBuffer<unsigned int> stop(1);
   const DeviceBuffer<Stamp> stamp(1);
@@ -146,15 +141,15 @@ Table measure_abort(const Nccl& nccl) {
   });
   const bool at_once = aborted.wait_for(milliseconds(1000)) == std::future_status::ready;
   std::atomic_ref(stop[0]).store(1);
-  table.rows.push_back({std::string("the call has returned"), aborted.get()});
+  table.rows.push_back({{"what", "the call has returned"}, {"ms", rounded(aborted.get())}});
   BUBBLESCOPE_CHECK(cudaStreamSynchronize(stream.get()));
-  table.rows.push_back({std::string("the stream is empty"), since_begin()});
+  table.rows.push_back({{"what", "the stream is empty"}, {"ms", rounded(since_begin())}});
   table.notes = {at_once ? "the call does not wait for the kernel"
                          : "the call waits for the kernel"};
   return table;
 }
 
-int run(const std::string& output) {
+void measure(Report& report) {
   cudaDeviceProp properties{};
   BUBBLESCOPE_CHECK(cudaGetDeviceProperties(&properties, 0));
   BUBBLESCOPE_CHECK(load_spin_kernels());
@@ -162,37 +157,17 @@ int run(const std::string& output) {
   const auto begin = steady_clock::now();
   const auto communicator = make_communicator(nccl);
   const Milliseconds took = steady_clock::now() - begin;
-  Report report{.facts = {{"device", std::string(properties.name)},
-                          {"NCCL", nccl.version_text()},
-                          {"communicator_made_in_ms", took.count()}}};
+  report.facts = {{"device", properties.name},
+                  {"NCCL", nccl.version_text()},
+                  {"communicator_made_in_ms", rounded(took.count())}};
   report.tables = {measure_messages(nccl, *communicator), measure_abort(nccl)};
-  std::string text = to_text(report.facts);
-  for (const Table& table : report.tables)
-    text += "\n" + to_text(table);
-  std::fputs(text.c_str(), stdout);
-  if (!output.empty())
-    write_file(output, to_json(report));
-  const auto& messages = report.tables.front().rows;
-  const bool all_right = std::all_of(messages.begin(), messages.end(),
-                                     [](const auto& row) { return std::get<bool>(row.back()); });
-  return all_right ? kDone : kDeviceFailed;
+  for (const ordered_json& row : report.tables.front().rows)
+    report.is_good = report.is_good && row["right"];
 }
 
 }  // namespace
 }  // namespace bubblescope::gpu
 
 int main(int argc, char** argv) {
-  using namespace bubblescope::gpu;
-  const std::vector<std::string> arguments(argv + 1, argv + argc);
-  const bool has_output = arguments.size() == 2 && arguments.front() == "-o";
-  if (!arguments.empty() && !has_output) {
-    std::fputs("usage: bubblescope_nccl_probe [-o FILE]\n", stderr);
-    return kUsage;
-  }
-  try {
-    return run(has_output ? arguments.back() : "");
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "bubblescope_nccl_probe: %s\n", error.what());
-    return kDeviceFailed;
-  }
+  return bubblescope::gpu::run_probe(argc, argv, bubblescope::gpu::measure);
 }
