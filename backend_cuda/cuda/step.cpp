@@ -298,16 +298,24 @@ const Step::Marks& Step::end_of(InstructionId id) {
   return state.end;
 }
 
-/// An eager message: its receiver waits where it would run its next action.
+/// The receiver of an eager message waits where it would run its next action, until the message's
+/// duration has passed since what it carries was made.
 void Step::receive(MessageId id, Lane& lane) {
-  State& state = states_[plan_.messages[id].receive];
+  const PlanMessage& message = plan_.messages[id];
+  const Layout& layout = parts_.layout;
+  State& state = states_[message.receive];
   wait_for(lane, state.start);
   wait_for(lane, {arrived_[id]});
   const auto made = maker(id);
-  if (made && plan_.messages[id].duration > Time::zero()) {
+  if (made && message.duration > Time::zero()) {
     announce(lane, 1);
     lane.select();
-    parts_.work.enqueue_arrival(id, parts_.stamps + *made, lane.stream());
+    BUBBLESCOPE_CHECK(launch_timed_arrival({.sent = parts_.stamps + *made,
+                                            .nanoseconds = layout.ticks_of(message.duration),
+                                            .stop = layout.stop,
+                                            .sender_ahead = layout.clock_ahead + message.from,
+                                            .receiver_ahead = layout.clock_ahead + message.to},
+                                           lane.stream()));
     lane.count();
   }
   state.end.push_back(lane.record());

@@ -102,7 +102,6 @@ class TensorWork : public Work {
   std::size_t operations(MessageId id) const override;
   void enqueue_action(const Instruction& instruction, Stamp* stamp, cudaStream_t stream) override;
   void enqueue_message(MessageId id, Stamp* stamp, cudaStream_t stream) override;
-  void enqueue_arrival(MessageId id, const Stamp* sent, cudaStream_t stream) override;
   void enqueue_reset(cudaStream_t stream) override;
   Payload payload(const TransferEnd& transfer) const override;
   std::vector<StageGradients> gradients() const override;
@@ -387,17 +386,6 @@ void TensorWork::enqueue_message(MessageId id, Stamp* stamp, cudaStream_t stream
   BUBBLESCOPE_CHECK(
       cudaMemcpyPeerAsync(to, gpu_of(message.to), from, gpu_of(message.from), bytes, stream));
   BUBBLESCOPE_CHECK(launch_stamp_end(stamp, duration, stream));
-}
-
-void TensorWork::enqueue_arrival(MessageId id, const Stamp* sent, cudaStream_t stream) {
-  const PlanMessage& message = plan_.messages[id];
-  BUBBLESCOPE_CHECK(launch_timed_arrival(
-      {.sent = sent,
-       .nanoseconds = static_cast<unsigned long long>(message.duration.count()),
-       .stop = layout_.stop,
-       .sender_ahead = layout_.clock_ahead + message.from,
-       .receiver_ahead = layout_.clock_ahead + message.to},
-      stream));
 }
 
 Payload TensorWork::payload(const TransferEnd& transfer) const {

@@ -92,16 +92,6 @@ class TimedWork : public Work {
         stream));
   }
 
-  void enqueue_arrival(MessageId id, const Stamp* sent, cudaStream_t stream) override {
-    const PlanMessage& message = plan_.messages[id];
-    BUBBLESCOPE_CHECK(launch_timed_arrival({.sent = sent,
-                                            .nanoseconds = layout_.ticks_of(message.duration),
-                                            .stop = layout_.stop,
-                                            .sender_ahead = layout_.clock_ahead + message.from,
-                                            .receiver_ahead = layout_.clock_ahead + message.to},
-                                           stream));
-  }
-
   Payload payload(const TransferEnd& transfer) const override {
     const PlanMessage& message = plan_.messages[transfer.message];
     return {transfer.is_send ? made_place(message.from, message.sent)

@@ -70,9 +70,6 @@ class Work {
   /// Copies what is sent to where the receiver expects it. Lasts no less than the message's
   /// duration, unless the plan is eager: then it only copies.
   virtual void enqueue_message(MessageId message, Stamp* stamp, cudaStream_t stream) = 0;
-  /// Enqueued on the receiver's own stream when an eager message's copy is there: waits until its
-  /// duration has passed since `sent` ended.
-  virtual void enqueue_arrival(MessageId message, const Stamp* sent, cudaStream_t stream) = 0;
   /// What leaves the rank that sends a message, or where its receiver expects it.
   virtual Payload payload(const TransferEnd& transfer) const = 0;
   /// Of all stages that are here; none where nothing is trained.
