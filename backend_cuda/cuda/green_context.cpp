@@ -7,18 +7,6 @@
 namespace bubblescope::gpu {
 namespace {
 
-/// Looks up a function as it was in a version of CUDA, which its type has to match.
-template <class Function>
-void find(Function& function, const char* name, unsigned int version) {
-  void* found = nullptr;
-  cudaDriverEntryPointQueryResult status = cudaDriverEntryPointSymbolNotFound;
-  BUBBLESCOPE_CHECK(
-      cudaGetDriverEntryPointByVersion(name, &found, version, cudaEnableDefault, &status));
-  if (status != cudaDriverEntryPointSuccess || found == nullptr)
-    throw NotSupported(std::string("the driver has no ") + name);
-  function = reinterpret_cast<Function>(found);
-}
-
 CUdevice handle_of(const GreenDriver& driver, int ordinal) {
   CUdevice handle = 0;
   BUBBLESCOPE_CHECK(driver.get_device(&handle, ordinal));
@@ -27,22 +15,19 @@ CUdevice handle_of(const GreenDriver& driver, int ordinal) {
 
 }  // namespace
 
-GreenDriver::GreenDriver() {
+void* find_in_driver(const char* name, unsigned int version) {
   constexpr int kNeeded = 12050;
-  int version = 0;
-  BUBBLESCOPE_CHECK(cudaDriverGetVersion(&version));
-  if (version < kNeeded)
+  int driver = 0;
+  BUBBLESCOPE_CHECK(cudaDriverGetVersion(&driver));
+  if (driver < kNeeded)
     throw NotSupported("green contexts need a driver for CUDA 12.5 or later");
-  find(get_device, "cuDeviceGet", 2000);
-  find(get_device_resource, "cuDeviceGetDevResource", 12040);
-  find(split, "cuDevSmResourceSplitByCount", 12040);
-  find(describe, "cuDevResourceGenerateDesc", 12040);
-  find(create, "cuGreenCtxCreate", 12040);
-  find(destroy, "cuGreenCtxDestroy", 12040);
-  find(create_stream, "cuGreenCtxStreamCreate", 12050);
-  find(to_context, "cuCtxFromGreenCtx", 12040);
-  find(push_current, "cuCtxPushCurrent", 4000);
-  find(pop_current, "cuCtxPopCurrent", 4000);
+  void* found = nullptr;
+  cudaDriverEntryPointQueryResult status = cudaDriverEntryPointSymbolNotFound;
+  BUBBLESCOPE_CHECK(
+      cudaGetDriverEntryPointByVersion(name, &found, version, cudaEnableDefault, &status));
+  if (status != cudaDriverEntryPointSuccess || found == nullptr)
+    throw NotSupported(std::string("the driver has no ") + name);
+  return found;
 }
 
 SmSplit split_sms(const GreenDriver& driver, int ordinal, const SplitWish& wish) {

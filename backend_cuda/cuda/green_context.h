@@ -11,21 +11,26 @@
 
 namespace bubblescope::gpu {
 
-/// The driver's functions for green contexts.
-struct GreenDriver {
-  /// Throws NotSupported if the driver is too old for them.
-  GreenDriver();
+/// A function of the driver as it was in a version of CUDA. Throws NotSupported if the driver has
+/// none, or is too old for green contexts.
+void* find_in_driver(const char* name, unsigned int version);
 
-  PFN_cuDeviceGet_v2000 get_device;
-  PFN_cuDeviceGetDevResource_v12040 get_device_resource;
-  PFN_cuDevSmResourceSplitByCount_v12040 split;
-  PFN_cuDevResourceGenerateDesc_v12040 describe;
-  PFN_cuGreenCtxCreate_v12040 create;
-  PFN_cuGreenCtxDestroy_v12040 destroy;
-  PFN_cuGreenCtxStreamCreate_v12050 create_stream;
-  PFN_cuCtxFromGreenCtx_v12040 to_context;
-  PFN_cuCtxPushCurrent_v4000 push_current;
-  PFN_cuCtxPopCurrent_v4000 pop_current;
+/// The driver's functions for green contexts. To make it throws NotSupported, as `find_in_driver`.
+struct GreenDriver {
+#define BUBBLESCOPE_FUNCTION_OF_DRIVER(member, name, version) \
+  PFN_##name##_v##version member =                            \
+      reinterpret_cast<PFN_##name##_v##version>(find_in_driver(#name, version))
+  BUBBLESCOPE_FUNCTION_OF_DRIVER(get_device, cuDeviceGet, 2000);
+  BUBBLESCOPE_FUNCTION_OF_DRIVER(get_device_resource, cuDeviceGetDevResource, 12040);
+  BUBBLESCOPE_FUNCTION_OF_DRIVER(split, cuDevSmResourceSplitByCount, 12040);
+  BUBBLESCOPE_FUNCTION_OF_DRIVER(describe, cuDevResourceGenerateDesc, 12040);
+  BUBBLESCOPE_FUNCTION_OF_DRIVER(create, cuGreenCtxCreate, 12040);
+  BUBBLESCOPE_FUNCTION_OF_DRIVER(destroy, cuGreenCtxDestroy, 12040);
+  BUBBLESCOPE_FUNCTION_OF_DRIVER(create_stream, cuGreenCtxStreamCreate, 12050);
+  BUBBLESCOPE_FUNCTION_OF_DRIVER(to_context, cuCtxFromGreenCtx, 12040);
+  BUBBLESCOPE_FUNCTION_OF_DRIVER(push_current, cuCtxPushCurrent, 4000);
+  BUBBLESCOPE_FUNCTION_OF_DRIVER(pop_current, cuCtxPopCurrent, 4000);
+#undef BUBBLESCOPE_FUNCTION_OF_DRIVER
 };
 
 struct SmSplit {
