@@ -85,18 +85,6 @@ Given read_given(const std::vector<std::string>& all, std::size_t rank, std::siz
 
 }  // namespace
 
-Digest& Digest::add(std::uint64_t value) {
-  hash_ = (hash_ ^ value) * 0x9e37'79b9'7f4a'7c15U;
-  hash_ ^= hash_ >> 32U;
-  return *this;
-}
-
-Digest& Digest::add(std::string_view text) {
-  for (const char c : text)
-    add(static_cast<std::uint64_t>(static_cast<unsigned char>(c)));
-  return add(text.size());
-}
-
 std::vector<Alike> digests_of(const Plan& plan) {
   return {{"the order of actions", digest_of_orders(plan.schedule())},
           {"the messages", digest_of_messages(plan)},

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backend_cuda/cluster/control.h"
+#include "backend_cuda/cluster/token.h"
 #include "backend_cuda/replay/plan.h"
 
 namespace bubblescope {
@@ -15,12 +16,17 @@ namespace bubblescope {
 /// A hash of what is added, in that order.
 class Digest {
  public:
-  Digest& add(std::uint64_t value);
-  Digest& add(std::string_view text);
+  Digest& add(std::string_view text) {
+    hash_ = mixed_hash(text, hash_);
+    return *this;
+  }
+  Digest& add(std::uint64_t value) {
+    return add(std::string_view(reinterpret_cast<const char*>(&value), sizeof value));
+  }
   std::int64_t value() const { return static_cast<std::int64_t>(hash_); }
 
  private:
-  std::uint64_t hash_ = 0xcbf2'9ce4'8422'2325U;
+  std::uint64_t hash_ = mixed_hash("");
 };
 
 /// What it is, as "the costs" or "--repeats", and a digest of it.
