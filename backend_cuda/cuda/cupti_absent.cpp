@@ -1,4 +1,4 @@
-// In place of cupti.cpp where the toolkit has no CUPTI, or one that is too old.
+// It stands for cupti.cpp in the tests' doubles, and where the toolkit has no CUPTI or an old one.
 #include "backend_cuda/cuda/cupti.h"
 #include "backend_cuda/replay/executor.h"
 

@@ -7,8 +7,6 @@
 #include <fmt/format.h>
 
 #include "backend_cuda/cuda/spin_kernels.h"
-#include "backend_cuda/cuda/tensor_work.h"
-#include "backend_cuda/cuda/timed_work.h"
 
 namespace bubblescope::gpu {
 namespace {

@@ -1,5 +1,3 @@
-#include "backend_cuda/cuda/timed_work.h"
-
 #include <algorithm>
 #include <atomic>
 #include <iterator>
@@ -12,6 +10,7 @@
 #include "backend_cuda/cuda/handles.h"
 #include "backend_cuda/cuda/spin_kernels.h"
 #include "backend_cuda/cuda/tensor_kernels.h"
+#include "backend_cuda/cuda/work.h"
 #include "sim/schedule/outputs.h"
 
 namespace bubblescope::gpu {

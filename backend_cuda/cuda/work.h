@@ -86,4 +86,19 @@ class Work {
   virtual std::optional<Parity> parity() = 0;
 };
 
+/// Actions that last as long as their costs say, and messages that carry tokens. An action takes
+/// one block of one SM, so that any number of ranks run beside each other. It finds the tokens of
+/// its inputs and leaves those of its outputs; a message copies one. So a step whose order is wrong
+/// is found out: `check` names the action. Plan and layout have to outlive the work.
+std::unique_ptr<Work> make_timed_work(const Plan& plan, const Layout& layout);
+
+/// Actions that compute: every stage is a stack of residual MLP blocks, and messages carry its
+/// activations and gradients. Per micro-batch everything is the same to the last bit as in a run
+/// without a pipeline, whose kernels and algorithms are the same; only gradients are summed in
+/// another order. A step begins with NaN wherever an output will lie, so that reading too soon
+/// spoils the result. Plan and layout have to outlive the work. Throws DeviceError where cublasLt
+/// is missing or the shape does not suit it.
+std::unique_ptr<Work> make_tensor_work(const Plan& plan, const TensorShape& shape,
+                                       const Layout& layout);
+
 }  // namespace bubblescope::gpu

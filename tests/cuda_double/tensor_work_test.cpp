@@ -1,6 +1,6 @@
 // The tensor workload on the test double of the CUDA runtime: that pipelines compute the gradients
 // of an unpipelined run, and that the model's gradients are those of its loss.
-#include "backend_cuda/cuda/tensor_work.h"
+#include "backend_cuda/cuda/work.h"
 
 #include <algorithm>
 #include <cmath>
