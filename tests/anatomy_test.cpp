@@ -5,9 +5,9 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include "analysis/bubbles.h"
 #include "analysis/explain/blockers.h"
-#include "analysis/report.h"
+#include "analysis/figures/bubbles.h"
+#include "analysis/figures/report.h"
 #include "sim/engine/simulate.h"
 #include "sim/program/posting.h"
 #include "tests/support/effort.h"

@@ -1,5 +1,5 @@
 // Traces as PyTorch's profiler writes them: read as a stream, to the nanosecond.
-#include "analysis/calibration/annotations.h"
+#include "analysis/traces/annotations.h"
 
 #include <string>
 #include <vector>

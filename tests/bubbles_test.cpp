@@ -1,5 +1,5 @@
 // Idle intervals: complete, exact, and blamed on the right cause.
-#include "analysis/bubbles.h"
+#include "analysis/figures/bubbles.h"
 
 #include <random>
 #include <string>
@@ -9,7 +9,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include "analysis/report.h"
+#include "analysis/figures/report.h"
 #include "sim/engine/simulate.h"
 #include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"

@@ -1,5 +1,5 @@
 // Traces keep the rules of the viewers, and tell the same figures as the report.
-#include "analysis/chrome_trace.h"
+#include "analysis/traces/chrome_trace.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -14,8 +14,8 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
-#include "analysis/partial_trace.h"
-#include "analysis/report.h"
+#include "analysis/figures/report.h"
+#include "analysis/traces/partial_trace.h"
 #include "sim/engine/simulate.h"
 #include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"

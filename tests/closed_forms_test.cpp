@@ -3,7 +3,7 @@
 
 #include <doctest/doctest.h>
 
-#include "analysis/report.h"
+#include "analysis/figures/report.h"
 #include "sim/engine/simulate.h"
 #include "sim/schedule/catalogue.h"
 #include "tests/support/costs.h"

@@ -1,5 +1,5 @@
 // The views: tables as they are printed, and the verdict of a comparison.
-#include "analysis/compare_view.h"
+#include "analysis/views/compare_view.h"
 
 #include <string>
 #include <vector>
@@ -7,7 +7,7 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
-#include "analysis/simulate_view.h"
+#include "analysis/views/simulate_view.h"
 #include "tests/support/golden.h"
 
 namespace bubblescope {

@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "analysis/explain/cone.h"
-#include "analysis/report.h"
+#include "analysis/figures/report.h"
 #include "sim/engine/simulate.h"
 #include "sim/program/posting.h"
 #include "tests/support/costs.h"

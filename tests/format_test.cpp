@@ -1,5 +1,5 @@
 // Tables, CSV and numbers as they are shown.
-#include "analysis/format.h"
+#include "analysis/figures/format.h"
 
 #include <string>
 #include <vector>

@@ -6,7 +6,7 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
-#include "analysis/format.h"
+#include "analysis/figures/format.h"
 #include "sim/base/json_text.h"
 #include "sim/base/printable.h"
 #include "tests/support/command.h"

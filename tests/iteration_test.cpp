@@ -1,5 +1,5 @@
 // What follows the last backward, computed by hand.
-#include "analysis/iteration.h"
+#include "analysis/figures/iteration.h"
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>

@@ -13,7 +13,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "analysis/report.h"
+#include "analysis/figures/report.h"
 #include "sim/engine/simulate.h"
 #include "sim/formats/program_json.h"
 #include "sim/program/deadlock.h"

@@ -11,8 +11,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "analysis/calibration/calibration_view.h"
 #include "analysis/calibration/primus_dump.h"
+#include "analysis/views/calibration_view.h"
 #include "sim/base/error.h"
 #include "sim/costs/cost_file.h"
 #include "sim/engine/simulate.h"

@@ -10,8 +10,8 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include "analysis/noise_report.h"
-#include "analysis/report.h"
+#include "analysis/figures/noise_report.h"
+#include "analysis/figures/report.h"
 #include "backend_cuda/replay/plan.h"
 #include "sim/costs/cost_file.h"
 #include "sim/engine/simulate.h"

@@ -6,7 +6,7 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
-#include "analysis/noise_report.h"
+#include "analysis/figures/noise_report.h"
 #include "sim/base/error.h"
 #include "sim/engine/simulate.h"
 #include "sim/program/posting.h"

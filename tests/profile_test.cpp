@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "analysis/report.h"
+#include "analysis/figures/report.h"
 #include "backend_cuda/host/host_executor.h"
 #include "backend_cuda/replay/calibrate.h"
 #include "sim/base/error.h"

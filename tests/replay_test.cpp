@@ -13,7 +13,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include "analysis/report.h"
+#include "analysis/figures/report.h"
 #include "backend_cuda/host/host_executor.h"
 #include "sim/engine/simulate.h"
 #include "sim/formats/program_file.h"

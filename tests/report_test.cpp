@@ -1,5 +1,5 @@
 // The figures of a run, computed by hand.
-#include "analysis/report.h"
+#include "analysis/figures/report.h"
 
 #include <doctest/doctest.h>
 

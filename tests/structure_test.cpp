@@ -28,6 +28,10 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
 
 const std::vector<std::string> kWings = {"base",   "schedule", "program",     "costs",
                                          "engine", "formats",  "transformer", "search"};
+/// The rooms of analysis/: each includes only itself and those before it.
+const std::vector<std::string> kRoomsOfAnalysis = {"figures",   "explain",     "traces",
+                                                   "gpu_trace", "calibration", "pictures",
+                                                   "sweep",     "published",   "views"};
 
 struct Source {
   std::string path;  // "sim/schedule/op.h"
@@ -279,6 +283,23 @@ TEST_CASE("a wing of backend_cuda includes only those before it") {
             may_include.at(wing(source.path, root.size())).contains(wing(include, 1 + root.size())),
             source.path << " includes " << include.substr(1));
       }
+}
+
+TEST_CASE("no room of analysis includes one that comes after it") {
+  const auto room = [](const std::string& path) {
+    const std::string inside = path.substr(std::string("analysis/").size());
+    return std::find(kRoomsOfAnalysis.begin(), kRoomsOfAnalysis.end(),
+                     inside.substr(0, inside.find('/')));
+  };
+  for (const Source& source : sources()) {
+    if (source.folder() != "analysis")
+      continue;
+    CHECK_MESSAGE(room(source.path) != kRoomsOfAnalysis.end(), source.path << " is in no room");
+    for (const std::string& include : includes(source))
+      if (include.starts_with("\"analysis/"))
+        CHECK_MESSAGE(room(include.substr(1)) <= room(source.path),
+                      source.path << " includes " << include.substr(1));
+  }
 }
 
 TEST_CASE("no circle runs through headers, nor through headers with their sources") {

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/sweep/sweep_picture.h"
-#include "analysis/sweep/sweep_view.h"
+#include "analysis/views/sweep_view.h"
 #include "tests/support/command.h"
 #include "tests/support/golden.h"
 #include "tests/support/random_schedule.h"
@@ -17,6 +17,10 @@ namespace bubblescope {
 namespace {
 
 using nlohmann::json;
+
+std::string picture_of(const Sweep& sweep) {
+  return sweep_picture(sweep, verdict(sweep));
+}
 
 SweepRun taking(std::int64_t nanoseconds, double peak = 1) {
   return {.time = Time(nanoseconds), .peak_activation_share = peak, .weight_copies = 1};
@@ -206,10 +210,10 @@ TEST_CASE("Sweeps are printed as they always were") {
 }
 
 TEST_CASE("Pictures of sweeps are drawn as they always were") {
-  check_golden("sweep_lines.svg", sweep_picture(two_lines()));
-  check_golden("sweep_map.svg", sweep_picture(small_map()));
-  CHECK(has(sweep_picture(two_lines()), "&lt;large&gt;"));
-  CHECK(!has(sweep_picture(two_lines()), "<large>"));
+  check_golden("sweep_lines.svg", picture_of(two_lines()));
+  check_golden("sweep_map.svg", picture_of(small_map()));
+  CHECK(has(picture_of(two_lines()), "&lt;large&gt;"));
+  CHECK(!has(picture_of(two_lines()), "<large>"));
 }
 
 TEST_CASE("A sweep in which nothing fits or takes no time is still shown") {
@@ -227,12 +231,12 @@ TEST_CASE("A sweep in which nothing fits or takes no time is still shown") {
     run_sweep(sweep, run);
     for (const Format format : {Format::Table, Format::Json, Format::Csv, Format::Markdown})
       CHECK(!sweep_view(sweep, format, Color::Off).empty());
-    const std::string picture = sweep_picture(sweep);
+    const std::string picture = picture_of(sweep);
     CHECK(!has(picture, "nan"));
     CHECK(!has(picture, "inf"));
     sweep.axes.pop_back();
     run_sweep(sweep, run);
-    CHECK(!has(sweep_picture(sweep), "nan"));
+    CHECK(!has(picture_of(sweep), "nan"));
   }
 }
 

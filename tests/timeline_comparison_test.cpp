@@ -1,12 +1,12 @@
 // Predicted beside measured, by closed forms.
-#include "analysis/timeline_comparison.h"
+#include "analysis/figures/timeline_comparison.h"
 
 #include <cmath>
 #include <string>
 
 #include <doctest/doctest.h>
 
-#include "analysis/chrome_trace.h"
+#include "analysis/traces/chrome_trace.h"
 #include "sim/engine/simulate.h"
 #include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"

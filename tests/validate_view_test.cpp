@@ -1,5 +1,5 @@
 // Predicted beside measured, as it is printed.
-#include "analysis/validate_view.h"
+#include "analysis/views/validate_view.h"
 
 #include <cmath>
 #include <string>

@@ -7,8 +7,8 @@
 
 #include <fmt/format.h>
 
-#include "analysis/gpu_trace/analyze_view.h"
 #include "analysis/gpu_trace/step_window.h"
+#include "analysis/views/analyze_view.h"
 #include "sim/base/error.h"
 #include "sim/base/files.h"
 #include "tools/command.h"

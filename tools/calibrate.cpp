@@ -9,7 +9,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "analysis/calibration/calibration_view.h"
+#include "analysis/views/calibration_view.h"
 #include "sim/costs/cost_file.h"
 #include "tools/command.h"
 #include "tools/errors.h"

@@ -2,7 +2,7 @@
 #include <memory>
 #include <utility>
 
-#include "analysis/check_view.h"
+#include "analysis/views/check_view.h"
 #include "sim/program/deadlock.h"
 #include "sim/program/lowering.h"
 #include "tools/command.h"

@@ -7,10 +7,10 @@
 
 #include <fmt/format.h>
 
-#include "analysis/compare_view.h"
 #include "analysis/pictures/html_view.h"
 #include "analysis/sweep/sweep_picture.h"
-#include "analysis/sweep/sweep_view.h"
+#include "analysis/views/compare_view.h"
+#include "analysis/views/sweep_view.h"
 #include "sim/base/error.h"
 #include "sim/base/printable.h"
 #include "tools/command.h"
@@ -154,7 +154,7 @@ int run_varied(const CompareOptions& options, const std::vector<Contender>& cont
   }
   note_costs(scenarios.first(), global);
   if (!options.vary.svg.empty())
-    write_output(options.vary.svg, sweep_picture(sweep));
+    write_output(options.vary.svg, sweep_picture(sweep, verdict(sweep)));
   write_output(options.output.path, sweep_view(sweep, format, color));
   return kDone;
 }

@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-#include "analysis/fits.h"
+#include "analysis/figures/fits.h"
 #include "sim/base/error.h"
 
 namespace bubblescope {

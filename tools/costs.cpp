@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "analysis/costs_view.h"
+#include "analysis/views/costs_view.h"
 #include "sim/base/error.h"
 #include "sim/costs/cost_file.h"
 #include "tools/command.h"

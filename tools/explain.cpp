@@ -4,8 +4,8 @@
 
 #include <fmt/format.h>
 
-#include "analysis/explain/closed_form_view.h"
-#include "analysis/explain/explain_view.h"
+#include "analysis/views/closed_form_view.h"
+#include "analysis/views/explain_view.h"
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/output.h"

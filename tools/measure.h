@@ -5,8 +5,8 @@
 #include <span>
 #include <string>
 
-#include "analysis/measurement.h"
-#include "analysis/replay_view.h"
+#include "analysis/figures/measurement.h"
+#include "analysis/views/replay_view.h"
 #include "tools/job.h"
 #include "tools/machine_options.h"
 #include "tools/predict.h"

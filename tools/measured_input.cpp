@@ -7,8 +7,8 @@
 
 #include "analysis/calibration/annotated_trace.h"
 #include "analysis/calibration/primus_dump.h"
-#include "analysis/recorded_timeline.h"
-#include "analysis/unpacked_file.h"
+#include "analysis/calibration/recorded_timeline.h"
+#include "analysis/traces/unpacked_file.h"
 #include "sim/base/error.h"
 #include "sim/base/files.h"
 #include "sim/program/posting.h"

@@ -6,7 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "analysis/noise_report.h"
+#include "analysis/figures/noise_report.h"
 
 namespace bubblescope {
 

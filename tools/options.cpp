@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-#include "analysis/unpacked_file.h"
+#include "analysis/traces/unpacked_file.h"
 #include "sim/base/error.h"
 #include "sim/base/files.h"
 #include "sim/base/nearest.h"

@@ -9,9 +9,9 @@
 
 #include <CLI/CLI.hpp>
 
-#include "analysis/compare_view.h"
-#include "analysis/format.h"
-#include "analysis/iteration.h"
+#include "analysis/figures/format.h"
+#include "analysis/figures/iteration.h"
+#include "analysis/views/compare_view.h"
 #include "sim/costs/cost_model.h"
 #include "sim/program/posted_program.h"
 #include "sim/search/automatic.h"

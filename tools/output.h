@@ -6,7 +6,7 @@
 #include <string_view>
 #include <sys/stat.h>
 
-#include "analysis/format.h"
+#include "analysis/figures/format.h"
 
 namespace bubblescope {
 

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "analysis/report.h"
+#include "analysis/figures/report.h"
 #include "backend_cuda/replay/measured_links.h"
 #include "sim/engine/dependency_graph.h"
 #include "sim/engine/simulate.h"

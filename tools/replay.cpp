@@ -2,7 +2,7 @@
 #include <memory>
 #include <utility>
 
-#include "analysis/replay_view.h"
+#include "analysis/views/replay_view.h"
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/measure.h"

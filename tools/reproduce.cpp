@@ -6,8 +6,8 @@
 
 #include <fmt/format.h>
 
-#include "analysis/published/published_view.h"
 #include "analysis/published/tables.h"
+#include "analysis/views/published_view.h"
 #include "sim/base/error.h"
 #include "sim/base/files.h"
 #include "sim/base/json_input.h"

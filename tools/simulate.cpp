@@ -4,7 +4,7 @@
 
 #include "analysis/pictures/html_view.h"
 #include "analysis/pictures/svg_view.h"
-#include "analysis/simulate_view.h"
+#include "analysis/views/simulate_view.h"
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/noise_options.h"

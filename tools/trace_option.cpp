@@ -6,8 +6,8 @@
 
 #include <fmt/format.h>
 
-#include "analysis/kineto_trace.h"
-#include "analysis/partial_trace.h"
+#include "analysis/traces/kineto_trace.h"
+#include "analysis/traces/partial_trace.h"
 #include "sim/base/error.h"
 #include "sim/base/files.h"
 #include "tools/errors.h"

@@ -4,8 +4,8 @@
 #include <functional>
 #include <string>
 
-#include "analysis/chrome_trace.h"
-#include "analysis/measurement.h"
+#include "analysis/figures/measurement.h"
+#include "analysis/traces/chrome_trace.h"
 #include "tools/options.h"
 
 namespace bubblescope {

@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "analysis/validate_view.h"
+#include "analysis/views/validate_view.h"
 #include "tools/command.h"
 #include "tools/errors.h"
 #include "tools/measure.h"

@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "analysis/calibration/annotations.h"
+#include "analysis/traces/annotations.h"
 #include "sim/base/error.h"
 #include "sim/formats/tokens.h"
 

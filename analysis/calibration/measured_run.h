@@ -10,6 +10,9 @@
 
 namespace bubblescope {
 
+/// A file of a profile has no more bytes.
+constexpr std::size_t kMostProfileBytes = std::size_t{1} << 30;
+
 /// One action, or of a pair both ops with the span that they share.
 struct ProfiledAction {
   Rank rank;

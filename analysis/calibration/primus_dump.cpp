@@ -18,7 +18,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kMostBytes = std::size_t{1} << 30;
 constexpr const char* kPasses[kPrimusPasses] = {"fwd", "bwd", "wgrad"};
 const std::string kRankFile = "pp_rank_";
 
@@ -143,7 +142,7 @@ PrimusIteration read_iteration(const IterationPlace& place, std::size_t expected
 }
 
 std::map<std::int64_t, PrimusIteration> read_rank(const std::string& file, std::size_t expected) {
-  const json all = parse_json(read_file(file, kMostBytes), file);
+  const json all = parse_json(read_file(file, kMostProfileBytes), file);
   if (!all.is_object() || all.empty())
     throw Error(fmt::format("{}: expected an object with iterations, got {}", file,
                             all.empty() ? "nothing in it" : quoted(all)));
@@ -174,7 +173,7 @@ int count(const json& config, const std::string& file, std::initializer_list<con
 
 /// Where config.json says what every rank's dump has to have.
 void read_config(const std::string& file, PrimusDump& dump) {
-  const json config = parse_json(read_file(file, kMostBytes), file);
+  const json config = parse_json(read_file(file, kMostProfileBytes), file);
   if (!config.is_object())
     throw Error(fmt::format("{}: expected an object, got {}", file, quoted(config)));
   dump.ranks = count(config, file, {"pp_size"});

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "analysis/bubbles.h"
+#include "analysis/figures/bubbles.h"
 
 namespace bubblescope {
 

@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include "analysis/explain/explain_json.h"
 #include "analysis/explain/explanation.h"
 #include "sim/base/error.h"
 #include "sim/engine/simulate.h"

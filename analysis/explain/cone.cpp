@@ -12,7 +12,7 @@ using Vector = Cone::Vector;
 constexpr std::size_t kMostRays = 2000;
 
 /// None where it cannot be told in 64 bits.
-std::optional<std::int64_t> dot(const Vector& a, const Vector& b) {
+std::optional<std::int64_t> checked_dot(const Vector& a, const Vector& b) {
   std::int64_t sum = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
     std::int64_t product = 0;
@@ -71,7 +71,7 @@ bool Cone::are_adjacent(std::size_t a, std::size_t b) const {
 bool Cone::add(const Vector& normal) {
   Vector products;
   for (const Vector& ray : rays_) {
-    const auto product = dot(normal, ray);
+    const auto product = checked_dot(normal, ray);
     if (!product)
       return false;
     products.push_back(*product);

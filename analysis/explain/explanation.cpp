@@ -130,4 +130,10 @@ Explanation explain(const DependencyGraph& graph, const Timeline& timeline) {
   return std::move(out.why);
 }
 
+LinearForm told_form(const Explanation& why, LinearForm form) {
+  if (why.costs && (*why.costs)[index(CostKind::Hop)] == 0)
+    form[index(CostKind::Hop)] = 0;
+  return why.splits_backward ? with_whole_backward(form) : form;
+}
+
 }  // namespace bubblescope

@@ -5,9 +5,9 @@
 #include <optional>
 #include <vector>
 
-#include "analysis/explain/critical_path.h"
 #include "analysis/explain/linear_form.h"
 #include "analysis/explain/validity_region.h"
+#include "analysis/figures/critical_path.h"
 
 namespace bubblescope {
 
@@ -40,5 +40,8 @@ struct Explanation {
 Explanation count_costs(const DependencyGraph& graph, const Timeline& timeline);
 /// The whole of it.
 Explanation explain(const DependencyGraph& graph, const Timeline& timeline);
+
+/// As people write it: B where as many I as W are meant, no messages where they take no time.
+LinearForm told_form(const Explanation& why, LinearForm form);
 
 }  // namespace bubblescope

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "analysis/explain/cost_kinds.h"
+#include "analysis/figures/cost_kinds.h"
 
 namespace bubblescope {
 

@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "analysis/explain/cost_kinds.h"
+#include "analysis/figures/cost_kinds.h"
 
 namespace bubblescope {
 namespace {

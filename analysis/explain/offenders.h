@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "analysis/bubbles.h"
-#include "analysis/explain/critical_path.h"
+#include "analysis/figures/bubbles.h"
+#include "analysis/figures/critical_path.h"
 
 namespace bubblescope {
 

@@ -160,4 +160,19 @@ CostRange range_of(const CostSpace& space, const LinearForm& form, CostKind kind
   return {.least = nearest(0), .most = most, .is_open = most == limit};
 }
 
+std::string region_words(const ValidityRegion& region) {
+  std::string words = region.faces.empty() ? "at all costs" : "where ";
+  for (std::size_t i = 0; i < region.faces.size(); ++i)
+    words += (i == 0                         ? ""
+              : i + 1 == region.faces.size() ? " and "
+                                             : ", ") +
+             inequality_text(region.faces[i]);
+  if (!region.is_exact)
+    return "near these costs; not further than " + words +
+           ", and there are more bounds than were looked for";
+  if (!region.assumed.empty())
+    words += ", a pair lasting no less than its F and its B";
+  return words;
+}
+
 }  // namespace bubblescope

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "analysis/explain/step_function.h"
@@ -43,6 +44,9 @@ struct ValidityRegion {
   /// False where there are so many that not all were found: the form may fail inside.
   bool is_exact = true;
 };
+
+/// "where W ≤ I and 3·I ≤ 4·F, if a pair lasts no less than its F and its B"
+std::string region_words(const ValidityRegion& region);
 
 /// Where `form`, the longest path's at some costs, is the step time. Exact: a path that is longer
 /// somewhere is longer on an extreme ray of the cone where those known so far are not, since the

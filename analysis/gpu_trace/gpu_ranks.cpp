@@ -1,7 +1,6 @@
 #include "analysis/gpu_trace/gpu_ranks.h"
 
 #include <algorithm>
-#include <limits>
 #include <map>
 #include <memory>
 #include <set>
@@ -16,11 +15,6 @@
 
 namespace bubblescope {
 namespace {
-
-/// Orders numbers before words.
-std::pair<std::int64_t, std::string> order_of(const std::string& word) {
-  return {whole_number(word).value_or(std::numeric_limits<std::int64_t>::max()), word};
-}
 
 /// Where no device is told, it is the only one of the process, or else the process stands for it,
 /// as in PyTorch's traces.

@@ -14,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-#include "analysis/text_hash.h"
+#include "analysis/gpu_trace/text_hash.h"
 
 namespace bubblescope {
 

@@ -1,13 +1,14 @@
 #include "analysis/gpu_trace/thread_slices.h"
 
 #include <algorithm>
-#include <charconv>
 #include <limits>
 #include <optional>
 #include <string_view>
 #include <tuple>
 
 #include <fmt/format.h>
+
+#include "analysis/gpu_trace/trace_text.h"
 
 namespace bubblescope {
 namespace {
@@ -18,14 +19,6 @@ struct Role {
   std::optional<KernelClass> kernel_class = {};
   std::string stream = {};
 };
-
-/// Numbers before words.
-std::tuple<std::int64_t, std::string> order_of(const std::string& word) {
-  std::int64_t number = 0;
-  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
-  const bool is_number = error == std::errc() && end == word.data() + word.size();
-  return {is_number ? number : std::numeric_limits<std::int64_t>::max(), word};
-}
 
 /// One rank a process of a thread that counts, with its slices by start.
 std::vector<RankTrace> ranks_of(const std::string& path, const ThreadSlices& slices,
@@ -48,7 +41,7 @@ std::vector<RankTrace> ranks_of(const std::string& path, const ThreadSlices& sli
   for (std::size_t i = 0; i < order.size(); ++i) {
     const ThreadSlices::Thread& thread = threads[order[i]];
     if (i == 0 || thread.process != threads[order[i - 1]].process)
-      ranks.push_back({.rank = std::get<0>(order_of(thread.process)),
+      ranks.push_back({.rank = order_of(thread.process).first,
                        .place = fmt::format("{}, process {}", path, thread.process)});
     places[order[i]] = {static_cast<std::uint32_t>(ranks.size() - 1),
                         static_cast<std::uint32_t>(ranks.back().streams.size())};

@@ -7,7 +7,7 @@
 
 #include "analysis/gpu_trace/trace_text.h"
 #include "analysis/gpu_trace/zero_times.h"
-#include "analysis/trace_events.h"
+#include "analysis/traces/trace_events.h"
 #include "sim/base/error.h"
 #include "sim/base/printable.h"
 

@@ -10,9 +10,9 @@
 #include "analysis/gpu_trace/gpu_ranks.h"
 #include "analysis/gpu_trace/gpu_trace.h"
 #include "analysis/gpu_trace/kernel_names.h"
+#include "analysis/gpu_trace/text_hash.h"
 #include "analysis/gpu_trace/thread_slices.h"
 #include "analysis/gpu_trace/trace_notes.h"
-#include "analysis/text_hash.h"
 #include "sim/engine/timeline.h"
 
 namespace bubblescope {

@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "analysis/trace_events.h"
+#include "analysis/traces/trace_events.h"
 #include "sim/base/printable.h"
 
 namespace bubblescope {

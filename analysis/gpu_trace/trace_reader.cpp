@@ -9,7 +9,7 @@
 
 #include "analysis/gpu_trace/trace_collector.h"
 #include "analysis/gpu_trace/trace_scanner.h"
-#include "analysis/unpacked_file.h"
+#include "analysis/traces/unpacked_file.h"
 #include "sim/base/error.h"
 #include "sim/base/printable.h"
 

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "analysis/unpacked_file.h"
+#include "analysis/traces/unpacked_file.h"
 #include "sim/base/error.h"
 
 namespace bubblescope {

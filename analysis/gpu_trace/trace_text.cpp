@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "analysis/calibration/annotations.h"
+#include "analysis/traces/annotations.h"
 
 namespace bubblescope {
 namespace {
@@ -79,6 +80,10 @@ std::optional<std::int64_t> whole_number(std::string_view digits) {
   if (error != std::errc() || end != digits.data() + digits.size())
     return std::nullopt;
   return value;
+}
+
+std::pair<std::int64_t, std::string> order_of(const std::string& word) {
+  return {whole_number(word).value_or(std::numeric_limits<std::int64_t>::max()), word};
 }
 
 Time trace_time(std::string_view digits) {

@@ -9,8 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/explain/blockers.h"
-#include "analysis/explain/critical_path.h"
-#include "analysis/format.h"
+#include "analysis/figures/critical_path.h"
+#include "analysis/figures/format.h"
 
 namespace bubblescope {
 namespace {

@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "analysis/figures/report.h"
 #include "analysis/pictures/picture.h"
-#include "analysis/report.h"
 
 namespace bubblescope {
 

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "analysis/bubbles.h"
+#include "analysis/figures/bubbles.h"
 #include "analysis/pictures/svg.h"
 #include "sim/engine/dependency_graph.h"
 #include "sim/engine/timeline.h"

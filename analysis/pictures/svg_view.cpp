@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "analysis/format.h"
+#include "analysis/figures/format.h"
 #include "analysis/pictures/svg_layout.h"
 
 namespace bubblescope {

@@ -14,8 +14,8 @@
 #include <cstddef>
 #include <string>
 
+#include "analysis/figures/report.h"
 #include "analysis/pictures/picture.h"
-#include "analysis/report.h"
 
 namespace bubblescope {
 

@@ -5,8 +5,8 @@
 #include <map>
 #include <string>
 
+#include "analysis/figures/report.h"
 #include "analysis/published/published_table.h"
-#include "analysis/report.h"
 #include "sim/base/json_input.h"
 #include "sim/costs/cost_model.h"
 #include "sim/schedule/schedule.h"

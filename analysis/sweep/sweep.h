@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "analysis/compare_view.h"
+#include "analysis/figures/fits.h"
 
 namespace bubblescope {
 

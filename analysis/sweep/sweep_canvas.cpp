@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include "analysis/pictures/svg.h"
-#include "analysis/sweep/sweep_view.h"
 
 namespace bubblescope {
 
@@ -79,8 +78,11 @@ std::string svg_line(double x0, double y0, double x1, double y1, std::string_vie
   return fmt::format("<path d=\"M{} {}L{} {}\"{}/>\n", px(x0), px(y0), px(x1), px(y1), attributes);
 }
 
-SweepCanvas::SweepCanvas(const Sweep& sweep)
-    : sweep_(sweep), drawn_(drawn_schedules(sweep)), x_(sweep.axes[0], {kLeft, kPlotRight}) {}
+SweepCanvas::SweepCanvas(const Sweep& sweep, const std::string& verdict)
+    : sweep_(sweep),
+      verdict_(verdict),
+      drawn_(drawn_schedules(sweep)),
+      x_(sweep.axes[0], {kLeft, kPlotRight}) {}
 
 std::size_t SweepCanvas::series(std::size_t schedule) const {
   const auto found = std::find(drawn_.begin(), drawn_.end(), schedule);
@@ -88,12 +90,11 @@ std::size_t SweepCanvas::series(std::size_t schedule) const {
 }
 
 void SweepCanvas::begin(const std::string& title) {
-  const std::string words = verdict(sweep_);
-  out_ =
-      svg_begin({kWidth, kHeight, title, sweep_.setting + "; " + words}, style_of(drawn_.size()));
+  out_ = svg_begin({kWidth, kHeight, title, sweep_.setting + "; " + verdict_},
+                   style_of(drawn_.size()));
   out_ += svg_text(24, 30, " class=\"i t\"", title);
   out_ += svg_text(24, 51, " class=\"s\"", fitted(sweep_.setting, kFont, kWidth - 48));
-  out_ += svg_text(24, 70, " class=\"s\"", fitted(words, kFont, kWidth - 48));
+  out_ += svg_text(24, 70, " class=\"s\"", fitted(verdict_, kFont, kWidth - 48));
 }
 
 void SweepCanvas::bottom_axis() {

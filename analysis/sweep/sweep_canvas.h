@@ -34,7 +34,7 @@ std::string svg_line(double x0, double y0, double x1, double y1, std::string_vie
 
 class SweepCanvas {
  public:
-  explicit SweepCanvas(const Sweep& sweep);
+  SweepCanvas(const Sweep& sweep, const std::string& verdict);
 
  protected:
   void begin(const std::string& title);
@@ -47,6 +47,7 @@ class SweepCanvas {
   double start(const std::vector<SweepRegion>& regions, std::size_t i) const;
 
   const Sweep& sweep_;
+  const std::string& verdict_;
   std::vector<std::size_t> drawn_;  // schedules, in the order of their colours
   AxisScale x_;
   std::string out_ = {};

@@ -198,8 +198,8 @@ class LinePicture : public SweepCanvas {
 
 }  // namespace
 
-std::string sweep_lines(const Sweep& sweep) {
-  return LinePicture(sweep).draw();
+std::string sweep_lines(const Sweep& sweep, const std::string& verdict) {
+  return LinePicture(sweep, verdict).draw();
 }
 
 }  // namespace bubblescope

@@ -185,8 +185,8 @@ class MapPicture : public SweepCanvas {
 
 }  // namespace
 
-std::string sweep_map(const Sweep& sweep) {
-  return MapPicture(sweep).draw();
+std::string sweep_map(const Sweep& sweep, const std::string& verdict) {
+  return MapPicture(sweep, verdict).draw();
 }
 
 }  // namespace bubblescope

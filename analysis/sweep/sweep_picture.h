@@ -15,12 +15,12 @@
 
 namespace bubblescope {
 
-/// SVG documents, of a sweep of one cost and of one of two.
-std::string sweep_lines(const Sweep& sweep);
-std::string sweep_map(const Sweep& sweep);
+/// SVG documents, of a sweep of one cost and of one of two, with its verdict below the title.
+std::string sweep_lines(const Sweep& sweep, const std::string& verdict);
+std::string sweep_map(const Sweep& sweep, const std::string& verdict);
 
-inline std::string sweep_picture(const Sweep& sweep) {
-  return sweep.axes.size() == 1 ? sweep_lines(sweep) : sweep_map(sweep);
+inline std::string sweep_picture(const Sweep& sweep, const std::string& verdict) {
+  return sweep.axes.size() == 1 ? sweep_lines(sweep, verdict) : sweep_map(sweep, verdict);
 }
 
 }  // namespace bubblescope

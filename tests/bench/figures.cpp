@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "analysis/format.h"
+#include "analysis/figures/format.h"
 #include "tests/bench/measure.h"
 
 namespace bubblescope::bench {

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "analysis/report.h"
+#include "analysis/figures/report.h"
 #include "sim/engine/simulate.h"
 #include "sim/program/posting.h"
 #include "tests/bench/measure.h"

@@ -9,10 +9,10 @@
 
 #include <fmt/format.h>
 
-#include "analysis/chrome_trace.h"
 #include "analysis/gpu_trace/gpu_figures.h"
 #include "analysis/gpu_trace/trace_reader.h"
-#include "analysis/kineto_trace.h"
+#include "analysis/traces/chrome_trace.h"
+#include "analysis/traces/kineto_trace.h"
 #include "sim/engine/simulate.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/prediction.h"

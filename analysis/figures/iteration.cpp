@@ -1,0 +1,105 @@
+#include "analysis/figures/iteration.h"
+
+#include <algorithm>
+
+#include "sim/engine/simulate.h"
+
+namespace bubblescope {
+namespace {
+
+/// When ranks begin and end, and when the gradients of each stage are complete there.
+struct Readiness {
+  std::vector<Span> rank;   // [rank] first start to last end
+  std::vector<Time> stage;  // [stage]
+};
+
+Readiness readiness(const DependencyGraph& graph, const Timeline& timeline) {
+  const Placement& placement = graph.schedule().placement;
+  Readiness ready{rank_spans(graph, timeline),
+                  std::vector<Time>(static_cast<std::size_t>(placement.stages()), Time::min())};
+  for (NodeId node = 0; node < graph.size(); ++node) {
+    if (graph.is_message(node))
+      continue;
+    graph.action(node).for_each_op([&](const Op& op) {
+      if (op.kind() == OpKind::Backward || op.kind() == OpKind::BackwardWeight) {
+        Time& stage = ready.stage[static_cast<std::size_t>(op.stage())];
+        stage = std::max(stage, timeline.spans[node].end);
+      }
+    });
+  }
+  return ready;
+}
+
+/// The reduction of one stage's gradients, by all ranks that hold a copy.
+struct Reduction {
+  Time ready = Time::min();
+  Time length{};
+  std::vector<Rank> ranks = {};
+};
+
+std::vector<Reduction> reductions(const DependencyGraph& graph, const Readiness& ready,
+                                  GradReduce when) {
+  const Placement& placement = graph.schedule().placement;
+  std::vector<Reduction> result(static_cast<std::size_t>(placement.depth));
+  for (Stage stage = 0; stage < placement.stages(); ++stage) {
+    const auto number = static_cast<std::size_t>(stage);
+    const Rank rank = placement.rank(stage);
+    Reduction& reduction = result[static_cast<std::size_t>(placement.weights_of_stage[number])];
+    const Time moment = when == GradReduce::Overlapped
+                            ? ready.stage[number]
+                            : ready.rank[static_cast<std::size_t>(rank)].end;
+    reduction.ready = std::max(reduction.ready, moment);
+    reduction.length = std::max(reduction.length, graph.costs().grad_reduce(stage));
+    reduction.ranks.push_back(rank);
+  }
+  std::stable_sort(result.begin(), result.end(),
+                   [](const Reduction& a, const Reduction& b) { return a.ready < b.ready; });
+  return result;
+}
+
+}  // namespace
+
+std::optional<IterationReport> end_iteration(const DependencyGraph& graph, const Timeline& timeline,
+                                             IterationOptions options) {
+  const Placement& placement = graph.schedule().placement;
+  const auto ranks = static_cast<std::size_t>(placement.ranks);
+  std::vector<Time> optimizer(ranks);  // [rank]
+  bool is_told = false;
+  for (Stage stage = 0; stage < placement.stages(); ++stage) {
+    optimizer[static_cast<std::size_t>(placement.rank(stage))] += graph.costs().optimizer(stage);
+    is_told = is_told || graph.costs().grad_reduce(stage) + graph.costs().optimizer(stage) > Time{};
+  }
+  if (!is_told)
+    return std::nullopt;
+  const Readiness ready = readiness(graph, timeline);
+  IterationReport report{.options = options};
+  report.per_rank.resize(ranks);
+  std::vector<Time> free(ranks, Time::min());  // when a rank's last reduction ends
+  for (const Reduction& reduction : reductions(graph, ready, options.reduce)) {
+    Time start = reduction.ready;
+    for (const Rank rank : reduction.ranks)
+      start = std::max(start, free[static_cast<std::size_t>(rank)]);
+    for (const Rank rank : reduction.ranks)
+      free[static_cast<std::size_t>(rank)] = start + reduction.length;
+  }
+  Time all_reduced = Time::min();
+  Time first_start = Time::max();
+  for (std::size_t rank = 0; rank < ranks; ++rank) {
+    const Span& span = ready.rank[rank];
+    report.per_rank[rank].reduced = std::max(free[rank], span.end);
+    all_reduced = std::max(all_reduced, report.per_rank[rank].reduced);
+    first_start = std::min(first_start, span.start);
+    report.exposed_reduce =
+        std::max(report.exposed_reduce, report.per_rank[rank].reduced - span.end);
+  }
+  for (std::size_t rank = 0; rank < ranks; ++rank) {
+    const bool is_global = options.sync == OptimizerSync::Global;
+    IterationEnd& end = report.per_rank[rank];
+    end.optimized = (is_global ? all_reduced : end.reduced) + optimizer[rank];
+    const Time begin = is_global ? first_start : ready.rank[rank].start;
+    report.time = std::max(report.time, end.optimized - begin);
+  }
+  return report;
+}
+
+}  // namespace bubblescope
