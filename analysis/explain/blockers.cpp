@@ -2,32 +2,9 @@
 
 #include <algorithm>
 
-#include "sim/engine/simulate.h"
+#include "sim/engine/in_edges.h"
 
 namespace bubblescope {
-namespace {
-
-/// Messages and producers on other ranks that reach what waits at the moment when it can start.
-std::vector<NodeId> last_to_arrive(const DependencyGraph& graph, const Timeline& timeline,
-                                   const Bubble& bubble) {
-  std::vector<NodeId> last;
-  Time latest = Time::min();
-  const auto first_edge = graph.first_edge();
-  for (EdgeId edge = first_edge[bubble.waiting]; edge < first_edge[bubble.waiting + 1]; ++edge) {
-    const NodeId producer = graph.producer()[edge];
-    if (graph.rank()[producer] == bubble.rank && !graph.is_message(producer))
-      continue;
-    const Time arrival = arrival_time(graph, timeline, edge);
-    if (arrival > latest)
-      last.clear();
-    latest = std::max(latest, arrival);
-    if (arrival == latest)
-      last.push_back(producer);
-  }
-  return last;
-}
-
-}  // namespace
 
 Blockers::Blockers(const DependencyGraph& graph, const Timeline& timeline)
     : graph_(graph), timeline_(timeline) {
@@ -47,8 +24,10 @@ std::vector<NodeId> Blockers::of(const Bubble& bubble) const {
   if (bubble.cause == BubbleCause::Unknown)
     return {bubble.blocking};
   std::vector<NodeId> all;
-  for (const NodeId arrival : last_to_arrive(graph_, timeline_, bubble))
-    add_holders(arrival, bubble.span.end, all);
+  for_each_last_edge(
+      graph_, timeline_, bubble.waiting,
+      [&](EdgeId edge) { return edge_kind(graph_, bubble.waiting, edge) != EdgeKind::Order; },
+      [&](EdgeId edge) { add_holders(graph_.producer()[edge], bubble.span.end, all); });
   std::sort(all.begin(), all.end());
   all.erase(std::unique(all.begin(), all.end()), all.end());
   return all;
@@ -62,19 +41,21 @@ void Blockers::add_holders(NodeId arrival, Time moment, std::vector<NodeId>& all
   }
   const MessageNode& message = graph_.message(arrival);
   const std::size_t before = all.size();
-  const auto add = [&](NodeId node, Time Span::*end) {
-    if (node != MessageNode::kNone && timeline_.spans[node].*end >= moment)
+  const auto add = [&](NodeId node) {
+    if (node != MessageNode::kNone && timeline_.spans[node].end >= moment)
       all.push_back(node);
   };
-  add(message.producer, &Span::end);
+  add(message.producer);
   if (all.size() > before)
     return;
-  add(message.sender, &Span::end);
-  add(message.receiver, graph_.posted().comm == Comm::Stream ? &Span::start : &Span::end);
+  add(message.sender);
+  if (message.receiver != MessageNode::kNone &&
+      receive_posted(graph_, timeline_, arrival) >= moment)
+    all.push_back(message.receiver);
   if (all.size() > before)
     return;
-  add(message.before_at_sender, &Span::end);
-  add(message.before_at_receiver, &Span::end);
+  add(message.before_at_sender);
+  add(message.before_at_receiver);
   if (all.size() == before)
     all.push_back(arrival);
 }

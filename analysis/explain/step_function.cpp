@@ -1,12 +1,11 @@
 #include "analysis/explain/step_function.h"
 
 #include <algorithm>
-#include <limits>
+
+#include "sim/engine/in_edges.h"
 
 namespace bubblescope {
 namespace {
-
-constexpr EdgeId kNoEdge = std::numeric_limits<EdgeId>::max();
 
 /// Calls `visit(kind, length)` for each action and each message.
 template <typename Visitor>

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "analysis/figures/imbalance.h"
+#include "sim/engine/in_edges.h"
 
 namespace bubblescope {
 namespace {
@@ -17,10 +18,6 @@ class BubbleFinder {
       : graph_(graph),
         timeline_(timeline),
         visit_(visit),
-        first_edge_(graph.first_edge()),
-        producer_(graph.producer()),
-        lag_(graph.lag()),
-        arrivals_(timeline.arrivals),
         rank_(graph.rank()),
         balanced_ends_(balanced_ends(graph, timeline)),
         contends_(graph.costs().shares_links()),
@@ -81,16 +78,14 @@ class BubbleFinder {
   };
 
   Arrival last_to_arrive(NodeId node) const {
-    Arrival latest{.last = node, .time = Time::min()};
-    for (EdgeId edge = first_edge_[node]; edge < first_edge_[node + 1]; ++edge) {
-      const NodeId producer = producer_[edge];
-      const Time arrived =
-          arrivals_.empty() ? timeline_.spans[producer].end + lag_[edge] : arrivals_[edge];
-      if (arrived > latest.time && (rank_[producer] != rank_[node] || graph_.is_message(producer)))
-        latest = {producer, arrived,
-                  graph_.is_message(producer) ? graph_.duration()[producer] : lag_[edge]};
-    }
-    return latest;
+    const EdgeId edge = last_edge(graph_, timeline_, node, [&](EdgeId each) {
+      return edge_kind(graph_, node, each) != EdgeKind::Order;
+    });
+    if (edge == kNoEdge)
+      return {.last = node, .time = Time::min()};
+    const NodeId last = graph_.producer()[edge];
+    return {last, arrival_time(graph_, timeline_, edge),
+            graph_.is_message(last) ? graph_.duration()[last] : graph_.lag()[edge]};
   }
 
   /// By how much a gap that ends when `last` arrives would be shorter if actions took the mean of
@@ -113,7 +108,7 @@ class BubbleFinder {
     Time sent = timeline_.spans[last].end;
     if (graph_.is_message(last)) {
       const MessageNode& message = graph_.message(last);
-      const auto [posted, poster] = last_to_post(message);
+      const auto [posted, poster] = last_to_post(last);
       wait_for(gap, message.producer, imbalance);
       cut(gap, posted, BubbleCause::Peer, poster);
       sent = timeline_.spans[last].start;
@@ -136,13 +131,12 @@ class BubbleFinder {
   }
 
   /// When both ends of a message are posted, and the action that posts the later one.
-  std::pair<Time, NodeId> last_to_post(const MessageNode& message) const {
+  std::pair<Time, NodeId> last_to_post(NodeId node) const {
+    const MessageNode& message = graph_.message(node);
     const std::pair sent(timeline_.spans[message.sender].end, message.sender);
     if (message.receiver == MessageNode::kNone)
       return sent;
-    const Span& receiver = timeline_.spans[message.receiver];
-    const bool at_start = graph_.posted().comm == Comm::Stream;
-    return std::max(sent, std::pair(at_start ? receiver.start : receiver.end, message.receiver));
+    return std::max(sent, std::pair(receive_posted(graph_, timeline_, node), message.receiver));
   }
 
   /// The one that was through last of those that a message queues behind; kNone if there is none.
@@ -170,10 +164,6 @@ class BubbleFinder {
   const DependencyGraph& graph_;
   const Timeline& timeline_;
   const Visitor& visit_;
-  std::span<const EdgeId> first_edge_;
-  std::span<const NodeId> producer_;
-  Lags lag_;
-  std::span<const Time> arrivals_;  // [edge] as in Timeline
   std::span<const Rank> rank_;
   FlatArray<Time> balanced_ends_;  // [node] as in imbalance.h
   bool contends_;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "sim/engine/simulate.h"
+#include "sim/engine/in_edges.h"
 
 namespace bubblescope {
 namespace {
@@ -48,23 +48,17 @@ CriticalTree critical_tree(const DependencyGraph& graph, const Timeline& timelin
   CriticalTree tree{.before = std::vector<NodeId>(graph.size(), kNoNode)};
   FlatArray<Counts> counts(graph.size());  // [node] on the path that ends with it
   const Preference preference(graph, timeline);
-  const auto first_edge = graph.first_edge();
-  const auto producer = graph.producer();
   for (NodeId node = 0; node < graph.size(); ++node) {
-    Time latest = Time::min();
     Counts best{};
-    for (EdgeId edge = first_edge[node]; edge < first_edge[node + 1]; ++edge) {
-      const Time arrival = arrival_time(graph, timeline, edge);
-      if (arrival < latest)
-        continue;
-      Counts path = counts[producer[edge]];
-      path[index(CostKind::Hop)] += is_hop(graph, producer[edge], node) ? 1U : 0U;
-      if (arrival > latest || preference.takes(path, best)) {
-        latest = arrival;
+    for_each_last_edge(graph, timeline, node, EveryEdge(), [&](EdgeId edge) {
+      const NodeId before = graph.producer()[edge];
+      Counts path = counts[before];
+      path[index(CostKind::Hop)] += is_hop(graph, before, node) ? 1U : 0U;
+      if (tree.before[node] == kNoNode || preference.takes(path, best)) {
         best = path;
-        tree.before[node] = producer[edge];
+        tree.before[node] = before;
       }
-    }
+    });
     ++best[index(cost_kind(graph, node))];
     counts[node] = best;
     const auto end = [&](NodeId of) { return timeline.spans[of].end; };

@@ -1,9 +1,7 @@
 #include "analysis/figures/imbalance.h"
 
-#include <optional>
-
 #include "analysis/figures/cost_kinds.h"
-#include "sim/engine/simulate.h"
+#include "sim/engine/in_edges.h"
 
 namespace bubblescope {
 namespace {
@@ -40,19 +38,6 @@ PerCost<Time> mean_lengths(const DependencyGraph& graph, const Timeline& timelin
   return sum;
 }
 
-/// The one that `node` started after: the last to arrive.
-std::optional<NodeId> last_producer(const DependencyGraph& graph, const Timeline& timeline,
-                                    NodeId node) {
-  std::optional<NodeId> last;
-  Time latest = Time::min();
-  for (EdgeId edge = graph.first_edge()[node]; edge < graph.first_edge()[node + 1]; ++edge)
-    if (const Time arrival = arrival_time(graph, timeline, edge); arrival > latest) {
-      last = graph.producer()[edge];
-      latest = arrival;
-    }
-  return last;
-}
-
 }  // namespace
 
 FlatArray<Time> balanced_ends(const DependencyGraph& graph, const Timeline& timeline) {
@@ -63,9 +48,11 @@ FlatArray<Time> balanced_ends(const DependencyGraph& graph, const Timeline& time
   ends.resize(graph.size());
   for (NodeId node = 0; node < graph.size(); ++node) {
     const Span& span = timeline.spans[node];
-    const auto before = last_producer(graph, timeline, node);
-    const Time start =
-        before ? ends[*before] + (span.start - timeline.spans[*before].end) : span.start;
+    Time start = span.start;
+    if (const EdgeId edge = last_edge(graph, timeline, node); edge != kNoEdge) {
+      const NodeId before = graph.producer()[edge];
+      start += ends[before] - timeline.spans[before].end;
+    }
     ends[node] = start + (graph.is_message(node) ? span.length()
                                                  : mean[index(cost_kind(graph.action(node)))]);
   }

@@ -6,7 +6,7 @@
 
 #include "sim/base/error.h"
 #include "sim/base/statistics.h"
-#include "sim/engine/simulate.h"
+#include "sim/engine/in_edges.h"
 
 namespace bubblescope {
 namespace {
@@ -20,18 +20,14 @@ void follow_critical_path(const DependencyGraph& graph, const Timeline& timeline
   for (NodeId other = 1; other < graph.size(); ++other)
     if (spans[other].end > spans[node].end)
       node = other;
-  for (bool has_more = true; has_more;) {
+  for (;;) {
     if (!graph.is_message(node))
       on_rank[static_cast<std::size_t>(graph.rank()[node])] +=
           static_cast<double>(spans[node].length().count()) * scale;
-    has_more = false;
-    for (EdgeId edge = graph.first_edge()[node]; edge < graph.first_edge()[node + 1]; ++edge) {
-      if (arrival_time(graph, timeline, edge) == spans[node].start) {
-        node = graph.producer()[edge];
-        has_more = true;
-        break;
-      }
-    }
+    const EdgeId edge = last_edge(graph, timeline, node);
+    if (edge == kNoEdge)
+      return;
+    node = graph.producer()[edge];
   }
 }
 
