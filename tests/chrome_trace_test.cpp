@@ -48,7 +48,8 @@ Run run(const CatalogueEntry& entry, Shape shape, SimpleCosts costs) {
 
 std::string trace_of(const Run& run) {
   std::string text;
-  write_chrome_trace(run.graph, run.timeline, [&](std::string_view piece) { text += piece; });
+  write_chrome_trace(Analysis(run.graph, run.timeline),
+                     [&](std::string_view piece) { text += piece; });
   return text;
 }
 

@@ -18,6 +18,15 @@
 namespace bubblescope {
 namespace {
 
+CriticalPath path_of(const DependencyGraph& graph, const Timeline& timeline) {
+  return critical_path(graph, critical_tree(graph, timeline));
+}
+
+Explanation explained(const DependencyGraph& graph) {
+  const Timeline timeline = simulate(graph);
+  return explain(graph, timeline, path_of(graph, timeline));
+}
+
 struct Explained {
   DependencyGraph graph;
   Explanation why;
@@ -30,7 +39,7 @@ Explained explained(const std::string& name, Shape shape, const SimpleCosts& cos
   PostedProgram program = post_messages(*find_schedule(name), shape, comm);
   CostModel model(simple_costs(costs), program.schedule.placement, kAsGiven);
   DependencyGraph graph = build_graph(std::move(program), std::move(model));
-  Explanation why = explain(graph, simulate(graph));
+  Explanation why = explained(graph);
   return {std::move(graph), std::move(why)};
 }
 
@@ -85,7 +94,7 @@ Shape fitting(const CatalogueEntry& entry, std::mt19937_64& engine) {
 TEST_CASE("1F1B idles 7 F and 7 B on every rank of eight, at all costs") {
   const auto [graph, why] = explained("1f1b", {.ranks = 8, .microbatches = 32},
                                       {.forward = 10, .input_grad = 11, .weight_grad = 8});
-  CHECK(text(why, why.path.counts) == "39·F + 39·B");
+  CHECK(text(why, why.form) == "39·F + 39·B");
   for (const LinearForm& idle : why.idle)
     CHECK(text(why, idle) == "7·F + 7·B");
   CHECK(why.region->is_exact);
@@ -123,7 +132,7 @@ TEST_CASE("The form is the simulated time for all schedules and 1,000 random cos
                       CostModel(simple_costs(costs),
                                 post_messages(entry, shape, comm).schedule.placement, kAsGiven));
       const Timeline timeline = simulate(graph);
-      const CriticalPath path = critical_path(graph, timeline);
+      const CriticalPath path = path_of(graph, timeline);
       const Report figures = report(graph, timeline);
       REQUIRE(dot(path.counts, as_costs(costs)) == figures.step_time.count());
     }
@@ -144,9 +153,8 @@ TEST_CASE("Inside its region a form stays the step time, and outside it does not
       CAPTURE(entry.name);
       CAPTURE(trial);
       const auto [graph, why] = explained(std::string(entry.name), shape, costs);
-      CAPTURE(text(why, why.path.counts));
-      const LinearForm form =
-          why.splits_backward ? with_split_backward(why.path.counts) : why.path.counts;
+      CAPTURE(text(why, why.form));
+      const LinearForm form = why.splits_backward ? with_split_backward(why.form) : why.form;
       for (const LinearForm& idle : why.idle)
         CHECK(dot(idle, as_costs(costs)) ==
               report(graph, simulate(graph))
@@ -182,8 +190,7 @@ TEST_CASE("A cost moved to the end of its range leaves the form true, and one fu
     SimpleCosts costs{
         .forward = 100, .input_grad = 110, .weight_grad = 80, .overlapped = 250, .hop = 7};
     const auto [graph, why] = explained(std::string(entry.name), shape, costs);
-    const LinearForm form =
-        why.splits_backward ? with_split_backward(why.path.counts) : why.path.counts;
+    const LinearForm form = why.splits_backward ? with_split_backward(why.form) : why.form;
     const StepFunction step(graph, StepFunction::Unit::Once);
     const auto holds = [&](CostKind kind, std::int64_t cost) {
       PerCost<std::int64_t> moved = *why.costs;
@@ -224,7 +231,7 @@ TEST_CASE("Of uneven stages the times on the path add up, and ranges are in thou
                             .input_grad = Time(100 * scale),
                             .weight_grad = Time(100 * scale)});
   const DependencyGraph graph = graph_of(schedule, costs);
-  const Explanation why = explain(graph, simulate(graph));
+  const Explanation why = explained(graph);
   CHECK(!why.costs);
   CHECK(!why.region);
   Time sum{};

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/explain/blockers.h"
+#include "analysis/pictures/picture.h"
 #include "sim/engine/simulate.h"
 #include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
@@ -32,7 +33,7 @@ struct Run {
   Timeline timeline = simulate(graph);
   Report figures = report(graph, timeline);
 
-  std::string data() const { return html_data(Picture(graph, timeline), figures); }
+  std::string data() const { return html_data(Analysis(graph, timeline)); }
 };
 
 Run run_of(const CatalogueEntry& entry, Shape shape, SimpleCosts costs, Comm comm) {
@@ -60,7 +61,8 @@ json data_of(const std::string& page) {
 void check_holds_all(const Run& run) {
   const json data = json::parse(run.data());
   const Schedule& schedule = run.graph.schedule();
-  const Picture picture(run.graph, run.timeline);
+  const Analysis analysis(run.graph, run.timeline);
+  const Picture picture(analysis);
   CHECK(data["step"] == run.figures.step_time.count());
   REQUIRE(data["op"].size() == schedule.actions.size());
   std::size_t pair = 0;
@@ -144,7 +146,8 @@ TEST_CASE("blockers of a page are those that the anatomy names, ties and all") {
     CAPTURE(entry.name);
     const Run run = run_of(entry, {.ranks = 4, .microbatches = 8}, costs, Comm::Ideal);
     const json data = json::parse(run.data());
-    const Picture picture(run.graph, run.timeline);
+    const Analysis analysis(run.graph, run.timeline);
+    const Picture picture(analysis);
     const Blockers blockers(run.graph, run.timeline);
     for (std::size_t i = 0; i < picture.bubbles.size(); ++i) {
       const Bubble& bubble = picture.bubbles[i];

@@ -12,6 +12,7 @@
 
 #include <doctest/doctest.h>
 
+#include "analysis/pictures/picture.h"
 #include "sim/engine/simulate.h"
 #include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
@@ -33,7 +34,7 @@ struct Run {
   Timeline timeline = simulate(graph);
   Report figures = report(graph, timeline);
 
-  std::string svg() const { return svg_view(Picture(graph, timeline), figures); }
+  std::string svg() const { return svg_view(Analysis(graph, timeline)); }
 };
 
 Run run_of(const CatalogueEntry& entry, Shape shape, SimpleCosts costs, Comm comm = Comm::Ideal) {
@@ -255,7 +256,8 @@ TEST_CASE("causes are hatched unlike one another") {
 
 TEST_CASE("live activations of a picture peak where the report says") {
   const Run run = run_of(entry_of("zb-h1"), {.ranks = 4, .microbatches = 8}, {});
-  const Picture picture(run.graph, run.timeline);
+  const Analysis analysis(run.graph, run.timeline);
+  const Picture picture(analysis);
   for (const RankReport& rank : run.figures.per_rank) {
     int most = 0;
     const auto changes = live_changes(picture, rank.rank);

@@ -31,6 +31,11 @@ NodeId node_of(const DependencyGraph& graph, const std::string& action) {
   return node;
 }
 
+TimelineComparison compared(const DependencyGraph& graph, const Timeline& predicted,
+                            const Timeline& measured) {
+  return compare_timelines(Analysis(graph, predicted), Analysis(graph, measured));
+}
+
 }  // namespace
 
 TEST_CASE("a timeline beside itself has no error, wherever it starts") {
@@ -39,7 +44,7 @@ TEST_CASE("a timeline beside itself has no error, wherever it starts") {
   Timeline late = simulate(graph);
   for (Span& span : late.spans)
     span = {span.start + Time(1'000), span.end + Time(1'000)};
-  const TimelineComparison both = compare_timelines(graph, predicted, late);
+  const TimelineComparison both = compared(graph, predicted, late);
   CHECK(both.step_error == 0);
   CHECK(both.bubble_error_points == 0);
   CHECK(both.start_errors.max == Time(0));
@@ -53,7 +58,7 @@ TEST_CASE("the errors of 1F1B with a forward twice as long have closed forms") {
       one_f_one_b({4, 8}, {.forward = 10, .input_grad = 10, .weight_grad = 10});
   const DependencyGraph slower =
       one_f_one_b({4, 8}, {.forward = 20, .input_grad = 10, .weight_grad = 10});
-  const TimelineComparison both = compare_timelines(graph, simulate(graph), simulate(slower));
+  const TimelineComparison both = compared(graph, simulate(graph), simulate(slower));
   CHECK(both.predicted.step_time == Time(11 * 30));
   CHECK(both.measured.step_time == Time(11 * 40));
   CHECK(both.step_error == doctest::Approx(1.0 / 3));
@@ -78,7 +83,7 @@ TEST_CASE("percentiles of start errors are those of the sorted errors") {
     const Time by(span.start.count() / 10);
     span = {span.start + by, span.end + by};
   }
-  const StartErrors errors = compare_timelines(graph, predicted, late).start_errors;
+  const StartErrors errors = compared(graph, predicted, late).start_errors;
   CHECK(errors.p50 == Time(49));  // of 0 … 99, 50 are at most 49
   CHECK(errors.p95 == Time(94));
   CHECK(errors.max == Time(99));
@@ -90,7 +95,7 @@ TEST_CASE("what starts early is as wrong as what starts late") {
   Timeline early = simulate(graph);
   const NodeId node = node_of(graph, "1F3");
   early.spans[node].start -= Time(7);
-  const StartErrors errors = compare_timelines(graph, simulate(graph), early).start_errors;
+  const StartErrors errors = compared(graph, simulate(graph), early).start_errors;
   CHECK(errors.max == Time(7));
   CHECK(errors.p50 == Time(0));
   CHECK(errors.worst_action == "1F3");
@@ -101,10 +106,10 @@ TEST_CASE("a step that was to take no time is infinitely wrong unless it takes n
   const DependencyGraph graph =
       one_f_one_b({2, 2}, {.forward = 0, .input_grad = 0, .weight_grad = 0});
   const Timeline nothing = simulate(graph);
-  CHECK(compare_timelines(graph, nothing, nothing).step_error == 0);
+  CHECK(compared(graph, nothing, nothing).step_error == 0);
   Timeline something = simulate(graph);
   something.spans[node_of(graph, "0B1")].end = Time(5);
-  CHECK(std::isinf(compare_timelines(graph, nothing, something).step_error));
+  CHECK(std::isinf(compared(graph, nothing, something).step_error));
 }
 
 TEST_CASE("a trace of both keeps the rules, with the predicted actions above the measured") {
@@ -114,8 +119,8 @@ TEST_CASE("a trace of both keeps the rules, with the predicted actions above the
     const Timeline predicted = simulate(graph);
     const Timeline measured = simulate(other);
     std::string text;
-    write_chrome_trace(graph, {predicted, measured},
-                       [&](std::string_view piece) { text += piece; });
+    write_chrome_trace(
+        Analysis(graph, measured), [&](std::string_view piece) { text += piece; }, &predicted);
     CheckedTrace trace = check_trace(text);
     CHECK(trace.violations.empty());
     CHECK(text.find(R"("tid":1,"name":"thread_name","args":{"name":"actions, predicted"})") !=

@@ -105,13 +105,13 @@ struct Pages {
   std::vector<std::string> schedules;  ///< In the order in which they are reported.
 
   Report report(const Prediction& prediction) {
-    Report report = prediction.report();
-    if (!option.is_given())
-      return report;
-    actions += prediction.graph.schedule().actions.size();
-    option.check_size(actions);
-    schedules.push_back(html_data(Picture(prediction.graph, prediction.timeline), report));
-    return report;
+    Analysis run = prediction.analysis();
+    if (option.is_given()) {
+      actions += run.graph.schedule().actions.size();
+      option.check_size(actions);
+      schedules.push_back(html_data(run));
+    }
+    return std::move(run.report);
   }
 
   void write(const std::vector<std::size_t>& order) {

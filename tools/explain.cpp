@@ -74,8 +74,7 @@ std::string run(const ExplainOptions& options, const GlobalOptions& global) {
     const Prediction prediction =
         predict(subject.take_program(progress), subject.scenario, progress);
     progress.now("explaining");
-    text =
-        explain_view({prediction.graph, prediction.timeline, prediction.report()}, format, color);
+    text = explain_view(prediction.analysis(), format, color);
   }
   subject.note(options.subject, global);
   return text;

@@ -168,14 +168,14 @@ ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scena
   return scheduled;
 }
 
-Report Prediction::report() const {
-  Report report = bubblescope::report(graph, timeline);
-  report.search = search;
-  report.noise = noise;
-  report.iteration = end_iteration(graph, timeline, iteration);
+Analysis Prediction::analysis() const {
+  Analysis run(graph, timeline);
+  run.report.search = search;
+  run.report.noise = noise;
+  run.report.iteration = end_iteration(graph, timeline, iteration);
   if (work)
-    report.throughput = throughput(*work, report.whole_time());
-  return report;
+    run.report.throughput = throughput(*work, run.report.whole_time());
+  return run;
 }
 
 ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scenario,

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "analysis/figures/report.h"
+#include "analysis/figures/analysis.h"
 #include "backend_cuda/replay/measured_links.h"
 #include "sim/engine/dependency_graph.h"
 #include "sim/engine/simulate.h"
@@ -26,7 +26,8 @@ struct Prediction {
   MemoryLimit limit() const;
   /// Whether messages contend for links.
   bool shares_links() const;
-  Report report() const;
+  /// It has references to the prediction.
+  Analysis analysis() const;
 };
 
 /// What is predicted: everything but the schedule.

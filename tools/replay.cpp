@@ -47,12 +47,11 @@ int run_subject(const ReplayCommandOptions& options, const MeasureOptions& measu
     if (!measure_options.tells())
       return kDone;
     const DependencyGraph& graph = measured.prediction.graph;
+    Analysis run(graph, measured.timeline,
+                 measure_options.machine.has_tensors() ? Inside::Unknown : Inside::AsCostsTell);
     if (options.trace.is_given())
-      options.trace.write(graph, measured.timeline);
-    const Inside inside =
-        measure_options.machine.has_tensors() ? Inside::Unknown : Inside::AsCostsTell;
-    result = {report(graph, measured.timeline, inside), std::move(measured.record),
-              std::move(measured.measurement)};
+      options.trace.write(run);
+    result = {std::move(run.report), std::move(measured.record), std::move(measured.measurement)};
   }
   write_output(options.output.path,
                replay_view(result, options.format(), options.output.color(global)));

@@ -35,20 +35,18 @@ struct SimulateOptions {
   }
 };
 
-void write_files(const SimulateOptions& options, const Prediction& prediction, const Report& report,
-                 Progress& progress) {
+void write_files(const SimulateOptions& options, const Analysis& run, Progress& progress) {
   if (options.trace.is_given()) {
     progress.now("writing the trace");
-    options.trace.write(prediction.graph, prediction.timeline);
+    options.trace.write(run);
   }
   if (!options.svg.is_given() && !options.html.is_given())
     return;
   progress.now("drawing");
-  const Picture picture(prediction.graph, prediction.timeline);
   if (options.svg.is_given())
-    options.svg.write(svg_view(picture, report));
+    options.svg.write(svg_view(run));
   if (options.html.is_given())
-    options.html.write(html_view({html_data(picture, report)}));
+    options.html.write(html_view({html_data(run)}));
 }
 
 std::string run(const SimulateOptions& options, const GlobalOptions& global) {
@@ -64,8 +62,9 @@ std::string run(const SimulateOptions& options, const GlobalOptions& global) {
     for (const PictureOption& picture : {options.svg, options.html})
       picture.check_size(scheduled.program.schedule.actions.size());
     const Prediction prediction = predict(std::move(scheduled), subject.scenario, progress);
-    figures = prediction.report();
-    write_files(options, prediction, figures, progress);
+    Analysis run = prediction.analysis();
+    write_files(options, run, progress);
+    figures = std::move(run.report);
   }
   subject.note(options.subject, global);
   return simulate_view(figures, subject.scenario.limit(), format, color);

@@ -102,16 +102,10 @@ void TraceOption::require_writable() const {
   bubblescope::require_writable(partial_path());
 }
 
-void TraceOption::write(const DependencyGraph& graph, const Timeline& timeline) const {
+void TraceOption::write(const Analysis& run, const Timeline* predicted) const {
   if (is_kineto())
-    return write_kineto(path, graph, timeline);
-  write_file(path, [&](const Sink& sink) { write_chrome_trace(graph, timeline, sink); });
-}
-
-void TraceOption::write(const DependencyGraph& graph, const TimelinePair& timelines) const {
-  if (is_kineto())
-    return write_kineto(path, graph, timelines.measured);
-  write_file(path, [&](const Sink& sink) { write_chrome_trace(graph, timelines, sink); });
+    return write_kineto(path, run.graph, run.timeline);
+  write_file(path, [&](const Sink& sink) { write_chrome_trace(run, sink, predicted); });
 }
 
 std::string TraceOption::write_partial(const RunRecord& record) const {

@@ -23,9 +23,8 @@ struct TraceOption {
 
   /// In the flavour asked for; each file is whole or absent. Kineto's are rank0.json.gz, … in the
   /// folder, which must have none of more ranks. Throw Error where that cannot be done.
-  void write(const DependencyGraph& graph, const Timeline& timeline) const;
-  /// Both, or in Kineto's flavour what was measured.
-  void write(const DependencyGraph& graph, const TimelinePair& timelines) const;
+  /// What was `predicted` of a measured run stands beside it, but not in Kineto's flavour.
+  void write(const Analysis& run, const Timeline* predicted = nullptr) const;
   /// Of a run cut short, as a Chrome trace in any flavour. The path of the file.
   std::string write_partial(const RunRecord& record) const;
 

@@ -28,11 +28,11 @@ Validation validate(Subject subject, const MeasureOptions& options, double toler
   Progress progress(global.quiet);
   Measured measured = measure(std::move(subject), options, global, progress);
   const DependencyGraph& graph = measured.prediction.graph;
-  const Timeline& predicted = measured.prediction.timeline;
+  const Analysis predicted(graph, measured.prediction.timeline);
+  const Analysis run(graph, measured.timeline);
   if (options.trace.is_given() && options.tells())
-    options.trace.write(graph, TimelinePair{predicted, measured.timeline});
-  return {compare_timelines(graph, predicted, measured.timeline), std::move(measured.measurement),
-          tolerance};
+    options.trace.write(run, &predicted.timeline);
+  return {compare_timelines(predicted, run), std::move(measured.measurement), tolerance};
 }
 
 int run_subjects(const ValidateOptions& options, const MeasureOptions& measure_options,

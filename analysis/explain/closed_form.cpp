@@ -155,8 +155,9 @@ Sample run(const CatalogueEntry& entry, const CostSource& costs, ClosedFormOptio
                   {.per = CostPer::OneStage, .overlap = options.overlap});
   const DependencyGraph graph = build_graph(std::move(program), std::move(model));
   const Timeline timeline = simulate(graph);
+  const CriticalPath path = critical_path(graph, critical_tree(graph, timeline));
   const Explanation why =
-      found != nullptr ? explain(graph, timeline) : count_costs(graph, timeline);
+      found != nullptr ? explain(graph, timeline, path) : count_costs(graph, timeline, path);
   if (!why.costs)
     throw Error("a formula needs costs that are the same for all stages");
   if (found != nullptr) {
@@ -171,7 +172,7 @@ Sample run(const CatalogueEntry& entry, const CostSource& costs, ClosedFormOptio
   };
   return {.ranks = shape.ranks,
           .microbatches = shape.microbatches,
-          .step = split(why.path.counts),
+          .step = split(why.form),
           .idle_first = split(why.idle.front()),
           .idle_middle = split(why.idle[why.idle.size() / 2]),
           .idle_last = split(why.idle.back())};

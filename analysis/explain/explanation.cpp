@@ -71,7 +71,7 @@ void add_levers(const DependencyGraph& graph, const PerCost<bool>& occurs, Expla
   const CostSpace space(step, occurs, out.costs.value_or(factors), out.splits_backward);
   LinearForm form;
   for (std::size_t kind = 0; kind < kCostKinds; ++kind)
-    form[kind] = out.costs ? out.path.counts[kind] : out.on_path[kind].count();
+    form[kind] = out.costs ? out.form[kind] : out.on_path[kind].count();
   if (out.splits_backward)
     form = with_split_backward(form);
   const double per_ns = out.costs ? 1 : 1.0 / kWhole;
@@ -96,18 +96,17 @@ struct Counted {
   PerCost<bool> occurs{};
 };
 
-Counted count_all(const DependencyGraph& graph, const Timeline& timeline) {
-  Counted out{.why = {.tree = critical_tree(graph, timeline)}};
+Counted count_all(const DependencyGraph& graph, const Timeline& timeline,
+                  const CriticalPath& path) {
+  Counted out{.why = {.form = path.counts}};
   Explanation& why = out.why;
-  why.path = critical_path(graph, why.tree);
-  if (why.path.nodes.empty())
+  if (path.nodes.empty())
     return out;
-  why.step_time =
-      timeline.spans[why.path.nodes.back()].end - timeline.spans[why.path.nodes.front()].start;
-  why.on_path = times_on_path(graph, timeline, why.path);
+  why.step_time = timeline.spans[path.nodes.back()].end - timeline.spans[path.nodes.front()].start;
+  why.on_path = times_on_path(graph, timeline, path);
   const std::vector<LinearForm> own = own_costs(graph);
   for (const LinearForm& rank : own)
-    why.idle.push_back(why.path.counts - rank);
+    why.idle.push_back(why.form - rank);
   if (graph.costs().shares_links())
     return out;
   out.occurs = occurring(graph, own);
@@ -118,14 +117,15 @@ Counted count_all(const DependencyGraph& graph, const Timeline& timeline) {
 
 }  // namespace
 
-Explanation count_costs(const DependencyGraph& graph, const Timeline& timeline) {
-  return count_all(graph, timeline).why;
+Explanation count_costs(const DependencyGraph& graph, const Timeline& timeline,
+                        const CriticalPath& path) {
+  return count_all(graph, timeline, path).why;
 }
 
-Explanation explain(const DependencyGraph& graph, const Timeline& timeline) {
-  Counted out = count_all(graph, timeline);
-  if (!out.why.path.nodes.empty() && !graph.costs().shares_links() &&
-      out.why.step_time <= kLongestStep)
+Explanation explain(const DependencyGraph& graph, const Timeline& timeline,
+                    const CriticalPath& path) {
+  Counted out = count_all(graph, timeline, path);
+  if (!path.nodes.empty() && !graph.costs().shares_links() && out.why.step_time <= kLongestStep)
     add_levers(graph, out.occurs, out.why);
   return std::move(out.why);
 }

@@ -22,8 +22,7 @@ struct Lever {
 
 struct Explanation {
   Time step_time{};
-  CriticalTree tree = {};
-  CriticalPath path = {};          ///< The tree's branch that ends last.
+  LinearForm form{};               ///< The critical path's counts.
   PerCost<Time> on_path{};         ///< The time that each cost takes up on it.
   std::vector<LinearForm> idle{};  ///< [rank] the path's counts less those of its own actions.
   /// What one of each costs, in ns; none where stages differ. Then the step time is the path's form
@@ -36,10 +35,13 @@ struct Explanation {
   std::optional<ValidityRegion> region = {};  ///< Where `costs` are told.
 };
 
-/// Of a simulated timeline; without levers and region, which take many simulations more.
-Explanation count_costs(const DependencyGraph& graph, const Timeline& timeline);
+/// Of a simulated timeline, whose critical path is `path`; without levers and region, which take
+/// many simulations more.
+Explanation count_costs(const DependencyGraph& graph, const Timeline& timeline,
+                        const CriticalPath& path);
 /// The whole of it.
-Explanation explain(const DependencyGraph& graph, const Timeline& timeline);
+Explanation explain(const DependencyGraph& graph, const Timeline& timeline,
+                    const CriticalPath& path);
 
 /// As people write it: B where as many I as W are meant, no messages where they take no time.
 LinearForm told_form(const Explanation& why, LinearForm form);

@@ -69,10 +69,6 @@ CriticalTree critical_tree(const DependencyGraph& graph, const Timeline& timelin
   return tree;
 }
 
-CriticalPath critical_path(const DependencyGraph& graph, const Timeline& timeline) {
-  return critical_path(graph, critical_tree(graph, timeline));
-}
-
 CriticalPath critical_path(const DependencyGraph& graph, const CriticalTree& tree) {
   CriticalPath path;
   for (NodeId node = tree.last; node != kNoNode; node = tree.before[node]) {

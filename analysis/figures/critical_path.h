@@ -28,6 +28,5 @@ struct CriticalPath {
   PerCost<std::int64_t> counts{};
 };
 CriticalPath critical_path(const DependencyGraph& graph, const CriticalTree& tree);
-CriticalPath critical_path(const DependencyGraph& graph, const Timeline& timeline);
 
 }  // namespace bubblescope

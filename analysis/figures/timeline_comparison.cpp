@@ -67,11 +67,11 @@ double TimelineComparison::rank_bubble_error_points(Rank rank) const {
   return kPoints * (bubble_fraction(measured, rank) - bubble_fraction(predicted, rank));
 }
 
-TimelineComparison compare_timelines(const DependencyGraph& graph, const Timeline& predicted,
-                                     const Timeline& measured) {
-  TimelineComparison out{.predicted = report(graph, predicted),
-                         .measured = report(graph, measured),
-                         .start_errors = start_errors(graph, predicted, measured)};
+TimelineComparison compare_timelines(const Analysis& predicted, const Analysis& measured) {
+  TimelineComparison out{
+      .predicted = predicted.report,
+      .measured = measured.report,
+      .start_errors = start_errors(predicted.graph, predicted.timeline, measured.timeline)};
   out.step_error = relative_error(out.measured.step_time, out.predicted.step_time);
   out.bubble_error_points =
       kPoints * (out.measured.bubble_fraction - out.predicted.bubble_fraction);

@@ -3,9 +3,7 @@
 
 #include <string>
 
-#include "analysis/figures/report.h"
-#include "sim/engine/dependency_graph.h"
-#include "sim/engine/timeline.h"
+#include "analysis/figures/analysis.h"
 
 namespace bubblescope {
 
@@ -33,8 +31,7 @@ struct TimelineComparison {
 /// Idle time of a rank / step time.
 double bubble_fraction(const Report& report, Rank rank);
 
-/// Both are of `graph`. Where the predicted step time is 0, another one is infinitely wrong.
-TimelineComparison compare_timelines(const DependencyGraph& graph, const Timeline& predicted,
-                                     const Timeline& measured);
+/// Both are of one graph. Where the predicted step time is 0, another one is infinitely wrong.
+TimelineComparison compare_timelines(const Analysis& predicted, const Analysis& measured);
 
 }  // namespace bubblescope

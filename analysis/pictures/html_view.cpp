@@ -9,8 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/explain/blockers.h"
-#include "analysis/figures/critical_path.h"
 #include "analysis/figures/format.h"
+#include "analysis/pictures/picture.h"
 
 namespace bubblescope {
 namespace {
@@ -62,12 +62,13 @@ std::int64_t number_of(const Op& op) {
 
 class HtmlData {
  public:
-  HtmlData(const Picture& picture, const Report& report)
-      : picture_(picture),
-        graph_(picture.graph),
+  explicit HtmlData(const Analysis& run)
+      : run_(run),
+        picture_(run),
+        graph_(run.graph),
         schedule_(graph_.schedule()),
-        report_(report),
-        blockers_(graph_, picture.timeline) {}
+        report_(run.report),
+        blockers_(graph_, run.timeline) {}
 
   std::string write() {
     std::string text = head();
@@ -189,7 +190,7 @@ class HtmlData {
 
   std::string path() {
     NumberArray path("path");
-    for (const NodeId node : critical_path(graph_, picture_.timeline).nodes)
+    for (const NodeId node : run_.path().nodes)
       path.add(name_of(node));
     return std::move(path).take();
   }
@@ -217,7 +218,8 @@ class HtmlData {
     return text + "]";
   }
 
-  const Picture& picture_;
+  const Analysis& run_;
+  Picture picture_;
   const DependencyGraph& graph_;
   const Schedule& schedule_;
   const Report& report_;
@@ -278,8 +280,8 @@ std::string policy(const PageFiles& files) {
 
 }  // namespace
 
-std::string html_data(const Picture& picture, const Report& report) {
-  return HtmlData(picture, report).write();
+std::string html_data(const Analysis& run) {
+  return HtmlData(run).write();
 }
 
 std::string html_view(const std::vector<std::string>& schedules) {

@@ -12,8 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "analysis/figures/report.h"
-#include "analysis/pictures/picture.h"
+#include "analysis/figures/analysis.h"
 
 namespace bubblescope {
 
@@ -24,7 +23,7 @@ constexpr std::size_t kMostHtmlActions = 1'000'000;
 /// schedule, or a bubble by rank and time. Times are nanoseconds. `blocker`, and `path` for the
 /// critical path, name an action by its index and a message by −1 − its index in `messages`; where
 /// several block together, `blocker` has an array of them.
-std::string html_data(const Picture& picture, const Report& report);
+std::string html_data(const Analysis& run);
 
 /// The page of schedules as `html_data` gave them. Its content-security policy lets only its own
 /// style and script in; names reach it inside a JSON block only, with every '<' escaped.

@@ -90,13 +90,15 @@ Hatch hatch(BubbleCause cause) {
   return {""};
 }
 
-Picture::Picture(const DependencyGraph& the_graph, const Timeline& the_timeline)
-    : graph(the_graph), timeline(the_timeline), step(extent(graph, timeline)) {
+Picture::Picture(const Analysis& run)
+    : graph(run.graph),
+      timeline(run.timeline),
+      step(extent(graph, timeline)),
+      bubbles(run.bubbles()) {
   node_of_action.resize(graph.schedule().actions.size());
   for (NodeId node = 0; node < graph.size(); ++node)
     if (!graph.is_message(node))
       node_of_action[graph.action_index()[node]] = node;
-  bubbles = find_bubbles(graph, timeline);
   shades = shade_of_stage(placement());
 }
 

@@ -7,10 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "analysis/figures/bubbles.h"
+#include "analysis/figures/analysis.h"
 #include "analysis/pictures/svg.h"
-#include "sim/engine/dependency_graph.h"
-#include "sim/engine/timeline.h"
 
 namespace bubblescope {
 
@@ -45,15 +43,15 @@ constexpr Paint kHatchInk = {"#98a0ab", "#5f6875"};
 constexpr Paint kMemoryArea = {"#d3dae4", "#37414f"};
 constexpr Paint kMemoryLine = {"#5f6b7c", "#9aa7b8"};
 
-/// What is drawn, laid out once. Holds references to both.
+/// What is drawn, laid out once. Holds references into the analysis.
 struct Picture {
-  Picture(const DependencyGraph& the_graph, const Timeline& the_timeline);
+  explicit Picture(const Analysis& run);
 
   const DependencyGraph& graph;
   const Timeline& timeline;
   Span step;                                ///< First start to last end of the actions.
   std::vector<NodeId> node_of_action = {};  ///< [index in the schedule's actions]
-  std::vector<Bubble> bubbles = {};         ///< By rank, then time.
+  const std::vector<Bubble>& bubbles;       ///< By rank, then time.
   std::vector<std::uint8_t> shades = {};    ///< [stage]
 
   const Placement& placement() const { return graph.schedule().placement; }

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "analysis/figures/format.h"
+#include "analysis/pictures/picture.h"
 #include "analysis/pictures/svg_layout.h"
 
 namespace bubblescope {
@@ -20,14 +21,14 @@ constexpr double kSwatch = 18;
 
 class SvgView {
  public:
-  SvgView(const Picture& picture, const Report& report)
-      : picture_(picture),
-        schedule_(picture.graph.schedule()),
-        report_(report),
-        layout_(picture),
+  explicit SvgView(const Analysis& run)
+      : picture_(run),
+        schedule_(run.graph.schedule()),
+        report_(run.report),
+        layout_(picture_),
         box_side_(fmt::format("v{}h", px(layout_.box))) {
-    for (Rank rank = 0; rank < report.ranks; ++rank)
-      for (const LiveChange& change : live_.emplace_back(live_changes(picture, rank)))
+    for (Rank rank = 0; rank < report_.ranks; ++rank)
+      for (const LiveChange& change : live_.emplace_back(live_changes(picture_, rank)))
         most_live_ = std::max(most_live_, change.live);
   }
 
@@ -320,7 +321,7 @@ class SvgView {
     return style;
   }
 
-  const Picture& picture_;
+  const Picture picture_;
   const Schedule& schedule_;
   const Report& report_;
   SvgLayout layout_;
@@ -336,8 +337,8 @@ class SvgView {
 
 }  // namespace
 
-std::string svg_view(const Picture& picture, const Report& report) {
-  return SvgView(picture, report).write();
+std::string svg_view(const Analysis& run) {
+  return SvgView(run).write();
 }
 
 }  // namespace bubblescope

@@ -14,8 +14,7 @@
 #include <cstddef>
 #include <string>
 
-#include "analysis/figures/report.h"
-#include "analysis/pictures/picture.h"
+#include "analysis/figures/analysis.h"
 
 namespace bubblescope {
 
@@ -24,6 +23,6 @@ constexpr std::size_t kMostSvgActions = 200'000;
 
 /// A box is a subpath of the path of its kind and shade in the group of its rank, and a bubble one
 /// of its cause: `M x 0 h width …`, in pixels of which the step has `plot_width`.
-std::string svg_view(const Picture& picture, const Report& report);
+std::string svg_view(const Analysis& run);
 
 }  // namespace bubblescope

@@ -9,7 +9,6 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "analysis/figures/bubbles.h"
 #include "analysis/traces/trace_events.h"
 #include "sim/base/json_text.h"
 
@@ -29,13 +28,13 @@ constexpr Threads kMeasured = {.actions = 2, .bubbles = 3, .first_link = 4};
 class TraceWriter {
  public:
   /// `predicted` is shown beside it; it may be null.
-  TraceWriter(const DependencyGraph& graph, const Timeline& timeline, const Timeline* predicted,
-              const Sink& sink)
-      : graph_(graph),
-        timeline_(timeline),
+  TraceWriter(const Analysis& run, const Timeline* predicted, const Sink& sink)
+      : graph_(run.graph),
+        timeline_(run.timeline),
+        bubbles_(run.bubbles()),
         predicted_(predicted),
         threads_(predicted == nullptr ? Threads{} : kMeasured),
-        origin_(origin_of(timeline)),
+        origin_(origin_of(timeline_)),
         events_(sink) {
     order_by_rank();
   }
@@ -163,7 +162,7 @@ class TraceWriter {
   }
 
   void write_bubbles() {
-    for (const Bubble& bubble : find_bubbles(graph_, timeline_)) {
+    for (const Bubble& bubble : bubbles_) {
       const bool waits = bubble.blocking != bubble.waiting;
       events_.event(
           R"("ph":"X","pid":{},"tid":{},"ts":{},"dur":{},"name":"{}","cname":"grey",)"
@@ -262,6 +261,7 @@ class TraceWriter {
 
   const DependencyGraph& graph_;
   const Timeline& timeline_;
+  const std::vector<Bubble>& bubbles_;
   const Timeline* predicted_;
   Threads threads_;
   Time origin_;
@@ -272,13 +272,8 @@ class TraceWriter {
 
 }  // namespace
 
-void write_chrome_trace(const DependencyGraph& graph, const Timeline& timeline, const Sink& sink) {
-  TraceWriter(graph, timeline, nullptr, sink).write();
-}
-
-void write_chrome_trace(const DependencyGraph& graph, const TimelinePair& timelines,
-                        const Sink& sink) {
-  TraceWriter(graph, timelines.measured, &timelines.predicted, sink).write();
+void write_chrome_trace(const Analysis& run, const Sink& sink, const Timeline* predicted) {
+  TraceWriter(run, predicted, sink).write();
 }
 
 }  // namespace bubblescope

@@ -1,9 +1,8 @@
 // A Timeline as Chrome trace JSON, for Perfetto and its relatives.
 #pragma once
 
+#include "analysis/figures/analysis.h"
 #include "analysis/traces/sink.h"
-#include "sim/engine/dependency_graph.h"
-#include "sim/engine/timeline.h"
 
 namespace bubblescope {
 
@@ -15,17 +14,9 @@ namespace bubblescope {
 ///
 ///     {"ph":"X","pid":0,"tid":1,"ts":0.000,"dur":10.000,"name":"F0","cname":"rail_response",
 ///      "args":{"action":"0F0"}}
-void write_chrome_trace(const DependencyGraph& graph, const Timeline& timeline, const Sink& sink);
-
-/// Both of one graph.
-struct TimelinePair {
-  const Timeline& predicted;
-  const Timeline& measured;
-};
-
-/// The measured one as above, but that in each rank thread 1 has the actions as predicted, and all
-/// that is measured stands below.
-void write_chrome_trace(const DependencyGraph& graph, const TimelinePair& timelines,
-                        const Sink& sink);
+///
+/// Beside what was `predicted` of the same graph, the run is one that was measured: in each rank
+/// thread 1 has the actions as predicted, and all that was measured stands below.
+void write_chrome_trace(const Analysis& run, const Sink& sink, const Timeline* predicted = nullptr);
 
 }  // namespace bubblescope

@@ -31,19 +31,19 @@ struct NamedBubble {
 };
 
 template <typename Visitor>
-void for_each_bubble(const Explained& step, const Explanation& why, Visitor&& visit) {
+void for_each_bubble(const Analysis& step, Visitor&& visit) {
   const Blockers blockers(step.graph, step.timeline);
-  for (const Bubble& bubble : find_bubbles(step.graph, step.timeline)) {
+  for (const Bubble& bubble : step.bubbles()) {
     NamedBubble named{.bubble = bubble, .blocked_by = {}, .chain = {}};
     for (const NodeId node : blockers.of(bubble))
       named.blocked_by.push_back(blocker_name(step.graph, bubble, node, Naming::Token));
-    for (const NodeId node : chain_behind(step.timeline, why.tree, bubble, kLongestChain))
+    for (const NodeId node : chain_behind(step.timeline, step.tree(), bubble, kLongestChain))
       named.chain.push_back(node_name(step.graph, node, Naming::Token));
     visit(named);
   }
 }
 
-ordered_json bubble_json(const Explained& step, const NamedBubble& named) {
+ordered_json bubble_json(const Analysis& step, const NamedBubble& named) {
   const Bubble& bubble = named.bubble;
   return {{"rank", bubble.rank},
           {"start_ns", bubble.span.start.count()},
@@ -54,9 +54,9 @@ ordered_json bubble_json(const Explained& step, const NamedBubble& named) {
                           : ordered_json(node_name(step.graph, bubble.waiting, Naming::Token))}};
 }
 
-ordered_json path_json(const Explained& step, const Explanation& why) {
+ordered_json path_json(const Analysis& step) {
   ordered_json path = ordered_json::array();
-  for (const NodeId node : why.path.nodes) {
+  for (const NodeId node : step.path().nodes) {
     const Span& span = step.timeline.spans[node];
     path.push_back({{"action", node_name(step.graph, node, Naming::Token)},
                     {"rank", step.graph.rank()[node]},
@@ -103,9 +103,9 @@ ordered_json synchronisation_json(const IterationReport& iteration) {
   return list;
 }
 
-ordered_json offenders_json(const Explained& step) {
+ordered_json offenders_json(const Analysis& step) {
   ordered_json list = ordered_json::array();
-  for (const Offender& each : offenders(step.graph, find_bubbles(step.graph, step.timeline)))
+  for (const Offender& each : offenders(step.graph, step.bubbles()))
     list.push_back({{"rank", each.longest.rank},
                     {"cause", cause_key(each.longest.cause)},
                     {"times", each.times},
@@ -116,9 +116,9 @@ ordered_json offenders_json(const Explained& step) {
 
 }  // namespace
 
-std::vector<ordered_json> idle_json(const Explained& step, const Explanation& why) {
+std::vector<ordered_json> idle_json(const Analysis& step) {
   std::vector<ordered_json> rows;
-  for_each_bubble(step, why, [&](const NamedBubble& named) {
+  for_each_bubble(step, [&](const NamedBubble& named) {
     ordered_json json = bubble_json(step, named);
     json["blocked_by"] = fmt::format("{}", fmt::join(named.blocked_by, ", "));
     json["chain"] = fmt::format("{}", fmt::join(named.chain, ", "));
@@ -127,9 +127,9 @@ std::vector<ordered_json> idle_json(const Explained& step, const Explanation& wh
   return rows;
 }
 
-ordered_json explain_json(const Explained& step, const Explanation& why) {
+ordered_json explain_json(const Analysis& step, const Explanation& why) {
   ordered_json json = summary_json(step.report);
-  json["linear_form"] = form_json(why.path.counts);
+  json["linear_form"] = form_json(why.form);
   ordered_json on_path;
   for (std::size_t kind = 0; kind < kCostKinds; ++kind)
     on_path[kCostKeys[kind]] = why.on_path[kind].count();
@@ -150,9 +150,9 @@ ordered_json explain_json(const Explained& step, const Explanation& why) {
       json["region"]["at_least_0"].push_back(form_json(face));
   }
   json["levers"] = levers_json(why);
-  json["critical_path"] = path_json(step, why);
+  json["critical_path"] = path_json(step);
   json["idle"] = ordered_json::array();
-  for_each_bubble(step, why, [&](const NamedBubble& named) {
+  for_each_bubble(step, [&](const NamedBubble& named) {
     ordered_json bubble = bubble_json(step, named);
     bubble["blocked_by"] = named.blocked_by;
     bubble["chain"] = named.chain;

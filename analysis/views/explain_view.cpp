@@ -58,7 +58,7 @@ std::string rank_words(const std::vector<std::size_t>& ranks, std::size_t of) {
 }
 
 /// The step and idle times as sums, and where these hold.
-Table form_table(const Explained& step, const Explanation& why) {
+Table form_table(const Analysis& step, const Explanation& why) {
   const TimeUnit unit = TimeUnit::fit(why.step_time);
   Table table{{{"", Align::Left}, {"time"}, {"made of", Align::Left}}};
   const auto row = [&](const char* what, Time time, const std::string& words) {
@@ -71,7 +71,7 @@ Table form_table(const Explained& step, const Explanation& why) {
             : "costs of one kind differ, so that only the times below add up");
     return table;
   }
-  row("step time", why.step_time, to_text(told_form(why, why.path.counts)));
+  row("step time", why.step_time, to_text(told_form(why, why.form)));
   const char* title = "idle";
   for (const RanksAlike& alike : ranks_by_idle(why)) {
     row(title, step.report.per_rank[alike.ranks.front()].idle,
@@ -100,14 +100,13 @@ Table cost_table(const Explanation& why) {
   for (std::size_t kind = 0; kind < kCostKinds; ++kind) {
     const auto lever = std::find_if(why.levers.begin(), why.levers.end(),
                                     [&](const Lever& each) { return index(each.kind) == kind; });
-    if (why.path.counts[kind] == 0 && lever == why.levers.end())
+    if (why.form[kind] == 0 && lever == why.levers.end())
       continue;
     const auto each = [&] {
       return why.costs ? unit_of_one.format(Time((*why.costs)[kind])) : std::string("differs");
     };
     table.rows.push_back(
-        {{kCostNames[kind], each(), std::to_string(why.path.counts[kind]),
-          unit.format(why.on_path[kind]),
+        {{kCostNames[kind], each(), std::to_string(why.form[kind]), unit.format(why.on_path[kind]),
           format_percent(static_cast<double>(why.on_path[kind].count()) /
                          static_cast<double>(std::max<std::int64_t>(1, why.step_time.count())))}});
     auto& cells = table.rows.back().cells;
@@ -126,8 +125,8 @@ Table cost_table(const Explanation& why) {
   return table;
 }
 
-Table offender_table(const Explained& step, const Explanation& why) {
-  const auto all = offenders(step.graph, find_bubbles(step.graph, step.timeline));
+Table offender_table(const Analysis& step, const Explanation& why) {
+  const auto all = offenders(step.graph, step.bubbles());
   const TimeUnit unit = TimeUnit::fit(why.step_time);
   Time idle{};
   for (const Offender& offender : all)
@@ -136,7 +135,7 @@ Table offender_table(const Explained& step, const Explanation& why) {
   for (std::size_t i = 0; i < std::min(all.size(), kMostOffenders); ++i) {
     const Bubble& longest = all[i].longest;
     std::string words = offender_words(step.graph, all[i]);
-    const auto chain = chain_behind(step.timeline, why.tree, longest, kMostInChain);
+    const auto chain = chain_behind(step.timeline, step.tree(), longest, kMostInChain);
     std::string behind;
     for (const NodeId node : chain)
       behind += " ← " + node_name(step.graph, node, Naming::Short);
@@ -156,7 +155,7 @@ Table offender_table(const Explained& step, const Explanation& why) {
 }
 
 /// Actions in turn on one rank: "rank 7 from 70.000 µs: 7F0 … 7B31 (64)".
-Table path_table(const Explained& step, const Explanation& why) {
+Table path_table(const Analysis& step, const Explanation& why) {
   struct Stretch {
     NodeId first;
     NodeId last;
@@ -164,7 +163,7 @@ Table path_table(const Explained& step, const Explanation& why) {
   };
   std::vector<Stretch> stretches;
   const auto rank = [&](NodeId node) { return step.graph.rank()[node]; };
-  for (const NodeId node : why.path.nodes) {
+  for (const NodeId node : step.path().nodes) {
     if (step.graph.is_message(node))
       continue;
     if (stretches.empty() || rank(stretches.back().last) != rank(node))
@@ -211,7 +210,7 @@ Table synchronisation_table(const Report& report) {
   return table;
 }
 
-std::string text_view(const Explained& step, const Explanation& why, Look look) {
+std::string text_view(const Analysis& step, const Explanation& why, Look look) {
   const std::string title = step.report.schedule + ": " + setting(step.report);
   const bool is_markdown = look.format == Format::Markdown;
   std::string text = is_markdown ? "## " + title : emphasize(title, Emphasis::Strong, look.color);
@@ -237,13 +236,13 @@ std::string idle_csv(const std::vector<nlohmann::ordered_json>& rows) {
 
 }  // namespace
 
-std::string explain_view(const Explained& step, Format format, Color color) {
-  const Explanation why = explain(step.graph, step.timeline);
+std::string explain_view(const Analysis& step, Format format, Color color) {
+  const Explanation why = explain(step.graph, step.timeline, step.path());
   switch (format) {
     case Format::Json:
       return dump_json(explain_json(step, why), 2) + "\n";
     case Format::Csv:
-      return idle_csv(idle_json(step, why));
+      return idle_csv(idle_json(step));
     case Format::Markdown:
     case Format::Table:
       break;

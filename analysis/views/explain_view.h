@@ -24,6 +24,6 @@
 
 namespace bubblescope {
 
-std::string explain_view(const Explained& step, Format format, Color color);
+std::string explain_view(const Analysis& step, Format format, Color color);
 
 }  // namespace bubblescope

@@ -129,7 +129,7 @@ TraceFigures measure_traces() {
   const DependencyGraph graph = workload_graph(kMillion);
   const Timeline timeline = simulate(graph);
   figures.chrome_bytes_per_s =
-      write_rate([&](const Sink& sink) { write_chrome_trace(graph, timeline, sink); });
+      write_rate([&](const Sink& sink) { write_chrome_trace(Analysis(graph, timeline), sink); });
   figures.kineto_bytes_per_s = write_rate([&](const Sink& sink) {
     const KinetoTraces traces(graph, timeline);
     for (Rank rank = 0; rank < traces.ranks(); ++rank)
