@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/gpu_trace/trace_text.h"
+#include "analysis/views/page.h"
 #include "sim/base/json_text.h"
 #include "sim/base/printable.h"
 
@@ -277,17 +278,17 @@ Table range_table(const GpuFigures& figures) {
 }
 
 std::string tables(const GpuFigures& figures, Format format, Color color) {
-  const bool is_markdown = format == Format::Markdown;
-  std::string text =
-      is_markdown ? "## " + title(figures) : emphasize(title(figures), Emphasis::Strong, color);
-  text += "\n";
+  Page page(format, color);
+  page.title(title(figures));
   for (const Table& table :
        {rank_table(figures), idle_table(figures), family_table(figures), range_table(figures)})
     if (!table.rows.empty())
-      text += "\n" + (is_markdown ? to_markdown(table) : to_text(table, color));
-  if (const std::string words = verdict(figures); !words.empty())
-    text += "\n" + words + "\n";
-  return text;
+      page.table(table);
+  if (const std::string words = verdict(figures); !words.empty()) {
+    page.blank_line();
+    page.line(words);
+  }
+  return page.text();
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "analysis/views/page.h"
 #include "sim/base/json_text.h"
 #include "sim/base/printable.h"
 
@@ -198,11 +199,13 @@ std::string calibration_view(const MeasuredCosts& costs, Format format, Color co
       json["per_step"].push_back(step_json(step));
     return dump_json(json, 2) + "\n";
   }
-  const auto table = [&](const Table& rows) {
-    return format == Format::Markdown ? to_markdown(rows) : to_text(rows, color);
-  };
-  return title(costs) + "\n" + steps_words(costs) + "\n\n" + table(durations_table(costs)) + "\n" +
-         table(replays_table(costs)) + "\n" + notes(costs);
+  Page page(format, color);
+  page.line(title(costs));
+  page.line(steps_words(costs));
+  page.table(durations_table(costs));
+  page.table(replays_table(costs));
+  page.blank_line();
+  return page.text() + notes(costs);
 }
 
 ordered_json derivation_json(const MeasuredCosts& costs) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "analysis/views/page.h"
 #include "sim/base/json_text.h"
 #include "sim/base/printable.h"
 
@@ -78,15 +79,13 @@ std::string check_view(const CheckReport& report, Format format, Color color) {
       json["verdicts"][std::string(to_string(each.channels))] = to_string(each.verdict);
     return dump_json(json, 2) + "\n";
   }
-  const bool markdown = format == Format::Markdown;
-  std::string text =
-      markdown ? "## " + words(report) : emphasize(words(report), Emphasis::Strong, color);
-  text += "\n\n";
+  Page page(format, color);
+  page.title(words(report));
   if (!report.by_channels.empty())
-    text +=
-        (markdown ? to_markdown(channels_table(report)) : to_text(channels_table(report), color)) +
-        "\n";
-  return text + conclusion(report) + "\n";
+    page.table(channels_table(report));
+  page.blank_line();
+  page.line(conclusion(report));
+  return page.text();
 }
 
 }  // namespace bubblescope

@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "analysis/views/page.h"
+
 namespace bubblescope {
 namespace {
 
@@ -67,11 +69,11 @@ std::string closed_form_view(const ClosedFormSubject& subject, const ClosedForm&
   table.rows.push_back({{"at the costs", costs_words(form)}});
   table.rows.push_back({{"holds", holds}});
   table.rows.push_back({{"checked", checked}});
-  const std::string title =
-      fmt::format("{}: formulas, {} communication", subject.schedule, to_string(subject.comm));
-  if (format == Format::Markdown)
-    return "## " + title + "\n\n" + to_markdown(table);
-  return emphasize(title, Emphasis::Strong, color) + "\n\n" + to_text(table, color);
+  Page page(format, color);
+  page.title(
+      fmt::format("{}: formulas, {} communication", subject.schedule, to_string(subject.comm)));
+  page.table(table);
+  return page.text();
 }
 
 }  // namespace bubblescope

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "analysis/views/page.h"
 #include "analysis/views/report_json.h"
 #include "sim/base/json_text.h"
 
@@ -289,25 +290,17 @@ std::string compare_view(const Comparison& comparison, Format format, Color colo
     return dump_json(comparison_json(comparison), 2) + "\n";
   if (format == Format::Csv)
     return csv(comparison);
-  const bool markdown = format == Format::Markdown;
-  std::string text = markdown ? "## " + title(comparison) + "\n\n" + to_markdown(table(comparison))
-                              : title(comparison) + "\n\n" + to_text(table(comparison), color);
-  text += "\n";
-  const std::string bullet = markdown ? "- " : "";
+  Page page(format, color);
+  page.title(title(comparison), Emphasis::None);
+  page.table(table(comparison));
+  page.blank_line();
   for (const Skipped& skipped : comparison.skipped)
-    text += bullet +
-            emphasize(fmt::format("skipped {}: {}", skipped.schedule, skipped.reason),
-                      Emphasis::Faint, markdown ? Color::Off : color) +
-            "\n";
+    page.skipped(skipped);
   for (const Report& report : comparison.results)
     if (report.search)
-      text += bullet +
-              emphasize(search_words(report, unit_of(comparison)), Emphasis::Faint,
-                        markdown ? Color::Off : color) +
-              "\n";
-  text += bullet + emphasize("verdict:", Emphasis::Strong, markdown ? Color::Off : color) + " " +
-          verdict(comparison) + "\n";
-  return text;
+      page.point(search_words(report, unit_of(comparison)), Emphasis::Faint);
+  page.verdict(verdict(comparison));
+  return page.text();
 }
 
 }  // namespace bubblescope

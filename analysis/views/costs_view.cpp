@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "analysis/views/page.h"
 #include "sim/base/json_text.h"
 
 namespace bubblescope {
@@ -332,15 +333,14 @@ std::string costs_view(const CostsReport& report, Format format, Color color) {
     return dump_json(json(report), 2) + "\n";
   if (format == Format::Csv)
     return csv(report);
-  const auto text = [&](const Table& table) {
-    return format == Format::Markdown ? to_markdown(table) : to_text(table, color);
-  };
   const std::vector<Run> all = runs(report.stages);
-  std::string out = title(report) + "\n\n" + text(stage_table(report, all));
+  Page page(format, color);
+  page.line(title(report));
+  page.table(stage_table(report, all));
   for (const Run& run : all)
     if (!report.stages[run.first].phases.empty())
-      out += "\n" + text(phase_table(report, run));
-  return out;
+      page.table(phase_table(report, run));
+  return page.text();
 }
 
 }  // namespace bubblescope

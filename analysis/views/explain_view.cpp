@@ -9,6 +9,7 @@
 
 #include "analysis/explain/offenders.h"
 #include "analysis/views/explain_json.h"
+#include "analysis/views/page.h"
 #include "analysis/views/simulate_view.h"
 #include "sim/base/json_text.h"
 
@@ -210,24 +211,6 @@ Table synchronisation_table(const Report& report) {
   return table;
 }
 
-std::string text_view(const Analysis& step, const Explanation& why, Look look) {
-  const std::string title = step.report.schedule + ": " + setting(step.report);
-  const bool is_markdown = look.format == Format::Markdown;
-  std::string text = is_markdown ? "## " + title : emphasize(title, Emphasis::Strong, look.color);
-  text += "\n";
-  const auto add = [&](const Table& table) {
-    text += "\n" + (is_markdown ? to_markdown(table) : to_text(table, look.color));
-  };
-  add(form_table(step, why));
-  add(cost_table(why));
-  add(waiting_table(step.report));
-  add(offender_table(step, why));
-  add(path_table(step, why));
-  if (step.report.iteration)
-    add(synchronisation_table(step.report));
-  return text;
-}
-
 /// A row for each idle interval; the header alone if there is none.
 std::string idle_csv(const std::vector<nlohmann::ordered_json>& rows) {
   constexpr const char* kHeader = "rank,start_ns,end_ns,cause,waiting,blocked_by,chain\r\n";
@@ -238,16 +221,20 @@ std::string idle_csv(const std::vector<nlohmann::ordered_json>& rows) {
 
 std::string explain_view(const Analysis& step, Format format, Color color) {
   const Explanation why = explain(step.graph, step.timeline, step.path());
-  switch (format) {
-    case Format::Json:
-      return dump_json(explain_json(step, why), 2) + "\n";
-    case Format::Csv:
-      return idle_csv(idle_json(step));
-    case Format::Markdown:
-    case Format::Table:
-      break;
-  }
-  return text_view(step, why, {format, color});
+  if (format == Format::Json)
+    return dump_json(explain_json(step, why), 2) + "\n";
+  if (format == Format::Csv)
+    return idle_csv(idle_json(step));
+  Page page(format, color);
+  page.title(step.report.schedule + ": " + setting(step.report));
+  page.table(form_table(step, why));
+  page.table(cost_table(why));
+  page.table(waiting_table(step.report));
+  page.table(offender_table(step, why));
+  page.table(path_table(step, why));
+  if (step.report.iteration)
+    page.table(synchronisation_table(step.report));
+  return page.text();
 }
 
 }  // namespace bubblescope

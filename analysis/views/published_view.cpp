@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "analysis/views/page.h"
 #include "sim/base/json_text.h"
 
 namespace bubblescope {
@@ -125,23 +126,19 @@ std::vector<std::string> moved_lines(const PublishedTable& table) {
   return lines;
 }
 
-std::string text_of(const PublishedTable& table, bool markdown, Color color) {
-  std::string text =
-      fmt::format("{}{}: {}, ours (theirs)\n\n", markdown ? "## " : "", table.name, table.title);
-  text += markdown ? to_markdown(table_of(table)) : to_text(table_of(table), color);
-  text += "\n";
-  const std::string bullet = markdown ? "- " : "";
+void add_table(Page& page, const PublishedTable& table) {
+  page.title(fmt::format("{}: {}, ours (theirs)", table.name, table.title), Emphasis::None);
+  page.table(table_of(table));
+  page.blank_line();
   for (std::size_t i = 0; i < table.columns.size(); ++i)
     for (const std::string& line : column_lines(table, i))
-      text += bullet + line + "\n";
-  const Color emphasis = markdown ? Color::Off : color;
+      page.point(line);
   for (const std::string& line : moved_lines(table))
-    text += bullet + emphasize(line, Emphasis::Strong, emphasis) + "\n";
+    page.point(line, Emphasis::Strong);
   for (const auto& [what, words] :
        {std::pair("theirs", &table.source), {"figures", &table.definition}, {"ours", &table.ours}})
-    text +=
-        bullet + emphasize(fmt::format("{}: {}", what, *words), Emphasis::Faint, emphasis) + "\n";
-  return text;
+    page.point(fmt::format("{}: {}", what, *words), Emphasis::Faint);
+  page.blank_line();
 }
 
 /// One object a figure; in a CSV they name their table.
@@ -225,11 +222,11 @@ std::string published_view(const std::vector<PublishedTable>& tables, Format for
           rows.push_back(figure_json(table, row, i));
     return to_csv(rows);
   }
-  const bool markdown = format == Format::Markdown;
-  std::string text;
+  Page page(format, color);
   for (const PublishedTable& table : tables)
-    text += text_of(table, markdown, color) + "\n";
-  return text + emphasize(verdict(counts), Emphasis::Strong, markdown ? Color::Off : color) + "\n";
+    add_table(page, table);
+  page.line(page.emphasized(verdict(counts), Emphasis::Strong));
+  return page.text();
 }
 
 }  // namespace bubblescope

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "analysis/views/page.h"
 #include "analysis/views/report_json.h"
 #include "analysis/views/simulate_view.h"
 #include "sim/base/json_text.h"
@@ -136,10 +137,13 @@ std::string replay_view(const ReplayResult& result, Format format, Color color) 
       rows.push_back(measured_rank_json(result.report, rank));
     return to_csv(rows);
   }
-  const std::string title = fmt::format("{}, measured on {}: {}", result.report.schedule,
-                                        result.measurement.device(), setting(result.report));
-  return figures_view(title, result.report, {}, {format, color}) +
-         "\nmeasured: " + steps_words(result.measurement) + "\n" + parity_words(result.measurement);
+  Page page(format, color);
+  page.title(fmt::format("{}, measured on {}: {}", result.report.schedule,
+                         result.measurement.device(), setting(result.report)));
+  add_figures(page, result.report, {});
+  page.blank_line();
+  page.line("measured: " + steps_words(result.measurement));
+  return page.text() + parity_words(result.measurement);
 }
 
 }  // namespace bubblescope

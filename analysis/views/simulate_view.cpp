@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "analysis/views/page.h"
 #include "analysis/views/report_json.h"
 #include "sim/base/json_text.h"
 
@@ -194,49 +195,39 @@ Table waiting_table(const Report& report) {
   return table;
 }
 
-std::string figures_view(const std::string& title, const Report& report, const MemoryLimit& limit,
-                         Look look) {
-  const bool is_markdown = look.format == Format::Markdown;
-  std::string text = is_markdown ? "## " + title : emphasize(title, Emphasis::Strong, look.color);
-  text += "\n";
-  const auto add = [&](const Table& table) {
-    text += "\n" + (is_markdown ? to_markdown(table) : to_text(table, look.color));
-  };
-  add(summary_table(report, limit));
-  add(rank_table(report));
-  add(waiting_table(report));
+void add_figures(Page& page, const Report& report, const MemoryLimit& limit) {
+  page.table(summary_table(report, limit));
+  page.table(rank_table(report));
+  page.table(waiting_table(report));
   if (!report.links.empty())
-    add(link_table(report.links, TimeUnit::fit(report.step_time)));
+    page.table(link_table(report.links, TimeUnit::fit(report.step_time)));
   if (report.noise) {
-    add(noise_table(report));
-    add(critical_table(*report.noise));
-    text += "\n" + noise_words(*report.noise) + "\n";
+    page.table(noise_table(report));
+    page.table(critical_table(*report.noise));
+    page.blank_line();
+    page.line(noise_words(*report.noise));
   }
-  return text;
 }
 
 std::string simulate_view(const Report& report, const MemoryLimit& limit, Format format,
                           Color color) {
-  const std::string title = report.schedule + ": " + setting(report);
-  switch (format) {
-    case Format::Json: {
-      auto json = report_json(report);
-      json["fits"] = limit.is_given() ? nlohmann::ordered_json(fits(report, limit)) : nullptr;
-      if (limit.bytes)
-        json["memory_limit_bytes"] = *limit.bytes;
-      return dump_json(json, 2) + "\n";
-    }
-    case Format::Csv: {
-      std::vector<nlohmann::ordered_json> rows;
-      for (std::size_t rank = 0; rank < report.per_rank.size(); ++rank)
-        rows.push_back(rank_json(report, rank));
-      return to_csv(rows);
-    }
-    case Format::Markdown:
-    case Format::Table:
-      break;
+  if (format == Format::Json) {
+    auto json = report_json(report);
+    json["fits"] = limit.is_given() ? nlohmann::ordered_json(fits(report, limit)) : nullptr;
+    if (limit.bytes)
+      json["memory_limit_bytes"] = *limit.bytes;
+    return dump_json(json, 2) + "\n";
   }
-  return figures_view(title, report, limit, {format, color});
+  if (format == Format::Csv) {
+    std::vector<nlohmann::ordered_json> rows;
+    for (std::size_t rank = 0; rank < report.per_rank.size(); ++rank)
+      rows.push_back(rank_json(report, rank));
+    return to_csv(rows);
+  }
+  Page page(format, color);
+  page.title(report.schedule + ": " + setting(report));
+  add_figures(page, report, limit);
+  return page.text();
 }
 
 }  // namespace bubblescope

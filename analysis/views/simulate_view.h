@@ -19,8 +19,8 @@
 #include <string>
 
 #include "analysis/figures/fits.h"
-#include "analysis/figures/format.h"
 #include "analysis/figures/report.h"
+#include "analysis/views/page.h"
 
 namespace bubblescope {
 
@@ -31,12 +31,7 @@ std::string simulate_view(const Report& report, const MemoryLimit& limit, Format
 /// The idle time of each rank, by what it waits for: what every schedule has, and what occurs.
 Table waiting_table(const Report& report);
 
-/// The same tables under a title of one's own, in text or Markdown.
-struct Look {
-  Format format;
-  Color color;
-};
-std::string figures_view(const std::string& title, const Report& report, const MemoryLimit& limit,
-                         Look look);
+/// The tables of `simulate_view`, below a title of one's own.
+void add_figures(Page& page, const Report& report, const MemoryLimit& limit);
 
 }  // namespace bubblescope

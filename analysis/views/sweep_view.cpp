@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "analysis/views/page.h"
 #include "sim/base/json_text.h"
 
 namespace bubblescope {
@@ -299,28 +300,20 @@ std::string sweep_view(const Sweep& sweep, Format format, Color color) {
     return dump_json(json_of(sweep), 2) + "\n";
   if (format == Format::Csv)
     return csv_of(sweep);
-  const bool markdown = format == Format::Markdown;
-  const auto shown = [&](const Table& table) {
-    return markdown ? to_markdown(table) : to_text(table, color);
-  };
-  std::string text = (markdown ? "## " : "") + title(sweep) + "\n\n";
+  Page page(format, color);
+  page.title(title(sweep), Emphasis::None);
   if (sweep.axes.size() == 1) {
-    text += shown(points_table(sweep));
+    page.table(points_table(sweep));
   } else {
     const auto found = shares(sweep);
-    const std::string fence = markdown ? "```\n" : "";
-    text += fence + map_text(sweep, found) + fence + "\n" + shown(shares_table(sweep, found));
+    page.drawing(map_text(sweep, found));
+    page.table(shares_table(sweep, found));
   }
-  text += "\n";
-  const std::string bullet = markdown ? "- " : "";
-  const Color emphasis = markdown ? Color::Off : color;
+  page.blank_line();
   for (const Skipped& skipped : sweep.skipped)
-    text += bullet +
-            emphasize(fmt::format("skipped {}: {}", skipped.schedule, skipped.reason),
-                      Emphasis::Faint, emphasis) +
-            "\n";
-  return text + bullet + emphasize("verdict:", Emphasis::Strong, emphasis) + " " + verdict(sweep) +
-         "\n";
+    page.skipped(skipped);
+  page.verdict(verdict(sweep));
+  return page.text();
 }
 
 }  // namespace bubblescope

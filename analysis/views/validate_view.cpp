@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "analysis/views/page.h"
 #include "analysis/views/replay_view.h"
 #include "sim/base/json_text.h"
 
@@ -219,33 +220,6 @@ std::string csv(const std::vector<Validation>& validations) {
   return to_csv(rows);
 }
 
-/// Tables and titles as text or as Markdown.
-class Page {
- public:
-  Page(Format format, Color color) : markdown_(format == Format::Markdown), color_(color) {}
-
-  void title(const std::string& words) {
-    text_ += markdown_ ? "## " + words : emphasize(words, Emphasis::Strong, color_);
-    text_ += "\n";
-  }
-  void table(const Table& table) {
-    if (!table.rows.empty())
-      text_ += "\n" + (markdown_ ? to_markdown(table) : to_text(table, color_));
-  }
-  /// Lines that end in newlines; in Markdown each is a paragraph of its own.
-  void lines(const std::string& lines) {
-    text_ += "\n";
-    for (const char c : lines)
-      text_ += markdown_ && c == '\n' ? std::string("  \n") : std::string(1, c);
-  }
-  std::string text() const { return text_; }
-
- private:
-  bool markdown_;
-  Color color_;
-  std::string text_;
-};
-
 std::string one(const Validation& validation, Format format, Color color) {
   const TimelineComparison& both = validation.comparison;
   Page page(format, color);
@@ -256,7 +230,8 @@ std::string one(const Validation& validation, Format format, Color color) {
     page.lines(fmt::format("furthest from its predicted start: {} on rank {}\n",
                            both.start_errors.worst_action, both.start_errors.worst_rank));
   page.table(rank_table(both));
-  page.table(machine_table(validation.measurement));
+  if (const Table machine = machine_table(validation.measurement); !machine.rows.empty())
+    page.table(machine);
   page.lines(fmt::format("measured: {}\n{}verdict: {}\n", steps_words(validation.measurement),
                          parity_words(validation.measurement), verdict(validation)));
   return page.text();
@@ -277,7 +252,8 @@ std::string several(const std::vector<Validation>& validations, Format format, C
   page.title(fmt::format("{} schedules, predicted and measured on {}: {}", validations.size(),
                          first.measurement.device(), setting(first.comparison.predicted)));
   page.table(schedules_table(validations));
-  page.table(machine_table(first.measurement));
+  if (const Table machine = machine_table(first.measurement); !machine.rows.empty())
+    page.table(machine);
   page.lines(ranking_words(rank(validations)));
   std::string text;
   for (const Validation& each : validations)
