@@ -7,7 +7,7 @@
 
 #include <doctest/doctest.h>
 
-#include "sim/program/lowering.h"
+#include "sim/program/posting.h"
 #include "tests/support/random_schedule.h"
 
 namespace bubblescope {
@@ -19,14 +19,14 @@ DependencyGraph random_graph(std::uint64_t seed, Comm comm) {
   std::mt19937_64 engine(seed);
   const Schedule schedule = random_schedule(engine);
   const CostSource costs = random_costs(engine, schedule.placement);
-  return build_graph(lower(schedule, comm), {costs, schedule.placement, {}});
+  return build_graph(post_messages(schedule, comm), {costs, schedule.placement, {}});
 }
 
 /// By what the mode of communication says of it.
 EdgeKind expected_kind(const DependencyGraph& graph, NodeId node, EdgeId edge) {
   const NodeId producer = graph.producer()[edge];
   const bool from_message = graph.is_message(producer);
-  const Comm comm = graph.program().comm;
+  const Comm comm = graph.posted().comm;
   if (!graph.is_message(node)) {
     if (from_message && comm == Comm::Batched && graph.message(producer).from == graph.rank()[node])
       return EdgeKind::Batch;

@@ -79,7 +79,9 @@ class Runners {
       runner.order = schedule_for(*runner.contender, scenario, progress_);
       runner.microbatches = scenario.shape.microbatches;
     }
-    const Report report = predict(*runner.order, scenario, progress_).report();
+    const Prediction prediction = predict(*runner.order, scenario, progress_);
+    const Analysis analysis = prediction.analysis();
+    const Report& report = analysis.report;
     runner.has_run = true;
     sweep_.is_iteration = sweep_.is_iteration || report.iteration.has_value();
     tell_setting(report);

@@ -22,10 +22,6 @@ struct Prediction {
   IterationOptions iteration = {};
   std::optional<StepWork> work = {};  ///< Where the costs come from a model.
 
-  /// What fits: what was asked for, else the memory of a model's hardware.
-  MemoryLimit limit() const;
-  /// Whether messages contend for links.
-  bool shares_links() const;
   /// It has references to the prediction.
   Analysis analysis() const;
 };

@@ -42,7 +42,7 @@ struct MeasuredCosts {
   int ranks = 0;
   int microbatches = 0;
   int chunks = 0;
-  Comm comm = Comm::Ideal;
+  Comm comm = {};
   bool has_common_clock = false;
   std::vector<std::string> left_out = {};       ///< Names of the steps that warm up.
   std::vector<DurationFigures> durations = {};  ///< By stage, then kind.

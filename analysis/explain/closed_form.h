@@ -43,7 +43,7 @@ struct ClosedForm {
 
 /// How the shapes are run.
 struct ClosedFormOptions {
-  Comm comm = Comm::Ideal;
+  Comm comm = {};
   Overlap overlap = Overlap::Auto;
 };
 

@@ -75,7 +75,7 @@ struct Report {
   int ranks = 0;
   int microbatches = 0;
   int chunks = 0;
-  Comm comm = Comm::Ideal;
+  Comm comm = {};
   Channels channels = default_channels(comm);
   Time step_time{};                           ///< Last end − first start over all ranks.
   double bubble_fraction = 0;                 ///< Σ idle / (ranks × step time)

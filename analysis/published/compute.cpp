@@ -5,7 +5,6 @@
 #include "sim/base/error.h"
 #include "sim/engine/dependency_graph.h"
 #include "sim/engine/simulate.h"
-#include "sim/program/posting.h"
 
 namespace bubblescope {
 
@@ -23,7 +22,7 @@ int count_in(ObjectReader& setting, const std::string& key) {
 }
 
 Report run_ideal(const Schedule& schedule, const CostSource& costs, CostOptions options) {
-  const DependencyGraph graph = build_graph(post_messages(schedule, Comm::Ideal),
+  const DependencyGraph graph = build_graph(PostedProgram{.schedule = schedule},
                                             CostModel(costs, schedule.placement, options));
   return report(graph, simulate(graph));
 }

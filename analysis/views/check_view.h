@@ -39,7 +39,7 @@ struct CheckReport {
   int ranks = 0;
   int microbatches = 0;
   int chunks = 0;
-  Comm comm = Comm::Ideal;
+  Comm comm = {};
   std::size_t actions = 0;
   std::size_t messages = 0;  ///< That are spelled out.
   Channels channels = Channels::PerPair;

@@ -9,7 +9,6 @@
 #include "sim/base/error.h"
 #include "sim/engine/dependency_graph.h"
 #include "sim/engine/simulate.h"
-#include "sim/program/posting.h"
 
 namespace bubblescope {
 namespace {
@@ -24,7 +23,7 @@ Bytes heaviest_weights(const Placement& placement, const CostModel& costs) {
 
 /// Step time and widest span with ideal communication, each message having its links for itself.
 Score score_of(const Schedule& schedule, const CostModel& costs) {
-  const DependencyGraph graph = build_graph(post_messages(schedule, Comm::Ideal), costs);
+  const DependencyGraph graph = build_graph(PostedProgram{.schedule = schedule}, costs);
   const Timeline timeline = simulate(graph, Engine::Sweep);
   Span step = kNoSpan;
   Score score;
