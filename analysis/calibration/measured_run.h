@@ -29,7 +29,7 @@ struct ProfiledStep {
 struct RunProfile {
   std::string source = {};    ///< "Primus dumps, runs/42": for people.
   std::string schedule = {};  ///< Its name where the profile tells it.
-  Comm comm = {};    ///< How the ranks talked, where the profile tells it.
+  Comm comm = {};             ///< How the ranks talked, where the profile tells it.
   /// Whether moments of different ranks compare. Else each rank counts from a moment of its own.
   bool has_common_clock = false;
   int warm_ups = 0;  ///< Steps at the beginning that are known to be of no typical length.

@@ -1,10 +1,9 @@
-#include "sim/engine/dependency_graph.h"
-
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "sim/base/error.h"
+#include "sim/engine/dependency_graph.h"
 #include "sim/engine/graph_parts.h"
 #include "sim/program/deadlock.h"
 #include "sim/program/lowering.h"

@@ -18,11 +18,11 @@
 #include "sim/formats/program_file.h"
 #include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
+#include "sim/schedule/outputs.h"
 #include "tests/cuda_double/cuda_double.h"
 #include "tests/support/costs.h"
 #include "tests/support/early.h"
 #include "tests/support/reference.h"
-#include "sim/schedule/outputs.h"
 
 namespace bubblescope {
 namespace {

@@ -1,7 +1,5 @@
 // The tensor workload on the test double of the CUDA runtime: that pipelines compute the gradients
 // of an unpipelined run, and that the model's gradients are those of its loss.
-#include "backend_cuda/cuda/work.h"
-
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -13,6 +11,7 @@
 #include "backend_cuda/cuda/cuda_executor.h"
 #include "backend_cuda/cuda/tensor_kernels.h"
 #include "backend_cuda/cuda/unpipelined.h"
+#include "backend_cuda/cuda/work.h"
 #include "backend_cuda/host/residual_mlp.h"
 #include "backend_cuda/replay/replay.h"
 #include "sim/program/posting.h"
