@@ -17,6 +17,7 @@
 #include "sim/formats/torch_csv.h"
 #include "sim/program/lowering.h"
 #include "sim/program/posting.h"
+#include "sim/program/program_check.h"
 #include "sim/schedule/catalogue.h"
 #include "sim/schedule/order_check.h"
 #include "tests/support/random_schedule.h"
@@ -237,6 +238,30 @@ TEST_CASE("Random orders are refused where they get stuck and told by a shortest
   }
   CHECK(stuck > 400);
   CHECK(stuck < 1900);
+}
+
+TEST_CASE("A receive that stands behind the action that needs it is told too") {
+  PostedProgram program =
+      post_messages(make_schedule(*find_schedule("gpipe"), {2, 1}), Comm::Torch);
+  const std::size_t first_of_1 = slot_before(1, program.schedule.first_action[1]);
+  Transfers late;
+  for (std::size_t slot = 0; slot < program.transfers.slots(); ++slot) {
+    if (slot == first_of_1 + 1)
+      for (const Transfer& transfer : program.transfers.slot(first_of_1))
+        late.post(transfer);
+    if (slot != first_of_1)
+      for (const Transfer& transfer : program.transfers.slot(slot))
+        late.post(transfer);
+    late.end_slot();
+  }
+  program.transfers = late;
+  REQUIRE(find_fault(program));
+  const Program lowered = lower(program);
+  CHECK_FALSE(can_run(lowered));
+  CHECK(describe_deadlock(lowered) ==
+        "a rank waits for what it does later itself:\n"
+        "  rank 1, step 1 (1F0) needs rank 1, step 2 (1RECV_F0),\n"
+        "  which comes after rank 1, step 1 (1F0)");
 }
 
 }  // namespace bubblescope

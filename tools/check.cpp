@@ -22,16 +22,19 @@ struct CheckOptions {
 
 /// Whether the ranks get to their ends, with these and with other channels.
 void check_progress(PostedProgram program, CheckReport& report) {
-  const auto verdict = [&] { return can_run(lower(program)) ? Verdict::Runs : Verdict::Deadlock; };
-  report.verdict = verdict();
+  const auto verdict = [](const Program& lowered) {
+    return can_run(lowered) ? Verdict::Runs : Verdict::Deadlock;
+  };
+  const Program lowered = lower(program);
+  report.verdict = verdict(lowered);
   if (report.verdict == Verdict::Deadlock)
-    report.reason = describe_deadlock(lower(program));
+    report.reason = describe_deadlock(lowered);
   if (!has_channels(program.comm))
     return;
   for (const Channels channels : {Channels::PerRank, Channels::PerPair, Channels::PerDirection}) {
     program.channels = channels;
     report.by_channels.push_back(
-        {channels, channels == report.channels ? report.verdict : verdict()});
+        {channels, channels == report.channels ? report.verdict : verdict(lower(program))});
   }
 }
 

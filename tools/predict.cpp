@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "sim/base/error.h"
+#include "sim/engine/simulate.h"
 #include "sim/program/posting.h"
 #include "sim/search/automatic.h"
 #include "tools/errors.h"
@@ -168,7 +169,7 @@ ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scena
   return scheduled;
 }
 
-Analysis Prediction::analysis() const {
+Analysis Prediction::analysis() const& {
   Analysis run(graph, timeline);
   run.report.search = search;
   run.report.noise = noise;

@@ -8,7 +8,6 @@
 #include "analysis/figures/analysis.h"
 #include "backend_cuda/replay/measured_links.h"
 #include "sim/engine/dependency_graph.h"
-#include "sim/engine/simulate.h"
 #include "tools/options.h"
 #include "tools/progress.h"
 
@@ -23,7 +22,8 @@ struct Prediction {
   std::optional<StepWork> work = {};  ///< Where the costs come from a model.
 
   /// It has references to the prediction.
-  Analysis analysis() const;
+  Analysis analysis() const&;
+  Analysis analysis() && = delete;
 };
 
 /// What is predicted: everything but the schedule.

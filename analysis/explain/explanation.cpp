@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "sim/engine/simulate.h"
-
 namespace bubblescope {
 namespace {
 

@@ -17,6 +17,8 @@ class Analysis {
   /// Both have to outlive it.
   Analysis(const DependencyGraph& the_graph, const Timeline& the_timeline,
            Inside inside = Inside::AsCostsTell);
+  Analysis(DependencyGraph&&, const Timeline&, Inside = Inside::AsCostsTell) = delete;
+  Analysis(const DependencyGraph&, Timeline&&, Inside = Inside::AsCostsTell) = delete;
 
   const DependencyGraph& graph;
   const Timeline& timeline;

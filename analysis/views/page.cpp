@@ -31,8 +31,11 @@ void Page::drawing(const std::string& lines) {
 
 void Page::lines(const std::string& lines) {
   blank_line();
-  for (const char c : lines)
-    text_ += markdown_ && c == '\n' ? std::string("  \n") : std::string(1, c);
+  for (const char c : lines) {
+    if (markdown_ && c == '\n')
+      text_ += "  ";
+    text_ += c;
+  }
 }
 
 }  // namespace bubblescope

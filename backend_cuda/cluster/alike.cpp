@@ -39,7 +39,8 @@ Digest digest_of_messages(const Plan& plan) {
   for (const InstructionId first : plan.first_of_stream)
     digest.add(first);
   for (InstructionId id = 0; id < plan.instructions.size(); ++id) {
-    digest.add(plan.instructions[id].first);
+    digest.add(plan.is_action(id) ? 1 : 0).add(plan.instructions[id].first);
+    digest.add(plan.waits_of(id).size());
     for (const Wait& each : plan.waits_of(id))
       digest.add(each.instruction).add(static_cast<std::uint64_t>(each.moment));
   }

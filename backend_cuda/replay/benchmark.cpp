@@ -90,9 +90,8 @@ Schedule waves(BenchmarkShape shape) {
 
 Benchmark::Benchmark(const ExecutorMaker& make_executor, PostedProgram made,
                      const CostSource& costs, const ExecutorOptions& options)
-    : program_(std::move(made)),
-      costs_(costs, program_.schedule.placement, {.per = CostPer::OneStage}),
-      plan_(make_plan(program_, costs_)),
+    : costs_(costs, made.schedule.placement, {.per = CostPer::OneStage}),
+      plan_(make_plan(std::move(made), costs_)),
       executor_(make_executor(plan_, options)) {}
 
 void Benchmark::end_warm_up() {

@@ -51,7 +51,7 @@ class Benchmark {
   void end_warm_up();
 
   const Plan& plan() const { return plan_; }
-  const Placement& placement() const { return program_.schedule.placement; }
+  const Placement& placement() const { return plan_.schedule().placement; }
   MachineFacts machine() const { return executor_->machine(); }
 
   /// Calls `visit(instruction, span)` for all actions of all runs.
@@ -68,7 +68,6 @@ class Benchmark {
   double noise() const;
 
  private:
-  PostedProgram program_;
   CostModel costs_;
   Plan plan_;
   std::unique_ptr<Executor> executor_;

@@ -7,10 +7,7 @@
 #include <set>
 #include <utility>
 
-#include <fmt/format.h>
-
 #include "backend_cuda/replay/executor.h"
-#include "sim/base/error.h"
 #include "sim/base/statistics.h"
 
 namespace bubblescope {

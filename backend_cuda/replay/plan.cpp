@@ -1,6 +1,5 @@
 #include "backend_cuda/replay/plan.h"
 
-#include <algorithm>
 #include <deque>
 #include <functional>
 #include <queue>

@@ -77,11 +77,7 @@ void run_step(const Plan& plan, Executor& executor, const ReplayOptions& options
 }  // namespace
 
 Time origin_of(const Plan& plan, const RunTimes& times) {
-  Time origin = Time::max();
-  for (const InstructionId id : plan.instruction_of_action)
-    if (const Time start = times.instructions[id].start; start != kNever)
-      origin = std::min(origin, start);
-  return origin;
+  return step_of(plan, times).start;
 }
 
 Replay replay(const Plan& plan, Executor& executor, const ReplayOptions& options) {

@@ -52,11 +52,11 @@ Time origin_of(const Plan& plan, const RunTimes& times);
 Timeline to_timeline(const DependencyGraph& graph, const Plan& plan, const RunTimes& times,
                      std::string source);
 
-/// Why a step does not go on: the circle of instructions that wait for one another, or the action
-/// that began and did not end, with those that wait for it.
+/// Why a step does not go on: the circle that `describe_deadlock` tells, or the action that began
+/// and did not end, with those that wait for it.
 ///
-///     rank 1: 1F2 has begun and not ended; behind it wait:
-///       rank 0: 0B0 waits for the gradient of 1I0 from rank 1
+///     rank 1: 1F2 has begun and not ended; behind it
+///       rank 0: 0B0 waits for rank 1: send of 1I0 to rank 0
 ///       …
 std::string describe_stall(const Plan& plan, const RunTimes& times);
 

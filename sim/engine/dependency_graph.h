@@ -1,4 +1,4 @@
-// The graph that the simulator and real machines run: who waits for whom, and how long each takes.
+// The graph that is simulated: who waits for whom, and how long each takes.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,4 @@
 // The graph of a program: each instruction and message is numbered when all that it waits for is.
-#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -23,7 +22,8 @@ class ProgramNumbering {
         ranks_(static_cast<std::size_t>(schedule_.placement.ranks)),
         ends_(transfers_.size(), End{}),
         messages_(parts.messages),
-        out_(parts, schedule_, nodes(program), most_edges(program), program.is_eager) {
+        out_(parts, schedule_, nodes(program), most_edges(program, has_batches_),
+             program.is_eager) {
     messages_.reserve(program.is_eager ? 0 : program.message_ends.size());
     for (const InstructionId first : program.first_of_stream)
       if (!has_batches_ && first < program.instructions.size() && !program.is_action(first))
@@ -49,8 +49,7 @@ class ProgramNumbering {
  private:
   static constexpr std::uint32_t kNotYet = GraphWriter::kNotYet;
   static constexpr TransferId kNoTransfer = ~TransferId{0};
-  /// What the step itself posts, before any action.
-  static constexpr std::uint32_t kAtStart = ~std::uint32_t{0};
+  static constexpr std::uint32_t kAtStart = ~std::uint32_t{0};  // posted by the step itself
   static constexpr std::uint32_t kIsTurn = ~std::uint32_t{0};
 
   struct RankState {
@@ -60,7 +59,8 @@ class ProgramNumbering {
     std::uint32_t last_action = kNotYet;  // its node
     InstructionId after_last_action = 0;  // behind it on the stream
     bool has_begun = false;
-    bool has_posted = false;  // the batch that is next
+    bool has_posted = false;       // the batch that is next
+    TransferId next_transfer = 0;  // of this batch, not known to have moved
   };
 
   /// How far one end of a message has come.
@@ -78,28 +78,28 @@ class ProgramNumbering {
     return program.schedule().actions.size() + (program.is_eager ? 0 : program.message_ends.size());
   }
 
-  /// An action has an edge to the one before it, one for each message that it waits for, and those
-  /// of the batches before it. A message has, for each of its ends, one to what is before it on its
-  /// stream, and one to the action that posts it, or to all that this one waits for.
-  static std::size_t most_edges(const Program& program) {
+  /// An action has an edge to the one before it, one for each message that it waits for, at most
+  /// two on channels, and those of the batches before it. A message has, for each of its ends, one
+  /// to what is before it on its stream, and one to the action that posts it, or to all that this
+  /// one waits for.
+  static std::size_t most_edges(const Program& program, bool has_batches) {
+    if (!has_batches)
+      return 3 * program.schedule().actions.size() + 6 * program.message_ends.size();
     std::size_t edges = 0;
-    std::size_t transfers_before = 0;  // on the stream, since the last action
+    std::size_t since_action = 0;  // transfers on the stream
+    std::size_t before = 0;        // those of the batch before, if one is
     for (InstructionId id = 0; id < program.instructions.size(); ++id) {
-      const Instruction& instruction = program.instructions[id];
-      if (instruction.is_first_of_stream)
-        transfers_before = 0;
+      if (program.instructions[id].is_first_of_stream)
+        since_action = before = 0;
       if (program.is_action(id)) {
-        edges += 1 + program.waits_of(id).size() + std::exchange(transfers_before, 0);
-        continue;
+        edges += 1 + std::exchange(since_action, 0);
+        before = 0;
+      } else {
+        const std::size_t transfers = program.transfers_of(id).size();
+        edges += transfers * (2 + before);
+        since_action += transfers;
+        before = transfers;
       }
-      const std::size_t transfers = program.transfers_of(id).size();
-      const Wait& wait = instruction.wait[0];
-      const bool starts_with_action =
-          wait.instruction != Wait::kNothing && wait.moment == Wait::For::Start;
-      const std::size_t posts =
-          starts_with_action ? 1 + program.waits_of(wait.instruction).size() : 1;
-      edges += transfers * (posts + transfers_before);
-      transfers_before = wait.instruction == Wait::kNothing ? transfers_before + transfers : 1;
     }
     return edges;
   }
@@ -116,18 +116,19 @@ class ProgramNumbering {
 
   /// Posts a batch where that is not done yet; false if the rank has to wait for it.
   bool run_batch(RankState& state) {
-    const TransferId first = program_.instructions[state.next].first;
     const TransferId end = program_.end_of_transfers(state.next);
-    if (!std::exchange(state.has_posted, true))
-      for (TransferId i = first; i < end; ++i) {
+    if (!std::exchange(state.has_posted, true)) {
+      state.next_transfer = program_.instructions[state.next].first;
+      for (TransferId i = state.next_transfer; i < end; ++i) {
         note_late(i, nullptr);
         if (!program_.is_eager)
           ends_[i].node = kIsTurn;
         post(i, state.last_action == kNotYet ? kAtStart : state.last_action);
       }
-    for (TransferId i = first; i < end; ++i)
-      if (!ends_[i].has_moved()) {
-        state.blocked_on = i;
+    }
+    for (; state.next_transfer < end; ++state.next_transfer)
+      if (!ends_[state.next_transfer].has_moved()) {
+        state.blocked_on = state.next_transfer;
         return false;
       }
     state.has_posted = false;
@@ -191,7 +192,8 @@ class ProgramNumbering {
                  std::uint32_t node) {
     const std::size_t slot = slot_before(rank, action);
     for (std::size_t i = transfers_.first_of(slot); i < transfers_.first_of(slot + 1); ++i)
-      if (program_.instructions[program_.instruction_of_transfer[i]].wait[0] == wait) {
+      if (ends_[i].poster == kNotYet &&
+          program_.instructions[program_.instruction_of_transfer[i]].wait[0] == wait) {
         note_late(i, poster);
         post(static_cast<TransferId>(i), node);
       }

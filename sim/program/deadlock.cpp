@@ -1,7 +1,6 @@
 #include "sim/program/deadlock.h"
 
 #include <algorithm>
-#include <cassert>
 #include <cstdint>
 #include <deque>
 #include <limits>
@@ -313,8 +312,8 @@ std::vector<Arc> told(std::vector<Arc> circle) {
   std::erase_if(circle, [](const Arc& arc) { return arc.wait.reason == Reason::Start; });
   const auto first_wait = std::find_if(circle.begin(), circle.end(),
                                        [](const Arc& arc) { return is_wait(arc.wait.reason); });
-  assert(first_wait != circle.end());
-  std::rotate(circle.begin(), first_wait + 1, circle.end());  // ends with a wait
+  if (first_wait != circle.end())  // else one rank waits for itself, in an unsound program
+    std::rotate(circle.begin(), first_wait + 1, circle.end());  // ends with a wait
   std::vector<Arc> arcs;
   for (const Arc& arc : circle) {
     const Reason reason = arc.wait.reason;
@@ -359,7 +358,11 @@ bool can_run(const Program& program) {
 std::string describe_deadlock(const Program& program) {
   const WaitGraph graph(program);
   const std::vector<Arc> arcs = told(CircleSearch({graph, stuck_nodes(graph)}).shortest());
-  std::string text = "ranks wait for one another in a circle:\n  " + graph.name(arcs.front().node);
+  const bool is_of_ranks =
+      std::ranges::any_of(arcs, [](const Arc& arc) { return is_wait(arc.wait.reason); });
+  std::string text = is_of_ranks ? "ranks wait for one another in a circle:\n  "
+                                 : "a rank waits for what it does later itself:\n  ";
+  text += graph.name(arcs.front().node);
   for (const Arc& arc : arcs)
     text += fmt::format("{} {} {}", &arc == arcs.data() ? "" : ",\n  which", words(arc.wait.reason),
                         graph.name(arc.wait.node));

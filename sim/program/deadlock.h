@@ -6,7 +6,7 @@
 
 namespace bubblescope {
 
-/// Whether a sound program (`find_fault`) can run to its end.
+/// Whether a program can run to its end; an unsound one (`find_fault`) may do so too.
 bool can_run(const Program& program);
 
 /// Why it cannot: a circle of ranks that wait for one another where the run stops, with as few such

@@ -88,7 +88,8 @@ class StreamWriter {
         append(Instruction::Kind::Action, action);
       begin_channels();
       for (std::size_t action = first_action(); action <= end_action(); ++action) {
-        if (receives_start_with_actions) {
+        // Only a channel of both ways is told apart by which are posted first.
+        if (receives_start_with_actions && program_.channels != Channels::PerDirection) {
           post_slot(action, true, false);
           post_slot(action, false, true);
         } else {
@@ -221,7 +222,7 @@ class StreamWriter {
         return;
       if (const InstructionId receive =
               receive_of_[input.output + static_cast<std::size_t>(op.microbatch())];
-          receive != kNone)
+          receive != kNone && receive >= first_id_)  // an unsound one may be on another rank
         instruction.wait[waits++] = Wait(receive, Wait::For::End);
     });
   }
@@ -230,37 +231,25 @@ class StreamWriter {
   void wait_for_own_outputs() {
     if (!has_own_inputs_[static_cast<std::size_t>(rank_)])
       return;
-    made_.resize(number_.size());
-    for (InstructionId id = program_.first_of_rank(rank_); id < program_.end_of_actions(rank_);
-         ++id) {
-      if (!program_.is_action(id))
-        continue;
-      program_.action(id).for_each_op([&](const Op& op) {
-        const Input& input = inputs_[op.stage_and_kind()];
-        const std::size_t output = input.output + static_cast<std::size_t>(op.microbatch());
-        if (input.is_own && !made_[output])
-          add_wait(id, output);
-      });
-      program_.action(id).for_each_op([&](const Op& op) {
-        if (op.kind() != OpKind::BackwardWeight)
-          made_[number_[op]] = true;
-      });
-    }
-  }
-
-  void add_wait(InstructionId waiting, std::size_t output) {
-    Instruction& instruction = program_.instructions[waiting];
-    for (InstructionId id = waiting; id < program_.end_of_actions(rank_); ++id) {
-      bool makes = false;
-      if (program_.is_action(id))
-        program_.action(id).for_each_op([&](const Op& op) {
-          makes = makes || (op.kind() != OpKind::BackwardWeight && number_[op] == output);
-        });
-      if (makes) {
-        instruction.wait[program_.waits_of(waiting).size()] = Wait(id, Wait::For::End);
+    maker_.resize(number_.size(), kNone);
+    const auto for_each_action = [&](auto&& visit) {
+      for (InstructionId id = program_.first_of_rank(rank_); id < program_.end_of_actions(rank_);
+           ++id)
+        if (program_.is_action(id))
+          program_.action(id).for_each_op([&](const Op& op) { visit(id, op); });
+    };
+    for_each_action([&](InstructionId id, const Op& op) {
+      if (op.kind() != OpKind::BackwardWeight)
+        maker_[number_[op]] = id;
+    });
+    for_each_action([&](InstructionId id, const Op& op) {
+      const Input& input = inputs_[op.stage_and_kind()];
+      if (!input.is_own)
         return;
-      }
-    }
+      const InstructionId maker = maker_[input.output + static_cast<std::size_t>(op.microbatch())];
+      if (maker != kNone && maker >= id)
+        program_.instructions[id].wait[program_.waits_of(id).size()] = Wait(maker, Wait::For::End);
+    });
   }
 
   Program& program_;
@@ -275,7 +264,7 @@ class StreamWriter {
   std::vector<std::size_t> used_ = {};               // its channels
   std::vector<InstructionId> next_of_channel_ = {};  // [channel] of its; 0 where it has none
   std::vector<InstructionId> receive_of_ = {};  // [output] in a channel of the rank that needs it
-  std::vector<bool> made_ = {};                 // [output] by what its rank has done so far
+  std::vector<InstructionId> maker_ = {};       // [output] on its rank
 };
 
 }  // namespace

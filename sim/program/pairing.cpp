@@ -1,6 +1,7 @@
 #include "sim/program/pairing.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include <fmt/format.h>
@@ -28,8 +29,10 @@ class InTurn {
   explicit InTurn(Program& program)
       : program_(program),
         transfers_(program.posted.transfers),
-        flow_of_peer_(static_cast<std::size_t>(program.ranks()), nullptr),
-        count_(flow_of_peer_.size()) {}
+        count_(static_cast<std::size_t>(program.ranks())) {
+    for (auto& flows : flow_of_peer_)
+      flows.resize(count_.size());
+  }
 
   void pair() {
     for (Rank rank = 0; rank < program_.ranks(); ++rank)
@@ -47,6 +50,8 @@ class InTurn {
   }
 
  private:
+  static constexpr MessageId kNone = ~MessageId{0};
+
   std::size_t first_of(Rank rank) const {
     return transfers_.first_of(
         slot_before(rank, program_.schedule().first_action[static_cast<std::size_t>(rank)]));
@@ -74,26 +79,21 @@ class InTurn {
   }
 
   void number(Rank rank) {
-    for (const bool is_send : {true, false}) {
-      std::fill(flow_of_peer_.begin(), flow_of_peer_.end(), nullptr);
-      for (std::size_t i = first_of(rank); i < first_of(rank + 1); ++i)
-        if (const Transfer& transfer = transfers_[i]; transfer.is_send == is_send) {
-          Flow*& found = flow_of_peer_[static_cast<std::size_t>(transfer.peer)];
-          if (found == nullptr)
-            found = is_send ? flow(rank, transfer.peer) : flow(transfer.peer, rank);
-          if (found == nullptr) {
-            is_paired_ = false;
-            continue;
-          }
-          const MessageId message = found->first + (is_send ? found->sent : found->received)++;
-          if (message >= program_.message_ends.size()) {
-            is_paired_ = false;
-            continue;
-          }
-          program_.transfers[i] = {message, is_send};
-          (is_send ? program_.message_ends[message].send : program_.message_ends[message].receive) =
-              static_cast<TransferId>(i);
-        }
+    for (std::size_t i = first_of(rank); i < first_of(rank + 1); ++i) {
+      const Transfer& transfer = transfers_[i];
+      const bool is_send = transfer.is_send;
+      Flow*& found = flow_of_peer_[is_send ? 1 : 0][static_cast<std::size_t>(transfer.peer)];
+      if (found == nullptr || (is_send ? found->from : found->to) != rank)
+        found = is_send ? flow(rank, transfer.peer) : flow(transfer.peer, rank);
+      const MessageId message =
+          found == nullptr ? kNone : found->first + (is_send ? found->sent : found->received)++;
+      if (message >= program_.message_ends.size()) {
+        is_paired_ = false;
+        continue;
+      }
+      program_.transfers[i] = {message, is_send};
+      (is_send ? program_.message_ends[message].send : program_.message_ends[message].receive) =
+          static_cast<TransferId>(i);
     }
   }
 
@@ -130,9 +130,9 @@ class InTurn {
 
   Program& program_;
   const Transfers& transfers_;
-  std::vector<Flow> flows_ = {};     // by sender and receiver
-  std::vector<Flow*> flow_of_peer_;  // [rank] of the rank at hand
-  std::vector<MessageId> count_;     // [rank] of what the rank at hand sends to it
+  std::vector<Flow> flows_ = {};                         // by sender and receiver
+  std::array<std::vector<Flow*>, 2> flow_of_peer_ = {};  // [is_send][peer] as found last
+  std::vector<MessageId> count_;  // [rank] of what the rank at hand sends to it
   bool is_paired_ = true;
 };
 

@@ -11,8 +11,8 @@
 
 namespace bubblescope {
 
-/// How the ranks talk. `post` has a way for each to place a schedule's transfers, and `lower` knows
-/// what each makes them wait for.
+/// How the ranks talk. `post_messages` has a way for each to place a schedule's transfers, and
+/// `lower` knows what each makes them wait for.
 enum class Comm : std::uint8_t {
   /// A message costs latency + bytes / bandwidth and occupies neither rank nor link: the papers'
   /// model. It needs no step of its own: it is an edge of the graph.
@@ -55,7 +55,7 @@ constexpr bool has_channels(Comm comm) {
 /// One a pair for Torch, else one a direction.
 Channels default_channels(Comm comm);
 
-/// Its orders and transfers are sound: `post` checked them, or `find_fault` has to.
+/// Its orders and transfers are sound: `post_messages` checked them, or `find_fault` has to.
 struct PostedProgram {
   Schedule schedule = {};
   Comm comm = Comm::Ideal;

@@ -120,12 +120,14 @@ class UnitTimeRun {
 
   /// [action] when it runs. Throws Error where ranks wait for one another in a circle.
   std::vector<Span> times() && {
-    for (bool goes_on = true; goes_on;) {
-      goes_on = false;
-      for (std::size_t rank = 0; rank < next_.size(); ++rank)
+    // Up the ranks and down again, as forwards and backwards go.
+    bool goes_on = true;
+    for (bool is_up = true; std::exchange(goes_on, false) || !is_up; is_up = !is_up)
+      for (std::size_t i = 0; i < next_.size(); ++i) {
+        const std::size_t rank = is_up ? i : next_.size() - 1 - i;
         for (; next_[rank] < schedule_.first_action[rank + 1] && run(rank); ++next_[rank])
           goes_on = true;
-    }
+      }
     for (std::size_t rank = 0; rank < next_.size(); ++rank)
       if (next_[rank] < schedule_.first_action[rank + 1])
         throw Error(fmt::format("schedule {}: {}", schedule_.name,

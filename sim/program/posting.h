@@ -24,7 +24,7 @@ namespace bubblescope {
 PostedProgram post_messages(Schedule schedule, Comm comm);
 
 /// A schedule of the catalogue with its communication spelled out: the authors' own batches where
-/// it has them, else as `lower` does. Throws as `make_schedule` does.
+/// it has them, else as `post_messages` makes them. Throws as `make_schedule` does.
 PostedProgram post_messages(const CatalogueEntry& entry, Shape shape, Comm comm);
 
 }  // namespace bubblescope

@@ -1,4 +1,4 @@
-// What the simulator and every executor run: nothing is left to interpret.
+// Streams of instructions that the simulator and every executor run: nothing is left to interpret.
 #pragma once
 
 #include <array>

@@ -8,7 +8,7 @@
 
 namespace bubblescope {
 
-/// What is wrong with a program.
+/// A fault of a posted program.
 struct ProgramFault {
   enum class Kind : std::uint8_t {
     Order,    ///< What `find_order_fault` finds.
@@ -24,7 +24,7 @@ struct ProgramFault {
 /// The first fault, rank by rank: each rank's order is sound, and where messages are spelled out,
 /// each is sent once, after it is made, received once, before it is needed, and, since messages
 /// carry no tags, the k-th send from one rank to another is of the message of the k-th receive.
-/// Whether ranks wait for one another in a circle is `build_graph`'s to find.
+/// Whether ranks wait for one another in a circle is `can_run`'s to find.
 std::optional<ProgramFault> find_fault(const PostedProgram& program);
 
 /// Throws Error where there is a fault, with rank, step and expectation.

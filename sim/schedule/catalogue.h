@@ -43,7 +43,7 @@ struct CatalogueEntry {
   /// Only called with a shape that fits, v set; null where `automatic` is not.
   Schedule (*generate)(Shape) = nullptr;
   const Automatic* automatic = nullptr;
-  /// The batches of the authors' own code; null where `lower` makes them by its rule.
+  /// The batches of the authors' own code; null where `post_messages` makes them by its rule.
   Transfers (*batches)(Shape) = nullptr;
 };
 
