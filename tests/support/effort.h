@@ -12,6 +12,13 @@ inline constexpr bool kSanitized = true;
 inline constexpr bool kSanitized = false;
 #endif
 
+/// ThreadSanitizer ends a test that lets streams race, to see that the race is found out.
+#ifdef __SANITIZE_THREAD__
+inline constexpr bool kRefusesRaces = true;
+#else
+inline constexpr bool kRefusesRaces = false;
+#endif
+
 /// Whether BUBBLESCOPE_LONG_TESTS asks for every row of tables whose searches take minutes.
 inline bool runs_long() {
   return std::getenv("BUBBLESCOPE_LONG_TESTS") != nullptr;
