@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
-#include <ranges>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -38,17 +37,15 @@ Placed receive(const Message& message, std::size_t slot) {
 
 /// The transfers slot by slot; those of one slot stay in the order given, and are one batch where
 /// `comm` is Batched.
-template <typename Range>
-Transfers by_slot(const Range& placed, const Schedule& schedule, Comm comm) {
+template <typename Iterator>
+Transfers by_slot(Iterator begin, Iterator end, const Schedule& schedule, Comm comm) {
   const std::size_t slots =
       schedule.actions.size() + static_cast<std::size_t>(schedule.placement.ranks);
   FlatArray<std::size_t> next(slots, std::size_t{0});  // [slot] where its next transfer goes
-  for (const Placed& each : placed)
-    ++next[each.slot];
+  std::for_each(begin, end, [&](const Placed& each) { ++next[each.slot]; });
   std::exclusive_scan(next.begin(), next.end(), next.begin(), std::size_t{0});
-  FlatArray<Transfer> sorted(placed.size());
-  for (const Placed& each : placed)
-    sorted[next[each.slot]++] = each.transfer;
+  FlatArray<Transfer> sorted(static_cast<std::size_t>(end - begin));
+  std::for_each(begin, end, [&](const Placed& each) { sorted[next[each.slot]++] = each.transfer; });
   if (comm == Comm::Batched)
     for (std::size_t slot = 0, first = 0; slot < slots; first = next[slot++])
       for (std::size_t i = first + 1; i < next[slot]; ++i)
@@ -104,7 +101,7 @@ Transfers stream_transfers(const Schedule& schedule) {
     for (const auto& [message, slot] : made)
       later[static_cast<std::size_t>(message.to)] = kNone;
   }
-  return by_slot(std::views::reverse(placed), schedule, Comm::Stream);
+  return by_slot(placed.rbegin(), placed.rend(), schedule, Comm::Stream);
 }
 
 /// Runs a schedule in unit time, F = I = W = 1, with messages that take none.
@@ -246,7 +243,7 @@ Transfers batched_transfers(const Schedule& schedule) {
     placed.push_back(send(message, meeting_times.slot_from(message.from, time)));
     placed.push_back(receive(message, meeting_times.slot_from(message.to, time)));
   }
-  return by_slot(placed, schedule, Comm::Batched);
+  return by_slot(placed.begin(), placed.end(), schedule, Comm::Batched);
 }
 
 }  // namespace
