@@ -84,6 +84,7 @@ inline boost::typed_identity_property_map<NodeId> get(boost::vertex_index_t,
 
 }  // namespace bubblescope
 
+// NOLINTBEGIN(readability-identifier-naming): Boost asks for these names.
 template <>
 struct boost::graph_traits<bubblescope::DependencyGraph> {
   struct traversal_category : boost::vertex_list_graph_tag,
@@ -107,3 +108,4 @@ struct boost::property_map<bubblescope::DependencyGraph, boost::vertex_index_t> 
   using type = boost::typed_identity_property_map<bubblescope::NodeId>;
   using const_type = type;
 };
+// NOLINTEND(readability-identifier-naming)
