@@ -36,5 +36,7 @@ class Library {
 }  // namespace bubblescope::gpu
 
 /// A pointer to a function, of the type that the library's header declares.
+// NOLINTBEGIN(bugprone-macro-parentheses): `member` is a name that is declared
 #define BUBBLESCOPE_FUNCTION(member, name) \
   decltype(&::name) member = library.find<decltype(::name)>(#name)
+// NOLINTEND(bugprone-macro-parentheses)
