@@ -45,7 +45,8 @@ RunRecord make_record(const Plan& plan, const RunTimes& times, std::string sourc
 
 Measurement describe(const MachineChoice& machine, const Replay& replayed,
                      const GlobalOptions& global) {
-  Measurement out{replayed, std::string(to_string(machine.backend)),
+  Measurement out{static_cast<const MeasuredSteps&>(replayed),
+                  std::string(to_string(machine.backend)),
                   machine.has_tensors() ? "tensors" : "timed", machine.has_virtual_clock()};
   if (!out.virtual_clock) {
     out.command = global.command;
