@@ -35,11 +35,11 @@ struct Explanation {
   std::optional<ValidityRegion> region = {};  ///< Where `costs` are told.
 };
 
-/// Of a simulated timeline, whose critical path is `path`; without levers and region, which take
-/// many simulations more.
+/// Counts the costs along `path`, the critical path of a simulated timeline. Levers and region are
+/// left out: they take many simulations more.
 Explanation count_costs(const DependencyGraph& graph, const Timeline& timeline,
                         const CriticalPath& path);
-/// The whole of it.
+/// Explains a simulated timeline with all that there is, levers and region too.
 Explanation explain(const DependencyGraph& graph, const Timeline& timeline,
                     const CriticalPath& path);
 

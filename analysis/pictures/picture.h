@@ -43,7 +43,7 @@ constexpr Paint kHatchInk = {"#98a0ab", "#5f6875"};
 constexpr Paint kMemoryArea = {"#d3dae4", "#37414f"};
 constexpr Paint kMemoryLine = {"#5f6b7c", "#9aa7b8"};
 
-/// What is drawn, laid out once. Holds references into the analysis.
+/// A picture holds all that is drawn, laid out once, and references into the analysis.
 struct Picture {
   explicit Picture(const Analysis& run);
 

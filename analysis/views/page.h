@@ -1,4 +1,4 @@
-// What a view prints for people: titles, tables and lines, on a terminal or in Markdown.
+// A page that a view prints for people: titles, tables and lines, on a terminal or in Markdown.
 #pragma once
 
 #include <string>

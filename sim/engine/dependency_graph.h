@@ -13,9 +13,6 @@
 
 namespace bubblescope {
 
-struct BoostGraph;  // the Boost.Graph CSR graph: sim/engine/boost_graph.h, where its algorithms are
-                    // needed
-
 /// A node is an action of one rank or, where the program spells them out, a message between two.
 /// Nodes are numbered as the ranks come to them: each runs as far as it can, and the one woken last
 /// goes on first. So a node depends on lower numbers only, what it needs lies close by, and one
@@ -92,15 +89,14 @@ class DependencyGraph {
     return parts_.lag;
   }
   std::span<Time> duration() { return parts_.duration; }
-  std::span<const Rank> rank() const {
-    return parts_.rank;
-  }  ///< [nodes]; a message is its receiver's
+  /// [nodes] the rank of an action; of a message, its receiver.
+  std::span<const Rank> rank() const { return parts_.rank; }
   /// [nodes] the index in schedule().actions; of a message, their number + its index in messages().
   std::span<const std::uint32_t> action_index() const { return parts_.action; }
   bool is_message(NodeId node) const { return parts_.action[node] >= schedule().actions.size(); }
-  /// What a node stands for that is no message.
+  /// The action that a node stands for, which is no message.
   const Action& action(NodeId node) const { return schedule().actions[parts_.action[node]]; }
-  /// What a node stands for that is one.
+  /// The message that a node stands for, which is one.
   const MessageNode& message(NodeId node) const {
     return parts_.messages[parts_.action[node] - schedule().actions.size()];
   }
@@ -113,7 +109,8 @@ class DependencyGraph {
 /// Throws Error where ranks wait for one another in a circle (the message shows a shortest one by
 /// rank, action and message), or where the costs are so large that times could overflow.
 DependencyGraph build_graph(PostedProgram posted, CostModel costs);
-/// The same graph from a program, whose messages may be ideal too.
+/// Builds from any program, also one with ideal messages, which only tests do: it is held against
+/// the way that large jobs take.
 DependencyGraph build_graph(const Program& program, CostModel costs);
 
 }  // namespace bubblescope

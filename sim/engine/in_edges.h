@@ -18,7 +18,7 @@ enum class EdgeKind : std::uint8_t {
   Post,     ///< A message waits until one of its ends is posted.
 };
 
-/// What an in-edge of `node` stands for, in constant time.
+/// Tells in constant time why `node` waits for the producer of an in-edge.
 EdgeKind edge_kind(const DependencyGraph& graph, NodeId node, EdgeId edge);
 
 /// When `MessageNode::receiver` had posted the receive of a message, which has one. It does so when

@@ -37,10 +37,10 @@ class TransferChecker {
   }
 
  private:
-  /// What has happened to a message, as a set of bits.
+  /// The state of a message is a set of these bits.
   enum : std::uint8_t { kMade = 1, kSent = 2, kReceived = 4 };
 
-  /// Those from one rank to another.
+  /// The transfers from one rank to another, in the order of each end.
   struct Queue {
     std::vector<std::uint32_t> sends;
     std::vector<std::uint32_t> receives;

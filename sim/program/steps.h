@@ -57,7 +57,7 @@ void for_each_step(const PostedProgram& program, Rank rank, Visitor&& visit) {
 /// steps count from 0.
 std::size_t step_of_action(const PostedProgram& program, Rank rank, std::size_t action);
 std::size_t step_of_transfer(const PostedProgram& program, Rank rank, std::size_t transfer);
-/// What a step does, in PyTorch's words, of a batch with blanks between: "1RECV_F0 1SEND_B0".
+/// A step in PyTorch's words, those of a batch with blanks between: "1RECV_F0 1SEND_B0".
 std::string step_words(const PostedProgram& program, Rank rank, std::size_t step);
 
 }  // namespace bubblescope

@@ -18,7 +18,7 @@
 namespace bubblescope {
 namespace {
 
-/// What a rank does: the action of an index, or a collective.
+/// A rank does the action of an index, or a collective.
 struct Item {
   static constexpr std::size_t kNoAction = std::numeric_limits<std::size_t>::max();
 

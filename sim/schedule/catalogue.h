@@ -21,7 +21,7 @@ struct Peak {
   std::int64_t (*of)(Shape);
 };
 
-/// What a schedule is searched with that has no order of its own: sim/search/automatic.h.
+/// A schedule without an order of its own is searched with these: sim/search/automatic.h.
 struct Automatic {
   Placement (*placement)(int ranks);
   std::span<const char* const> seeds;  ///< Schedules of this placement to start from.

@@ -1,4 +1,4 @@
-// What ranks do between their actions: they send and receive messages, and join collectives.
+// Between their actions, ranks send and receive messages and join collectives.
 #pragma once
 
 #include <cstddef>
@@ -19,12 +19,12 @@ struct Transfer {
   bool joins_batch = false;  ///< Starts together with the transfer before it in its slot.
 };
 
-/// What the ranks post, slot by slot. A rank has a slot before each of its actions and one after
+/// The ranks post these, slot by slot. A rank has a slot before each of its actions and one after
 /// its last.
 class Transfers {
  public:
   Transfers() = default;
-  /// Those of slot s end before `end_of_slot[s]`.
+  /// The transfers of slot s end before `end_of_slot[s]`.
   Transfers(FlatArray<Transfer> transfers, const FlatArray<std::size_t>& end_of_slot)
       : transfers_(std::move(transfers)) {
     first_.reserve(end_of_slot.size() + 1);
