@@ -144,7 +144,7 @@ TEST_CASE("files have at most 400 lines, but for a few to be divided") {
                                         "tests/nccl_double/cluster_fault_test.cpp",
                                         "tests/program_check_test.cpp",
                                         "tests/program_file_test.cpp",
-                                        "tools/options.cpp"};
+                                        "tools/options/options.cpp"};
   for (const Source& source : sources()) {
     const std::size_t count = lines(source.text).size();
     CHECK_MESSAGE((count > 400) == longer.contains(source.path),

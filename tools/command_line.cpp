@@ -22,7 +22,7 @@
 #include "backend_cuda/replay/executor.h"
 #include "sim/base/error.h"
 #include "sim/base/nearest.h"
-#include "tools/command.h"
+#include "tools/commands/command.h"
 #include "tools/errors.h"
 #include "tools/job.h"
 #include "tools/message.h"

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "backend_cuda/replay/rank_executor.h"
-#include "tools/machine_options.h"
+#include "tools/options/machine_options.h"
 
 namespace bubblescope {
 

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "backend_cuda/cluster/control.h"
-#include "tools/machine_options.h"
-#include "tools/options.h"
+#include "tools/options/machine_options.h"
+#include "tools/options/options.h"
 
 namespace bubblescope {
 

@@ -8,10 +8,10 @@
 #include "analysis/figures/measurement.h"
 #include "analysis/views/replay_view.h"
 #include "tools/job.h"
-#include "tools/machine_options.h"
+#include "tools/options/machine_options.h"
+#include "tools/options/trace_option.h"
 #include "tools/predict.h"
 #include "tools/subject.h"
-#include "tools/trace_option.h"
 
 namespace bubblescope {
 

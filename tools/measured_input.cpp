@@ -14,7 +14,7 @@
 #include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "tools/errors.h"
-#include "tools/units.h"
+#include "tools/options/units.h"
 
 namespace bubblescope {
 namespace {

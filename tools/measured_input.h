@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "analysis/calibration/measured_run.h"
-#include "tools/options.h"
+#include "tools/options/options.h"
 
 namespace bubblescope {
 

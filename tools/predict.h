@@ -8,7 +8,7 @@
 #include "analysis/figures/analysis.h"
 #include "backend_cuda/replay/measured_links.h"
 #include "sim/engine/dependency_graph.h"
-#include "tools/options.h"
+#include "tools/options/options.h"
 #include "tools/progress.h"
 
 namespace bubblescope {

@@ -10,7 +10,7 @@
 #include "sim/program/posting.h"
 #include "sim/schedule/order_check.h"
 #include "tools/errors.h"
-#include "tools/units.h"
+#include "tools/options/units.h"
 
 namespace bubblescope {
 

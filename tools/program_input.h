@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "sim/formats/program_file.h"
-#include "tools/options.h"
+#include "tools/options/options.h"
 
 namespace bubblescope {
 

@@ -1,4 +1,4 @@
-#include "tools/machine_options.h"
+#include "tools/options/machine_options.h"
 
 #include <chrono>
 #include <limits>
@@ -7,7 +7,7 @@
 
 #include "sim/base/nearest.h"
 #include "tools/errors.h"
-#include "tools/units.h"
+#include "tools/options/units.h"
 
 namespace bubblescope {
 namespace {

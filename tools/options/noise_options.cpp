@@ -1,4 +1,4 @@
-#include "tools/noise_options.h"
+#include "tools/options/noise_options.h"
 
 #include <algorithm>
 #include <charconv>
@@ -13,8 +13,8 @@
 #include "sim/base/error.h"
 #include "sim/base/json_input.h"
 #include "tools/errors.h"
-#include "tools/options.h"
-#include "tools/units.h"
+#include "tools/options/options.h"
+#include "tools/options/units.h"
 
 namespace bubblescope {
 namespace {

@@ -1,4 +1,4 @@
-#include "tools/network_options.h"
+#include "tools/options/network_options.h"
 
 #include <limits>
 #include <utility>
@@ -6,8 +6,8 @@
 #include <fmt/format.h>
 
 #include "tools/errors.h"
-#include "tools/option_words.h"
-#include "tools/units.h"
+#include "tools/options/option_words.h"
+#include "tools/options/units.h"
 
 namespace bubblescope {
 namespace {

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "analysis/views/replay_view.h"
-#include "tools/command.h"
+#include "tools/commands/command.h"
 #include "tools/errors.h"
 #include "tools/measure.h"
 #include "tools/output.h"

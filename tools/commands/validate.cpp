@@ -5,11 +5,11 @@
 #include <vector>
 
 #include "analysis/views/validate_view.h"
-#include "tools/command.h"
+#include "tools/commands/command.h"
 #include "tools/errors.h"
 #include "tools/measure.h"
+#include "tools/options/units.h"
 #include "tools/output.h"
-#include "tools/units.h"
 
 namespace bubblescope {
 namespace {

@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "tools/command.h"
+#include "tools/commands/command.h"
 #include "tools/errors.h"
 #include "tools/output.h"
 #include "tools/variables.h"

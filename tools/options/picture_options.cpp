@@ -1,4 +1,4 @@
-#include "tools/picture_options.h"
+#include "tools/options/picture_options.h"
 
 #include <filesystem>
 #include <system_error>

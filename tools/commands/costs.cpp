@@ -10,11 +10,11 @@
 #include "analysis/views/costs_view.h"
 #include "sim/base/error.h"
 #include "sim/costs/cost_file.h"
-#include "tools/command.h"
+#include "tools/commands/command.h"
 #include "tools/errors.h"
+#include "tools/options/picture_options.h"
+#include "tools/options/units.h"
 #include "tools/output.h"
-#include "tools/picture_options.h"
-#include "tools/units.h"
 
 namespace bubblescope {
 namespace {

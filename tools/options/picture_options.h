@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "tools/options.h"
+#include "tools/options/options.h"
 
 namespace bubblescope {
 

@@ -6,7 +6,7 @@
 
 #include "analysis/figures/measurement.h"
 #include "analysis/traces/chrome_trace.h"
-#include "tools/options.h"
+#include "tools/options/options.h"
 
 namespace bubblescope {
 

@@ -5,7 +5,7 @@
 #include "analysis/views/check_view.h"
 #include "sim/program/deadlock.h"
 #include "sim/program/lowering.h"
-#include "tools/command.h"
+#include "tools/commands/command.h"
 #include "tools/errors.h"
 #include "tools/output.h"
 #include "tools/program_input.h"

@@ -11,16 +11,16 @@
 
 #include "analysis/views/calibration_view.h"
 #include "sim/costs/cost_file.h"
-#include "tools/command.h"
+#include "tools/commands/command.h"
 #include "tools/errors.h"
 #include "tools/executors.h"
 #include "tools/interrupt.h"
 #include "tools/job.h"
 #include "tools/measure.h"
 #include "tools/measured_input.h"
+#include "tools/options/units.h"
 #include "tools/output.h"
 #include "tools/program_input.h"
-#include "tools/units.h"
 
 namespace bubblescope {
 namespace {

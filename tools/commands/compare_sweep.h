@@ -5,7 +5,7 @@
 
 #include "analysis/sweep/sweep.h"
 #include "tools/contender.h"
-#include "tools/vary_options.h"
+#include "tools/options/vary_options.h"
 
 namespace bubblescope {
 

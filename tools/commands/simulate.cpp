@@ -5,13 +5,13 @@
 #include "analysis/pictures/html_view.h"
 #include "analysis/pictures/svg_view.h"
 #include "analysis/views/simulate_view.h"
-#include "tools/command.h"
+#include "tools/commands/command.h"
 #include "tools/errors.h"
-#include "tools/noise_options.h"
+#include "tools/options/noise_options.h"
+#include "tools/options/picture_options.h"
+#include "tools/options/trace_option.h"
 #include "tools/output.h"
-#include "tools/picture_options.h"
 #include "tools/subject.h"
-#include "tools/trace_option.h"
 
 namespace bubblescope {
 namespace {

@@ -13,16 +13,16 @@
 #include "analysis/views/sweep_view.h"
 #include "sim/base/error.h"
 #include "sim/base/printable.h"
-#include "tools/command.h"
-#include "tools/compare_sweep.h"
+#include "tools/commands/command.h"
+#include "tools/commands/compare_sweep.h"
 #include "tools/contender.h"
 #include "tools/errors.h"
-#include "tools/noise_options.h"
+#include "tools/options/noise_options.h"
+#include "tools/options/picture_options.h"
+#include "tools/options/vary_options.h"
 #include "tools/output.h"
-#include "tools/picture_options.h"
 #include "tools/predict.h"
 #include "tools/program_input.h"
-#include "tools/vary_options.h"
 
 namespace bubblescope {
 namespace {

@@ -1,4 +1,4 @@
-#include "tools/options.h"
+#include "tools/options/options.h"
 
 #include <algorithm>
 #include <cctype>
@@ -15,8 +15,8 @@
 #include "tools/embedded_data.h"
 #include "tools/errors.h"
 #include "tools/message.h"
+#include "tools/options/units.h"
 #include "tools/output.h"
-#include "tools/units.h"
 
 namespace bubblescope {
 namespace {

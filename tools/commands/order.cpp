@@ -8,7 +8,7 @@
 #include "sim/formats/program_json.h"
 #include "sim/formats/torch_csv.h"
 #include "sim/program/posting.h"
-#include "tools/command.h"
+#include "tools/commands/command.h"
 #include "tools/errors.h"
 #include "tools/output.h"
 #include "tools/predict.h"

@@ -1,4 +1,4 @@
-#include "tools/units.h"
+#include "tools/options/units.h"
 
 #include <charconv>
 #include <cmath>

@@ -13,7 +13,7 @@
 #include "sim/base/json_input.h"
 #include "sim/base/nearest.h"
 #include "sim/costs/cost_file.h"
-#include "tools/command.h"
+#include "tools/commands/command.h"
 #include "tools/embedded_data.h"
 #include "tools/errors.h"
 #include "tools/output.h"

@@ -10,7 +10,7 @@
 #include "backend_cuda/replay/executor.h"
 #include "backend_cuda/replay/profile.h"
 #include "backend_cuda/replay/replay.h"
-#include "tools/options.h"
+#include "tools/options/options.h"
 
 namespace bubblescope {
 

@@ -1,4 +1,4 @@
-#include "tools/compare_sweep.h"
+#include "tools/commands/compare_sweep.h"
 
 #include <algorithm>
 #include <optional>

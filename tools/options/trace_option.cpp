@@ -1,4 +1,4 @@
-#include "tools/trace_option.h"
+#include "tools/options/trace_option.h"
 
 #include <charconv>
 #include <filesystem>

@@ -5,7 +5,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "tools/options.h"
+#include "tools/options/options.h"
 
 namespace bubblescope {
 

@@ -1,4 +1,4 @@
-#include "tools/vary_options.h"
+#include "tools/options/vary_options.h"
 
 #include <algorithm>
 #include <cmath>
@@ -9,7 +9,7 @@
 
 #include "sim/base/nearest.h"
 #include "tools/errors.h"
-#include "tools/units.h"
+#include "tools/options/units.h"
 
 namespace bubblescope {
 

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/base/json_text.h"
-#include "tools/command.h"
+#include "tools/commands/command.h"
 #include "tools/embedded_data.h"
 #include "tools/errors.h"
 #include "tools/output.h"

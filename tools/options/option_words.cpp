@@ -1,4 +1,4 @@
-#include "tools/option_words.h"
+#include "tools/options/option_words.h"
 
 #include <algorithm>
 #include <cctype>

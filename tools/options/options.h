@@ -15,9 +15,9 @@
 #include "sim/costs/cost_model.h"
 #include "sim/program/posted_program.h"
 #include "sim/search/automatic.h"
-#include "tools/model_options.h"
-#include "tools/network_options.h"
-#include "tools/option_words.h"
+#include "tools/options/model_options.h"
+#include "tools/options/network_options.h"
+#include "tools/options/option_words.h"
 
 namespace bubblescope {
 

@@ -6,7 +6,7 @@
 
 #include "analysis/views/closed_form_view.h"
 #include "analysis/views/explain_view.h"
-#include "tools/command.h"
+#include "tools/commands/command.h"
 #include "tools/errors.h"
 #include "tools/output.h"
 #include "tools/subject.h"

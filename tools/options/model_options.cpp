@@ -1,4 +1,4 @@
-#include "tools/model_options.h"
+#include "tools/options/model_options.h"
 
 #include <algorithm>
 #include <optional>
@@ -15,8 +15,8 @@
 #include "sim/transformer/model_file.h"
 #include "tools/embedded_data.h"
 #include "tools/errors.h"
-#include "tools/option_words.h"
-#include "tools/units.h"
+#include "tools/options/option_words.h"
+#include "tools/options/units.h"
 
 namespace bubblescope {
 namespace {

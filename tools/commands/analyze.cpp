@@ -11,7 +11,7 @@
 #include "analysis/views/analyze_view.h"
 #include "sim/base/error.h"
 #include "sim/base/files.h"
-#include "tools/command.h"
+#include "tools/commands/command.h"
 #include "tools/errors.h"
 #include "tools/output.h"
 #include "tools/program_input.h"
