@@ -172,9 +172,9 @@ TEST_CASE("a folder of Kineto's flavour holds one run") {
   folder.write("file", "");
   check_failure("simulate 1f1b -p 2 -m 4" + kCosts + " --trace-flavour kineto --trace " +
                     (folder / "file").string(),
-                kUsage, "a folder is expected");
+                kUsage, "fills a folder");
   check_failure("simulate 1f1b -p 2 -m 4" + kCosts + " --trace-flavour kineto", kUsage,
-                "--trace-flavour goes with --trace");
+                "--trace-flavour needs --trace");
   check_failure("simulate 1f1b -p 2 -m 4" + kCosts + " --trace x --trace-flavour kinto", kUsage,
                 "kineto");
 }
@@ -242,7 +242,7 @@ TEST_CASE("analyze refuses what it cannot do with a reason") {
   for (const std::string& same :
        {a, (folder / "./a.json").string(), (folder / "link.json").string()})
     check_failure("analyze " + a + " -o " + same, kUsage, "is the trace that is read");
-  check_failure("analyze " + folder.path().string() + " -o " + a, kUsage, "is the trace that is");
+  check_failure("analyze " + folder.path().string() + " -o " + a, kUsage, "whose files are read");
   const ProcessResult empty = run_program({"analyze", ""});
   CHECK(empty.exit_code == kUsage);
   CHECK(has(empty.err, "an empty value was given"));

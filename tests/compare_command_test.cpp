@@ -1,7 +1,9 @@
 // Schedules side by side, and those that are searched for.
 #include <algorithm>
 #include <cstdint>
+#include <set>
 #include <string>
+#include <utility>
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
@@ -92,7 +94,37 @@ TEST_CASE("compare tells which schedules the shape excludes, and why") {
   CHECK(has(table, "skipped zb-h2: "));
   const ProcessResult none = run("compare -p 5 -m 6 --schedules dualpipe,zb-h2" + kCosts);
   CHECK(none.exit_code == kBadInput);
-  CHECK(run("compare -p 4 -m 8 -v 2 --schedules 1f1b,dualpipe" + kCosts).exit_code == kBadInput);
+}
+
+TEST_CASE("A list of chunks gives a schedule that takes any once for each, and others once") {
+  const json all = output_json("compare -p 4 -m 8 -v 1,2,4 --schedules 1f1b,vpp,zb-v" + kCosts);
+  std::multiset<std::pair<std::string, int>> rows;
+  for (const json& each : all["results"])
+    rows.emplace(each["schedule"], each["chunks"]);
+  const std::multiset<std::pair<std::string, int>> expected = {{"1f1b", 1},
+                                                               {"interleaved-1f1b", 1},
+                                                               {"interleaved-1f1b", 2},
+                                                               {"interleaved-1f1b", 4},
+                                                               {"zb-v", 2}};
+  CHECK(rows == expected);
+  CHECK(has(run("compare -p 4 -m 8 -v 2,2" + kCosts).err, "-v/--chunks: 2 is given twice"));
+  CHECK(has(run("compare -p 4 -m 8 -v 2,,4" + kCosts).err, "-v/--chunks: expected no empty value"));
+}
+
+TEST_CASE("Families and frameworks select schedules, and names of other programs are known") {
+  const auto names = [](const std::string& words) {
+    std::set<std::string> found;
+    const json all = output_json("compare -p 4 -m 8 --schedules " + words + kCosts);
+    for (const json& each : all["results"])
+      found.insert(each["schedule"]);
+    return found;
+  };
+  CHECK(names("dualpipe") == std::set<std::string>{"dualpipe"});  // a name goes first
+  CHECK(names("megatron") ==
+        std::set<std::string>{"1f1b", "interleaved-1f1b", "interleaved-1f1b-overlap"});
+  CHECK(names("flow") == std::set<std::string>{"chimera", "hanayo"});
+  CHECK(names("ScheduleInterleaved1F1B,vpp,ZBVZeroBubble,DualPipeV") ==
+        std::set<std::string>{"interleaved-1f1b-torch", "interleaved-1f1b", "zb-v", "dualpipev"});
 }
 
 TEST_CASE("a group size below p, above m or with a bad remainder is refused with the nearest") {

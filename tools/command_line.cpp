@@ -1,16 +1,14 @@
 #include "tools/command_line.h"
 
 #include <algorithm>
-#include <array>
-#include <cctype>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
-#include <filesystem>
 #include <istream>
 #include <memory>
 #include <new>
+#include <set>
 #include <sstream>
 #include <string>
 #include <unistd.h>
@@ -26,6 +24,8 @@
 #include "tools/errors.h"
 #include "tools/job.h"
 #include "tools/message.h"
+#include "tools/options/files.h"
+#include "tools/options/option.h"
 #include "tools/output.h"
 #include "tools/variables.h"
 #include "tools/version.h"
@@ -129,16 +129,6 @@ void note_unknown_variables(const CLI::App& root, const std::vector<Command>& co
   }
 }
 
-/// --help and --version, with one blank line between groups and a newline at the end.
-int print_help(const CLI::App& root, const CLI::Success& success) {
-  std::string text = success.get_name() == "CallForVersion" ? success.what() : root.help();
-  for (auto gap = text.find("\n\n\n"); gap != std::string::npos; gap = text.find("\n\n\n"))
-    text.erase(gap, 1);
-  text.erase(text.find_last_not_of('\n') + 1);
-  write_output("", text + "\n");
-  return kDone;
-}
-
 /// Gives the source of an option that is not on the command line: BUBBLESCOPE_RANKS, or the file
 /// of --config. Empty where it is there, or was not given at all.
 std::string source_of_option(const CLI::Option& option, const CLI::App& root,
@@ -158,28 +148,43 @@ std::string source_of_option(const CLI::Option& option, const CLI::App& root,
 }
 
 /// " (from BUBBLESCOPE_RANKS)" of the option that an error begins with, and " (--model from
-/// BUBBLESCOPE_MODEL)" of others that it names, unless they are on the command line.
-std::string sources_of_options(std::string_view error, const CLI::App& app, const CLI::App& root,
-                               const std::vector<std::string>& words) {
-  constexpr std::string_view kNameLetters = "abcdefghijklmnopqrstuvwxyz0123456789-";
-  const std::string_view first = error.substr(0, error.find_first_of(": '"));  // "-p/--ranks"
+/// BUBBLESCOPE_MODEL)" of others that it is about, unless they are on the command line.
+std::string sources_of(const UsageError& error, const CLI::App& root,
+                       const std::vector<std::string>& words) {
   std::string text;
-  for (const CLI::Option* option : app.get_options()) {
-    if (option->get_lnames().empty())
-      continue;
-    const std::string name = "--" + option->get_lnames().front();
-    const auto end_of = [&](std::size_t place) {
-      return std::min(error.find_first_not_of(kNameLetters, place), error.size());
-    };
-    std::size_t place = error.find(name);
-    while (place != error.npos && end_of(place) != place + name.size())  // part of a longer one's
-      place = error.find(name, place + 1);
+  for (const std::string& about : error.about()) {
+    const std::string name = about.substr(std::min(about.find("--"), about.size()));
+    const CLI::App* app = &root;
+    for (const CLI::App* each : root.get_subcommands())
+      app = each->get_option_no_throw(name) != nullptr ? each : app;
+    const CLI::Option* option = name.empty() ? nullptr : app->get_option_no_throw(name);
     const std::string source =
-        place != error.npos ? source_of_option(*option, root, words) : std::string();
+        option != nullptr ? source_of_option(*option, root, words) : std::string();
     if (!source.empty())
-      text += fmt::format(" ({}from {})", first.ends_with(name) ? "" : name + " ", source);
+      text +=
+          fmt::format(" ({}from {})",
+                      std::string_view(error.what()).starts_with(about) ? "" : name + " ", source);
   }
   return text;
+}
+
+/// UsageError for two options that exclude each other, or one without another that it needs.
+void check_pairs(const CLI::App& app) {
+  const auto name = [](const CLI::Option* option) { return option->get_name(); };
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->count() == 0)
+      continue;
+    for (const CLI::Option* needed : option->get_needs())
+      if (needed->count() == 0)
+        throw UsageError(fmt::format("{} needs {}", name(option), name(needed)), {name(option)});
+    const std::set<CLI::Option*> excluded = option->get_excludes();
+    const auto other = std::find_if(excluded.begin(), excluded.end(),
+                                    [](const CLI::Option* each) { return each->count() > 0; });
+    if (other != excluded.end())
+      throw UsageError(
+          fmt::format("{} and {} do not go together: give one of them", name(option), name(*other)),
+          {name(option), name(*other)});
+  }
 }
 
 /// `reversed` words, the last one first as CLI11 takes them, with --config where only
@@ -192,55 +197,6 @@ std::vector<std::string> with_config_of_environment(std::vector<std::string> rev
   if (file != nullptr && *file != '\0' && !is_given)
     reversed.insert(reversed.end(), {file, "--config"});
   return reversed;
-}
-
-/// The file that a path means, for comparison with another.
-std::filesystem::path place(const std::string& path) {
-  std::error_code error;
-  const auto place =
-      std::filesystem::weakly_canonical(std::filesystem::absolute(path, error), error);
-  return error ? std::filesystem::path(path) : place;
-}
-
-/// "costs" of --costs, "trace" of TRACE.
-std::string what_is_read(const CLI::Option& option) {
-  std::string name = option.get_name();
-  name.erase(0, name.find_first_not_of('-'));
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return name;
-}
-
-/// UsageError where an output would take the place of a file that is read, or lie in the folder
-/// that --trace fills.
-void refuse_lost_files(const CLI::App& app, const CLI::App& root) {
-  const auto is_output = [](const CLI::Option* option) {
-    constexpr std::array kOutputs = {"--output", "--trace", "--svg", "--html", "--save"};
-    return std::find(kOutputs.begin(), kOutputs.end(), option->get_name()) != kOutputs.end() ||
-           option->check_lname("output");
-  };
-  std::vector<const CLI::Option*> given;
-  for (const CLI::App* each : {&app, &root})
-    for (const CLI::Option* option : each->get_options())
-      if (option->count() > 0 && option->get_type_size() != 0)
-        given.push_back(option);
-  for (const CLI::Option* output : given) {
-    if (!is_output(output) || output->results().front().empty())
-      continue;
-    const std::string& path = output->results().front();
-    for (const CLI::Option* other : given)
-      for (const std::string& file : other->results()) {
-        std::error_code error;  // what does not exist is no input
-        if (!is_output(other) && std::filesystem::is_regular_file(file, error) &&
-            place(file) == place(path))
-          throw UsageError(
-              fmt::format("{} is the {} that is read: take another file for the output", path,
-                          what_is_read(*other)));
-        if (other != output && other->check_lname("trace") && is_output(other) && !file.empty() &&
-            place(path).parent_path() == place(file))
-          throw UsageError(fmt::format("{} lies in the folder of --trace, {}", path, file));
-      }
-  }
 }
 
 /// The words as a shell takes them.
@@ -256,11 +212,8 @@ std::string command_line(const std::vector<std::string>& words) {
   return line;
 }
 
-int run(int argc, char** argv) {
-  CLI::App root("Simulates and explains pipeline-parallel training schedules.", "bubblescope");
-  GlobalOptions global;
-  const std::vector<std::string> words(argv, argv + argc);
-  global.command = command_line(words);
+/// Options before the subcommand, and what holds for all subcommands. Returns --config.
+const CLI::Option& declare_root(CLI::App& root, GlobalOptions& global) {
   global.add_to(root);
   root.set_version_flag("--version", fmt::format("bubblescope {} ({})", kVersion, kBuild),
                         "the version, its commit and its compiler")
@@ -278,45 +231,66 @@ int run(int argc, char** argv) {
   root.set_help_flag("-h,--help", "this help; also after a subcommand")->group("General");
   root.allow_extras();
   root.allow_config_extras(CLI::config_extras_mode::error);
+  root.footer(
+      "Options also come from the environment (BUBBLESCOPE_RANKS=16) and from --config.\n"
+      "Exit codes: 0 done, 1 a check failed, 2 usage, 3 bad input, a deadlock, or an output that "
+      "cannot\nbe written, 4 a device or a peer failed or is missing.\n\n"
+      "Example:\n  bubblescope compare -p 16 -m 120 --costs deepseek-v3-h800");
+  return *config;
+}
+
+/// Throws UsageError, as a value that cannot be read does, and CLI::Success for --help.
+void parse(CLI::App& root, const std::vector<Command>& commands, const CLI::Option& config,
+           const std::vector<std::string>& words) {
+  try {
+    root.parse(with_config_of_environment({words.rbegin(), words.rend() - 1}));
+  } catch (const CLI::Success&) {
+    throw;
+  } catch (const CLI::FileError& error) {
+    throw Error(fmt::format("--config: {}", error.what()));
+  } catch (const CLI::ConfigError& error) {
+    const std::string_view what = error.what();  // "INI was not able to parse order.rankz"
+    throw UsageError(fmt::format("--config: {}: '{}' is no option of a subcommand",
+                                 config.as<std::string>(), what.substr(what.rfind(' ') + 1)));
+  } catch (const CLI::ParseError& error) {
+    refuse_unknown(root, commands);
+    for (const CLI::App* app : root.get_subcommands())
+      check_pairs(*app);
+    throw UsageError(error.what());
+  }
+  refuse_unknown(root, commands);
+}
+
+int run(int argc, char** argv) {
+  CLI::App root("Simulates and explains pipeline-parallel training schedules.", "bubblescope");
+  GlobalOptions global;
+  const std::vector<std::string> words = without_help_command({argv, argv + argc});
+  global.command = command_line(words);
+  const CLI::Option& config = declare_root(root, global);
   const std::vector<Command> commands = {
       add_schedules(root, global), add_order(root, global),    add_check(root, global),
       add_simulate(root, global),  add_compare(root, global),  add_explain(root, global),
       add_reproduce(root, global), add_analyze(root, global),  add_costs(root, global),
       add_replay(root, global),    add_validate(root, global), add_calibrate(root, global),
       add_man(root, global)};
+  add_help(root);
   for (const Command& command : commands)
     command.app->fallthrough();
-  root.footer(
-      "Options also come from the environment (BUBBLESCOPE_RANKS=16) and from --config.\n"
-      "Exit codes: 0 done, 1 a check failed, 2 usage, 3 bad input, a deadlock, or an output that "
-      "cannot\nbe written, 4 a device or a peer failed or is missing.\n\n"
-      "Example:\n  bubblescope compare -p 16 -m 120 --costs deepseek-v3-h800");
   try {
-    root.parse(with_config_of_environment({words.rbegin(), words.rend() - 1}));
-  } catch (const CLI::Success& success) {
-    return print_help(root, success);
-  } catch (const CLI::FileError& error) {
-    throw Error(fmt::format("--config: {}", error.what()));
-  } catch (const CLI::ConfigError& error) {
-    const std::string_view what = error.what();  // "INI was not able to parse order.rankz"
-    throw UsageError(fmt::format("--config: {}: '{}' is no option of a subcommand",
-                                 config->as<std::string>(), what.substr(what.rfind(' ') + 1)));
-  } catch (const CLI::ParseError& error) {
-    refuse_unknown(root, commands);
-    throw UsageError(error.what());
-  }
-  refuse_unknown(root, commands);
-  global.check();
-  note_unknown_variables(root, commands, global);
-  for (const Command& command : commands)
-    if (command.app->parsed())
-      try {
-        refuse_lost_files(*command.app, root);
+    parse(root, commands, config, words);
+    note_unknown_variables(root, commands, global);
+    for (const Command& command : commands)
+      if (command.app->parsed()) {
+        check_files(*command.app, root);
         return command.run();
-      } catch (const UsageError& error) {
-        throw UsageError(error.what() +
-                         sources_of_options(error.what(), *command.app, root, words));
       }
+  } catch (const CLI::Success& success) {
+    const bool is_version = success.get_name() == "CallForVersion";
+    write_output("", is_version ? success.what() + std::string("\n") : help_text(root));
+    return kDone;
+  } catch (const UsageError& error) {
+    throw UsageError(error.what() + sources_of(error, root, words));
+  }
   throw UsageError("a subcommand is expected; 'bubblescope --help' lists them");
 }
 

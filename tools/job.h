@@ -10,7 +10,7 @@
 
 #include "backend_cuda/cluster/control.h"
 #include "tools/options/machine_options.h"
-#include "tools/options/options.h"
+#include "tools/options/output_options.h"
 
 namespace bubblescope {
 

@@ -142,7 +142,8 @@ SubjectRules subject_rules(const MachineChoice& machine, const CostCommandOption
       p2p && !machine.profile->links && *p2p != machine.profile->p2p)
     throw UsageError(
         fmt::format("--p2p: the profile was measured with {:g}us: calibrate with yours",
-                    to_us(machine.profile->p2p)));
+                    to_us(machine.profile->p2p)),
+        {"--p2p"});
   rules.costs = [&machine](const Placement& placement) {
     const int blocks = machine.executor_for(placement.chunks()).shape.blocks;
     return costs_of(*machine.profile, placement, blocks);
@@ -152,14 +153,14 @@ SubjectRules subject_rules(const MachineChoice& machine, const CostCommandOption
 
 void note_what_is_not_run(const SubjectOptions& options, std::span<const Subject> subjects,
                           const GlobalOptions& global) {
-  if (options.costs.is_iteration_given())
+  if (options.costs.iteration.is_given())
     global.note(
         "--grad-reduce, --optimizer, --reduce and --optimizer-sync are of an iteration, of which "
         "the step alone is run");
   const bool is_limited = std::any_of(subjects.begin(), subjects.end(), [](const Subject& each) {
-    return each.entry != nullptr && each.entry->automatic != nullptr;
+    return each.source.is_searched();
   });
-  if (!options.limits.memory_limit.empty() && !is_limited)
+  if (options.limits.memory_limit.is_given() && !is_limited)
     global.note("--memory-limit: no run is held to it; simulate tells what fits");
 }
 

@@ -14,7 +14,6 @@
 #include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "tools/errors.h"
-#include "tools/options/units.h"
 
 namespace bubblescope {
 namespace {
@@ -61,19 +60,14 @@ std::vector<std::string> files_of(const std::vector<std::string>& paths) {
   return files;
 }
 
-std::optional<int> group_size_of(const MeasuredInputOptions& options) {
-  if (options.group_size.empty())
-    return std::nullopt;
-  return ShapeOptions{"1", "1", "", options.group_size}.shape().group_size;
-}
-
 /// Of a shape that was measured. Throws UsageError for a name that is none, or has no fixed order.
 PostedProgram named_program(const MeasuredInputOptions& options, Shape shape, Comm comm) {
   const CatalogueEntry& entry = require_schedule(options.schedule);
   if (entry.automatic != nullptr)
     throw UsageError(fmt::format("--schedule {}: its order depends on the costs, which are sought",
-                                 options.schedule));
-  shape.group_size = group_size_of(options);
+                                 options.schedule),
+                     {"--schedule"});
+  shape.group_size = options.group_size;
   return post_messages(entry, shape, comm);
 }
 
@@ -87,14 +81,14 @@ MeasuredRun read_primus_run(const std::vector<std::string>& files, MeasuredInput
     options.schedule = dump.chunks > 1 ? "interleaved-1f1b" : "1f1b";
   PostedProgram program = named_program(
       options, {.ranks = dump.ranks, .microbatches = dump.microbatches, .chunks = dump.chunks},
-      options.comm.choice().comm_or_ideal());
+      options.comm.comm_or_ideal());
   const RunProfile profile = profile_of(dump, program.schedule);
   return lay_over(profile, std::move(program));
 }
 
 /// The order that was recorded, or the one asked for by name.
 PostedProgram program_of(const RunProfile& profile, const MeasuredInputOptions& options) {
-  const Comm comm = options.comm.choice().comm.value_or(profile.comm);
+  const Comm comm = options.comm.comm.value_or(profile.comm);
   Schedule recorded = recorded_schedule(profile);
   const Shape shape = {.ranks = recorded.placement.ranks,
                        .microbatches = recorded.microbatches,
@@ -117,8 +111,9 @@ MeasuredRun read_measured_run(const MeasuredInputOptions& options, const GlobalO
       throw Error(fmt::format("{}: is {}, and {} {}: give those of one run", file,
                               kKindNames[static_cast<std::size_t>(other)], files.front(),
                               kKindNames[static_cast<std::size_t>(kind)]));
-  if (!options.group_size.empty() && options.schedule.empty() && kind != InputKind::Primus)
-    throw UsageError("--group-size goes with --schedule: else the order is as recorded");
+  if (options.group_size && options.schedule.empty() && kind != InputKind::Primus)
+    throw UsageError("--group-size goes with --schedule: else the order is as recorded",
+                     {"--group-size"});
   MeasuredRun run;
   if (kind == InputKind::Primus) {
     run = read_primus_run(files, options);
@@ -130,7 +125,7 @@ MeasuredRun read_measured_run(const MeasuredInputOptions& options, const GlobalO
     PostedProgram program = program_of(profile, options);
     run = lay_over(profile, std::move(program));
   }
-  options.comm.choice().set_channels(run.program);
+  options.comm.set_channels(run.program);
   return run;
 }
 

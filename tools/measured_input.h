@@ -1,18 +1,20 @@
 // What `calibrate INPUT…` reads: measured steps in the formats that training runs leave behind.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "analysis/calibration/measured_run.h"
-#include "tools/options/options.h"
+#include "tools/options/output_options.h"
+#include "tools/options/shape_options.h"
 
 namespace bubblescope {
 
 struct MeasuredInputOptions {
   std::vector<std::string> paths;  ///< Files, or folders of one run each.
   std::string schedule;            ///< A name of the catalogue; empty: as the input tells.
-  std::string group_size;
+  std::optional<int> group_size;
   CommOptions comm;
 };
 

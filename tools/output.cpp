@@ -217,10 +217,11 @@ void write_output(const std::string& path, std::string_view text) {
   file.commit();
 }
 
-Color color_for_stdout(std::string_view when) {
+Color color_for_stdout(ColorWhen when) {
   const char* no_color = std::getenv("NO_COLOR");
   const bool forbidden = no_color != nullptr && *no_color != '\0';
-  const bool on = when == "always" || (when == "auto" && !forbidden && isatty(STDOUT_FILENO) != 0);
+  const bool on = when == ColorWhen::Always ||
+                  (when == ColorWhen::Auto && !forbidden && isatty(STDOUT_FILENO) != 0);
   return on ? Color::On : Color::Off;
 }
 

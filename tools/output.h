@@ -1,6 +1,7 @@
 // Where results go: stdout, or a file that is complete or absent.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -51,7 +52,9 @@ void require_writable(const std::string& path);
 /// Writes a result to stdout, or to the file named, whole.
 void write_output(const std::string& path, std::string_view text);
 
-/// --color's word, NO_COLOR and whether stdout is a terminal decide.
-Color color_for_stdout(std::string_view when);
+enum class ColorWhen : std::uint8_t { Auto, Always, Never };
+
+/// With Auto, NO_COLOR and whether stdout is a terminal decide.
+Color color_for_stdout(ColorWhen when);
 
 }  // namespace bubblescope

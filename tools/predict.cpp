@@ -76,10 +76,23 @@ void check_size(const CatalogueEntry& entry, const Shape& shape, Comm comm, bool
         entry.name, shape.ranks, shape.microbatches, needed / (1U << 30U), present / (1U << 30U)));
 }
 
+Shape shape_of(const ShapeOptions& shape, const CostCommandOptions& costs, const Shape& present) {
+  ShapeOptions asked = shape;
+  if (const auto microbatches = costs.model.microbatches(shape.ranks)) {
+    if (shape.microbatches && *shape.microbatches != *microbatches)
+      throw wrong_option(
+          "--global-batch",
+          fmt::format("it comes to m={}, and -m says {}", *microbatches, *shape.microbatches),
+          {"--microbatches"});
+    asked.microbatches = *microbatches;
+  }
+  return asked.shape(present);
+}
+
 Scenario make_scenario(const Shape& shape, const CostCommandOptions& costs,
                        const LimitOptions& limits, std::optional<CostSource> measured) {
   const bool by_hand = !measured && costs.are_by_hand();
-  std::optional<ModelJob> job = measured ? std::nullopt : costs.job();
+  std::optional<ModelJob> job = measured ? std::nullopt : costs.job(shape.ranks);
   CostSource source = measured ? std::move(*measured)
                       : job    ? CostSource{.name = job->model.name}
                                : costs.source();
@@ -87,15 +100,16 @@ Scenario make_scenario(const Shape& shape, const CostCommandOptions& costs,
                        .costs = std::move(source),
                        .job = std::move(job),
                        .costs_by_hand = by_hand,
-                       .cost_options = costs.options(),
-                       .comm = costs.comm.choice(),
-                       .automatic = limits.options()};
+                       .cost_options = costs.how,
+                       .comm = costs.comm,
+                       .automatic = limits.automatic,
+                       .iteration = costs.iteration_options};
   if (scenario.job && scenario.automatic.memory.live_activations)
-    throw UsageError(
-        fmt::format("--memory-limit: with --model it is the memory of a GPU and needs a unit, "
-                    "{0}GB (10⁹ bytes) or {0}GiB (2³⁰), got '{0}'",
-                    limits.memory_limit));
-  scenario.iteration = costs.iteration_options();
+    throw wrong_option(
+        "--memory-limit",
+        fmt::format("with --model it is the memory of a GPU and needs a unit, {0}GB (10⁹ bytes) or "
+                    "{0}GiB (2³⁰), got '{0}'",
+                    *scenario.automatic.memory.live_activations));
   const auto& stages = scenario.costs.stages;
   const bool sized = std::all_of(stages.begin(), stages.end(), [](const StageCost& stage) {
     return stage.activation && stage.weights;
@@ -103,7 +117,8 @@ Scenario make_scenario(const Shape& shape, const CostCommandOptions& costs,
   if (scenario.automatic.memory.bytes && !sized)
     throw UsageError(
         "--memory-limit in bytes needs the sizes of every stage: --activation and --weights, or "
-        "activation_bytes and weight_bytes in a cost file (a copy of a table can have them added)");
+        "activation_bytes and weight_bytes in a cost file (a copy of a table can have them added)",
+        {"--memory-limit"});
   return scenario;
 }
 

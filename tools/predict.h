@@ -8,7 +8,9 @@
 #include "analysis/figures/analysis.h"
 #include "backend_cuda/replay/measured_links.h"
 #include "sim/engine/dependency_graph.h"
-#include "tools/options/options.h"
+#include "tools/options/cost_options.h"
+#include "tools/options/output_options.h"
+#include "tools/options/shape_options.h"
 #include "tools/progress.h"
 
 namespace bubblescope {
@@ -34,7 +36,7 @@ struct Scenario {
   std::optional<MeasuredLinks> links = {};  ///< Of a machine, instead of what the costs say.
   bool costs_by_hand = false;
   CostOptions cost_options;
-  CommChoice comm;
+  CommOptions comm;
   AutomaticOptions automatic;  ///< Its memory is the limit that was asked for.
   std::optional<NoiseOptions> noise = {};
   IterationOptions iteration = {};
@@ -50,8 +52,11 @@ struct Scenario {
 /// Why the costs cannot be laid over such a pipe; none where they can.
 std::optional<std::string> find_obstacle(const Scenario& scenario, PipeShape pipe);
 
-/// Reads and checks the words of the command line. `measured` costs stand for those of the command
-/// line where they are given.
+/// The shape that is asked for, with what --global-batch comes to; a program's is `present`.
+Shape shape_of(const ShapeOptions& shape, const CostCommandOptions& costs,
+               const Shape& present = {});
+
+/// Reads the costs that the options name. `measured` costs stand for them where they are given.
 Scenario make_scenario(const Shape& shape, const CostCommandOptions& costs,
                        const LimitOptions& limits, std::optional<CostSource> measured = {});
 

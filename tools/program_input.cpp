@@ -1,8 +1,5 @@
 #include "tools/program_input.h"
 
-#include <filesystem>
-#include <limits>
-#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -10,55 +7,45 @@
 #include "sim/program/posting.h"
 #include "sim/schedule/order_check.h"
 #include "tools/errors.h"
-#include "tools/options/units.h"
+#include "tools/options/option.h"
 
 namespace bubblescope {
 
-void DialectOption::add_to(CLI::App& app) {
-  add_option(app,
-             {"--dialect", "WHICH",
-              "what a CSV means by B: current, the full backward; pre-2.6, that for the input, and "
-              "BW the full one; auto, told by the tokens (default)",
-              "Programs"},
-             dialect);
-}
-
-void DialectOption::require_program(bool is_given) const {
-  if (parsed() != Dialect::Auto && !is_given)
-    throw UsageError("--dialect is for --program");
-}
-
-Dialect DialectOption::parsed() const {
-  return static_cast<Dialect>(choose("--dialect", dialect, {"auto", "current", "pre-2.6"}));
+void add_dialect(CLI::App& app, Dialect& dialect, CLI::Option* program) {
+  CLI::Option* option = add_option(
+      app,
+      {"--dialect", "WHICH",
+       "what a CSV means by B: current, the full backward; pre-2.6, that for the input, and BW the "
+       "full one; auto, as its tokens say (default)",
+       "Programs"},
+      dialect,
+      one_of<Dialect>({{"auto", Dialect::Auto},
+                       {"current", Dialect::Current},
+                       {"pre-2.6", Dialect::Before26}}));
+  if (program != nullptr)
+    option->needs(program);
 }
 
 void ProgramOption::add_to(CLI::App& app) {
-  add_option(
+  CLI::Option* program = add_option(
       app,
       {"--program", "FILE",
        "instead of NAME: PyTorch's CSV of an order, or a bubblescope program (JSON)", "Programs"},
       path);
-  dialect.add_to(app);
-}
-
-void refuse_overwrite(const Input& input, const std::string& output) {
-  std::error_code error;  // what does not exist is no input
-  if (!output.empty() && std::filesystem::equivalent(input.path, output, error))
-    throw UsageError(fmt::format("{} is the {} that is read: take another file for the output",
-                                 output, input.what));
+  add_dialect(app, dialect, program);
 }
 
 void require_one(const std::string& name, const ProgramOption& program) {
-  program.dialect.require_program(program.is_given());
   if (name.empty() == !program.is_given())
     throw UsageError(name.empty() ? "expected the NAME of a schedule, or --program FILE"
-                                  : "NAME and --program do not go together");
+                                  : "NAME and --program do not go together",
+                     {"--program"});
 }
 
 PostedProgram load_program(const ProgramOption& option, const ShapeOptions& shape,
-                           const CommChoice& comm, const GlobalOptions& global,
+                           const CommOptions& comm, const GlobalOptions& global,
                            Soundness soundness) {
-  PostedProgram program = load_program(option.path, option.dialect.parsed(), global, soundness);
+  PostedProgram program = load_program(option.path, option.dialect, global, soundness);
   check_shape(program, shape);
   return with_comm(std::move(program), comm);
 }
@@ -82,31 +69,32 @@ PostedProgram load_program(const std::string& path, Dialect dialect, const Globa
   return std::move(file.program);
 }
 
-PostedProgram with_comm(PostedProgram program, const CommChoice& choice) {
+PostedProgram with_comm(PostedProgram program, const CommOptions& comm) {
   if (program.comm == Comm::Ideal) {
-    program = post_messages(std::move(program.schedule), choice.comm.value_or(Comm::Ideal));
-  } else if (choice.comm && *choice.comm != program.comm) {
+    program = post_messages(std::move(program.schedule), comm.comm.value_or(Comm::Ideal));
+  } else if (comm.comm && *comm.comm != program.comm) {
     throw UsageError(fmt::format("{} has messages of its own, {}: they cannot become {} ones",
                                  program.schedule.name, to_string(program.comm),
-                                 to_string(*choice.comm)));
+                                 to_string(*comm.comm)));
   }
-  choice.set_channels(program);
+  comm.set_channels(program);
   return program;
 }
 
 void check_shape(const PostedProgram& program, const ShapeOptions& shape) {
-  const Placement& placement = program.schedule.placement;
-  constexpr Range kCount = {1, std::numeric_limits<int>::max()};
-  const auto check = [&](const char* option, const std::string& asked, int has) {
-    if (!asked.empty() && parse_count({option, asked}, kCount) != has)
-      throw UsageError(fmt::format("{} {}: {} has {} (it may be left out)", option, asked,
-                                   program.schedule.name, has));
+  const Shape has = shape_of(program);
+  const auto check = [&](const char* option, std::optional<int> asked, int present) {
+    if (asked && *asked != present)
+      throw UsageError(fmt::format("{} {}: {} has {} (it may be left out)", option, *asked,
+                                   program.schedule.name, present),
+                       {option});
   };
-  check("-p/--ranks", shape.ranks, placement.ranks);
-  check("-m/--microbatches", shape.microbatches, program.schedule.microbatches);
-  check("-v/--chunks", shape.chunks, placement.chunks());
-  if (!shape.group_size.empty())
-    throw UsageError("--group-size is for interleaved schedules by name");
+  check("-p/--ranks", shape.ranks, has.ranks);
+  check("-m/--microbatches", shape.microbatches, has.microbatches);
+  for (const int chunks : shape.chunks)
+    check("-v/--chunks", chunks, *has.chunks);
+  if (shape.group_size)
+    throw UsageError("--group-size is for interleaved schedules by name", {"--group-size"});
 }
 
 }  // namespace bubblescope

@@ -6,36 +6,22 @@
 #include <vector>
 
 #include "sim/formats/program_file.h"
-#include "tools/options/options.h"
+#include "tools/options/output_options.h"
+#include "tools/options/shape_options.h"
 
 namespace bubblescope {
-
-struct DialectOption {
-  std::string dialect = "auto";
-
-  void add_to(CLI::App& app);
-  Dialect parsed() const;
-  /// UsageError for a wrong word, or one without a program.
-  void require_program(bool is_given) const;
-};
 
 /// A program instead of a schedule's name.
 struct ProgramOption {
   std::string path;
-  DialectOption dialect;
+  Dialect dialect = Dialect::Auto;
 
   void add_to(CLI::App& app);
   bool is_given() const { return !path.empty(); }
 };
 
-/// A file that is read: "program", where it is.
-struct Input {
-  const char* what;
-  const std::string& path;
-};
-
-/// UsageError where an output would be written over what is read.
-void refuse_overwrite(const Input& input, const std::string& output);
+/// Needs `program`, an option that names a program, where there is one.
+void add_dialect(CLI::App& app, Dialect& dialect, CLI::Option* program);
 
 /// UsageError unless there is either a name or a program.
 void require_one(const std::string& name, const ProgramOption& program);
@@ -48,7 +34,7 @@ enum class Soundness : std::uint8_t {
 
 /// What `load_program`, `check_shape` and `with_comm` make of a file.
 PostedProgram load_program(const ProgramOption& option, const ShapeOptions& shape,
-                           const CommChoice& comm, const GlobalOptions& global,
+                           const CommOptions& comm, const GlobalOptions& global,
                            Soundness soundness = Soundness::All);
 
 /// Reads a file and says what was assumed. Throws Error where it cannot be read or has a fault.
@@ -60,7 +46,7 @@ Shape shape_of(const PostedProgram& program);
 
 /// A program whose orders are lowered as asked. Throws UsageError where it says itself how its
 /// messages travel, and that is another way.
-PostedProgram with_comm(PostedProgram program, const CommChoice& choice);
+PostedProgram with_comm(PostedProgram program, const CommOptions& comm);
 
 /// Throws UsageError where a shape is asked for that the program has not.
 void check_shape(const PostedProgram& program, const ShapeOptions& shape);

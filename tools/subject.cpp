@@ -15,26 +15,25 @@ void SubjectOptions::add_to(CLI::App& app) {
   limits.add_to(app);
 }
 
-void SubjectOptions::refuse_overwrite(const std::string& output) const {
-  bubblescope::refuse_overwrite({"program", program.path}, output);
-}
-
 Subject make_subject(const std::string& name, const SubjectOptions& options,
                      const GlobalOptions& global, const SubjectRules& rules) {
   require_one(name, options.program);
   Subject subject;
-  if (!options.program.is_given())
-    subject.entry = &require_schedule(name);
+  if (options.program.is_given())
+    subject.source.from =
+        load_program(options.program, options.shape, options.costs.comm, global, rules.soundness);
   else
-    subject.program = load_program(options.program, options.shape, options.costs.comm.choice(),
-                                   global, rules.soundness);
-  const Shape shape = subject.program ? shape_of(*subject.program) : options.shape.shape();
+    subject.source.from = &require_schedule(name);
+  const PostedProgram* program = subject.source.program();
+  const Shape shape =
+      program != nullptr ? shape_of(*program) : shape_of(options.shape, options.costs);
   std::optional<CostSource> measured;
   if (rules.costs)
     measured = rules.costs(
-        subject.program ? subject.program->schedule.placement
-                        : loop_placement({.ranks = shape.ranks,
-                                          .chunks = shape.chunks.value_or(subject.entry->chunks)}));
+        program != nullptr
+            ? program->schedule.placement
+            : loop_placement({.ranks = shape.ranks,
+                              .chunks = shape.chunks.value_or(subject.source.entry()->chunks)}));
   CostCommandOptions costs = options.costs;
   costs.links_are_measured = rules.links.has_value();
   subject.scenario = make_scenario(shape, costs, options.limits, std::move(measured));
@@ -46,14 +45,14 @@ Subject make_subject(const std::string& name, const SubjectOptions& options,
 }
 
 ScheduledProgram Subject::take_program(Progress& progress) {
-  if (program)
+  if (auto* program = std::get_if<PostedProgram>(&source.from))
     return {std::move(*program)};
-  return schedule_for(*entry, scenario, progress);
+  return schedule_for(*source.entry(), scenario, progress);
 }
 
 void Subject::note(const SubjectOptions& options, const GlobalOptions& global) const {
   note_costs(scenario, global);
-  if ((entry == nullptr || entry->automatic == nullptr) && options.limits.is_search_given())
+  if (!source.is_searched() && options.limits.search.is_given())
     global.note("--objective and --effort are for automatic schedules");
 }
 

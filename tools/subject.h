@@ -5,8 +5,8 @@
 #include <optional>
 #include <string>
 
-#include "tools/predict.h"
 #include "tools/program_input.h"
+#include "tools/schedule_source.h"
 
 namespace bubblescope {
 
@@ -18,13 +18,10 @@ struct SubjectOptions {
   LimitOptions limits;
 
   void add_to(CLI::App& app);
-  /// UsageError where `output` is the program that is read.
-  void refuse_overwrite(const std::string& output) const;
 };
 
 struct Subject {
-  const CatalogueEntry* entry = nullptr;  ///< None where there is a program.
-  std::optional<PostedProgram> program = {};
+  ScheduleSource source;
   Scenario scenario = {};
 
   /// Writes or searches the order, or gives the program away.
@@ -42,7 +39,7 @@ struct SubjectRules {
   std::optional<MeasuredLinks> links = {};
 };
 
-/// Reads and checks the words of the command line; the name is empty where there is a program.
+/// Reads what the options name; the name is empty where there is a program.
 Subject make_subject(const std::string& name, const SubjectOptions& options,
                      const GlobalOptions& global, const SubjectRules& rules = {});
 

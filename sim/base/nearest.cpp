@@ -7,6 +7,14 @@
 #include <fmt/format.h>
 
 namespace bubblescope {
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  std::transform(result.begin(), result.end(), result.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return result;
+}
+
 namespace {
 
 /// Optimal string alignment distance.
@@ -28,13 +36,6 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     last.swap(row);
   }
   return last[b.size()];
-}
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return result;
 }
 
 /// The shortest candidate that has `typed` in it, one that begins with it before others.

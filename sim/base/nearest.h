@@ -8,6 +8,9 @@
 
 namespace bubblescope {
 
+/// With small letters.
+std::string lower(std::string_view text);
+
 /// The candidate that a mistyped `name` most likely means, whatever the case of its letters: one
 /// that has the name in it, else the nearest by edit distance (an insertion, a deletion, a
 /// substitution or a swap of neighbours each count one); none if all are too far.

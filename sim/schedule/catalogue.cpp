@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "sim/base/error.h"
+#include "sim/base/nearest.h"
 #include "sim/schedule/generators.h"
 
 namespace bubblescope {
@@ -54,6 +55,8 @@ constexpr CatalogueEntry kCatalogue[] = {
      .weight_copies = 1,
      .source = "Huang et al., arXiv 1811.06965; PyTorch ScheduleGPipe",
      .chunks = 1,
+     .aliases = "ScheduleGPipe",
+     .frameworks = "torchtitan",
      .misfit = fits_all,
      .generate = gpipe},
     {.name = "1f1b",
@@ -65,6 +68,8 @@ constexpr CatalogueEntry kCatalogue[] = {
      .source = "Narayanan et al., arXiv 2104.04473; Megatron-LM "
                "forward_backward_pipelining_without_interleaving",
      .chunks = 1,
+     .aliases = "Schedule1F1B",
+     .frameworks = "megatron torchtitan deepspeed",
      .misfit = fits_all,
      .generate = one_f_one_b},
     {.name = "interleaved-1f1b",
@@ -78,6 +83,8 @@ constexpr CatalogueEntry kCatalogue[] = {
      .chunks = 2,
      .any_chunks = true,
      .any_group_size = true,
+     .aliases = "vpp interleaved",
+     .frameworks = "megatron",
      .misfit = interleaved_1f1b_misfit,
      .generate = interleaved_1f1b},
     {.name = "interleaved-1f1b-overlap",
@@ -92,6 +99,7 @@ constexpr CatalogueEntry kCatalogue[] = {
      .chunks = 2,
      .any_chunks = true,
      .any_group_size = true,
+     .frameworks = "megatron",
      .misfit = interleaved_1f1b_misfit,
      .generate = interleaved_1f1b_overlap},
     {.name = "interleaved-1f1b-torch",
@@ -104,6 +112,8 @@ constexpr CatalogueEntry kCatalogue[] = {
      .source = "PyTorch ScheduleInterleaved1F1B",
      .chunks = 2,
      .any_chunks = true,
+     .aliases = "ScheduleInterleaved1F1B Interleaved1F1B",
+     .frameworks = "torchtitan",
      .misfit = rounds_misfit,
      .generate = interleaved_1f1b_torch},
     {.name = "interleaved-zb-torch",
@@ -116,6 +126,8 @@ constexpr CatalogueEntry kCatalogue[] = {
      .source = "PyTorch ScheduleInterleavedZeroBubble",
      .chunks = 2,
      .any_chunks = true,
+     .aliases = "ScheduleInterleavedZeroBubble InterleavedZeroBubble",
+     .frameworks = "torchtitan",
      .misfit = rounds_misfit,
      .generate = interleaved_zb_torch},
     {.name = "looped-bfs",
@@ -127,6 +139,8 @@ constexpr CatalogueEntry kCatalogue[] = {
      .source = "Lamy-Poirier, arXiv 2211.05953; PyTorch ScheduleLoopedBFS",
      .chunks = 2,
      .any_chunks = true,
+     .aliases = "ScheduleLoopedBFS LoopedBFS",
+     .frameworks = "torchtitan",
      .misfit = fits_all,
      .generate = looped_bfs},
     {.name = "zb-h1",
@@ -138,6 +152,7 @@ constexpr CatalogueEntry kCatalogue[] = {
      .source = "Qi et al., arXiv 2401.10241; sail-sg/zero-bubble-pipeline-parallelism, branch "
                "zb-h1-quick-start",
      .chunks = 1,
+     .aliases = "zbh1",
      .misfit = fits_all,
      .generate = zb_h1},
     {.name = "zb-h1-paper",
@@ -159,6 +174,7 @@ constexpr CatalogueEntry kCatalogue[] = {
      .weight_copies = 1,
      .source = "Qi et al., arXiv 2401.10241, section 2.2",
      .chunks = 1,
+     .aliases = "zbh2",
      .misfit = zb_h2_misfit,
      .generate = zb_h2},
     {.name = "zb-v",
@@ -169,6 +185,8 @@ constexpr CatalogueEntry kCatalogue[] = {
      .weight_copies = 1,
      .source = "Qi et al., arXiv 2401.10241, section 6; PyTorch ScheduleZBVZeroBubble",
      .chunks = 2,
+     .aliases = "ScheduleZBVZeroBubble ZBVZeroBubble zbv",
+     .frameworks = "torchtitan",
      .misfit = fits_all,
      .generate = zb_v},
     {.name = "v-half",
@@ -238,6 +256,8 @@ constexpr CatalogueEntry kCatalogue[] = {
      .weight_copies = 1,
      .source = "deepseek-ai/DualPipe DualPipeV.step",
      .chunks = 2,
+     .aliases = "ScheduleDualPipeV",
+     .frameworks = "torchtitan",
      .misfit = dualpipev_misfit,
      .generate = dualpipev,
      .batches = dualpipev_batches},
@@ -277,9 +297,25 @@ std::span<const CatalogueEntry> catalogue() {
   return kCatalogue;
 }
 
+std::vector<std::string> words_in(std::string_view list) {
+  std::vector<std::string> words;
+  for (std::size_t begin = 0; begin < list.size();) {
+    const std::size_t end = std::min(list.find(' ', begin), list.size());
+    words.emplace_back(list.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return words;
+}
+
 const CatalogueEntry* find_schedule(std::string_view name) {
-  const auto* found = std::find_if(std::begin(kCatalogue), std::end(kCatalogue),
-                                   [&](const auto& entry) { return entry.name == name; });
+  const std::string wanted = lower(name);
+  const auto is_called = [&](const CatalogueEntry& entry) {
+    const std::vector<std::string> aliases = words_in(entry.aliases);
+    return entry.name == wanted ||
+           std::any_of(aliases.begin(), aliases.end(),
+                       [&](const std::string& alias) { return lower(alias) == wanted; });
+  };
+  const auto* found = std::find_if(std::begin(kCatalogue), std::end(kCatalogue), is_called);
   return found != std::end(kCatalogue) ? found : nullptr;
 }
 

@@ -34,10 +34,12 @@ struct CatalogueEntry {
   std::string_view constraints;  ///< On p, m, v and group size g, for people.
   Peak peak;
   int weight_copies;
-  std::string_view source;      ///< Paper, or repository and function.
-  int chunks;                   ///< The v that the schedule has where none is asked for.
-  bool any_chunks = false;      ///< Whether it takes another v.
-  bool any_group_size = false;  ///< Whether it takes a group size.
+  std::string_view source;           ///< Paper, or repository and function.
+  int chunks;                        ///< The v that the schedule has where none is asked for.
+  bool any_chunks = false;           ///< Whether it takes another v.
+  bool any_group_size = false;       ///< Whether it takes a group size.
+  std::string_view aliases = "";     ///< What others call it, divided by blanks: "vpp".
+  std::string_view frameworks = "";  ///< Those that have it, divided by blanks: "megatron".
   /// None where p and m, both ≥ 1, fit; v is set.
   std::optional<Misfit> (*misfit)(Shape);
   /// Only called with a shape that fits, v set; null where `automatic` is not.
@@ -49,7 +51,10 @@ struct CatalogueEntry {
 
 std::span<const CatalogueEntry> catalogue();
 
-/// Null if there is no schedule of this name.
+/// "a b" in its parts.
+std::vector<std::string> words_in(std::string_view list);
+
+/// By its name or an alias, whatever the case of its letters; null if there is none.
 const CatalogueEntry* find_schedule(std::string_view name);
 std::vector<std::string> schedule_names();
 

@@ -17,12 +17,8 @@ namespace {
 constexpr std::int64_t kMost = 1'000'000;
 
 const std::vector<std::string> kNames = {"tp", "ep", "dp", "cp"};
-
-struct Degrees {
-  std::optional<std::int64_t> of[4];
-
-  std::int64_t or_one(std::size_t which) const { return of[which].value_or(1); }
-};
+constexpr std::optional<std::int64_t> Degrees::*kDegrees[] = {&Degrees::tensor, &Degrees::expert,
+                                                              &Degrees::data, &Degrees::context};
 
 /// "tp=8" at the given place, from 1.
 void read_word(std::string_view word, std::size_t place, Degrees& degrees) {
@@ -38,29 +34,33 @@ void read_word(std::string_view word, std::size_t place, Degrees& degrees) {
     ++which;
   if (which == kNames.size())
     fail(fmt::format("expected tp, ep, dp or cp{}", did_you_mean(name, kNames)));
-  if (degrees.of[which])
+  if (degrees.*kDegrees[which])
     fail(fmt::format("{} is given twice", name));
   const std::string_view digits = word.substr(equals + 1);
   std::int64_t value = 0;
   const auto [rest, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   if (error != std::errc() || rest != digits.data() + digits.size() || value < 1 || value > kMost)
     fail(fmt::format("expected a number of GPUs from 1 to {}", kMost));
-  degrees.of[which] = value;
+  degrees.*kDegrees[which] = value;
 }
 
 }  // namespace
 
-Parallel parse_parallel(std::string_view text) {
+Degrees parse_degrees(std::string_view text) {
   Degrees degrees;
   for (std::size_t begin = 0; begin <= text.size() && !text.empty();) {
     const std::size_t end = std::min(text.find(',', begin), text.size());
     read_word(text.substr(begin, end - begin), begin + 1, degrees);
     begin = end + 1;
   }
+  return degrees;
+}
+
+Parallel Degrees::complete() const {
   Parallel parallel{
-      .tensor = degrees.or_one(0), .expert = degrees.or_one(1), .context = degrees.or_one(3)};
+      .tensor = tensor.value_or(1), .expert = expert.value_or(1), .context = context.value_or(1)};
   const std::int64_t whole = parallel.tensor * parallel.context;
-  parallel.data = degrees.of[2].value_or(parallel.expert / std::gcd(whole, parallel.expert));
+  parallel.data = data.value_or(parallel.expert / std::gcd(whole, parallel.expert));
   return parallel;
 }
 

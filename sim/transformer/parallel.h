@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "sim/transformer/hardware.h"
@@ -27,9 +28,19 @@ struct Parallel {
   std::int64_t expert_replicas() const { return gpus_per_stage() / (expert * expert_tensor()); }
 };
 
-/// "tp=8,ep=64,dp=128,cp=1"; what is left out is 1, and dp the least that gives ep its GPUs. Throws
-/// Error that names the word and its place.
-Parallel parse_parallel(std::string_view text);
+/// Degrees as they are asked for.
+struct Degrees {
+  std::optional<std::int64_t> tensor = {}, expert = {}, data = {}, context = {};
+
+  /// A degree that is left out is 1, and dp the least that gives ep its GPUs.
+  Parallel complete() const;
+};
+
+/// "tp=8,ep=64,dp=128,cp=1". Throws Error that names the word and its place.
+Degrees parse_degrees(std::string_view text);
+inline Parallel parse_parallel(std::string_view text) {
+  return parse_degrees(text).complete();
+}
 
 /// Throws Error where the model cannot be divided so, or ep GPUs are not there.
 void check(const Parallel& parallel, const Model& model);

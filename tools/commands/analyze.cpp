@@ -13,17 +13,15 @@
 #include "sim/base/files.h"
 #include "tools/commands/command.h"
 #include "tools/errors.h"
+#include "tools/options/output_options.h"
 #include "tools/output.h"
-#include "tools/program_input.h"
 
 namespace bubblescope {
 namespace {
 
 struct AnalyzeOptions {
   std::vector<std::string> paths;
-  std::string window = "step";
-  std::string steps = "all";
-  bool round_us = false;
+  SelectOptions select;
   std::string comm_pattern;
   OutputOptions output;
 };
@@ -61,28 +59,22 @@ KernelNames kernel_names(const AnalyzeOptions& options) {
   try {
     return KernelNames(options.comm_pattern);
   } catch (const Error& error) {
-    throw UsageError(fmt::format("--comm-pattern: {}", error.what()));
+    throw wrong_option("--comm-pattern", error.what());
   }
 }
 
 std::string run(const AnalyzeOptions& options, const GlobalOptions& global) {
-  const Format format = options.output.parsed_format();
+  const Format format = options.output.format_or_table();
   const Color color = options.output.color(global);
-  const SelectOptions select = {
-      .window = static_cast<WindowKind>(choose("--window", options.window, {"step", "rank"})),
-      .steps = static_cast<StepChoice>(choose("--steps", options.steps, {"all", "drop-last"})),
-      .round_us = options.round_us};
   KernelNames names = kernel_names(options);
   if (options.paths.empty())
     throw UsageError("a trace is expected: a file of PyTorch's profiler, or one a rank");
   const Files files = files_of(options.paths);
-  for (const std::string& file : files.all)
-    refuse_overwrite({"trace", file}, options.output.path);
   TraceSet traces = read_traces(files.all, names, files.in_folders);
-  select_steps(traces, select);
+  select_steps(traces, options.select);
   for (const std::string& note : traces.notes)
     global.note(note);
-  return analyze_view(gpu_figures(traces, names, select.window), format, color);
+  return analyze_view(gpu_figures(traces, names, options.select.window), format, color);
 }
 
 }  // namespace
@@ -97,15 +89,17 @@ Command add_analyze(CLI::App& root, const GlobalOptions& global) {
   add_option(*app,
              {"--window", "step|rank",
               "from first start to last end over all ranks, or of each (default: step)", "Trace"},
-             options->window);
+             options->select.window,
+             one_of<WindowKind>({{"step", WindowKind::Common}, {"rank", WindowKind::OfRank}}));
   add_option(*app,
              {"--steps", "all|drop-last",
               "drop what was launched from the last ProfilerStep on (default: all)", "Trace"},
-             options->steps);
-  app->add_flag("--round-us", options->round_us,
-                "starts up and ends down to whole µs, as HolisticTraceAnalysis does")
-      ->envname(environment_name("round-us"))
-      ->group("Trace");
+             options->select.steps,
+             one_of<StepChoice>({{"all", StepChoice::All}, {"drop-last", StepChoice::DropLast}}));
+  add_flag(*app,
+           {"--round-us", "", "starts up and ends down to whole µs, as HolisticTraceAnalysis does",
+            "Trace"},
+           options->select.round_us);
   add_option(*app,
              {"--comm-pattern", "RE",
               "names of what communicates, instead of NCCL, RCCL, NVSHMEM, DeepEP", "Trace"},

@@ -20,41 +20,33 @@
 #include "tools/measured_input.h"
 #include "tools/options/units.h"
 #include "tools/output.h"
-#include "tools/program_input.h"
 
 namespace bubblescope {
 namespace {
 
 struct CalibrateOptions {
-  std::string ranks;
-  std::string action;
-  std::string p2p;
+  std::optional<int> ranks;
+  Time action = std::chrono::microseconds(200);
+  Time p2p{};
   MachineOptions machine;
   MeasuredInputOptions input;
-  std::string warm_ups;
+  std::optional<int> warm_ups;
   OutputOptions output;  ///< Its path is that of the profile or of the costs.
 };
 
 Calibration read(const CalibrateOptions& options, const MachineChoice& machine,
                  const InterruptGuard& guard) {
-  constexpr Range kRanks = {1, 1 << 16};
-  if (options.ranks.empty())
+  if (!options.ranks)
     throw UsageError("-p/--ranks is required");
   if (machine.has_virtual_clock())
     throw UsageError("on a virtual clock there is nothing to calibrate: add --real-time");
-  Calibration out{
-      .ranks = static_cast<int>(parse_count({"-p/--ranks", options.ranks}, kRanks)),
-      .options = machine.executor,
-      .action = parse_time({"--action", options.action.empty() ? "200us" : options.action})};
-  if (!options.machine.repeats.empty())
-    out.repeats = machine.replay.repeats;
-  if (out.action == Time::zero())
-    throw UsageError("--action: expected a time above zero");
+  Calibration out{.ranks = *options.ranks, .options = machine.executor, .action = options.action};
+  out.repeats = options.machine.repeats.value_or(out.repeats);
   out.replay.timeout = machine.replay.timeout;
   out.replay.fault_grace = machine.replay.fault_grace;
   out.replay.interrupted = &guard.seen();
-  if (!options.p2p.empty() && machine.backend != Backend::Nccl)
-    out.link.latency = parse_time({"--p2p", options.p2p});
+  if (machine.backend != Backend::Nccl)
+    out.link.latency = options.p2p;
   for (int chunks = 2; machine.has_tensors() && chunks <= machine.executor.shape.blocks; ++chunks)
     if (machine.executor.shape.blocks % chunks == 0)
       out.chunks.push_back(chunks);
@@ -73,33 +65,28 @@ void refuse_others(const CLI::App& app, bool has_input) {
                                                  "channels", "warm-ups",   "format"};
   static const std::set<std::string> of_both = {"help", "output"};
   for (const CLI::Option* option : app.get_options()) {
-    if (option->count() == 0 || option->get_lnames().empty())
+    if (option->get_lnames().empty() || !is_on_line(*option))
       continue;
     const std::string& name = option->get_lnames().front();
-    if (std::getenv(environment_name(name).c_str()) != nullptr || of_both.contains(name))
+    if (of_both.contains(name))
       continue;
     if (of_input.contains(name) != has_input)
       throw UsageError(
-          has_input ? fmt::format("--{} does not go with INPUT, which tells it", name)
-                    : fmt::format("--{} goes with INPUT, the steps that were measured", name));
+          has_input ? fmt::format("--{} does not go with INPUT, which says it", name)
+                    : fmt::format("--{} goes with INPUT, the steps that were measured", name),
+          {"--" + name});
   }
 }
 
 int run_on_input(const CalibrateOptions& options, const GlobalOptions& global) {
-  const Format format = options.output.parsed_format();
-  constexpr Range kWarmUps = {0, 1 << 30};
-  const auto warm_ups = options.warm_ups.empty()
-                            ? std::nullopt
-                            : std::optional(static_cast<int>(
-                                  parse_count({"--warm-ups", options.warm_ups}, kWarmUps)));
-  for (const std::string& path : options.input.paths)
-    refuse_overwrite({"run", path}, options.output.path);
   require_writable(options.output.path);
-  const MeasuredCosts costs = measure_costs(read_measured_run(options.input, global), warm_ups);
+  const MeasuredCosts costs =
+      measure_costs(read_measured_run(options.input, global), options.warm_ups);
   if (!options.output.path.empty())
     write_output(options.output.path, costs_text(costs.costs, derivation_json(costs)));
   if (options.output.path != "-")
-    write_output("", calibration_view(costs, format, color_for_stdout(global.color)));
+    write_output("", calibration_view(costs, options.output.format_or_table(),
+                                      color_for_stdout(global.color)));
   return kDone;
 }
 
@@ -118,17 +105,14 @@ void note_links(const Profile& profile, const GlobalOptions& global) {
                             each.max_ctas, each.slowdown));
 }
 
-/// What the environment sets is for all subcommands.
-bool is_on_line(const char* option, const std::string& value) {
-  return !value.empty() && std::getenv(environment_name(option).c_str()) == nullptr;
-}
-
-int run_on_machine(const CalibrateOptions& options, const GlobalOptions& global) {
+int run_on_machine(const CLI::App& app, const CalibrateOptions& options,
+                   const GlobalOptions& global) {
   const MachineChoice machine = options.machine.choice();
-  if (machine.has_tensors() && is_on_line("action", options.action))
-    throw UsageError("--action is for --workload timed");
-  if (machine.backend == Backend::Nccl && is_on_line("p2p", options.p2p))
-    throw UsageError("--p2p: messages of NCCL take as long as they take, which is measured");
+  if (machine.has_tensors() && is_on_line(*app.get_option("--action")))
+    throw UsageError("--action is for --workload timed", {"--action"});
+  if (machine.backend == Backend::Nccl && is_on_line(*app.get_option("--p2p")))
+    throw UsageError("--p2p: messages of NCCL take as long as they take, which is measured",
+                     {"--p2p"});
   return in_job(machine, global, [&](Job* job, const GlobalOptions& own) {
     const bool tells = job == nullptr || job->leads();
     const InterruptGuard guard;
@@ -171,15 +155,14 @@ void add_input_options(CLI::App& app, CalibrateOptions& options) {
              options.input.schedule);
   add_option(app,
              {"--group-size", "N", "of an interleaved schedule (default: p)", "Measured steps"},
-             options.input.group_size);
+             options.input.group_size, count_from(1));
   add_option(app,
              {"--warm-ups", "N",
               "steps at the beginning to leave out (default: iteration 1 of a Primus dump)",
               "Measured steps"},
-             options.warm_ups);
+             options.warm_ups, count_from(0));
   options.input.comm.add_to(app);
-  add_option(app, {"--format", "F", "table, json, csv or md (default: table)", "Output"},
-             options.output.format);
+  add_format(app, options.output.format);
 }
 
 }  // namespace
@@ -193,18 +176,25 @@ Command add_calibrate(CLI::App& root, const GlobalOptions& global) {
                   "of PyTorch's profiler, or of replay -o; without any, a machine is measured")
       ->type_name("...");
   add_input_options(*app, *options);
-  add_option(*app, {"-p,--ranks", "N", "pipeline ranks", "Shape"}, options->ranks);
+  constexpr int kMostRanks = 1 << 16;
+  add_option(*app, {"-p,--ranks,--pp", "N", "pipeline ranks", "Shape"}, options->ranks,
+             count_from(1, kMostRanks));
   options->machine.add_to(*app);
   add_option(
       *app,
       {"--repeats", "N", "of each benchmark, of which the median counts (default: 9)", "Machine"},
-      options->machine.repeats);
+      options->machine.repeats, count_from(1));
   add_option(*app, {"--action", "TIME", "timed: of an action (default: 200us)", "Machine"},
-             options->action);
+             options->action, [](const std::string& word) {
+               const Time time = read_time(word);
+               if (time == Time::zero())
+                 throw UsageError("expected a time above zero");
+               return time;
+             });
   add_option(
       *app,
       {"--p2p", "TIME", "not of NCCL: latency of a message between ranks (default: 0)", "Machine"},
-      options->p2p);
+      options->p2p, read_time);
   add_option(*app,
              {"-o,--output", "FILE",
               "with INPUT: the costs, for --costs; else the profile (default: stdout)", "Output"},
@@ -223,7 +213,8 @@ Command add_calibrate(CLI::App& root, const GlobalOptions& global) {
   return {app, [app, options, &global] {
             const bool has_input = !options->input.paths.empty();
             refuse_others(*app, has_input);
-            return has_input ? run_on_input(*options, global) : run_on_machine(*options, global);
+            return has_input ? run_on_input(*options, global)
+                             : run_on_machine(*app, *options, global);
           }};
 }
 

@@ -15,7 +15,7 @@ namespace {
 
 struct CheckOptions {
   std::string path;
-  DialectOption dialect;
+  Dialect dialect = Dialect::Auto;
   CommOptions comm;
   OutputOptions output;
 };
@@ -39,13 +39,13 @@ void check_progress(PostedProgram program, CheckReport& report) {
 }
 
 CheckReport check(const CheckOptions& options, const GlobalOptions& global) {
-  ProgramFile file = read_program_file(options.path, options.dialect.parsed());
+  ProgramFile file = read_program_file(options.path, options.dialect);
   for (const std::string& note : file.notes)
     global.note(note);
   const auto fault = find_fault(file.program);
   // An order that waits in a circle has no messages to spell out.
   if (!fault && (file.program.has_transfers() || can_run(lower(file.program))))
-    file.program = with_comm(std::move(file.program), options.comm.choice());
+    file.program = with_comm(std::move(file.program), options.comm);
   const Schedule& schedule = file.program.schedule;
   CheckReport report = {.file = options.path,
                         .ranks = schedule.placement.ranks,
@@ -65,12 +65,11 @@ CheckReport check(const CheckOptions& options, const GlobalOptions& global) {
 }
 
 int run(const CheckOptions& options, const GlobalOptions& global) {
-  const Format format = options.output.parsed_format();
+  const Format format = options.output.format_or_table();
   const Color color = options.output.color(global);
-  refuse_overwrite({"program", options.path}, options.output.path);
   const CheckReport report = check(options, global);
   write_output(options.output.path, check_view(report, format, color));
-  return report.verdict == Verdict::Runs ? kDone : kBadInput;
+  return report.verdict == Verdict::Runs ? kDone : kCheckFailed;
 }
 
 }  // namespace
@@ -82,11 +81,11 @@ Command add_check(CLI::App& root, const GlobalOptions& global) {
   app->add_option("FILE", options->path, "PyTorch's CSV of a schedule, or a bubblescope program")
       ->required()
       ->type_name("");
-  options->dialect.add_to(*app);
+  add_dialect(*app, options->dialect, nullptr);
   options->comm.add_to(*app);
   options->output.add_to(*app);
   app->footer(
-      "Exit code 3 where it would not run.\n"
+      "Exit code 1 where it would not run.\n"
       "Examples:\n"
       "  bubblescope check my_schedule.csv --comm torch\n"
       "  bubblescope check my_schedule_with_messages.csv --channels direction");

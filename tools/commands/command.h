@@ -2,10 +2,13 @@
 #pragma once
 
 #include <functional>
+#include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
-#include "tools/options/options.h"
+#include "tools/options/option.h"
+#include "tools/options/output_options.h"
 
 namespace bubblescope {
 
@@ -13,6 +16,13 @@ struct Command {
   CLI::App* app;
   std::function<int()> run;  ///< Returns the exit code.
 };
+
+/// What --help prints: one blank line between groups, and a newline at the end.
+std::string help_text(const CLI::App& app);
+
+/// `help compare` is `compare --help`: CLI11 would take the second word for a subcommand to run.
+void add_help(CLI::App& root);
+std::vector<std::string> without_help_command(std::vector<std::string> words);
 
 Command add_check(CLI::App& root, const GlobalOptions& global);
 Command add_schedules(CLI::App& root, const GlobalOptions& global);

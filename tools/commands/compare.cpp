@@ -1,7 +1,6 @@
 // bubblescope compare: schedules side by side on the same costs, or over a range of one or two.
 #include <algorithm>
 #include <memory>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -15,7 +14,7 @@
 #include "sim/base/printable.h"
 #include "tools/commands/command.h"
 #include "tools/commands/compare_sweep.h"
-#include "tools/contender.h"
+#include "tools/commands/contender.h"
 #include "tools/errors.h"
 #include "tools/options/noise_options.h"
 #include "tools/options/picture_options.h"
@@ -34,34 +33,11 @@ struct CompareOptions {
   PictureOption html = {"--html", kMostHtmlActions};
   LimitOptions limits;
   NoiseCommandOptions noise;
-  std::vector<std::string> schedules = {"all"};
+  std::vector<Contender> schedules;  ///< Those that --schedules names; empty: all.
   std::vector<std::string> programs;
-  DialectOption dialect;
+  Dialect dialect = Dialect::Auto;
   VaryOptions vary;
 };
-
-/// From lists such as "1f1b,zb-h1": the command line gives one, a file may give several.
-std::vector<Contender> chosen(const std::vector<std::string>& lists) {
-  std::vector<Contender> schedules;
-  const auto choose = [&](const CatalogueEntry& entry, bool by_name) {
-    const auto found = std::find_if(schedules.begin(), schedules.end(),
-                                    [&](const Contender& each) { return each.entry == &entry; });
-    if (found == schedules.end())
-      schedules.push_back({.entry = &entry, .by_name = by_name});
-    else
-      found->by_name = found->by_name || by_name;
-  };
-  for (const std::string& list : lists) {
-    std::istringstream names(list + ",");
-    for (std::string name; std::getline(names, name, ',');)
-      if (const std::string trimmed = CLI::detail::trim_copy(name); trimmed == "all")
-        for (const CatalogueEntry& entry : catalogue())
-          choose(entry, false);
-      else
-        choose(require_schedule(trimmed), true);
-  }
-  return schedules;
-}
 
 /// Why there is nothing to compare.
 std::string none_fits(const Comparison& comparison) {
@@ -75,8 +51,8 @@ std::vector<PostedProgram> load_programs(const CompareOptions& options,
                                          const GlobalOptions& global) {
   std::vector<PostedProgram> programs;
   for (const std::string& path : options.programs) {
-    PostedProgram program = load_program(path, options.dialect.parsed(), global);
-    CommChoice comm = options.costs.comm.choice();
+    PostedProgram program = load_program(path, options.dialect, global);
+    CommOptions comm = options.costs.comm;
     if (program.comm != Comm::Ideal)  // it says so itself; what is asked is for the others
       comm.comm.reset();
     if (program.comm == Comm::Batched)
@@ -87,14 +63,26 @@ std::vector<PostedProgram> load_programs(const CompareOptions& options,
   return programs;
 }
 
-/// Programs first, then schedules.
+/// Programs first, then schedules, each once for every v that it can take of those asked for.
 std::vector<Contender> contenders(const CompareOptions& options, const GlobalOptions& global) {
-  options.dialect.require_program(!options.programs.empty());
   std::vector<Contender> result;
   for (PostedProgram& program : load_programs(options, global))
-    result.push_back({.program = std::move(program)});
-  for (Contender& schedule : chosen(options.schedules))
-    result.push_back(std::move(schedule));
+    result.push_back({.source = {std::move(program)}});
+  std::vector<Contender> schedules = options.schedules;
+  if (schedules.empty())
+    choose_schedules("all", schedules);
+  for (const Contender& schedule : schedules) {
+    const std::vector<int>& asked = options.shape.chunks;
+    if (!schedule.source.entry()->any_chunks || asked.empty()) {
+      result.push_back(schedule);
+      continue;
+    }
+    for (const int chunks : asked) {
+      result.push_back(schedule);
+      result.back().chunks = chunks;
+      result.back().is_one_of_several = asked.size() > 1;
+    }
+  }
   return result;
 }
 
@@ -129,11 +117,12 @@ Comparison compare(const std::vector<Contender>& contenders, const Scenario& sce
                    Progress& progress) {
   Comparison comparison{.limit = scenario.limit()};
   for (const Contender& contender : contenders)
-    if (const auto obstacle = find_obstacle(contender, scenario))
+    if (const auto obstacle = find_obstacle(contender.source, contender.own(scenario)))
       comparison.skipped.push_back({contender.name(), *obstacle});
     else
-      comparison.results.push_back(pages.report(
-          predict(schedule_for(contender, scenario, progress), contender.own(scenario), progress)));
+      comparison.results.push_back(
+          pages.report(predict(schedule_for(contender.source, contender.own(scenario), progress),
+                               contender.own(scenario), progress)));
   if (comparison.results.empty())
     throw Error(none_fits(comparison));
   pages.write(sort_best_first(comparison.results));
@@ -142,9 +131,9 @@ Comparison compare(const std::vector<Contender>& contenders, const Scenario& sce
 
 int run_varied(const CompareOptions& options, const std::vector<Contender>& contenders,
                const Shape& present, const GlobalOptions& global) {
-  const Format format = options.output.parsed_format();
+  const Format format = options.output.format_or_table();
   const Color color = options.output.color(global);
-  const std::vector<VariedAxis> axes = options.vary.axes(options.shape);
+  const std::vector<VariedAxis> axes = options.vary.axes_of(options.shape);
   const VariedScenario scenarios(axes, options.shape, options.costs, options.limits, present);
   require_writable(options.vary.svg);
   Sweep sweep;
@@ -165,36 +154,29 @@ void note_unused(const CompareOptions& options, const std::vector<Contender>& al
   const auto is_for_none = [&](auto&& is_for) {
     return std::none_of(all.begin(), all.end(), is_for);
   };
-  if (options.limits.is_search_given() &&
-      is_for_none([](const Contender& each) { return each.is_searched(); }))
+  if (options.limits.search.is_given() &&
+      is_for_none([](const Contender& each) { return each.source.is_searched(); }))
     global.note("--objective and --effort are for automatic schedules");
-  if (!options.shape.group_size.empty() && is_for_none([](const Contender& each) {
-        return each.entry != nullptr && each.entry->any_group_size;
+  if (options.shape.group_size && is_for_none([](const Contender& each) {
+        return each.source.entry() != nullptr && each.source.entry()->any_group_size;
       }))
     global.note("--group-size is for interleaved schedules in groups, of which there is none here");
 }
 
 int run(const CompareOptions& options, const GlobalOptions& global) {
-  const Format format = options.output.parsed_format();
+  const Format format = options.output.format_or_table();
   const Color color = options.output.color(global);
-  require_own_files(options.output,
-                    {{options.html.name, options.html.path}, {"--svg", options.vary.svg}});
-  for (const std::string& program : options.programs)
-    for (const std::string& picture : {options.html.path, options.vary.svg})
-      refuse_overwrite({"program", program}, picture);
   const std::vector<Contender> all = contenders(options, global);
   note_unused(options, all, global);
-  const Shape present = all.front().program ? shape_of(*all.front().program) : Shape{};
-  if (options.vary.are_given() && options.html.is_given())
-    throw UsageError("--html shows schedules, not what --vary finds: --svg draws that");
+  const PostedProgram* program = all.front().source.program();
+  const Shape present = program != nullptr ? shape_of(*program) : Shape{};
   if (options.vary.are_given() && options.noise.are_given())
-    throw UsageError("--vary compares steps without noise");
+    throw UsageError("--vary compares steps without noise", {"--vary"});
   if (options.vary.are_given())
     return run_varied(options, all, present, global);
-  if (!options.vary.svg.empty())
-    throw UsageError("--svg draws what --vary finds; give both");
-  Scenario scenario = make_scenario(options.shape.shape(present), options.costs, options.limits);
-  scenario.noise = options.noise.parsed(scenario.shape.ranks);
+  Scenario scenario =
+      make_scenario(shape_of(options.shape, options.costs, present), options.costs, options.limits);
+  scenario.noise = options.noise.noise(scenario.shape.ranks);
   Comparison comparison;
   {
     Progress progress(global.quiet);
@@ -211,22 +193,27 @@ int run(const CompareOptions& options, const GlobalOptions& global) {
 Command add_compare(CLI::App& root, const GlobalOptions& global) {
   auto* app = root.add_subcommand("compare", "schedules side by side, best first, with a verdict");
   auto options = std::make_shared<CompareOptions>();
-  options->shape.add_to(*app);
+  options->shape.add_to(*app, ShapeOptions::Chunks::List);
   options->costs.add_to(*app);
   options->limits.add_to(*app);
   options->output.add_to(*app);
   options->noise.add_to(*app);
   options->html.add_to(*app, "a page of them side by side, which opens offline in any browser");
-  app->add_option("--schedules", options->schedules, "which to compare (default: all)")
-      ->envname(environment_name("schedules"))
-      ->type_name("A,B,...")
-      ->group("Shape");
-  app->add_option("--program", options->programs, "a program beside them; may be given repeatedly")
-      ->envname(environment_name("program"))
-      ->type_name("FILE")
-      ->group("Programs");
-  options->dialect.add_to(*app);
+  declare_list(*app,
+               {"--schedules", "A,B,...",
+                "which to compare, by name, family (zero-bubble) or framework (megatron, "
+                "torchtitan, deepspeed) (default: all)",
+                "Shape"},
+               [options](const std::string& word) {
+                 choose_schedules(CLI::detail::trim_copy(word), options->schedules);
+               });
+  CLI::Option* programs = add_files(
+      *app, {"--program", "FILE", "a program beside them; may be given repeatedly", "Programs"},
+      options->programs);
+  add_dialect(*app, options->dialect, programs);
   options->vary.add_to(*app);
+  app->get_option("--svg")->needs(app->get_option("--vary"));
+  app->get_option("--html")->excludes(app->get_option("--vary"));
   app->footer(
       "Examples:\n"
       "  bubblescope compare -p 16 -m 120 --costs deepseek-v3-h800\n"

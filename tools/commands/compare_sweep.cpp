@@ -27,7 +27,7 @@ class Runners {
   Runners(const SweepRequest& request, Sweep& sweep, Progress& progress)
       : sweep_(sweep), progress_(progress) {
     for (const Contender& contender : request.contenders) {
-      if (contender.is_searched() && !contender.by_name) {
+      if (contender.source.is_searched() && !contender.by_name) {
         sweep.skipped.push_back({contender.name(),
                                  "it would be searched for at every point; name it in --schedules "
                                  "to have that"});
@@ -70,13 +70,15 @@ class Runners {
 
  private:
   SweepRun run(Runner& runner, const Scenario& scenario) {
-    if (auto obstacle = find_obstacle(*runner.contender, scenario)) {
+    const Scenario own = runner.contender->own(scenario);
+    if (auto obstacle = find_obstacle(runner.contender->source, own)) {
       if (runner.obstacle.empty())
         runner.obstacle = std::move(*obstacle);
       return {};
     }
-    if (runner.contender->is_searched() || runner.microbatches != scenario.shape.microbatches) {
-      runner.order = schedule_for(*runner.contender, scenario, progress_);
+    if (runner.contender->source.is_searched() ||
+        runner.microbatches != scenario.shape.microbatches) {
+      runner.order = schedule_for(runner.contender->source, own, progress_);
       runner.microbatches = scenario.shape.microbatches;
     }
     const Prediction prediction = predict(*runner.order, scenario, progress_);
@@ -115,7 +117,7 @@ Sweep sweep_schedules(const SweepRequest& request, Progress& progress) {
   Runners runners(request, sweep, progress);
   const bool searches =
       std::any_of(request.contenders.begin(), request.contenders.end(),
-                  [](const Contender& each) { return each.is_searched() && each.by_name; });
+                  [](const Contender& each) { return each.source.is_searched() && each.by_name; });
   sweep.is_exact = request.scenarios.is_convex() && !searches;
   run_sweep(sweep, [&](std::int64_t x, std::int64_t y) {
     std::vector<std::int64_t> values = {x};

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "analysis/sweep/sweep.h"
-#include "tools/contender.h"
+#include "tools/commands/contender.h"
 #include "tools/options/vary_options.h"
 
 namespace bubblescope {

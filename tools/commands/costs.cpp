@@ -1,5 +1,4 @@
 // bubblescope costs: what the cost options come to, per stage and phase.
-#include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -12,33 +11,34 @@
 #include "sim/costs/cost_file.h"
 #include "tools/commands/command.h"
 #include "tools/errors.h"
-#include "tools/options/picture_options.h"
+#include "tools/options/cost_options.h"
+#include "tools/options/output_options.h"
 #include "tools/options/units.h"
 #include "tools/output.h"
 
 namespace bubblescope {
 namespace {
 
+constexpr int kMostStages = 1'000'000;
+
 struct CostsCommandOptions {
-  std::string ranks;
-  std::string chunks;
+  std::optional<int> ranks;
+  int chunks = 1;
   std::string save;
   CostCommandOptions costs;
   OutputOptions output;
 };
 
-/// The stages that the costs are laid over: as asked for, else as a layout or a cost file tells.
+/// The stages that the costs are laid over: as asked for, else as a layout or a cost file says.
 LoopShape shape_of(const CostsCommandOptions& options, const std::optional<ModelJob>& job,
                    const CostSource& source) {
-  constexpr Range kCount = {1, 1'000'000};
-  const int v = options.chunks.empty()
-                    ? 1
-                    : static_cast<int>(parse_count({"-v/--chunks", options.chunks}, kCount));
-  if (!options.ranks.empty()) {
-    const auto p = parse_count({"-p/--ranks", options.ranks}, kCount);
-    if (p * v > kCount.most)
-      throw UsageError(fmt::format("p × v = {} stages are more than {}", p * v, kCount.most));
-    return {static_cast<int>(p), v};
+  const int v = options.chunks;
+  if (options.ranks) {
+    if (std::int64_t{*options.ranks} * v > kMostStages)
+      throw UsageError(fmt::format("p × v = {} stages are more than {}",
+                                   std::int64_t{*options.ranks} * v, kMostStages),
+                       {"--ranks", "--chunks"});
+    return {*options.ranks, v};
   }
   std::optional<std::size_t> stages;
   if (job && job->layout)
@@ -46,19 +46,18 @@ LoopShape shape_of(const CostsCommandOptions& options, const std::optional<Model
   else if (source.stage_by_stage)
     stages = source.stages.size();
   if (job && !stages)
-    throw UsageError("-p/--ranks is required: it tells over how many stages layers are divided");
+    throw UsageError("-p/--ranks is required: layers are divided over so many stages");
   if (!stages)
     return {source.ranks.value_or(1), v};
   if (*stages % static_cast<std::size_t>(v) != 0)
-    throw UsageError(fmt::format("-v/--chunks: {} does not divide the {} stages", v, *stages));
+    throw wrong_option("-v/--chunks", fmt::format("{} does not divide the {} stages", v, *stages));
   return {static_cast<int>(*stages) / v, v};
 }
 
 std::string run(const CostsCommandOptions& options, const GlobalOptions& global) {
-  const Format format = options.output.parsed_format();
-  require_own_files(options.output, {{"--save", options.save}});
+  const Format format = options.output.format_or_table();
   const Color color = options.output.color(global);
-  const std::optional<ModelJob> job = options.costs.job();
+  const std::optional<ModelJob> job = options.costs.job(options.ranks);
   CostSource source = job ? CostSource{} : options.costs.source();
   const LoopShape shape = shape_of(options, job, source);
   std::optional<AnalyticCosts> analytic;
@@ -73,7 +72,7 @@ std::string run(const CostsCommandOptions& options, const GlobalOptions& global)
     global.note(fmt::format("costs '{}' were made for {} ranks and are used as they are for {}",
                             source.name, *source.ranks, shape.ranks));
   const CostsReport report =
-      costs_report(source, loop_placement(shape), options.costs.options(), analytic);
+      costs_report(source, loop_placement(shape), options.costs.how, analytic);
   if (!options.save.empty())
     write_output(options.save, costs_text(source, nlohmann::ordered_json::object()));
   return costs_view(report, format, color);
@@ -84,9 +83,10 @@ std::string run(const CostsCommandOptions& options, const GlobalOptions& global)
 Command add_costs(CLI::App& root, const GlobalOptions& global) {
   auto* app = root.add_subcommand("costs", "what cost options come to, per stage and phase");
   auto options = std::make_shared<CostsCommandOptions>();
-  add_option(*app, {"-p,--ranks", "N", "pipeline ranks", "Shape"}, options->ranks);
+  add_option(*app, {"-p,--ranks,--pp", "N", "pipeline ranks", "Shape"}, options->ranks,
+             count_from(1, kMostStages));
   add_option(*app, {"-v,--chunks", "N", "stages that a rank holds (default: 1)", "Shape"},
-             options->chunks);
+             options->chunks, count_from(1, kMostStages));
   options->costs.add_source_to(*app);
   options->output.add_to(*app);
   add_option(*app, {"--save", "FILE", "a cost file of them, which --costs reads", "Output"},

@@ -23,27 +23,28 @@ struct ExplainOptions {
 /// What stages cost where nothing is told: all alike, and a pair hides nothing.
 constexpr Time kEach = std::chrono::microseconds(10);
 
-/// Of a name alone: its formulas in p and m.
+/// UsageError for what has no meaning without a shape.
+void refuse_without_shape(const SubjectOptions& options) {
+  OptionGroup meaningless = options.limits.search;
+  meaningless.add(options.limits.memory_limit);
+  meaningless.add(options.costs.iteration);
+  std::string option = meaningless.first_given();
+  if (options.shape.group_size)
+    option = "--group-size";
+  if (options.costs.comm.channels)
+    option = "--channels";
+  if (!option.empty())
+    throw UsageError(fmt::format("{} needs -p/--ranks and -m/--microbatches", option), {option});
+}
+
+/// A schedule's formulas in p and m.
 std::string run_formulas(const ExplainOptions& options, Format format, Color color) {
   const CatalogueEntry& entry = require_schedule(options.name);
-  options.subject.program.dialect.require_program(false);
   const CostCommandOptions& costs = options.subject.costs;
-  if (costs.job())
-    throw UsageError("formulas in p and m need the costs of one stage: by hand, or a cost file");
-  const ShapeOptions& shape = options.subject.shape;
-  const LimitOptions& limits = options.subject.limits;
-  for (const auto& [option, is_given] :
-       {std::pair("--group-size", !shape.group_size.empty()),
-        std::pair("--memory-limit", !limits.memory_limit.empty()),
-        std::pair("--objective", !limits.objective.empty()),
-        std::pair("--effort", !limits.effort.empty()),
-        std::pair("--grad-reduce", !costs.grad_reduce.empty()),
-        std::pair("--optimizer", !costs.optimizer.empty()),
-        std::pair("--reduce", !costs.reduce_when.empty()),
-        std::pair("--optimizer-sync", !costs.optimizer_sync.empty()),
-        std::pair("--channels", !costs.comm.channels.empty())})
-    if (is_given)
-      throw UsageError(fmt::format("{} needs -p/--ranks and -m/--microbatches", option));
+  if (costs.model.are_given())
+    throw UsageError("formulas in p and m need the costs of one stage: by hand, or a cost file",
+                     {"--model"});
+  refuse_without_shape(options.subject);
   CostSource source;
   if (costs.are_given())
     source = costs.source();
@@ -51,22 +52,21 @@ std::string run_formulas(const ExplainOptions& options, Format format, Color col
     source = {.name = "by hand",
               .stages = {{.forward = kEach, .input_grad = kEach, .weight_grad = kEach}}};
   std::optional<int> chunks;
-  if (!shape.chunks.empty())
-    chunks = shape.shape({.ranks = 1, .microbatches = 1}).chunks;
-  const Comm comm = costs.comm.choice().comm_or_ideal();
+  if (!options.subject.shape.chunks.empty())
+    chunks = options.subject.shape.chunks.front();
+  const Comm comm = costs.comm.comm_or_ideal();
   const ClosedForm form =
-      find_closed_form(entry, source, {.comm = comm, .overlap = costs.options().overlap}, chunks);
+      find_closed_form(entry, source, {.comm = comm, .overlap = costs.how.overlap}, chunks);
   return closed_form_view({std::string(entry.name), comm}, form, format, color);
 }
 
 std::string run(const ExplainOptions& options, const GlobalOptions& global) {
-  const Format format = options.output.parsed_format();
+  const Format format = options.output.format_or_table();
   const Color color = options.output.color(global);
   const ShapeOptions& shape = options.subject.shape;
-  if (!options.subject.program.is_given() && shape.ranks.empty() && shape.microbatches.empty() &&
+  if (!options.subject.program.is_given() && !shape.ranks && !shape.microbatches &&
       !options.name.empty())
     return run_formulas(options, format, color);
-  options.subject.refuse_overwrite(options.output.path);
   Subject subject = make_subject(options.name, options.subject, global);
   std::string text;
   {
@@ -91,8 +91,8 @@ Command add_explain(CLI::App& root, const GlobalOptions& global) {
   options->subject.add_to(*app);
   options->output.add_to(*app);
   app->footer(
-      "Without -p and -m it tells the schedule's formulas in p and m, found and checked on shapes\n"
-      "it is simulated at.\n\n"
+      "Without -p and -m it gives the schedule's formulas in p and m, found and checked on shapes\n"
+      "that it is simulated at.\n\n"
       "Examples:\n"
       "  bubblescope explain dualpipe\n"
       "  bubblescope explain 1f1b -p 8 -m 32 --forward 10us --input-grad 10us --weight-grad 10us\n"

@@ -17,50 +17,55 @@
 namespace bubblescope {
 namespace {
 
+enum class To { Torch, TorchComms, Json, Dot };
+
 struct OrderOptions {
   std::string name;
   ProgramOption program;
   ShapeOptions shape;
   CostCommandOptions costs;
   LimitOptions limits;
-  std::string to = "torch";
+  To to = To::Torch;
   std::string path;
 };
 
-enum class To { Torch, TorchComms, Json, Dot };
-
 /// The way to talk that the output has.
-CommChoice comm_choice(const OrderOptions& options, To to) {
-  CommChoice choice = options.costs.comm.choice();
-  if (to == To::Torch && choice.comm_or_ideal() != Comm::Ideal)
+CommOptions comm_of(const OrderOptions& options) {
+  const To to = options.to;
+  CommOptions comm = options.costs.comm;
+  if (to == To::Torch && comm.comm_or_ideal() != Comm::Ideal)
     throw UsageError(
-        "--comm has no place in PyTorch's compute-only CSV: take --to torch-comms, json or dot");
-  if (to == To::TorchComms && choice.comm.value_or(Comm::Torch) != Comm::Torch)
+        "--comm has no place in PyTorch's compute-only CSV: take --to torch-comms, json or dot",
+        {"--comm"});
+  if (to == To::TorchComms && comm.comm.value_or(Comm::Torch) != Comm::Torch)
     throw UsageError(
         "--to torch-comms has the messages of PyTorch's runtime (--comm torch): for others take "
-        "--to json or dot");
+        "--to json or dot",
+        {"--to", "--comm"});
   if (to == To::TorchComms)
-    choice.comm = Comm::Torch;
-  return choice;
+    comm.comm = Comm::Torch;
+  return comm;
 }
 
 void note_unused(std::string_view name, const OrderOptions& options, const GlobalOptions& global) {
   const CostCommandOptions& costs = options.costs;
-  const bool are_set = !costs.per.empty() || !costs.overlap.empty() || costs.is_iteration_given();
-  if (costs.are_given() || are_set || options.limits.are_given())
+  const bool are_set = costs.options.is_given() || costs.iteration.is_given();
+  const bool are_limited =
+      options.limits.search.is_given() || options.limits.memory_limit.is_given();
+  if (costs.are_given() || are_set || are_limited)
     global.note(
         fmt::format("{} has an order of its own: costs and limits are for automatic ones", name));
 }
 
 /// Only an automatic schedule needs costs.
-PostedProgram program_of(const OrderOptions& options, const CommChoice& comm,
+PostedProgram program_of(const OrderOptions& options, const CommOptions& comm,
                          const GlobalOptions& global) {
   if (options.program.is_given()) {
     note_unused(options.program.path, options, global);
     return load_program(options.program, options.shape, comm, global);
   }
   const CatalogueEntry& entry = require_schedule(options.name);
-  const Shape shape = options.shape.shape();
+  const Shape shape = shape_of(options.shape, options.costs);
   check_size(entry, shape, comm.comm_or_ideal());
   if (entry.automatic != nullptr) {
     Scenario scenario = make_scenario(shape, options.costs, options.limits);
@@ -88,10 +93,9 @@ std::string text_of(const DependencyGraph& graph, To to) {
 }
 
 int run(const OrderOptions& options, const GlobalOptions& global) {
-  const auto to =
-      static_cast<To>(choose("--to", options.to, {"torch", "torch-comms", "json", "dot"}));
+  const To to = options.to;
   require_one(options.name, options.program);
-  PostedProgram program = program_of(options, comm_choice(options, to), global);
+  PostedProgram program = program_of(options, comm_of(options), global);
   const bool is_torch = to == To::Torch || to == To::TorchComms;
   if (is_torch && program.schedule.placement.pipes > 1)
     global.note("PyTorch's runtime knows one pipe, and this schedule has two");
@@ -118,9 +122,12 @@ Command add_order(CLI::App& root, const GlobalOptions& global) {
               "of 2.14; json: a "
               "bubblescope program; dot: Graphviz",
               "Output"},
-             options->to);
-  add_option(*app, {"-o,--output", "FILE", "instead of stdout; .gz compresses", "Output"},
-             options->path);
+             options->to,
+             one_of<To>({{"torch", To::Torch},
+                         {"torch-comms", To::TorchComms},
+                         {"json", To::Json},
+                         {"dot", To::Dot}}));
+  add_output(*app, options->path);
   app->footer(
       "Examples:\n"
       "  bubblescope order dualpipe -p 8 -m 20\n"

@@ -15,13 +15,13 @@ struct ReplayCommandOptions {
   std::string name;
   SubjectOptions subject;
   MachineOptions machine;
-  OutputOptions output = {.format = "", .path = ""};
+  OutputOptions output;
   TraceOption trace;
 
   /// A file named .json is the run itself, unless a format is asked for.
   Format format() const {
-    if (!output.format.empty())
-      return output.parsed_format();
+    if (output.format)
+      return *output.format;
     const bool is_json = output.path.ends_with(".json") || output.path.ends_with(".json.gz");
     return is_json ? Format::Json : Format::Table;
   }
@@ -33,8 +33,8 @@ int run_subject(const ReplayCommandOptions& options, const MeasureOptions& measu
                                  subject_rules(measure_options.machine, options.subject.costs));
   subject.note(options.subject, global);
   note_what_is_not_run(options.subject, {&subject, 1}, global);
-  const CostCommandOptions& costs = options.subject.costs;
-  if (measure_options.job != nullptr && !(costs.p2p.empty() && costs.bandwidth.empty()))
+  const OptionGroup& hand = options.subject.costs.hand;
+  if (measure_options.job != nullptr && (hand.is_given("--p2p") || hand.is_given("--bandwidth")))
     global.note("--p2p and --bandwidth: messages of NCCL take as long as they take");
   if (measure_options.tells())
     require_writable(options.output.path);
@@ -60,13 +60,10 @@ int run_subject(const ReplayCommandOptions& options, const MeasureOptions& measu
 }
 
 int run(const ReplayCommandOptions& options, const GlobalOptions& global) {
-  options.format();  // wrong words are told before anything runs
-  options.output.color(global);
-  options.trace.check(options.output);
+  options.trace.check();
   if (options.machine.no_check && !options.subject.program.is_given())
-    throw UsageError("--no-check is for --program: schedules of the catalogue are sound");
-  options.subject.refuse_overwrite(options.output.path);
-  options.subject.refuse_overwrite(options.trace.path);
+    throw UsageError("--no-check is for --program: schedules of the catalogue are sound",
+                     {"--no-check"});
   MeasureOptions measure_options = {options.machine.choice(), options.trace};
   return in_job(measure_options.machine, global, [&](Job* job, const GlobalOptions& own) {
     measure_options.job = job;

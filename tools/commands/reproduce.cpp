@@ -11,13 +11,11 @@
 #include "sim/base/error.h"
 #include "sim/base/files.h"
 #include "sim/base/json_input.h"
-#include "sim/base/nearest.h"
 #include "sim/costs/cost_file.h"
 #include "tools/commands/command.h"
-#include "tools/embedded_data.h"
 #include "tools/errors.h"
+#include "tools/options/named_input.h"
 #include "tools/output.h"
-#include "tools/program_input.h"
 #include "tools/progress.h"
 
 namespace bubblescope {
@@ -28,16 +26,12 @@ struct ReproduceOptions {
   OutputOptions output;
 };
 
-PublishedTable embedded_table(std::string_view name) {
-  std::vector<std::string> names;
-  for (const EmbeddedFile& file : embedded_published()) {
-    if (file.name == name)
-      return parse_published(file.text, fmt::format("data/published/{}.json", name));
-    names.emplace_back(file.name);
-  }
-  throw UsageError(fmt::format("TABLE: there is no file and no table '{}'{}\n  tables: {}",
-                               name.substr(0, 40), did_you_mean(name, names),
-                               fmt::join(names, ", ")));
+PublishedTable find_table(const std::string& name) {
+  constexpr std::size_t kMostBytes = std::size_t{1} << 24;
+  return find_input(
+      {"TABLE", "data/published", embedded_published()}, name,
+      [](const std::string& path) { return parse_published(read_file(path, kMostBytes), path); },
+      [](std::string_view text, const std::string& file) { return parse_published(text, file); });
 }
 
 CostSource embedded_cost_table(const std::string& name) {
@@ -49,25 +43,18 @@ CostSource embedded_cost_table(const std::string& name) {
   return parse_costs(found->text, fmt::format("data/costs/{}.json", name));
 }
 
-std::vector<PublishedTable> chosen_tables(const std::string& word) {
+std::vector<PublishedTable> chosen_tables(const std::string& name) {
   std::vector<PublishedTable> tables;
-  if (word.empty()) {
-    for (const Reproduction& each : reproductions())
-      tables.push_back(embedded_table(each.name));
-    return tables;
-  }
-  constexpr std::size_t kMostBytes = std::size_t{1} << 24;
-  const bool is_path =
-      word.find('/') != std::string::npos || word.ends_with(".json") || exists(word);
-  tables.push_back(is_path ? parse_published(read_file(word, kMostBytes), word)
-                           : embedded_table(word));
+  if (!name.empty())
+    return {find_table(name)};
+  for (const Reproduction& each : reproductions())
+    tables.push_back(find_table(std::string(each.name)));
   return tables;
 }
 
 int run(const ReproduceOptions& options, const GlobalOptions& global) {
-  const Format format = options.output.parsed_format();
+  const Format format = options.output.format_or_table();
   const Color color = options.output.color(global);
-  refuse_overwrite({"table", options.table}, options.output.path);
   require_writable(options.output.path);
   std::vector<PublishedTable> tables = chosen_tables(options.table);
   {

@@ -60,7 +60,7 @@ Command add_schedules(CLI::App& root, const GlobalOptions& global) {
   output->add_to(*app);
   app->footer("Example:\n  bubblescope schedules --format md");
   return {app, [output, &global] {
-            write_output(output->path, view(output->parsed_format(), output->color(global)));
+            write_output(output->path, view(output->format_or_table(), output->color(global)));
             return kDone;
           }};
 }

@@ -24,15 +24,6 @@ struct SimulateOptions {
   PictureOption svg = {"--svg", kMostSvgActions};
   PictureOption html = {"--html", kMostHtmlActions};
   NoiseCommandOptions noise;
-
-  /// UsageError where one output would be lost to another, or the program to an output.
-  void check_files() const {
-    trace.check(output);
-    require_own_files(output,
-                      {{"--trace", trace.path}, {svg.name, svg.path}, {html.name, html.path}});
-    for (const std::string& path : {output.path, trace.path, svg.path, html.path})
-      subject.refuse_overwrite(path);
-  }
 };
 
 void write_files(const SimulateOptions& options, const Analysis& run, Progress& progress) {
@@ -50,11 +41,11 @@ void write_files(const SimulateOptions& options, const Analysis& run, Progress& 
 }
 
 std::string run(const SimulateOptions& options, const GlobalOptions& global) {
-  const Format format = options.output.parsed_format();
+  const Format format = options.output.format_or_table();
   const Color color = options.output.color(global);
-  options.check_files();
+  options.trace.check();
   Subject subject = make_subject(options.name, options.subject, global);
-  subject.scenario.noise = options.noise.parsed(subject.scenario.shape.ranks);
+  subject.scenario.noise = options.noise.noise(subject.scenario.shape.ranks);
   Report figures;
   {
     Progress progress(global.quiet);

@@ -20,7 +20,7 @@ struct ValidateOptions {
   MachineOptions machine;
   OutputOptions output;
   TraceOption trace;
-  std::string tolerance = "2";
+  double tolerance = 0.02;
 };
 
 Validation validate(Subject subject, const MeasureOptions& options, double tolerance,
@@ -36,7 +36,7 @@ Validation validate(Subject subject, const MeasureOptions& options, double toler
 }
 
 int run_subjects(const ValidateOptions& options, const MeasureOptions& measure_options,
-                 double tolerance, const GlobalOptions& global) {
+                 const GlobalOptions& global) {
   const auto names = options.names.empty() ? std::vector<std::string>{""} : options.names;
   const SubjectRules rules = subject_rules(measure_options.machine, options.subject.costs);
   std::vector<Subject> subjects;  // all are read before the first runs
@@ -57,10 +57,10 @@ int run_subjects(const ValidateOptions& options, const MeasureOptions& measure_o
   std::vector<Validation> results;
   results.reserve(subjects.size());
   for (Subject& subject : subjects)
-    results.push_back(validate(std::move(subject), measure_options, tolerance, global));
+    results.push_back(validate(std::move(subject), measure_options, options.tolerance, global));
   if (!measure_options.tells())
     return kDone;
-  write_output(options.output.path, validate_view(results, options.output.parsed_format(),
+  write_output(options.output.path, validate_view(results, options.output.format_or_table(),
                                                   options.output.color(global)));
   const bool all_hold =
       std::all_of(results.begin(), results.end(), [](const Validation& v) { return v.holds(); });
@@ -68,22 +68,16 @@ int run_subjects(const ValidateOptions& options, const MeasureOptions& measure_o
 }
 
 int run(const ValidateOptions& options, const GlobalOptions& global) {
-  options.output.parsed_format();  // wrong words are told before anything runs
-  options.output.color(global);
-  options.trace.check(options.output);
+  options.trace.check();
   if (options.trace.is_given() && options.names.size() > 1)
-    throw UsageError("--trace is for one schedule");
-  options.subject.refuse_overwrite(options.output.path);
-  options.subject.refuse_overwrite(options.trace.path);
-  for (const std::string* path : {&options.output.path, &options.trace.path})
-    refuse_overwrite({"profile", options.machine.profile}, *path);
-  const double tolerance = parse_percent({"--tolerance", options.tolerance});
+    throw UsageError("--trace is for one schedule", {"--trace"});
   MeasureOptions measure_options = {options.machine.choice(), options.trace};
   if (!measure_options.machine.is_checked)
-    throw UsageError("--no-check is for replay: what cannot run cannot be predicted");
+    throw UsageError("--no-check is for replay: what cannot run cannot be predicted",
+                     {"--no-check"});
   return in_job(measure_options.machine, global, [&](Job* job, const GlobalOptions& own) {
     measure_options.job = job;
-    return run_subjects(options, measure_options, tolerance, own);
+    return run_subjects(options, measure_options, own);
   });
 }
 
@@ -99,7 +93,7 @@ Command add_validate(CLI::App& root, const GlobalOptions& global) {
   options->machine.add_replay_options_to(*app);
   add_option(*app,
              {"--tolerance", "PERCENT", "for the error of the step time (default: 2)", "Output"},
-             options->tolerance);
+             options->tolerance, read_percent);
   options->output.add_to(*app);
   options->trace.add_to(
       *app,

@@ -10,7 +10,7 @@
 #include "backend_cuda/replay/executor.h"
 #include "backend_cuda/replay/profile.h"
 #include "backend_cuda/replay/replay.h"
-#include "tools/options/options.h"
+#include "tools/options/option.h"
 
 namespace bubblescope {
 
@@ -42,33 +42,31 @@ struct MachineChoice {
 };
 
 struct MachineOptions {
-  std::string backend, workload;
-  std::string tokens, hidden, inner, blocks, seed;
-  bool real_time = false;
-  std::string launch;
-  bool no_partitions = false;
-  std::string repeats, warm_ups;
-  std::string timeout = "30s";
-  std::string inject;
-  bool no_check = false;
-  bool cross_check = false;
-  std::string profile;
-  SeatFlags seat;
-  std::string meet_timeout, max_ctas;
+  std::optional<Backend> backend;
+  std::optional<Workload> workload;
+  std::optional<Launch> launch;
+  TensorShape shape{.blocks = 2};  ///< Enough blocks for two stages a rank.
+  ClusterChoice cluster = {};
+  int max_ctas = 0;  ///< As many as NCCL takes.
+  std::optional<int> repeats, warm_ups;
+  std::chrono::milliseconds timeout{30'000};
+  bool real_time = false, no_partitions = false, no_check = false, cross_check = false;
+  std::string inject, profile;
+  OptionGroup tensors;     ///< What only a workload of tensors has.
+  OptionGroup of_cluster;  ///< What only --backend nccl has.
+  OptionGroup profiled;    ///< What --profile tells instead.
 
   void add_to(CLI::App& app);
   /// What only a replay of a schedule has.
   void add_replay_options_to(CLI::App& app);
-  /// Throws UsageError for words that are wrong or do not go together.
+  /// Throws UsageError for what does not go together.
   MachineChoice choice() const;
 
  private:
+  void add_tensors_to(CLI::App& app);
   void add_cluster_options_to(CLI::App& app);
   void choose_machine(MachineChoice& choice) const;
-  void choose_cluster(MachineChoice& choice) const;
   void take_profile(MachineChoice& choice) const;
-  void refuse_what_means_nothing(const MachineChoice& choice) const;
-  TensorShape tensor_shape() const;
 };
 
 /// Of "hang:RANK:ACTION" or "fail:RANK:ACTION"; of a pair each of its ops may be named. Throws

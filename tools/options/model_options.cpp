@@ -1,139 +1,166 @@
 #include "tools/options/model_options.h"
 
 #include <algorithm>
-#include <optional>
-#include <span>
 #include <utility>
-#include <variant>
-#include <vector>
 
 #include <fmt/format.h>
 
 #include "sim/base/error.h"
-#include "sim/base/files.h"
-#include "sim/base/nearest.h"
 #include "sim/transformer/model_file.h"
-#include "tools/embedded_data.h"
-#include "tools/errors.h"
-#include "tools/options/option_words.h"
+#include "tools/options/named_input.h"
 #include "tools/options/units.h"
 
 namespace bubblescope {
 namespace {
 
-/// A file, or one that is built in.
-struct NamedInput {
-  std::string option;  // "--model"
-  std::string folder;  // "data/models"
-  std::span<const EmbeddedFile> files;
-};
+constexpr std::int64_t kMost = 100'000'000;
 
-/// Reads what `name` means: a path, or one of the files by name.
-template <typename Read, typename Parse>
-auto find_input(const NamedInput& input, const std::string& name, Read&& read, Parse&& parse) {
-  if (name.find('/') != std::string::npos || name.ends_with(".json") || exists(name))
-    return read(name);
-  std::vector<std::string> names;
-  for (const EmbeddedFile& file : input.files) {
-    if (file.name == name)
-      return parse(file.text, fmt::format("{}/{}.json", input.folder, name));
-    names.emplace_back(file.name);
-  }
-  throw UsageError(fmt::format("{}: there is no file and no such name: '{}'{}\n  names: {}",
-                               input.option, name.substr(0, 40), did_you_mean(name, names),
-                               fmt::join(names, ", ")));
-}
-
-/// A value of the command line that `read` refuses by an Error.
+/// A value of the command line, of the options `about`, that `read` refuses by an Error.
 template <typename Read>
-auto checked(const char* option, Read&& read) {
+auto checked(std::vector<std::string> about, Read&& read) {
   try {
     return read();
   } catch (const Error& error) {
-    throw UsageError(fmt::format("{}: {}", option, error.what()));
+    throw UsageError(fmt::format("{}: {}", fmt::join(about, " × "), error.what()), about);
   }
 }
 
-/// One of `words`, the first of which is the default.
-std::size_t word(const char* option, const std::string& given,
-                 const std::vector<std::string>& words) {
-  return given.empty() ? 0 : choose(option, given, words);
-}
+/// Declares options of a model, and notes them in its group.
+class Declaration {
+ public:
+  Declaration(CLI::App& app, OptionGroup& given) : app_(app), given_(given) {}
 
-std::int64_t count(const char* option, const std::string& given, std::int64_t otherwise) {
-  constexpr Range kCount = {1, 100'000'000};
-  return given.empty() ? otherwise : parse_count({option, given}, kCount);
-}
+  template <typename T, typename... Read>
+  void operator()(const char* names, const char* value, const char* help, T& target,
+                  Read... read) const {
+    given_.add(add_option(app_, {names, value, help, "Costs from a model"}, target, read...));
+  }
 
-/// An option, in the order of the help.
-struct ModelOption {
-  const char* name;
-  const char* word;
-  const char* help;
-  std::variant<std::string ModelOptions::*, std::vector<std::string> ModelOptions::*> value;
+ private:
+  CLI::App& app_;
+  OptionGroup& given_;
 };
-
-constexpr ModelOption kModelOptions[] = {
-    {"--model", "FILE|NAME", "such as deepseek-v3, or a config.json; a wrong name lists all",
-     &ModelOptions::model},
-    {"--ignore-key", "KEY",
-     "reads a config.json as if it had no such key; several with commas, or several times",
-     &ModelOptions::ignored_keys},
-    {"--hardware", "FILE|NAME", "such as h800; a wrong name lists all", &ModelOptions::hardware},
-    {"--parallel", "LIST",
-     "tensor, expert, data, context: tp=8,ep=64,dp=128,cp=1 (default: 1 each; dp as many as ep "
-     "needs)",
-     &ModelOptions::parallel},
-    {"--microbatch-size", "N", "sequences of a micro-batch (default: 1)",
-     &ModelOptions::microbatch_size},
-    {"--sequence", "N",
-     "tokens of a sequence (default: 4096, or all positions that the model learned)",
-     &ModelOptions::sequence},
-    {"--precision", "WHAT", "of matrix products: bf16 (default), fp8", &ModelOptions::precision},
-    {"--recompute", "WHAT",
-     "in the backward: none (default); selective, norms, activation functions, latent "
-     "attention's up-projections and scores that are not fused; full, whole layers",
-     &ModelOptions::recompute},
-    {"--layout", "TEXT",
-     "layers of each stage, as Megatron's --pipeline-model-parallel-layout: 'Et*3|(tt|)*29,m|L' "
-     "(default: even, the earlier stages have one more)",
-     &ModelOptions::layout},
-    {"--pair-order", "WHOSE", "launch order of F&B pairs: deepseek (default), megatron",
-     &ModelOptions::pair_order},
-    {"--attention", "HOW", "flash (default), or unfused, with its scores in memory",
-     &ModelOptions::attention},
-    {"--zero", "STAGE", "what data parallelism divides, as ZeRO: 0, 1 (default), 2, 3",
-     &ModelOptions::zero},
-    {"--gradients", "WHAT", "how gradients are accumulated: fp32 (default), bf16",
-     &ModelOptions::gradients},
-    {"--moments", "WHAT", "Adam's moments: fp32 (default), bf16", &ModelOptions::moments},
-    {"--collectives", "HOW",
-     "reductions and gathers over several nodes: ring (default); hierarchical, NVLink first",
-     &ModelOptions::collectives}};
 
 }  // namespace
 
 void ModelOptions::add_to(CLI::App& app) {
-  for (const ModelOption& each : kModelOptions)
-    std::visit(
-        [&](auto value) {
-          add_option(app, {each.name, each.word, each.help, "Costs from a model"}, this->*value);
-        },
-        each.value);
+  const Declaration add(app, given);
+  add("--model", "FILE|NAME", "such as deepseek-v3, or a config.json; 'bubblescope models' lists",
+      model);
+  given.add(add_list(app,
+                     {"--ignore-key", "KEY",
+                      "reads a config.json as if it had no such key; several with commas, or "
+                      "several times",
+                      "Costs from a model"},
+                     ignored_keys));
+  add("--hardware", "FILE|NAME", "such as h800; 'bubblescope hardware' lists", hardware);
+  add_parallel_to(app);
+  add_training_to(app);
+  CLI::Option* model_option = app.get_option("--model");
+  model_option->needs(app.get_option("--hardware"));
+  for (const CLI::Option* option : given.options())
+    if (option != model_option)
+      app.get_option("--" + option->get_lnames().front())->needs(model_option);
 }
 
-std::string ModelOptions::first_given() const {
-  for (const ModelOption& each : kModelOptions)
-    if (!std::visit([&](auto value) { return (this->*value).empty(); }, each.value))
-      return each.name;
-  return "";
+void ModelOptions::add_parallel_to(CLI::App& app) {
+  const Declaration add(app, given);
+  add("--parallel", "LIST",
+      "tensor, expert, data, context: tp=8,ep=64,dp=128,cp=1 (default: 1 each; dp as many as ep "
+      "needs)",
+      degrees, [](const std::string& word) {
+        try {
+          return parse_degrees(word);
+        } catch (const Error& error) {
+          throw UsageError(error.what());
+        }
+      });
+  CLI::Option* list = app.get_option("--parallel");
+  for (const auto& [name, degree] : {std::pair("--tp", &degrees.tensor),
+                                     {"--cp", &degrees.context},
+                                     {"--ep", &degrees.expert},
+                                     {"--dp", &degrees.data}}) {
+    add(name, "N", "short for a part of --parallel", *degree, count_from<std::int64_t>(1, kMost));
+    app.get_option(name)->excludes(list);
+  }
+  add("--gpus", "N", "instead of dp: GPUs of the whole job, tp · cp · pp · dp", gpus,
+      count_from(1));
+  add("--global-batch", "N", "instead of -m: sequences a step, over all replicas", global_batch,
+      count_from(1));
+  app.get_option("--gpus")->excludes(app.get_option("--dp"));
 }
 
-ModelJob ModelOptions::job() const {
-  for (const auto& [option, value] : {std::pair("--model", &model), {"--hardware", &hardware}})
-    if (value->empty())
-      throw UsageError(
-          fmt::format("{} is required: costs from a model need --model and --hardware", option));
+void ModelOptions::add_training_to(CLI::App& app) {
+  const Declaration add(app, given);
+  add("--microbatch-size", "N", "sequences of a micro-batch (default: 1)", training.microbatch,
+      count_from<std::int64_t>(1, kMost));
+  add("--sequence", "N",
+      "tokens of a sequence, such as 8192 or 8k (default: 4096, or all positions that the model "
+      "learned)",
+      sequence, count_from<std::int64_t>(1, kMost));
+  add("--precision", "WHAT", "of matrix products: bf16 (default), fp8", training.precision,
+      one_of<Precision>({{"bf16", Precision::Bf16}, {"fp8", Precision::Fp8}}));
+  add("--recompute", "WHAT",
+      "in the backward: none (default); selective, norms, activation functions, latent "
+      "attention's up-projections and scores that are not fused; full, whole layers",
+      training.recompute,
+      one_of<Recompute>({{"none", Recompute::None},
+                         {"selective", Recompute::Selective},
+                         {"full", Recompute::Full}}));
+  add("--layout", "TEXT",
+      "layers of each stage, as Megatron's --pipeline-model-parallel-layout: 'Et*3|(tt|)*29,m|L' "
+      "(default: even, the earlier stages have one more)",
+      layout);
+  add("--pair-order", "WHOSE", "launch order of F&B pairs: deepseek (default), megatron",
+      training.pair_order,
+      one_of<PairOrder>({{"deepseek", PairOrder::DeepSeek}, {"megatron", PairOrder::Megatron}}));
+  add("--attention", "HOW", "flash (default), or unfused, with its scores in memory",
+      training.fused_attention, one_of<bool>({{"flash", true}, {"unfused", false}}));
+  constexpr int kZeroStages = 3;
+  add("--zero", "STAGE", "what data parallelism divides, as ZeRO: 0, 1 (default), 2, 3",
+      training.zero, count_from(0, kZeroStages));
+  const auto width = one_of<int>({{"fp32", 4}, {"bf16", 2}});
+  add("--gradients", "WHAT", "how gradients are accumulated: fp32 (default), bf16",
+      training.gradient_bytes, width);
+  add("--moments", "WHAT", "Adam's moments: fp32 (default), bf16", training.moment_bytes, width);
+  add("--collectives", "HOW",
+      "reductions and gathers over several nodes: ring (default); hierarchical, NVLink first",
+      training.collectives,
+      one_of<Collectives>(
+          {{"ring", Collectives::Ring}, {"hierarchical", Collectives::Hierarchical}}));
+}
+
+Parallel ModelOptions::parallel(std::optional<int> ranks) const {
+  Degrees all = degrees;
+  if (gpus) {
+    if (!ranks)
+      throw UsageError("--gpus needs -p/--ranks: dp is GPUs / (tp · cp · pp)", {"--gpus"});
+    const std::int64_t whole = all.tensor.value_or(1) * all.context.value_or(1) * *ranks;
+    if (*gpus % whole != 0)
+      throw wrong_option("--gpus",
+                         fmt::format("{} GPUs are no multiple of tp · cp · pp = {}", *gpus, whole));
+    if (all.data && *all.data != *gpus / whole)
+      throw wrong_option("--gpus",
+                         fmt::format("{} GPUs make dp={}, and --parallel says dp={}", *gpus,
+                                     *gpus / whole, *all.data),
+                         {"--parallel"});
+    all.data = *gpus / whole;
+  }
+  return all.complete();
+}
+
+std::optional<int> ModelOptions::microbatches(std::optional<int> ranks) const {
+  if (!global_batch)
+    return std::nullopt;
+  const std::int64_t sequences = parallel(ranks).data * training.microbatch;
+  if (*global_batch % sequences != 0)
+    throw wrong_option("--global-batch",
+                       fmt::format("{} sequences are no multiple of dp · micro-batch size = {}",
+                                   *global_batch, sequences));
+  return static_cast<int>(*global_batch / sequences);
+}
+
+ModelJob ModelOptions::job(std::optional<int> ranks) const {
   ModelJob job{.model = find_input(
                    {"--model", "data/models", embedded_models()}, model,
                    [&](const std::string& path) { return read_model(path, ignored_keys); },
@@ -141,36 +168,23 @@ ModelJob ModelOptions::job() const {
                      return parse_model(text, file, ignored_keys);
                    }),
                .hardware = find_input({"--hardware", "data/hardware", embedded_hardware()},
-                                      hardware, read_hardware, parse_hardware)};
-  job.parallel = checked("--parallel", [&] {
-    Parallel read = parse_parallel(parallel);
-    check(read, job.model);
-    return read;
-  });
-  Training& training = job.training;
-  training.microbatch = count("--microbatch-size", microbatch_size, training.microbatch);
+                                      hardware, read_hardware, parse_hardware),
+               .training = training};
+  job.parallel =
+      checked({given.is_given("--parallel") ? "--parallel" : "--tp, --cp, --ep, --dp"}, [&] {
+        const Parallel asked = parallel(ranks);
+        check(asked, job.model);
+        return asked;
+      });
   const std::int64_t positions = job.model.learned_positions;
-  training.sequence =
-      count("--sequence", sequence,
-            positions > 0 ? std::min(positions, training.sequence) : training.sequence);
-  training.precision = static_cast<Precision>(word("--precision", precision, {"bf16", "fp8"}));
-  checked("--precision", [&] { check_precision(job); });
-  training.recompute =
-      static_cast<Recompute>(word("--recompute", recompute, {"none", "selective", "full"}));
-  training.pair_order =
-      static_cast<PairOrder>(word("--pair-order", pair_order, {"deepseek", "megatron"}));
-  training.fused_attention = word("--attention", attention, {"flash", "unfused"}) == 0;
-  constexpr Range kZero = {0, 3};
-  if (!zero.empty())
-    training.zero = static_cast<int>(parse_count({"--zero", zero}, kZero));
-  training.gradient_bytes = word("--gradients", gradients, {"fp32", "bf16"}) == 0 ? 4 : 2;
-  training.moment_bytes = word("--moments", moments, {"fp32", "bf16"}) == 0 ? 4 : 2;
-  training.collectives =
-      static_cast<Collectives>(word("--collectives", collectives, {"ring", "hierarchical"}));
-  checked("--sequence", [&] { check_sequence(job); });
-  checked("--microbatch-size × --sequence", [&] { return analytic_costs(job, 1).stages.size(); });
+  job.training.sequence = sequence.value_or(
+      positions > 0 ? std::min(positions, job.training.sequence) : job.training.sequence);
+  checked({"--precision"}, [&] { check_precision(job); });
+  checked({"--sequence"}, [&] { check_sequence(job); });
+  checked({"--microbatch-size", "--sequence"},
+          [&] { return analytic_costs(job, 1).stages.size(); });
   if (!layout.empty())
-    job.layout = checked("--layout", [&] { return parse_layout(layout, job.model); });
+    job.layout = checked({"--layout"}, [&] { return parse_layout(layout, job.model); });
   return job;
 }
 

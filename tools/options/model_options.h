@@ -1,39 +1,39 @@
 // The options that tell costs by a model and hardware.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <CLI/CLI.hpp>
 
 #include "sim/transformer/analytic_costs.h"
+#include "tools/options/option.h"
+#include "tools/options/shape_options.h"
 
 namespace bubblescope {
 
 struct ModelOptions {
-  std::string model;
+  std::string model, hardware, layout;
   std::vector<std::string> ignored_keys;
-  std::string hardware;
-  std::string parallel;
-  std::string microbatch_size;
-  std::string sequence;
-  std::string precision;
-  std::string recompute;
-  std::string layout;
-  std::string pair_order;
-  std::string attention;
-  std::string zero;
-  std::string gradients;
-  std::string moments;
-  std::string collectives;
+  Degrees degrees;
+  std::optional<int> gpus, global_batch;  ///< They may stand for dp, and for m.
+  Training training;
+  std::optional<std::int64_t> sequence;
+  OptionGroup given;  ///< All of them.
 
   void add_to(CLI::App& app);
-  /// Any of them.
-  bool are_given() const { return !first_given().empty(); }
-  /// The first option that is, "--layout"; empty where none is.
-  std::string first_given() const;
-  /// Throws UsageError for what is wrong on the command line, Error for what is wrong in a file.
-  ModelJob job() const;
+  bool are_given() const { return given.is_given(); }
+  /// For pipelines of so many ranks, which --gpus needs to know. Throws UsageError for what is
+  /// wrong on the command line, Error for what is wrong in a file.
+  ModelJob job(std::optional<int> ranks) const;
+  /// The micro-batches that --global-batch comes to; none where it is not given.
+  std::optional<int> microbatches(std::optional<int> ranks) const;
+
+ private:
+  void add_parallel_to(CLI::App& app);
+  void add_training_to(CLI::App& app);
+  Parallel parallel(std::optional<int> ranks) const;
 };
 
 }  // namespace bubblescope

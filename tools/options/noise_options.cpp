@@ -13,7 +13,6 @@
 #include "sim/base/error.h"
 #include "sim/base/json_input.h"
 #include "tools/errors.h"
-#include "tools/options/options.h"
 #include "tools/options/units.h"
 
 namespace bubblescope {
@@ -32,39 +31,25 @@ std::optional<double> parse_factor(std::string_view text) {
 }
 
 /// "3=1.2" in its two halves.
-std::pair<std::string_view, double> parse_pair(const char* option, std::string_view text,
-                                               const char* expected) {
-  const std::size_t middle = text.find('=');
-  const auto factor = middle == text.npos ? std::nullopt : parse_factor(text.substr(middle + 1));
+std::pair<std::string, double> read_pair(std::string_view word, const char* expected) {
+  const std::size_t middle = word.find('=');
+  const auto factor = middle == word.npos ? std::nullopt : parse_factor(word.substr(middle + 1));
   if (!factor)
-    throw UsageError(fmt::format("{}: expected {}, with a factor above 0, at most {:g}, got '{}'",
-                                 option, expected, kLargestFactor, text.substr(0, 40)));
-  return {text.substr(0, middle), *factor};
+    refuse_word(fmt::format("{}, with a factor above 0, at most {:g}", expected, kLargestFactor),
+                word);
+  return {std::string(word.substr(0, middle)), *factor};
 }
 
-double parse_deviation(const char* option, const std::string& text) {
-  if (text.empty())
-    return 0;
-  const double deviation = parse_percent({option, text});
+double read_deviation(const std::string& word) {
+  const double deviation = read_percent(word);
   if (deviation > 1)
-    throw UsageError(fmt::format("{}: expected at most 100 %, got '{}'", option, text));
+    refuse_word("at most 100 %", word);
   return deviation;
 }
 
-std::vector<Straggler> parse_stragglers(std::string_view list, int ranks) {
-  std::vector<Straggler> stragglers;
-  for (std::size_t begin = 0; !list.empty() && begin <= list.size();) {
-    const std::size_t end = std::min(list.find(',', begin), list.size());
-    const auto [rank, factor] =
-        parse_pair("--straggler", list.substr(begin, end - begin), "RANK=FACTOR, such as 3=1.2");
-    const auto number = static_cast<Rank>(parse_count({"--straggler", rank}, {0, ranks - 1}));
-    if (std::any_of(stragglers.begin(), stragglers.end(),
-                    [&](const Straggler& other) { return other.rank == number; }))
-      throw UsageError(fmt::format("--straggler: rank {} is given twice", number));
-    stragglers.push_back({number, factor});
-    begin = end + 1;
-  }
-  return stragglers;
+Straggler read_straggler(const std::string& word) {
+  const auto [rank, factor] = read_pair(word, "RANK=FACTOR, such as 3=1.2");
+  return {count_from(0)(rank), factor};
 }
 
 /// A factor a line.
@@ -96,53 +81,54 @@ std::vector<double> read_factors(const std::string& path) {
 }  // namespace
 
 void NoiseCommandOptions::add_to(CLI::App& app) {
-  const auto add = [&](const char* name, const char* word, const char* help, std::string& value) {
-    add_option(app, {name, word, help, "Noise"}, value);
-  };
-  add("--jitter", "PERCENT", "standard deviation of each action's duration", jitter);
-  add("--rank-jitter", "PERCENT", "of each rank's speed, drawn once a step", rank_jitter);
-  add("--straggler", "R=FACTOR,...", "rank R takes FACTOR times as long", straggler);
-  add("--hiccups", "PERCENT=FACTOR", "so many actions take FACTOR times as long", hiccups);
-  add("--noise-factors", "FILE", "measured factors, one a line, of which each action draws one",
-      factors);
-  add("--samples", "N", "steps that are simulated with noise (default: 1000)", samples);
-  add("--seed", "N", "of the noise (default: 1)", seed);
+  const char* group = "Noise";
+  Noise& noise = asked.noise;
+  sources.add(add_option(
+      app, {"--jitter", "PERCENT", "standard deviation of each action's duration", group},
+      noise.jitter, read_deviation));
+  sources.add(add_option(
+      app, {"--rank-jitter", "PERCENT", "of each rank's speed, drawn once a step", group},
+      noise.rank_jitter, read_deviation));
+  sources.add(add_list(app,
+                       {"--straggler", "R=FACTOR,...", "rank R takes FACTOR times as long", group},
+                       noise.stragglers, read_straggler));
+  sources.add(declare_option(
+      app, {"--hiccups", "PERCENT=FACTOR", "so many actions take FACTOR times as long", group},
+      [&noise](const std::string& word) {
+        const auto [share, factor] = read_pair(word, "PERCENT=FACTOR, such as 1%=3");
+        noise.hiccup_share = read_deviation(share);
+        noise.hiccup_factor = factor;
+      }));
+  sources.add(add_option(app,
+                         {"--noise-factors", "FILE",
+                          "measured factors, one a line, of which each action draws one", group},
+                         noise.measured, read_factors));
+  constexpr int kMostSamples = 10'000'000;
+  sampling.add(add_option(
+      app, {"--samples", "N", "steps that are simulated with noise (default: 1000)", group},
+      asked.samples, count_from(1, kMostSamples)));
+  sampling.add(add_option(app, {"--seed", "N", "of the noise (default: 1)", group}, asked.seed,
+                          count_from<std::uint64_t>(0, std::numeric_limits<std::int64_t>::max())));
 }
 
-bool NoiseCommandOptions::are_given() const {
-  const std::string* all[] = {&jitter,  &rank_jitter, &straggler, &hiccups,
-                              &factors, &samples,     &seed};
-  return std::any_of(std::begin(all), std::end(all),
-                     [](const std::string* value) { return !value->empty(); });
-}
-
-std::optional<NoiseOptions> NoiseCommandOptions::parsed(int ranks) const {
-  NoiseOptions options;
-  Noise& noise = options.noise;
-  noise.jitter = parse_deviation("--jitter", jitter);
-  noise.rank_jitter = parse_deviation("--rank-jitter", rank_jitter);
-  noise.stragglers = parse_stragglers(straggler, ranks);
-  if (!hiccups.empty()) {
-    const auto [share, factor] = parse_pair("--hiccups", hiccups, "PERCENT=FACTOR, such as 1%=3");
-    noise.hiccup_share = parse_deviation("--hiccups", std::string(share));
-    noise.hiccup_factor = factor;
+std::optional<NoiseOptions> NoiseCommandOptions::noise(int ranks) const {
+  const auto& stragglers = asked.noise.stragglers;
+  for (auto each = stragglers.begin(); each != stragglers.end(); ++each) {
+    if (each->rank >= ranks)
+      throw wrong_option("--straggler",
+                         fmt::format("there are ranks 0 to {}, got {}", ranks - 1, each->rank));
+    if (std::any_of(stragglers.begin(), each,
+                    [&](const Straggler& other) { return other.rank == each->rank; }))
+      throw wrong_option("--straggler", fmt::format("rank {} is given twice", each->rank));
   }
-  if (!factors.empty())
-    noise.measured = read_factors(factors);
-  if (!noise.is_given()) {
-    if (!samples.empty() || !seed.empty())
-      throw UsageError(
-          fmt::format("{} needs noise: --jitter, --rank-jitter, --straggler, --hiccups "
-                      "or --noise-factors",
-                      samples.empty() ? "--seed" : "--samples"));
-    return std::nullopt;
-  }
-  if (!samples.empty())
-    options.samples = static_cast<int>(parse_count({"--samples", samples}, {1, 10'000'000}));
-  if (!seed.empty())
-    options.seed = static_cast<std::uint64_t>(
-        parse_count({"--seed", seed}, {0, std::numeric_limits<std::int64_t>::max()}));
-  return options;
+  if (asked.noise.is_given())
+    return asked;
+  if (sampling.is_given())
+    throw UsageError(fmt::format("{} needs noise: --jitter, --rank-jitter, --straggler, --hiccups "
+                                 "or --noise-factors",
+                                 sampling.first_given()),
+                     {sampling.first_given()});
+  return std::nullopt;
 }
 
 }  // namespace bubblescope

@@ -2,24 +2,24 @@
 #pragma once
 
 #include <optional>
-#include <string>
 
 #include <CLI/CLI.hpp>
 
 #include "analysis/figures/noise_report.h"
+#include "tools/options/option.h"
 
 namespace bubblescope {
 
 struct NoiseCommandOptions {
-  std::string jitter, rank_jitter, straggler, hiccups, factors;
-  std::string samples, seed;
+  NoiseOptions asked;
+  OptionGroup sources;   ///< What makes noise.
+  OptionGroup sampling;  ///< How it is drawn.
 
   void add_to(CLI::App& app);
   /// Any of them.
-  bool are_given() const;
-  /// None where no noise is asked for. Throws UsageError for what is wrong on the command line,
-  /// Error for a file of factors that is.
-  std::optional<NoiseOptions> parsed(int ranks) const;
+  bool are_given() const { return sources.is_given() || sampling.is_given(); }
+  /// None where no noise is asked for. Throws UsageError for what does not go together.
+  std::optional<NoiseOptions> noise(int ranks) const;
 };
 
 }  // namespace bubblescope

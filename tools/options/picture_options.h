@@ -4,9 +4,8 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "tools/options/options.h"
+#include <CLI/CLI.hpp>
 
 namespace bubblescope {
 
@@ -23,13 +22,5 @@ struct PictureOption {
   /// Writes the file whole. Throws Error where that cannot be done.
   void write(std::string_view text) const;
 };
-
-/// An output file of a run, and what names it; none where the path is empty.
-struct NamedOutput {
-  const char* option;
-  const std::string& path;
-};
-/// UsageError where one of `files` is stdout, or lies where another one or `output` does.
-void require_own_files(const OutputOptions& output, const std::vector<NamedOutput>& files);
 
 }  // namespace bubblescope

@@ -10,7 +10,7 @@
 #include "analysis/traces/partial_trace.h"
 #include "sim/base/error.h"
 #include "sim/base/files.h"
-#include "tools/errors.h"
+#include "tools/options/option.h"
 #include "tools/output.h"
 
 namespace bubblescope {
@@ -69,31 +69,23 @@ void write_kineto(const std::string& folder, const DependencyGraph& graph,
 }  // namespace
 
 void TraceOption::add_to(CLI::App& app, const char* help) {
-  add_option(app, {"--trace", "FILE[.gz]", help, "Output"}, path);
+  CLI::Option* trace = add_option(app, {"--trace", "FILE[.gz]", help, "Output"}, path);
   add_option(app,
              {"--trace-flavour", "perfetto|kineto",
               "kineto: as PyTorch's profiler, DIR/rank0.json.gz, … with --trace DIR", "Output"},
-             flavour);
-}
-
-bool TraceOption::is_kineto() const {
-  return flavour == "kineto";
+             flavour,
+             one_of<Flavour>({{"perfetto", Flavour::Perfetto}, {"kineto", Flavour::Kineto}}))
+      ->needs(trace);
 }
 
 std::string TraceOption::partial_path() const {
   return is_kineto() ? path + "/partial.json.gz" : path;
 }
 
-void TraceOption::check(const OutputOptions& output) const {
-  if (!flavour.empty())
-    choose("--trace-flavour", flavour, {"perfetto", "kineto"});
-  if (!flavour.empty() && !is_given())
-    throw UsageError("--trace-flavour goes with --trace");
-  if (path == "-" || (is_given() && path == output.path))
-    throw UsageError("--trace needs a file of its own");
+void TraceOption::check() const {
   if (is_kineto() && exists(path) && !is_folder(path))
-    throw UsageError(
-        fmt::format("--trace: of kineto's flavour a folder is expected, and {} is a file", path));
+    throw wrong_option("--trace",
+                       fmt::format("kineto's flavour fills a folder, and {} is a file", path));
 }
 
 void TraceOption::require_writable() const {

@@ -1,23 +1,26 @@
 // --trace FILE: a trace beside the figures, in one file or as a profiler writes it.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 
+#include <CLI/CLI.hpp>
+
 #include "analysis/figures/measurement.h"
 #include "analysis/traces/chrome_trace.h"
-#include "tools/options/options.h"
 
 namespace bubblescope {
 
 struct TraceOption {
+  enum class Flavour : std::uint8_t { Perfetto, Kineto };
   std::string path;
-  std::string flavour;  ///< As given; "" is perfetto.
+  Flavour flavour = Flavour::Perfetto;
 
   void add_to(CLI::App& app, const char* help = "a Chrome trace, which ui.perfetto.dev opens");
   bool is_given() const { return !path.empty(); }
-  /// UsageError unless it has a file, or a folder, of its own, and --trace-flavour goes with it.
-  void check(const OutputOptions& output) const;
+  /// UsageError where a file stands in the place of Kineto's folder.
+  void check() const;
   /// Throws Error, before long work, where `write` would.
   void require_writable() const;
 
@@ -29,7 +32,7 @@ struct TraceOption {
   std::string write_partial(const RunRecord& record) const;
 
  private:
-  bool is_kineto() const;
+  bool is_kineto() const { return flavour == Flavour::Kineto; }
   std::string partial_path() const;
 };
 

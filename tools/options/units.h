@@ -1,7 +1,10 @@
-// Quantities with units, as the command line takes them.
+// Quantities with units, as the command line takes them. Every reader throws UsageError that tells
+// what it expected and what it got.
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -9,25 +12,21 @@
 
 namespace bubblescope {
 
-/// What a quantity belongs to, for error messages: "--forward".
-struct Quantity {
-  std::string_view option;
-  std::string_view text;
-};
-
-/// A whole number from `least` to `most`. All throw UsageError, with the option and an example.
-struct Range {
-  std::int64_t least;
-  std::int64_t most;
-};
-std::int64_t parse_count(Quantity quantity, Range range);
 /// "601us", "1.5ms", "2s", "10ns", "10µs"; "0" needs no unit.
-Time parse_time(Quantity quantity);
-/// "2", "2%", "0.5%", as a fraction. A number below 1 needs its sign: 0.05 may mean 5 %.
-double parse_percent(Quantity quantity);
+Time read_time(std::string_view word);
 /// "64MiB", "80GB", "512B"
-Bytes parse_size(Quantity quantity);
-/// "50GB/s"; bytes per second.
-double parse_rate(Quantity quantity);
+Bytes read_size(std::string_view word);
+/// "50GB/s", or in bits "400Gb/s" and "400Gbps"; bytes per second.
+double read_rate(std::string_view word);
+/// "2", "2%", "0.5%", as a fraction. A number below 1 needs its sign: 0.05 may mean 5 %.
+double read_percent(std::string_view word);
+/// "8192", or "8k" for 8 × 1024.
+std::int64_t read_count(std::string_view word, std::int64_t least, std::int64_t most);
+
+/// A reader of whole numbers from `least` to `most`.
+template <typename T = int>
+auto count_from(std::int64_t least, std::int64_t most = std::numeric_limits<int>::max()) {
+  return [=](const std::string& word) { return static_cast<T>(read_count(word, least, most)); };
+}
 
 }  // namespace bubblescope

@@ -16,40 +16,33 @@ namespace bubblescope {
 struct Variable {
   std::string_view name;
   AxisKind kind;
-  /// Where costs are given by hand: the option's word. Null for the number of micro-batches.
-  std::string CostCommandOptions::*word = nullptr;
-  /// Where they are read: all but `kind` Count have it.
+  /// All but `kind` Count have it. The first of the stages stands for all.
   void (*set)(CostSource& source, std::int64_t value) = nullptr;
   bool is_of_stage = true;  ///< Else of the links.
 };
 
 namespace {
 
-/// Of the one stage that stands for all.
 template <auto Member>
 void set_stage(CostSource& source, std::int64_t value) {
   source.stages[0].*Member = Time(value);
 }
 
 constexpr Variable kVariables[] = {
-    {"p2p", AxisKind::Duration, &CostCommandOptions::p2p,
+    {"p2p", AxisKind::Duration,
      [](CostSource& source, std::int64_t value) { source.link.latency = Time(value); }, false},
-    {"bandwidth", AxisKind::Rate, &CostCommandOptions::bandwidth,
+    {"bandwidth", AxisKind::Rate,
      [](CostSource& source, std::int64_t value) {
        source.link.bytes_per_second = static_cast<double>(value);
      },
      false},
-    {"message", AxisKind::Size, &CostCommandOptions::message,
+    {"message", AxisKind::Size,
      [](CostSource& source, std::int64_t value) { source.stages[0].message = value; }},
-    {"forward", AxisKind::Duration, &CostCommandOptions::forward, set_stage<&StageCost::forward>},
-    {"input-grad", AxisKind::Duration, &CostCommandOptions::input_grad,
-     set_stage<&StageCost::input_grad>},
-    {"weight-grad", AxisKind::Duration, &CostCommandOptions::weight_grad,
-     set_stage<&StageCost::weight_grad>},
-    {"backward", AxisKind::Duration, &CostCommandOptions::backward,
-     set_stage<&StageCost::backward>},
-    {"overlapped", AxisKind::Duration, &CostCommandOptions::overlapped,
-     set_stage<&StageCost::overlapped>},
+    {"forward", AxisKind::Duration, set_stage<&StageCost::forward>},
+    {"input-grad", AxisKind::Duration, set_stage<&StageCost::input_grad>},
+    {"weight-grad", AxisKind::Duration, set_stage<&StageCost::weight_grad>},
+    {"backward", AxisKind::Duration, set_stage<&StageCost::backward>},
+    {"overlapped", AxisKind::Duration, set_stage<&StageCost::overlapped>},
     {"microbatches", AxisKind::Count},
     {"m", AxisKind::Count},
 };
@@ -64,26 +57,24 @@ const Variable& variable_named(std::string_view name) {
       return each;
     names.emplace_back(each.name);
   }
-  throw UsageError(fmt::format("--vary: there is no cost '{}'{}\n  costs: {}", name.substr(0, 40),
+  throw UsageError(fmt::format("there is no cost '{}'{}\n  costs: {}", name.substr(0, 40),
                                did_you_mean(name, names), fmt::join(names, ", ")));
 }
 
-std::int64_t parse_value(const Variable& variable, const std::string& option,
-                         std::string_view text) {
-  constexpr Range kCount = {1, 1'000'000};
+std::int64_t read_value(const Variable& variable, const std::string& word) {
   constexpr double kLargestRate = 9e18;
-  const Quantity quantity = {option, text};
+  constexpr std::int64_t kMostMicrobatches = 1'000'000;
   switch (variable.kind) {
     case AxisKind::Duration:
-      return parse_time(quantity).count();
+      return read_time(word).count();
     case AxisKind::Size:
-      return parse_size(quantity);
+      return read_size(word);
     case AxisKind::Rate:
-      return std::llround(std::clamp(parse_rate(quantity), 1.0, kLargestRate));
+      return std::llround(std::clamp(read_rate(word), 1.0, kLargestRate));
     case AxisKind::Count:
       break;
   }
-  return parse_count(quantity, kCount);
+  return read_count(word, 1, kMostMicrobatches);
 }
 
 std::vector<std::string> parts_of(std::string_view text) {
@@ -131,90 +122,79 @@ std::vector<std::int64_t> stepped(Ends ends, std::int64_t ranks, std::size_t poi
   return values;
 }
 
-VariedAxis parse_axis(const std::string& text, std::size_t default_points, std::int64_t ranks) {
-  constexpr const char* kGrammar =
-      "--vary: expected NAME=FROM:TO, NAME=FROM:TO:POINTS or NAME=FROM:TO:POINTS:log, such as "
-      "p2p=0:1ms, got '{}'";
-  const std::size_t equals = text.find('=');
-  const Variable& variable = variable_named(std::string_view(text).substr(0, equals));
-  const auto parts = parts_of(equals == text.npos ? "" : text.substr(equals + 1));
-  if (parts.size() < 2 || parts.size() > 4)
-    throw UsageError(fmt::format(kGrammar, text.substr(0, 60)));
-  const std::string option = fmt::format("--vary {}", variable.name);
-  const Ends ends = {parse_value(variable, option, parts[0]),
-                     parse_value(variable, option, parts[1])};
-  if (ends.from >= ends.to)
-    throw UsageError(fmt::format("{}: '{}' is not less than '{}'", option, parts[0], parts[1]));
-  VariedAxis varied = {&variable, {.name = std::string(variable.name), .kind = variable.kind}};
+/// What stands after the '='. Throws UsageError without the variable's name.
+VariedAxis read_ends(const Variable& variable, const std::vector<std::string>& parts) {
+  VariedAxis varied = {.variable = &variable,
+                       .axis = {.name = std::string(variable.name), .kind = variable.kind},
+                       .from = read_value(variable, parts[0]),
+                       .to = read_value(variable, parts[1])};
   if (varied.axis.name == "m")
     varied.axis.name = "microbatches";
+  if (varied.from >= varied.to)
+    throw UsageError(fmt::format("'{}' is not less than '{}'", parts[0], parts[1]));
   const std::string& scale = parts.back();
-  varied.axis.is_logarithmic = scale == "log";
-  const bool has_scale = varied.axis.is_logarithmic || scale == "linear";
-  if (parts.size() == 4 && !has_scale)
-    throw UsageError(fmt::format("{}: expected log or linear, got '{}'{}", option, scale,
-                                 did_you_mean(scale, std::vector<std::string>{"log", "linear"})));
-  if (varied.axis.is_logarithmic && ends.from == 0)
-    throw UsageError(fmt::format("{}: a log scale cannot begin at 0", option));
-  const std::size_t numbers = parts.size() - (has_scale && parts.size() > 2 ? 1 : 0);
-  if (numbers == 3) {
-    constexpr Range kPoints = {2, static_cast<std::int64_t>(kMostPoints)};
-    const std::string points = option + ", points";
+  bool& is_logarithmic = varied.axis.is_logarithmic;
+  const bool has_scale = parts.size() > 2 && (scale == "log" || scale == "linear");
+  if (parts.size() == 4 || has_scale)
+    is_logarithmic = one_of<bool>({{"log", true}, {"linear", false}})(scale);
+  if (is_logarithmic && varied.from == 0)
+    throw UsageError("a log scale cannot begin at 0");
+  const Ends ends = {varied.from, varied.to};
+  if (parts.size() - (has_scale ? 1 : 0) == 3)
     varied.axis.values =
-        spaced(ends, static_cast<std::size_t>(parse_count({points, parts[2]}, kPoints)),
-               varied.axis.is_logarithmic);
-  } else if (variable.kind == AxisKind::Count && !varied.axis.is_logarithmic) {
-    varied.axis.values = stepped(ends, ranks, default_points);
-  } else {
-    varied.axis.values = spaced(ends, default_points, varied.axis.is_logarithmic);
-  }
+        spaced(ends, count_from<std::size_t>(2, kMostPoints)(parts[2]), is_logarithmic);
+  else if (variable.kind != AxisKind::Count || is_logarithmic)
+    varied.axis.values = spaced(ends, kDefaultPoints, is_logarithmic);
   return varied;
 }
 
-/// The value as an option takes it.
-std::string word(const Variable& variable, std::int64_t value) {
-  const char* unit = variable.kind == AxisKind::Duration ? "ns"
-                     : variable.kind == AxisKind::Size   ? "B"
-                     : variable.kind == AxisKind::Rate   ? "B/s"
-                                                         : "";
-  return fmt::format("{}{}", value, unit);
+VariedAxis read_axis(const std::string& word) {
+  const std::size_t equals = word.find('=');
+  const Variable& variable = variable_named(std::string_view(word).substr(0, equals));
+  const auto parts = parts_of(equals == word.npos ? "" : word.substr(equals + 1));
+  if (parts.size() < 2 || parts.size() > 4)
+    refuse_word("NAME=FROM:TO, NAME=FROM:TO:POINTS or NAME=FROM:TO:POINTS:log, such as p2p=0:1ms",
+                word);
+  try {
+    return read_ends(variable, parts);
+  } catch (const UsageError& error) {
+    throw UsageError(fmt::format("{}: {}", variable.name, error.what()));
+  }
 }
 
 }  // namespace
 
 void VaryOptions::add_to(CLI::App& app) {
   const char* group = "Sweep";
-  app.add_option("--vary", vary,
-                 "which schedule wins where: a cost from one value to another, such as p2p=0:1ms, "
-                 "with so many points (p2p=0:1ms:25), evenly or :log; given twice, a map. Costs: "
-                 "p2p, bandwidth, message, forward, input-grad, weight-grad, backward, overlapped, "
-                 "microbatches")
-      ->envname(environment_name("vary"))
-      ->type_name("NAME=FROM:TO")
-      ->group(group);
-  add_option(app,
-             {"--svg", "FILE", "with --vary: a picture, lines for one cost, a map for two", group},
-             svg);
+  declare_list(app,
+               {"--vary", "NAME=FROM:TO",
+                "which schedule wins where: a cost from one value to another, such as p2p=0:1ms, "
+                "with so many points (p2p=0:1ms:25), evenly or :log; given twice, a map. Costs: "
+                "p2p, bandwidth, message, forward, input-grad, weight-grad, backward, overlapped, "
+                "microbatches",
+                group},
+               [this](const std::string& word) { axes.push_back(read_axis(word)); });
+  add_option(
+      app, {"--svg", "FILE", "with --vary: a picture, lines for one cost, a map for two", "Output"},
+      svg);
 }
 
-std::vector<VariedAxis> VaryOptions::axes(const ShapeOptions& shape) const {
-  if (vary.size() > 2)
-    throw UsageError(fmt::format("--vary: one cost or two, got {}", vary.size()));
-  constexpr Range kCount = {1, 1'000'000};
-  const std::int64_t ranks =
-      shape.ranks.empty() ? 1 : parse_count({"-p/--ranks", shape.ranks}, kCount);
-  std::vector<VariedAxis> axes;
+std::vector<VariedAxis> VaryOptions::axes_of(const ShapeOptions& shape) const {
+  if (axes.size() > 2)
+    throw wrong_option("--vary", fmt::format("one cost or two, got {}", axes.size()));
+  std::vector<VariedAxis> all = axes;
   std::size_t points = 1;
-  for (const std::string& text : vary) {
-    axes.push_back(parse_axis(text, kDefaultPoints, ranks));
-    points *= axes.back().axis.values.size();
+  for (VariedAxis& each : all) {
+    if (each.axis.values.empty())
+      each.axis.values = stepped({each.from, each.to}, shape.ranks.value_or(1), kDefaultPoints);
+    points *= each.axis.values.size();
   }
-  if (axes.size() == 2 && axes[0].axis.name == axes[1].axis.name)
-    throw UsageError(fmt::format("--vary: {} is varied twice", axes[0].axis.name));
+  if (all.size() == 2 && all[0].axis.name == all[1].axis.name)
+    throw wrong_option("--vary", fmt::format("{} is varied twice", all[0].axis.name));
   constexpr std::size_t kMostOfTwo = 10'000;
   if (points > kMostOfTwo)
-    throw UsageError(fmt::format("--vary: {} points, at most {} are run", points, kMostOfTwo));
-  return axes;
+    throw wrong_option("--vary", fmt::format("{} points, at most {} are run", points, kMostOfTwo));
+  return all;
 }
 
 VariedScenario::VariedScenario(const std::vector<VariedAxis>& axes, const ShapeOptions& shape,
@@ -224,37 +204,39 @@ VariedScenario::VariedScenario(const std::vector<VariedAxis>& axes, const ShapeO
   if (!costs_.are_by_hand()) {
     ShapeOptions first = shape_;
     if (varies_shape())
-      first.microbatches = "1";
-    base_ = make_scenario(first.shape(present_), costs_, limits_);
+      first.microbatches = 1;
+    base_ = make_scenario(shape_of(first, costs_, present_), costs_, limits_);
   }
   for (const VariedAxis& each : axes_)
     check(*each.variable);
   if (varies_shape() && present_.microbatches > 0)
-    throw UsageError("--vary microbatches: a program has as many as it has");
+    throw UsageError("--vary microbatches: a program has as many as it has", {"--vary"});
+  for (const VariedAxis& each : axes_)
+    costs_.varied.push_back(fmt::format("--{}", each.variable->name));
 }
 
 void VariedScenario::check(const Variable& variable) const {
-  const auto refuse = [&](std::string_view why) {
-    throw UsageError(fmt::format("--vary {}: {}", variable.name, why));
+  const auto refuse = [&](const std::string& why) {
+    throw UsageError(fmt::format("--vary {}: {}", variable.name, why), {"--vary"});
   };
   if (variable.kind == AxisKind::Count) {
-    if (!shape_.microbatches.empty())
+    if (shape_.microbatches || costs_.model.global_batch)
       refuse("it is given by -m/--microbatches too");
     return;
   }
-  if (!(costs_.*variable.word).empty())
+  if (costs_.hand.is_given(fmt::format("--{}", variable.name)))
     refuse(fmt::format("it is given by --{} too", variable.name));
-  if (variable.name == "overlapped" && costs_.overlap == "sum")
+  if (variable.name == "overlapped" && costs_.how.overlap == Overlap::Sum)
     refuse("with --overlap sum a pair lasts F + B");
-  if (variable.name == "overlapped" && costs_.overlap == "phases")
+  if (variable.name == "overlapped" && costs_.how.overlap == Overlap::Phases)
     refuse("with --overlap phases a pair lasts as its phases do");
   if (base_)
     check_in_file(variable);
 }
 
 void VariedScenario::check_in_file(const Variable& variable) const {
-  const auto refuse = [&](std::string_view why) {
-    throw UsageError(fmt::format("--vary {}: {}", variable.name, why));
+  const auto refuse = [&](const std::string& why) {
+    throw UsageError(fmt::format("--vary {}: {}", variable.name, why), {"--vary"});
   };
   if (base_->job)
     refuse("costs from a model follow from its hardware; there microbatches alone can be varied");
@@ -279,7 +261,7 @@ void VariedScenario::check_in_file(const Variable& variable) const {
   if (variable.kind != AxisKind::Duration || !variable.is_of_stage)
     return;
   const StageCost& stage = stages[0];
-  const Overlap overlap = costs_.options().overlap;
+  const Overlap overlap = costs_.how.overlap;
   if (stage.timed_by_phases ||
       (!stage.phases.empty() &&
        (overlap == Overlap::Phases || (overlap == Overlap::Auto && !stage.overlapped))))
@@ -288,19 +270,22 @@ void VariedScenario::check_in_file(const Variable& variable) const {
 
 Scenario VariedScenario::at(const std::vector<std::int64_t>& values) const {
   ShapeOptions shape = shape_;
-  CostCommandOptions costs = costs_;
   for (std::size_t i = 0; i < axes_.size(); ++i)
     if (axes_[i].axis.kind == AxisKind::Count)
-      shape.microbatches = std::to_string(values[i]);
-    else if (!base_)
-      costs.*axes_[i].variable->word = word(*axes_[i].variable, values[i]);
-  if (!base_)
-    return make_scenario(shape.shape(present_), costs, limits_);
+      shape.microbatches = static_cast<int>(values[i]);
+  const auto set_costs = [&](CostSource& source) {
+    for (std::size_t i = 0; i < axes_.size(); ++i)
+      if (axes_[i].variable->set != nullptr)
+        axes_[i].variable->set(source, values[i]);
+  };
+  if (!base_) {
+    CostCommandOptions costs = costs_;
+    set_costs(costs.by_hand);
+    return make_scenario(shape_of(shape, costs, present_), costs, limits_);
+  }
   Scenario scenario = *base_;
-  scenario.shape = shape.shape(present_);
-  for (std::size_t i = 0; i < axes_.size(); ++i)
-    if (axes_[i].variable->set != nullptr)
-      axes_[i].variable->set(scenario.costs, values[i]);
+  scenario.shape = shape_of(shape, costs_, present_);
+  set_costs(scenario.costs);
   return scenario;
 }
 

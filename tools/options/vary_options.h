@@ -19,19 +19,20 @@ struct Variable;
 struct VariedAxis {
   const Variable* variable;
   SweepAxis axis;
+  std::int64_t from, to;
 };
 
 struct VaryOptions {
-  std::vector<std::string> vary;
+  std::vector<VariedAxis> axes;  ///< One or two; steps of micro-batches have no values yet.
   std::string svg;
 
   void add_to(CLI::App& app);
-  bool are_given() const { return !vary.empty(); }
-  /// One or two. Throws UsageError for words that are wrong or do not go together.
-  std::vector<VariedAxis> axes(const ShapeOptions& shape) const;
+  bool are_given() const { return !axes.empty(); }
+  /// With all values. Throws UsageError for axes that do not go together.
+  std::vector<VariedAxis> axes_of(const ShapeOptions& shape) const;
 };
 
-/// What is varied, set in the words of the command line and in what was read from files.
+/// What is varied, set in costs by hand or in what was read from files.
 class VariedScenario {
  public:
   /// Throws UsageError where a cost cannot be varied: it is given elsewhere too, the costs come

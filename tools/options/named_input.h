@@ -1,0 +1,51 @@
+// What a user names: a file, or one that is built in.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "sim/base/files.h"
+#include "sim/base/nearest.h"
+#include "tools/embedded_data.h"
+#include "tools/errors.h"
+
+namespace bubblescope {
+
+struct NamedInput {
+  std::string option;  ///< "--model"
+  std::string folder;  ///< "data/models"
+  std::span<const EmbeddedFile> files;
+};
+
+/// "; did you mean 'b'?", or where the numbers in it are others, that it is of another size.
+std::string nearest_input(const std::string& name, const std::vector<std::string>& names);
+
+/// Reads the file of that path, or parses the built-in one of that name, or the only one whose name
+/// goes on with a '-': h100 is h100-sxm. Throws UsageError, with the nearest name and all names,
+/// where there is neither.
+template <typename Read, typename Parse>
+auto find_input(const NamedInput& input, const std::string& name, Read&& read, Parse&& parse) {
+  if (name.find('/') != std::string::npos || name.ends_with(".json") ||
+      name.ends_with(".json.gz") || exists(name))
+    return read(name);
+  std::vector<std::string> names;
+  std::vector<const EmbeddedFile*> meant;
+  for (const EmbeddedFile& file : input.files) {
+    names.emplace_back(file.name);
+    if (file.name == name)
+      meant = {&file};
+    else if (file.name.starts_with(name + "-") && (meant.empty() || meant[0]->name != name))
+      meant.push_back(&file);
+  }
+  if (meant.size() == 1)
+    return parse(meant[0]->text, fmt::format("{}/{}.json", input.folder, meant[0]->name));
+  throw wrong_option(
+      input.option,
+      fmt::format("there is no file and no such name: '{}'{}\n  names: {}", name.substr(0, 40),
+                  nearest_input(name, names), fmt::join(names, ", ")));
+}
+
+}  // namespace bubblescope
