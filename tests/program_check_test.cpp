@@ -122,7 +122,8 @@ void mutate(std::mt19937_64& engine, LooseProgram& steps, const PostedProgram& p
 
 enum class Outcome { Runs, Deadlock, Crossed, Unsound };
 
-/// Does what a program says, step by step, by the words of README alone, with sets and lists.
+/// Does what a program says, step by step, by the words of docs/manual.md alone, with sets and
+/// lists.
 class BruteForce {
  public:
   BruteForce(const PostedProgram& program, const LooseProgram& steps)

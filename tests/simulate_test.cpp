@@ -16,7 +16,7 @@ namespace {
 /// The costs of each stage as they stand.
 constexpr CostOptions kAsGiven{.per = CostPer::OneStage};
 
-/// [action] When each runs: from the words of README, by recursion from the end.
+/// [action] When each runs: from the words of docs/manual.md, by recursion from the end.
 class LongestPath {
  public:
   LongestPath(const Schedule& schedule, const CostSource& costs)

@@ -1,5 +1,5 @@
-// The figures of one run: how long, how idle, how full. The formulas are those of README,
-// "Metrics".
+// The figures of one run: how long, how idle, how full. The formulas are those of
+// docs/metrics.md.
 #pragma once
 
 #include <algorithm>

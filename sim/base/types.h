@@ -1,4 +1,4 @@
-// The units and ids that every layer speaks in. Words: see README, "Words".
+// The units and ids that every layer speaks in. Their words are explained in docs/metrics.md.
 #pragma once
 
 #include <chrono>

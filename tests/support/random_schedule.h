@@ -1,6 +1,6 @@
 // What the tests of floor 0 share: random but valid schedules and costs, and a naive reading of a
-// schedule, straight from the words of README, to hold the real code against. Numbers come from the
-// raw engine: the distributions of two standard libraries differ.
+// schedule, straight from the words of docs/manual.md, to hold the real code against. Numbers come
+// from the raw engine: the distributions of two standard libraries differ.
 #pragma once
 
 #include <optional>
