@@ -127,18 +127,13 @@ CostModel::CostModel(const CostSource& source, const Placement& placement, CostO
   }
   costs_ = is_divided(source, options) ? divide(source.stages.front(), placement.chunks())
                                        : source.stages;
+  lay(source, placement);
+  scale(options.scales, placement, place);
   std::vector<OpTimes> times;
   for (const StageCost& cost : costs_)
     times.push_back(op_times(cost));
-  const auto count = static_cast<std::uint32_t>(costs_.size());
-  std::vector<std::uint32_t> stages_on(static_cast<std::size_t>(placement.ranks));
-  for (Stage stage = 0; stage < placement.stages(); ++stage) {
-    const std::uint32_t number = stages_on[static_cast<std::size_t>(placement.rank(stage))]++;
-    const auto position = static_cast<std::uint32_t>(stage % placement.depth);
-    const std::uint32_t which = (source.stage_by_stage ? position : number) % count;
+  for (const std::uint32_t which : cost_of_stage_) {
     const OpTimes& each = times[which];
-    number_on_rank_.push_back(number);
-    cost_of_stage_.push_back(which);
     compute_.insert(compute_.end(), each.compute.begin(), each.compute.end());
     outside_pair_.insert(outside_pair_.end(), each.whole.begin(), each.whole.end());
   }
@@ -148,6 +143,50 @@ CostModel::CostModel(const CostSource& source, const Placement& placement, CostO
   if (std::any_of(costs_.begin(), costs_.end(),
                   [&](const StageCost& cost) { return needs_phases(cost, overlap_); }))
     run_pairs(placement);
+}
+
+/// Says for each stage which of the costs are its own.
+void CostModel::lay(const CostSource& source, const Placement& placement) {
+  const auto count = static_cast<std::uint32_t>(costs_.size());
+  std::vector<std::uint32_t> stages_on(static_cast<std::size_t>(placement.ranks));
+  for (Stage stage = 0; stage < placement.stages(); ++stage) {
+    const std::uint32_t number = stages_on[static_cast<std::size_t>(placement.rank(stage))]++;
+    const auto position = static_cast<std::uint32_t>(stage % placement.depth);
+    number_on_rank_.push_back(number);
+    cost_of_stage_.push_back((source.stage_by_stage ? position : number) % count);
+  }
+}
+
+/// Where a stage or a rank is scaled by itself, each stage gets costs of its own.
+void CostModel::scale(const std::vector<CostScale>& scales, const Placement& placement,
+                      const std::string& place) {
+  if (std::any_of(scales.begin(), scales.end(),
+                  [](const CostScale& each) { return each.is_of_place(); })) {
+    std::vector<StageCost> own;
+    for (std::uint32_t& which : cost_of_stage_) {
+      own.push_back(costs_[which]);
+      which = static_cast<std::uint32_t>(own.size() - 1);
+    }
+    costs_ = std::move(own);
+  }
+  for (const CostScale& each : scales) {
+    bool any = false;
+    for (std::size_t i = 0; i < costs_.size(); ++i) {
+      if (each.what == CostScale::What::Phase && overlap_ != Overlap::Phases &&
+          overlap_ != Overlap::Sum && costs_[i].overlapped)
+        throw Error(
+            fmt::format("{}: {} would leave F&B pairs as long as the costs say: take their "
+                        "time from phases too (--overlap phases)",
+                        place, to_string(each)));
+      const auto stage = static_cast<Stage>(i);
+      const bool is_own = costs_.size() == cost_of_stage_.size();
+      any |=
+          scale_stage(each, costs_[i], stage % placement.depth, is_own ? placement.rank(stage) : 0);
+    }
+    scale_links(each, link_, network_);
+    if (!any)
+      throw Error(fmt::format("{}: there is nothing that {} could scale", place, to_string(each)));
+  }
 }
 
 void CostModel::run_pairs(const Placement& placement) {

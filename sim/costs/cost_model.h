@@ -9,32 +9,12 @@
 #include "sim/base/types.h"
 #include "sim/costs/network.h"
 #include "sim/costs/phases.h"
+#include "sim/costs/scale.h"
+#include "sim/costs/stage_cost.h"
 #include "sim/schedule/op.h"
 #include "sim/schedule/placement.h"
 
 namespace bubblescope {
-
-/// What one stage costs, as a cost source tells it. Durations and bytes are never negative.
-struct StageCost {
-  Time forward{};
-  Time input_grad{};
-  Time weight_grad{};
-  std::optional<Time> backward = {};    ///< Default: input_grad + weight_grad.
-  std::optional<Time> overlapped = {};  ///< An F&B pair as one. Default: F, then B, nothing hidden.
-  /// Communication inside the action that only a pair hides; F, and I or B, outside a pair pay it.
-  Time exposed_forward{};
-  Time exposed_input_grad{};
-  std::optional<Bytes> activation = {};  ///< Born at F, gone after W or B.
-  std::optional<Bytes> activation_after_input_grad =
-      {};  ///< There between I and W; more than before where I makes it again. Default: all of it.
-  std::optional<Bytes> weights = {};  ///< Parameters, gradients, optimizer state, buffers.
-  Bytes message = 0;                  ///< What a stage sends: an activation, or its gradient.
-  Time grad_reduce{};       ///< Of the stage's gradients over data-parallel ranks, once a step.
-  Time optimizer{};         ///< The update of the stage's weights, once a step.
-  LayerPhases phases = {};  ///< What its actions do inside; may be empty.
-  /// F, I, W and B last as their phases do; of the times above only `overlapped` is told.
-  bool timed_by_phases = false;
-};
 
 /// Costs before they are laid over a schedule's stages: one StageCost for all stages, which stands
 /// for one p-th of the model, or one for each stage of a pipe.
@@ -65,6 +45,7 @@ enum class Overlap : std::uint8_t {
 struct CostOptions {
   CostPer per = CostPer::WholeRank;
   Overlap overlap = Overlap::Auto;
+  std::vector<CostScale> scales = {};  ///< One after the other, over what the source says.
 };
 
 /// The ranks of a schedule, and the stages of one of its pipes.
@@ -133,6 +114,9 @@ class CostModel {
     return 2 * static_cast<std::size_t>(producer.stage()) +
            (producer.kind() == OpKind::Forward ? 0U : 1U);
   }
+  void lay(const CostSource& source, const Placement& placement);
+  void scale(const std::vector<CostScale>& scales, const Placement& placement,
+             const std::string& place);
   void find_routes(const Placement& placement, const std::string& place);
   void check_messages(const Placement& placement, const std::string& place) const;
   Time pair_duration(const Action& pair) const;

@@ -90,7 +90,8 @@ Command add_costs(CLI::App& root, const GlobalOptions& global) {
   options->costs.add_source_to(*app);
   options->output.add_to(*app);
   add_option(*app, {"--save", "FILE", "a cost file of them, which --costs reads", "Output"},
-             options->save);
+             options->save)
+      ->excludes(app->get_option("--scale"));
   app->footer(
       "Examples:\n"
       "  bubblescope costs -p 16 --model deepseek-v3 --hardware h800 --parallel ep=64,dp=128 \\\n"

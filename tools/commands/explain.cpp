@@ -33,6 +33,8 @@ void refuse_without_shape(const SubjectOptions& options) {
     option = "--group-size";
   if (options.costs.comm.channels)
     option = "--channels";
+  if (!options.costs.how.scales.empty())
+    option = "--scale";
   if (!option.empty())
     throw UsageError(fmt::format("{} needs -p/--ranks and -m/--microbatches", option), {option});
 }

@@ -13,6 +13,18 @@
 
 namespace bubblescope {
 
+namespace {
+
+CostScale read_scale(const std::string& word) {
+  try {
+    return parse_scale(word);
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
+}
+
+}  // namespace
+
 CostCommandOptions::CostCommandOptions()
     : by_hand{.name = "by hand", .description = "the command line", .stages = {StageCost{}}} {}
 
@@ -67,6 +79,14 @@ void CostCommandOptions::add_source_to(CLI::App& app) {
                        {"given", Overlap::Given},
                        {"phases", Overlap::Phases},
                        {"sum", Overlap::Sum}})));
+  options.add(
+      add_list(app,
+               {"--scale", "WHAT=FACTOR,...",
+                "what if: takes a cost so many times, forward=0.9. Costs: forward, "
+                "input-grad, weight-grad, backward (both parts), overlapped, p2p, bandwidth, "
+                "message, nvlink, nic, stage:N, rank:N, phase:NAME (* for any letters)",
+                "Costs"},
+               how.scales, read_scale));
   network.add_to(app);
   model.add_to(app);
   const auto exclude = [&](CLI::Option* option, const OptionGroup& group) {

@@ -1,0 +1,200 @@
+#include "sim/costs/scale.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "sim/base/error.h"
+#include "sim/base/nearest.h"
+
+namespace bubblescope {
+namespace {
+
+using What = CostScale::What;
+
+constexpr double kMostFactor = 1000;
+
+constexpr std::pair<std::string_view, What> kNames[] = {
+    {"forward", What::Forward},        {"input-grad", What::InputGrad},
+    {"weight-grad", What::WeightGrad}, {"backward", What::Backward},
+    {"overlapped", What::Overlapped},  {"p2p", What::P2p},
+    {"bandwidth", What::Bandwidth},    {"message", What::Message},
+    {"nvlink", What::Nvlink},          {"nic", What::Nic},
+    {"stage:N", What::Stage},          {"rank:N", What::Rank},
+    {"phase:NAME", What::Phase}};
+
+template <typename T>
+std::optional<T> read_number(std::string_view text) {
+  T number{};
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && rest == text.data() + text.size() ? std::optional(number)
+                                                                   : std::nullopt;
+}
+
+/// Whether `name` is `pattern`, in which each * stands for any letters.
+bool matches(std::string_view name, std::string_view pattern) {
+  const std::size_t star = pattern.find('*');
+  if (star == pattern.npos)
+    return name == pattern;
+  if (!name.starts_with(pattern.substr(0, star)))
+    return false;
+  const std::string_view rest = pattern.substr(star + 1);
+  for (std::size_t begin = star; begin <= name.size(); ++begin)
+    if (matches(name.substr(begin), rest))
+      return true;
+  return false;
+}
+
+void multiply(Time& time, double factor) {
+  time = Time(std::llround(static_cast<double>(time.count()) * factor));
+}
+
+void multiply(std::optional<Time>& time, double factor) {
+  if (time)
+    multiply(*time, factor);
+}
+
+/// Phases that `is_meant` chooses; whether there are some.
+template <typename IsMeant>
+bool multiply_phases(LayerPhases& phases, double factor, IsMeant is_meant) {
+  bool any = false;
+  for (std::size_t i = 0; i < phases.times.size(); ++i)
+    if (is_meant(phases.phases[i % phases.phases.size()])) {
+      multiply(phases.times[i].elapsed, factor);
+      multiply(phases.times[i].busy, factor);
+      any = true;
+    }
+  return any;
+}
+
+void multiply_all(StageCost& stage, double factor) {
+  for (Time* time : {&stage.forward, &stage.input_grad, &stage.weight_grad, &stage.exposed_forward,
+                     &stage.exposed_input_grad})
+    multiply(*time, factor);
+  multiply(stage.backward, factor);
+  multiply(stage.overlapped, factor);
+  multiply_phases(stage.phases, factor, [](const Phase&) { return true; });
+}
+
+/// The backward in one of its parts: the other keeps its time.
+void multiply_part(StageCost& stage, Time StageCost::*part, double factor) {
+  const Time before = stage.*part;
+  multiply(stage.*part, factor);
+  if (stage.backward)
+    *stage.backward = std::max(*stage.backward + stage.*part - before, Time::zero());
+}
+
+}  // namespace
+
+CostScale parse_scale(std::string_view text) {
+  const std::size_t equals = text.find('=');
+  const auto factor =
+      equals == text.npos ? std::nullopt : read_number<double>(text.substr(equals + 1));
+  if (!factor || !(*factor > 0 && *factor <= kMostFactor))
+    throw Error(
+        fmt::format("expected WHAT=FACTOR with a factor above 0, at most {:g}, such as "
+                    "forward=0.9, got '{}'",
+                    kMostFactor, text.substr(0, 40)));
+  const std::string_view name = text.substr(0, equals);
+  const std::size_t colon = name.find(':');
+  std::vector<std::string> known;
+  for (const auto& [each, what] : kNames) {
+    const std::size_t end = each.find(':');
+    if (each.substr(0, end) != name.substr(0, colon) ||
+        (end == each.npos) != (colon == name.npos)) {
+      known.emplace_back(each);
+      continue;
+    }
+    CostScale scale{.what = what, .factor = *factor};
+    if (what == What::Phase)
+      scale.phase = name.substr(colon + 1);
+    if (scale.is_of_place()) {
+      const auto number = read_number<int>(name.substr(colon + 1));
+      if (!number || *number < 0)
+        throw Error(fmt::format("expected a number in '{}'", name.substr(0, 40)));
+      scale.number = *number;
+    }
+    return scale;
+  }
+  throw Error(fmt::format("there is no cost '{}'{}\n  costs: {}", name.substr(0, 40),
+                          did_you_mean(name, known), fmt::join(known, ", ")));
+}
+
+std::string to_string(const CostScale& scale) {
+  const std::string_view name = kNames[static_cast<std::size_t>(scale.what)].first;
+  const std::string what =
+      scale.is_of_place() || scale.what == What::Phase
+          ? fmt::format("{}{}", name.substr(0, name.find(':') + 1),
+                        scale.what == What::Phase ? scale.phase : std::to_string(scale.number))
+          : std::string(name);
+  return fmt::format("{}={:g}", what, scale.factor);
+}
+
+void scale_links(const CostScale& scale, Link& link, std::optional<Network>& network) {
+  std::vector<Link*> messages = {&link};
+  if (network)
+    messages.insert(messages.end(), {&network->intra_node.message, &network->inter_node.message});
+  for (Link* each : messages) {
+    if (scale.what == What::P2p)
+      multiply(each->latency, scale.factor);
+    if (scale.what == What::Bandwidth)
+      each->bytes_per_second *= scale.factor;
+  }
+  if (network && scale.what == What::Nvlink)
+    network->intra_node.shared_bytes_per_second *= scale.factor;
+  if (network && scale.what == What::Nic)
+    network->inter_node.shared_bytes_per_second *= scale.factor;
+}
+
+bool scale_stage(const CostScale& scale, StageCost& stage, Stage position, Rank rank) {
+  const auto of_kind = [&](OpKind kind) {
+    multiply_phases(stage.phases, scale.factor,
+                    [&](const Phase& phase) { return phase.of == kind; });
+  };
+  switch (scale.what) {
+    case What::Forward:
+      multiply(stage.forward, scale.factor);
+      multiply(stage.exposed_forward, scale.factor);
+      of_kind(OpKind::Forward);
+      return true;
+    case What::InputGrad:
+      multiply_part(stage, &StageCost::input_grad, scale.factor);
+      multiply(stage.exposed_input_grad, scale.factor);
+      of_kind(OpKind::BackwardInput);
+      return true;
+    case What::WeightGrad:
+      multiply_part(stage, &StageCost::weight_grad, scale.factor);
+      of_kind(OpKind::BackwardWeight);
+      return true;
+    case What::Backward:
+      for (Time* time : {&stage.input_grad, &stage.weight_grad, &stage.exposed_input_grad})
+        multiply(*time, scale.factor);
+      multiply(stage.backward, scale.factor);
+      of_kind(OpKind::BackwardInput);
+      of_kind(OpKind::BackwardWeight);
+      return true;
+    case What::Overlapped:
+      multiply(stage.overlapped, scale.factor);
+      return stage.overlapped.has_value();
+    case What::Message:
+      stage.message = std::llround(static_cast<double>(stage.message) * scale.factor);
+      return stage.message > 0;
+    case What::Stage:
+    case What::Rank:
+      if (scale.number != (scale.what == What::Stage ? position : rank))
+        return false;
+      multiply_all(stage, scale.factor);
+      return true;
+    case What::Phase:
+      return multiply_phases(stage.phases, scale.factor,
+                             [&](const Phase& phase) { return matches(phase.name, scale.phase); });
+    default:
+      return true;  // of links
+  }
+}
+
+}  // namespace bubblescope
