@@ -71,6 +71,17 @@ bool multiply_phases(LayerPhases& phases, double factor, IsMeant is_meant) {
   return any;
 }
 
+/// What the phases of one kind of op take that compute, or that communicate.
+double sum(const LayerPhases& phases, OpKind kind, bool computes) {
+  double total = 0;
+  for (std::size_t i = 0; i < phases.times.size(); ++i) {
+    const Phase& phase = phases.phases[i % phases.phases.size()];
+    if (phase.of == kind && (phase.stream == PhaseStream::Compute) == computes)
+      total += static_cast<double>(phases.times[i].elapsed.count());
+  }
+  return total;
+}
+
 void multiply_all(StageCost& stage, double factor) {
   for (Time* time : {&stage.forward, &stage.input_grad, &stage.weight_grad, &stage.exposed_forward,
                      &stage.exposed_input_grad})
@@ -86,6 +97,27 @@ void multiply_part(StageCost& stage, Time StageCost::*part, double factor) {
   multiply(stage.*part, factor);
   if (stage.backward)
     *stage.backward = std::max(*stage.backward + stage.*part - before, Time::zero());
+}
+
+/// Where the costs give times of ops beside phases, an op's computation and what it exposes of its
+/// communication outside a pair change as the sums of its phases do.
+bool scale_phases(const CostScale& scale, StageCost& stage) {
+  const LayerPhases before = stage.phases;
+  const bool any = multiply_phases(stage.phases, scale.factor, [&](const Phase& phase) {
+    return matches(phase.name, scale.phase);
+  });
+  if (!any || stage.timed_by_phases)
+    return any;
+  const auto ratio = [&](OpKind kind, bool computes) {
+    const double was = sum(before, kind, computes);
+    return was > 0 ? sum(stage.phases, kind, computes) / was : 1;
+  };
+  multiply_part(stage, &StageCost::input_grad, ratio(OpKind::BackwardInput, true));
+  multiply_part(stage, &StageCost::weight_grad, ratio(OpKind::BackwardWeight, true));
+  multiply(stage.forward, ratio(OpKind::Forward, true));
+  multiply(stage.exposed_forward, ratio(OpKind::Forward, false));
+  multiply(stage.exposed_input_grad, ratio(OpKind::BackwardInput, false));
+  return true;
 }
 
 }  // namespace
@@ -190,8 +222,7 @@ bool scale_stage(const CostScale& scale, StageCost& stage, Stage position, Rank 
       multiply_all(stage, scale.factor);
       return true;
     case What::Phase:
-      return multiply_phases(stage.phases, scale.factor,
-                             [&](const Phase& phase) { return matches(phase.name, scale.phase); });
+      return scale_phases(scale, stage);
     default:
       return true;  // of links
   }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "sim/base/error.h"
 #include "sim/transformer/model_file.h"
@@ -14,6 +15,16 @@ namespace bubblescope {
 namespace {
 
 constexpr std::int64_t kMost = 100'000'000;
+
+const Choices<Precision> kPrecisions = {{"bf16", Precision::Bf16}, {"fp8", Precision::Fp8}};
+const Choices<Recompute> kRecomputes = {
+    {"none", Recompute::None}, {"selective", Recompute::Selective}, {"full", Recompute::Full}};
+const Choices<PairOrder> kPairOrders = {{"deepseek", PairOrder::DeepSeek},
+                                        {"megatron", PairOrder::Megatron}};
+const Choices<bool> kAttentions = {{"flash", true}, {"unfused", false}};
+const Choices<int> kWidths = {{"fp32", 4}, {"bf16", 2}};
+const Choices<Collectives> kCollectives = {{"ring", Collectives::Ring},
+                                           {"hierarchical", Collectives::Hierarchical}};
 
 /// A value of the command line, of the options `about`, that `read` refuses by an Error.
 template <typename Read>
@@ -99,35 +110,29 @@ void ModelOptions::add_training_to(CLI::App& app) {
       "learned)",
       sequence, count_from<std::int64_t>(1, kMost));
   add("--precision", "WHAT", "of matrix products: bf16 (default), fp8", training.precision,
-      one_of<Precision>({{"bf16", Precision::Bf16}, {"fp8", Precision::Fp8}}));
+      one_of(kPrecisions));
   add("--recompute", "WHAT",
       "in the backward: none (default); selective, norms, activation functions, latent "
       "attention's up-projections and scores that are not fused; full, whole layers",
-      training.recompute,
-      one_of<Recompute>({{"none", Recompute::None},
-                         {"selective", Recompute::Selective},
-                         {"full", Recompute::Full}}));
+      training.recompute, one_of(kRecomputes));
   add("--layout", "TEXT",
       "layers of each stage, as Megatron's --pipeline-model-parallel-layout: 'Et*3|(tt|)*29,m|L' "
       "(default: even, the earlier stages have one more)",
       layout);
   add("--pair-order", "WHOSE", "launch order of F&B pairs: deepseek (default), megatron",
-      training.pair_order,
-      one_of<PairOrder>({{"deepseek", PairOrder::DeepSeek}, {"megatron", PairOrder::Megatron}}));
+      training.pair_order, one_of(kPairOrders));
   add("--attention", "HOW", "flash (default), or unfused, with its scores in memory",
-      training.fused_attention, one_of<bool>({{"flash", true}, {"unfused", false}}));
+      training.fused_attention, one_of(kAttentions));
   constexpr int kZeroStages = 3;
   add("--zero", "STAGE", "what data parallelism divides, as ZeRO: 0, 1 (default), 2, 3",
       training.zero, count_from(0, kZeroStages));
-  const auto width = one_of<int>({{"fp32", 4}, {"bf16", 2}});
   add("--gradients", "WHAT", "how gradients are accumulated: fp32 (default), bf16",
-      training.gradient_bytes, width);
-  add("--moments", "WHAT", "Adam's moments: fp32 (default), bf16", training.moment_bytes, width);
+      training.gradient_bytes, one_of(kWidths));
+  add("--moments", "WHAT", "Adam's moments: fp32 (default), bf16", training.moment_bytes,
+      one_of(kWidths));
   add("--collectives", "HOW",
       "reductions and gathers over several nodes: ring (default); hierarchical, NVLink first",
-      training.collectives,
-      one_of<Collectives>(
-          {{"ring", Collectives::Ring}, {"hierarchical", Collectives::Hierarchical}}));
+      training.collectives, one_of(kCollectives));
 }
 
 Parallel ModelOptions::parallel(std::optional<int> ranks) const {
@@ -186,6 +191,30 @@ ModelJob ModelOptions::job(std::optional<int> ranks) const {
   if (!layout.empty())
     job.layout = checked({"--layout"}, [&] { return parse_layout(layout, job.model); });
   return job;
+}
+
+nlohmann::ordered_json job_json(const ModelJob& job) {
+  const Training& training = job.training;
+  return {{"model",
+           {{"name", job.model.name},
+            {"total_parameters", total_parameters(job.model)},
+            {"active_parameters", activated_parameters(job.model)}}},
+          {"hardware", job.hardware.name},
+          {"parallel",
+           {{"tp", job.parallel.tensor},
+            {"cp", job.parallel.context},
+            {"ep", job.parallel.expert},
+            {"dp", job.parallel.data}}},
+          {"microbatch_size", training.microbatch},
+          {"sequence", training.sequence},
+          {"precision", word_for(kPrecisions, training.precision)},
+          {"recompute", word_for(kRecomputes, training.recompute)},
+          {"pair_order", word_for(kPairOrders, training.pair_order)},
+          {"attention", word_for(kAttentions, training.fused_attention)},
+          {"zero", training.zero},
+          {"gradients", word_for(kWidths, training.gradient_bytes)},
+          {"moments", word_for(kWidths, training.moment_bytes)},
+          {"collectives", word_for(kCollectives, training.collectives)}};
 }
 
 }  // namespace bubblescope

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "sim/transformer/analytic_costs.h"
 #include "tools/options/option.h"
@@ -35,5 +36,8 @@ struct ModelOptions {
   void add_training_to(CLI::App& app);
   Parallel parallel(std::optional<int> ranks) const;
 };
+
+/// What the costs come from, as options say it, for the inputs of a result.
+nlohmann::ordered_json job_json(const ModelJob& job);
 
 }  // namespace bubblescope

@@ -62,9 +62,22 @@ bool is_on_line(const CLI::Option& option);
 /// "expected F, got 'word'"
 [[noreturn]] void refuse_word(std::string_view expected, std::string_view word);
 
-/// Reads one of the names that an option can have: `one_of<Format>({{"table", Format::Table}, …})`.
+/// The words that an option can have, with what they mean.
 template <typename T>
-auto one_of(std::vector<std::pair<std::string, T>> choices) {
+using Choices = std::vector<std::pair<std::string, T>>;
+
+/// The word for `value`, one of the choices.
+template <typename T>
+std::string word_for(const Choices<T>& choices, const T& value) {
+  for (const auto& [word, meant] : choices)
+    if (meant == value)
+      return word;
+  return "";
+}
+
+/// Reads one of the words that an option can have: `one_of<Format>({{"table", Format::Table}, …})`.
+template <typename T>
+auto one_of(Choices<T> choices) {
   return [choices = std::move(choices)](const std::string& word) {
     std::vector<std::string> names;
     for (const auto& [name, value] : choices) {
