@@ -152,7 +152,7 @@ TEST_CASE("traces with PyTorch's ranges become costs, of the GPU where it has so
                 "1B0 is missing, which the schedule runs", folder);
   folder.write("none.json", R"([{"ph": "X", "name": "ProfilerStep#1", "ts": 1, "dur": 1}])");
   check_failure("calibrate none.json", kBadInput,
-                "its ProfilerStep ranges tell when steps are, not what is done in them", folder);
+                "its ProfilerStep ranges say when steps are, not what is done in them", folder);
   folder.write("odd.json", R"([{"ph": "X", "name": "PP:what", "ts": 1, "dur": 1}])");
   check_failure("calibrate odd.json", kBadInput, "odd.json: range 'PP:what'", folder);
   std::string cut = trace(timeline, 0, "user_annotation");
@@ -193,8 +193,7 @@ TEST_CASE("what does not go together is refused, and faults are named") {
   other["actions"][0]["start_ns"] = 0;
   other["ranks"] = 3;
   folder.write("other.json", other.dump());
-  check_failure("calibrate other.json", kBadInput, "has none of rank 2, and /ranks tells 3",
-                folder);
+  check_failure("calibrate other.json", kBadInput, "has none of rank 2, and /ranks says 3", folder);
   other["schedule"] = "gpipe";
   folder.write("other.json", other.dump());
   check_failure("calibrate measured.json other.json", kBadInput, "other.json: is of gpipe", folder);

@@ -232,9 +232,9 @@ TEST_CASE("what is wrong in a dump is told with file and place") {
   using Files = std::vector<json>;
   CHECK(complaint([](Files&, json&) {}) == "");
   CHECK(complaint([](Files& files, json&) { files.pop_back(); }) ==
-        "config.json: /pp_size: tells 2 ranks, and there is no pp_rank_1.json");
+        "config.json: /pp_size: says 2 ranks, and there is no pp_rank_1.json");
   CHECK(complaint([](Files&, json& config) { config["pp_size"] = 1; }) ==
-        "config.json: /pp_size: tells 1 ranks, and there is pp_rank_1.json");
+        "config.json: /pp_size: says 1 ranks, and there is pp_rank_1.json");
   CHECK(complaint([](Files&, json& config) { config.erase("num_mbs"); }) ==
         "config.json: /num_mbs: is missing");
   CHECK(complaint([](Files&, json& config) { config["vp_size"] = 0; }) ==

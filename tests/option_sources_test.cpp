@@ -123,8 +123,8 @@ TEST_CASE("What would change nothing is noted, and the figures stand") {
   };
   const std::string once = " --schedules 1f1b";
   const Case cases[] = {
-      {kGood + " --reduce overlapped", "--reduce and --optimizer-sync are for costs that tell"},
-      {kGood + " --optimizer-sync none", "--reduce and --optimizer-sync are for costs that tell"},
+      {kGood + " --reduce overlapped", "--reduce and --optimizer-sync are for costs with"},
+      {kGood + " --optimizer-sync none", "--reduce and --optimizer-sync are for costs with"},
       {kGood + " --ranks-per-node 2", "--ranks-per-node changes nothing by itself"},
       {kGood + " --ranks-per-node 4 --inter-p2p 1us", "the 4 ranks fit on one node of 4"},
       {"simulate 1f1b -p 4 -m 8 --model gpt3-175b --hardware h800 --nic 20GB/s",

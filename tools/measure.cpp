@@ -161,7 +161,7 @@ void note_what_is_not_run(const SubjectOptions& options, std::span<const Subject
     return each.source.is_searched();
   });
   if (options.limits.memory_limit.is_given() && !is_limited)
-    global.note("--memory-limit: no run is held to it; simulate tells what fits");
+    global.note("--memory-limit: no run is held to it; simulate says what fits");
 }
 
 Measured measure(Subject subject, const MeasureOptions& options, const GlobalOptions& global,

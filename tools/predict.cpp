@@ -271,10 +271,9 @@ void note_costs(const Scenario& scenario, const GlobalOptions& global) {
   const bool is_asked =
       scenario.iteration.reduce != usual.reduce || scenario.iteration.sync != usual.sync;
   if (is_asked && !scenario.job && std::none_of(stages.begin(), stages.end(), tells_update))
-    global.note(
-        "--reduce and --optimizer-sync are for costs that tell of --grad-reduce or --optimizer");
+    global.note("--reduce and --optimizer-sync are for costs with --grad-reduce or --optimizer");
   if (scenario.costs.stage_by_stage && scenario.cost_options.per == CostPer::OneStage)
-    global.note(fmt::format("--cost-per changes nothing: costs '{}' are told stage by stage",
+    global.note(fmt::format("--cost-per changes nothing: costs '{}' are given stage by stage",
                             scenario.costs.name));
 }
 

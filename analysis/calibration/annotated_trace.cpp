@@ -98,10 +98,10 @@ std::vector<RankTrace> read_ranks(const std::string& path, std::vector<std::stri
         "{}: has no ranges of pipeline actions, such as \"PP:0F3\"{}", path,
         file.steps.empty()
             ? ""
-            : "; its ProfilerStep ranges tell when steps are, not what is done in them"));
+            : "; its ProfilerStep ranges say when steps are, not what is done in them"));
   if (!has_gpu)
     notes.push_back(path +
-                    ": has ranges of the host alone (no gpu_user_annotation): they tell when "
+                    ": has ranges of the host alone (no gpu_user_annotation): they say when "
                     "actions were launched");
   std::vector<RankTrace> ranks;
   for (auto& [process, ranges] : busiest_threads(has_gpu ? file.of_gpu : file.of_host)) {

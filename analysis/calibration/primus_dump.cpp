@@ -193,10 +193,10 @@ std::vector<std::string> files_of(const std::vector<std::string>& paths, int ran
     if (!found.contains(rank))
       missing.push_back(rank);
   if (!missing.empty())
-    throw Error(fmt::format("{}: /pp_size: tells {} ranks, and there is no {}{}.json", config,
-                            ranks, kRankFile, fmt::join(missing, fmt::format(", {}", kRankFile))));
+    throw Error(fmt::format("{}: /pp_size: says {} ranks, and there is no {}{}.json", config, ranks,
+                            kRankFile, fmt::join(missing, fmt::format(", {}", kRankFile))));
   if (found.rbegin()->first >= ranks)
-    throw Error(fmt::format("{}: /pp_size: tells {} ranks, and there is {}", config, ranks,
+    throw Error(fmt::format("{}: /pp_size: says {} ranks, and there is {}", config, ranks,
                             found.rbegin()->second));
   std::vector<std::string> files;
   files.reserve(found.size());

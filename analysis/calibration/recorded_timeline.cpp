@@ -96,7 +96,7 @@ RunProfile read_recorded_timelines(const std::vector<std::string>& paths) {
     for (std::int64_t rank = 0; rank < shape.ranks; ++rank)
       if (!ranks.contains(rank))
         file.fail("actions",
-                  fmt::format("has none of rank {}, and /ranks tells {}", rank, shape.ranks));
+                  fmt::format("has none of rank {}, and /ranks says {}", rank, shape.ranks));
     profile.steps.push_back(std::move(step));
   }
   profile.schedule = first->schedule;

@@ -51,7 +51,7 @@ void keep_steps(RankTrace& trace, Span steps, std::vector<std::string>& notes) {
   const std::size_t unknown = keep_launched_between(trace, steps.start, steps.end);
   if (unknown > 0)
     notes.push_back(fmt::format(
-        "{}: leaves out {} of {} events of the GPU, since no launch tells which step they are of",
+        "{}: leaves out {} of {} events of the GPU, since no launch says which step they are of",
         trace.place, unknown, all));
 }
 
@@ -138,7 +138,7 @@ void align_clocks(TraceSet& traces, const Numbers& common) {
   if (common.empty()) {
     if (!have_common_time(traces.ranks, gpu_span))
       throw Error(
-          "the ranks' GPUs work at no common time, and no ProfilerStep of all tells how their "
+          "the ranks' GPUs work at no common time, and no ProfilerStep of all says how their "
           "clocks differ: --window rank takes each rank for itself");
     return;
   }

@@ -18,7 +18,7 @@ struct TraceSet {
 
 /// A file is read once, half a MiB at a time; what is kept of it is 32 bytes for each event of a
 /// GPU, 16 for each launch and each end of a flow, and each name once. Times go from their digits
-/// to nanoseconds, never through a double. Ranks are as distributedInfo tells, else the lowest that
+/// to nanoseconds, never through a double. Ranks are as distributedInfo says, else the lowest that
 /// no file tells, as the files are given; of a file with several GPUs `gpu_ranks` makes one each,
 /// which is noted. Impossible events are left out, and noted. Throws Error, with file and
 /// place, for what is no trace, for two files of one rank and for one given twice. Of

@@ -26,7 +26,7 @@ bool is_searched(std::string_view column) {
 Schedule searched(std::string_view column, Shape shape, const CostSource& costs) {
   CostSource sized = costs;
   if (!sized.stages[0].activation)
-    throw Error(fmt::format("costs '{}' do not tell activation_bytes", costs.name));
+    throw Error(fmt::format("costs '{}' have no activation_bytes", costs.name));
   sized.stages[0].weights = 0;
   const CostModel model(sized, loop_placement({.ranks = shape.ranks, .chunks = 1}), {});
   const std::int64_t activations = column == kZb1p ? shape.ranks : 2 * std::int64_t{shape.ranks};

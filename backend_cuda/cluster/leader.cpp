@@ -277,7 +277,7 @@ std::string Leader::stall() const {
       return fmt::format(": {} has not launched the step", name(process));
   for (int process = 1; process < control_.world(); ++process)
     if (!others_[process].times)
-      return fmt::format(": {} does not tell how far it came{}", name(process),
+      return fmt::format(": {} does not say how far it came{}", name(process),
                          whereabouts(process));
   return fmt::format("{}:\n{}",
                      place_.replicas > 1 ? fmt::format(", in pipeline {}", times_.replica) : "",
@@ -320,7 +320,7 @@ std::optional<Parity> Leader::parity() {
     for (int process = 1; process < control_.world(); ++process)
       while (!others_[process].parity) {
         if (steady_clock::now() >= give_up)
-          throw DeviceError(name(process) + " does not come to compare its gradients");
+          throw DeviceError(name(process) + " takes no part in comparing gradients");
         listen(kNap);
       }
     if (!all)

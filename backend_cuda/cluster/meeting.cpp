@@ -283,8 +283,8 @@ class Arrival {
       pause = std::min(2 * pause, kLongestPause);
     } while (steady_clock::now() < deadline_);
     throw DeviceError(
-        fmt::format("{} cannot reach rank 0 at {} within {}: {}; {} told this address, "
-                    "--master HOST:PORT tells another",
+        fmt::format("{} cannot reach rank 0 at {} within {}: {}; {} gave this address, "
+                    "--master HOST:PORT gives another",
                     to_string(this_process(seat_.rank)), address_text(seat_.leader, seat_.port),
                     seconds_text(options_.meet_timeout), error_, seat_.told_by));
   }

@@ -134,7 +134,7 @@ class SeatSearch {
     if (seat_.world > 1 && flags_.local_rank.empty())
       throw SeatFlagError(fmt::format("--rank is given without --local-rank{}", kOfLocalRank));
     take_master<SeatFlagError>(
-        "--rank and --world-size do not tell the host of rank 0: give --master HOST:PORT");
+        "--rank and --world-size do not give the host of rank 0: give --master HOST:PORT");
     seat_.port = told_port().value_or(static_cast<std::uint16_t>(kTorchrunPort + 1));
     seat_.job = fmt::format("flags, port {}", seat_.port);
   }
@@ -210,7 +210,7 @@ class SeatSearch {
       seat_.leader = "127.0.0.1";
     else
       take_master(
-          fmt::format("{} does not tell the host of rank 0, and {}: name it by `{}`, or give "
+          fmt::format("{} does not give the host of rank 0, and {}: name it by `{}`, or give "
                       "--master HOST",
                       launcher.name,
                       local_size ? "the processes are on several hosts"
@@ -224,11 +224,11 @@ class SeatSearch {
         throw_no_size(each);
     if (variable_("PMIX_RANK"))
       throw DeviceError(
-          "PMIX_RANK is set, but PMIx tells the number of processes by no variable: give --rank "
+          "PMIX_RANK is set, but PMIx gives the number of processes in no variable: give --rank "
           "and --world-size");
     if (master_)
       throw SeatFlagError(
-          "--master is given, but neither --rank and --world-size nor a launcher tell which "
+          "--master is given, but neither --rank and --world-size nor a launcher say which "
           "process this is");
     if (variable_("SLURM_JOB_ID"))
       return take_slurm_script();  // salloc's shell has no SLURM_PROCID

@@ -137,7 +137,7 @@ void NcclWire::keep_waiting() const {
     throw DeviceError(
         fmt::format("NCCL: {}: not connected within {}, though all processes live: does a firewall "
                     "stand between them, does NCCL_SOCKET_IFNAME name another network? "
-                    "NCCL_DEBUG=INFO tells more",
+                    "NCCL_DEBUG=INFO says more",
                     connecting_->name, seconds_text(control_.patience())));
 }
 
@@ -347,7 +347,7 @@ MachineFacts NcclWire::facts() const {
       {"communicators",
        fmt::format("{} in rank {}, {}", count, options_.place.rank,
                    options_.max_ctas > 0 ? fmt::format("of at most {} CTAs each", options_.max_ctas)
-                                         : std::string("of as many CTAs as NCCL likes"))}};
+                                         : std::string("of as many CTAs as NCCL chooses"))}};
 }
 
 void NcclWire::check() {

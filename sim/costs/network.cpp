@@ -55,7 +55,7 @@ std::vector<double> Network::capacities(int ranks) const {
 std::optional<std::string> find_network_fault(const Network& network, int ranks) {
   const auto placed = network.node_of_rank.size();
   if (placed > 0 && placed != static_cast<std::size_t>(ranks))
-    return fmt::format("tells the nodes of {} ranks, and the schedule has {}", placed, ranks);
+    return fmt::format("places {} ranks on nodes, and the schedule has {}", placed, ranks);
   return std::nullopt;
 }
 

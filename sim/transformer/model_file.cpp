@@ -169,7 +169,7 @@ void refuse_expert_keys(ObjectReader& object) {
   for (const char* key : {"num_experts_per_tok", "moe_intermediate_size", "n_shared_experts",
                           "first_k_dense_replace", "n_group", "topk_group"})
     if (object.has(key))
-      object.fail(key, "is of experts, of which n_routed_experts has to tell the number");
+      object.fail(key, "is about experts, whose number n_routed_experts does not give");
 }
 
 /// SwiGLU and its like have a gate; GELU and ReLU as GPT uses them have none, as Gemma does one.

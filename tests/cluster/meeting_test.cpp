@@ -337,7 +337,7 @@ TEST_CASE("a leader that never comes is told with its address and who told it") 
   CHECK(steady_clock::now() - began < seconds(2));
   CHECK(has(error, "rank 1 (host "));
   CHECK(has(error, fmt::format("cannot reach rank 0 at 127.0.0.1:{} within 0.4 s: Connection "
-                               "refused; the test told this address",
+                               "refused; the test gave this address",
                                part.seat.port)));
   part.seat.leader = "no-such-host.invalid";
   CHECK(has(play({part})[0].error, "cannot reach rank 0 at no-such-host.invalid"));

@@ -108,8 +108,8 @@ Command add_analyze(CLI::App& root, const GlobalOptions& global) {
   app->footer(
       "A window over all ranks shows pipeline bubbles at a rank's begin and end; a window per "
       "rank\n"
-      "hides them. Ranks are as the traces' distributedInfo tells, else as the files are given;\n"
-      "each GPU of a file is one. stderr tells what is left out of a trace, and why.\n"
+      "hides them. Ranks are as the traces' distributedInfo says, else as the files are given;\n"
+      "each GPU of a file is one. stderr says what is left out of a trace, and why.\n"
       "Examples:\n"
       "  bubblescope analyze rank*.json.gz\n"
       "  bubblescope analyze train.json --format json -o train-figures.json\n"

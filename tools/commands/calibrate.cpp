@@ -149,7 +149,7 @@ int run_on_machine(const CLI::App& app, const CalibrateOptions& options,
 void add_input_options(CLI::App& app, CalibrateOptions& options) {
   add_option(app,
              {"--schedule", "NAME",
-              "of the measured steps (default: as the input tells; of Primus, 1f1b, or with "
+              "of the measured steps (default: as the input says; of Primus, 1f1b, or with "
               "vp_size > 1 interleaved-1f1b)",
               "Measured steps"},
              options.input.schedule);

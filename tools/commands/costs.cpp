@@ -81,7 +81,7 @@ std::string run(const CostsCommandOptions& options, const GlobalOptions& global)
 }  // namespace
 
 Command add_costs(CLI::App& root, const GlobalOptions& global) {
-  auto* app = root.add_subcommand("costs", "what cost options come to, per stage and phase");
+  auto* app = root.add_subcommand("costs", "the costs that options give, per stage and phase");
   auto options = std::make_shared<CostsCommandOptions>();
   add_option(*app, {"-p,--ranks,--pp", "N", "pipeline ranks", "Shape"}, options->ranks,
              count_from(1, kMostStages));

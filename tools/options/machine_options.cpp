@@ -103,7 +103,7 @@ void MachineOptions::add_cluster_options_to(CLI::App& app) {
       cluster.meet_timeout, read_timeout);
   constexpr int kMostCtas = 32;  // that NCCL takes
   profiled.add(add("--max-ctas", "N",
-                   "that NCCL may use for each communicator (default: as it likes)", max_ctas,
+                   "that NCCL may use for each communicator (default: NCCL's own choice)", max_ctas,
                    count_from(1, kMostCtas)));
 }
 

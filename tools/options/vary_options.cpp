@@ -242,10 +242,10 @@ void VariedScenario::check_in_file(const Variable& variable) const {
     refuse("costs from a model follow from its hardware; there microbatches alone can be varied");
   const CostSource& source = base_->costs;
   if (variable.is_of_stage && source.stages.size() > 1)
-    refuse(fmt::format("costs '{}' are told stage by stage", source.name));
+    refuse(fmt::format("costs '{}' are given stage by stage", source.name));
   const bool is_link = !variable.is_of_stage || variable.kind == AxisKind::Size;
   if (is_link && source.network)
-    refuse(fmt::format("costs '{}' tell a network, whose links differ", source.name));
+    refuse(fmt::format("costs '{}' have a network, whose links differ", source.name));
   const auto is_varied = [&](std::string_view name) {
     return std::any_of(axes_.begin(), axes_.end(),
                        [&](const VariedAxis& each) { return each.variable->name == name; });
