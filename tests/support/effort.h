@@ -5,8 +5,9 @@
 
 namespace bubblescope {
 
-/// Sanitizers make tests ten times slower.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+/// Sanitizers, and the counting of lines, make tests ten times slower and take memory of their own.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
+    defined(BUBBLESCOPE_COUNTS_LINES)
 inline constexpr bool kSanitized = true;
 #else
 inline constexpr bool kSanitized = false;
