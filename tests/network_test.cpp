@@ -338,10 +338,10 @@ TEST_CASE("A network that is none is told with its place") {
       parse_costs(with_network("{\"node_of_rank\": [0, 1, 1], " + kLinks), "mine.json");
   CHECK(error_of([&] {
           CostModel(few, loop_placement({4, 1}), {});
-        }) == "mine.json: /network/node_of_rank: places 3 ranks, and the schedule has 4");
+        }) == "mine.json: /network/node_of_rank: places 3 ranks on nodes, and the schedule has 4");
   CHECK(error_of([&] {
           CostModel(few, loop_placement({2, 1}), {});
-        }) == "mine.json: /network/node_of_rank: places 3 ranks, and the schedule has 2");
+        }) == "mine.json: /network/node_of_rank: places 3 ranks on nodes, and the schedule has 2");
 }
 
 TEST_CASE("What divides links is not replayed as something else") {
