@@ -271,7 +271,7 @@ TEST_CASE("ranks are held to the steps that all have, on one clock") {
   select_steps(partly, {.steps = StepChoice::DropLast});
   CHECK(partly.ranks[0].events.size() == 1);
   REQUIRE(partly.notes.size() == 1);
-  CHECK(has(partly.notes[0], "leaves out 1 of 3 events of the GPU, since no launch tells"));
+  CHECK(has(partly.notes[0], "leaves out 1 of 3 events of the GPU, since no launch says"));
 }
 
 TEST_CASE("events belong to the ranges that launched them, or lie around them on the stream") {

@@ -241,8 +241,8 @@ TEST_CASE("What is wrong in a model's file is told with its place") {
        "mine.json: /q_lora_rank: is of multi-head latent attention and needs kv_lora_rank beside "
        "it"},
       {"n_routed_experts", nullptr,
-       "mine.json: /num_experts_per_tok: is of experts, of which n_routed_experts has to tell the "
-       "number"},
+       "mine.json: /num_experts_per_tok: is about experts, whose number n_routed_experts does not "
+       "give"},
       {"hidden_act", "tanh",
        "mine.json: /hidden_act: expected silu, swiglu, geglu, gelu or relu, got \"tanh\""},
       {"hidden_size", 9'000'000,

@@ -187,13 +187,13 @@ TEST_CASE("simulate with noise tells percentiles and wrong words") {
   CHECK_FALSE(json::parse(output(line + "--format json --jitter 0")).contains("noise"));
   for (const auto& [options, words] :
        {std::pair("--samples 3", "--samples needs noise"),
-        {"--straggler 2=1.5", "--straggler: expected a whole number from 0 to 1"},
+        {"--straggler 2=1.5", "--straggler: there are ranks 0 to 1, got 2"},
         {"--straggler 1=x",
          "--straggler: expected RANK=FACTOR, such as 3=1.2, with a factor above 0, at most 1000, "
          "got '1=x'"},
         {"--straggler 1=1e300", "with a factor above 0, at most 1000, got '1=1e300'"},
         {"--straggler 1=0", "with a factor above 0, at most 1000, got '1=0'"},
-        {"--straggler 1=2,", "--straggler: expected RANK=FACTOR"},
+        {"--straggler 1=2,", "--straggler: expected no empty value"},
         {"--hiccups 5%=0", "with a factor above 0, at most 1000, got '5%=0'"},
         {"--hiccups 1%=-1", "with a factor above 0, at most 1000, got '1%=-1'"},
         {"--straggler 1=2,1=3", "--straggler: rank 1 is given twice"},

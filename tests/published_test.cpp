@@ -247,7 +247,7 @@ TEST_CASE("reproduce fails when a value moves and names what there is") {
   const ProcessResult wrong = run("reproduce dualpipe-radme");
   CHECK(wrong.exit_code == kUsage);
   CHECK(has(wrong.err, "did you mean 'dualpipe-readme'?"));
-  CHECK(has(wrong.err, "tables: "));
+  CHECK(has(wrong.err, "names: "));
   CHECK(run("reproduce missing.json").exit_code == kBadInput);
 
   json text = text_of("megatron-interleaved");

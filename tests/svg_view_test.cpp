@@ -308,9 +308,9 @@ TEST_CASE("--svg needs a file of its own, which can be written") {
     CHECK(result.exit_code == code);
     CHECK_MESSAGE(has(result.err, why), result.err);
   };
-  refused(" --svg -", kUsage, "--svg needs a file of its own");
-  refused(" --svg a.svg -o ./a.svg", kUsage, "--svg needs a file of its own: --output has ./a.svg");
-  refused(" --svg a.svg --trace a.svg", kUsage, "--svg needs a file of its own: --trace has a.svg");
+  refused(" --svg -", kUsage, "--svg: needs a file: stdout is for the figures");
+  refused(" --svg a.svg -o ./a.svg", kUsage, "--svg and --output must be different files");
+  refused(" --svg a.svg --trace a.svg", kUsage, "--svg and --trace must be different files");
   refused(" --svg none/a.svg", kBadInput, "cannot write none/a.svg");
   CHECK(folder.listing() == "");
 }

@@ -77,8 +77,8 @@ TEST_CASE("links and all-to-alls are measured over processes, and messages predi
                {.environment = double_environment(1), .folder = folder.path()})
         .err;
   };
-  CHECK(has(complaint("-p 2 --p2p 1us"), "--p2p: the profile tells what messages take"));
-  CHECK(has(complaint("-p 2 --ranks-per-node 2"), "the profile tells what messages take"));
+  CHECK(has(complaint("-p 2 --p2p 1us"), "--p2p: the profile says how long messages take"));
+  CHECK(has(complaint("-p 2 --ranks-per-node 2"), "the profile says how long messages take"));
   CHECK(has(complaint("-p 4"), "the profile was measured with 2 ranks, and the schedule has 4"));
 }
 
