@@ -62,7 +62,7 @@ json printed(const std::string& line, ProcessOptions options = {.folder = source
 }
 
 void check_outputs(const std::string& name, const std::vector<std::string>& lines) {
-  for (const std::string& line : commands) {
+  for (const std::string& line : lines) {
     CAPTURE(line);
     check_valid(schema(name), printed(line + " --format json"));
   }
