@@ -272,7 +272,7 @@ int run(int argc, char** argv) {
       add_simulate(root, global),  add_compare(root, global),  add_explain(root, global),
       add_reproduce(root, global), add_analyze(root, global),  add_costs(root, global),
       add_replay(root, global),    add_validate(root, global), add_calibrate(root, global),
-      add_man(root, global)};
+      add_import(root, global),    add_man(root, global)};
   add_help(root);
   for (const Command& command : commands)
     command.app->fallthrough();
