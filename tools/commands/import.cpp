@@ -38,7 +38,7 @@ bool is_assignment(const std::string& word) {
 }
 
 /// Files, NAME=VALUE for scripts among them, then flags, which stand above those of files.
-void read_launch(Launch& launch, const std::vector<std::string>& words) {
+void read_launch(LaunchedJob& launch, const std::vector<std::string>& words) {
   std::map<std::string, std::string> fixed;
   Variables variables;
   const auto flags = std::find_if(words.begin(), words.end(),
@@ -65,7 +65,7 @@ int run(const ImportOptions& options, const GlobalOptions& global) {
   }
   if (options.words.empty())
     throw UsageError("a file is expected, or flags behind --");
-  Launch launch(framework);
+  LaunchedJob launch(framework);
   launch.gpus = options.gpus;
   read_launch(launch, options.words);
   if (launch.flags.empty())

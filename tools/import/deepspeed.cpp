@@ -5,7 +5,7 @@
 namespace bubblescope {
 namespace {
 
-constexpr Flag kRead[] = {
+constexpr Flag kDeepSpeedFlags[] = {
     {"--pipeline-model-parallel-size --pipe-parallel-size --pipeline-parallel-size -p "
      "pipeline.stages",
      "`-p`"},
@@ -22,7 +22,7 @@ constexpr Flag kRead[] = {
     {"--enable-zbh1-pipeline --enable-zbh1-exact-semantics", "schedule `zb-h1`"},
 };
 
-constexpr Flag kWithoutCounterpart[] = {
+constexpr Flag kDeepSpeedWithoutCounterpart[] = {
     {"activation_checkpointing.*", "saved activations are whole, and stay on the GPU"},
     {"sequence_parallel_size --ds-sequence-parallel-size",
      "DeepSpeed's Ulysses is not modelled: give `--parallel cp=`"},
@@ -36,7 +36,7 @@ constexpr Flag kWithoutCounterpart[] = {
     {"data_efficiency.* compression_training.* hybrid_engine.* moe.*", "not modelled"},
 };
 
-constexpr std::string_view kSilent =
+constexpr std::string_view kDeepSpeedSilent =
     "optimizer.* scheduler.* fp16.* bf16.* amp.* gradient_clipping prescale_gradients "
     "gradient_predivide_factor sparse_gradients steps_per_print wall_clock_breakdown dump_state "
     "flops_profiler.* tensorboard.* wandb.* csv_monitor.* comet.* comms_logger.* monitor_config.* "
@@ -48,7 +48,7 @@ constexpr std::string_view kSilent =
     "--moe-eval-* --moe-min-capacity --disable-moe-token-dropping --create-moe-param-group "
     "--mlp-type";
 
-void translate(Launch& launch) {
+void translate(LaunchedJob& launch) {
   constexpr const char* kSteps = "gradient_accumulation_steps";
   constexpr const char* kStage = "zero_optimization.stage";
   const Count data = translate_megatron_job(launch);
@@ -82,9 +82,9 @@ void translate(Launch& launch) {
 
 const Framework kDeepspeed = {.name = "deepspeed",
                               .title = "DeepSpeed",
-                              .read = kRead,
-                              .without_counterpart = kWithoutCounterpart,
-                              .silent = kSilent,
+                              .read = kDeepSpeedFlags,
+                              .without_counterpart = kDeepSpeedWithoutCounterpart,
+                              .silent = kDeepSpeedSilent,
                               .base = &kMegatron,
                               .translate = translate};
 

@@ -37,7 +37,7 @@ std::string quoted(const std::string& value) {
 
 }  // namespace
 
-Count Launch::set_division(const Division& division, Count all, const std::string& place) {
+Count LaunchedJob::set_division(const Division& division, Count all, const std::string& place) {
   const auto& [tensor, context, pipeline, expert] = division;
   const std::int64_t each = tensor * context * pipeline;
   const auto check = [&](std::int64_t whole, std::int64_t by, const std::string& what) {
@@ -59,7 +59,7 @@ Count Launch::set_division(const Division& division, Count all, const std::strin
   return all ? Count(*all / each) : std::nullopt;
 }
 
-void Launch::set_microbatches(const std::string& batch, std::int64_t size, Count data) {
+void LaunchedJob::set_microbatches(const std::string& batch, std::int64_t size, Count data) {
   set("microbatch-size", size);
   const auto global = count(batch);
   if (!global)
@@ -72,7 +72,7 @@ void Launch::set_microbatches(const std::string& batch, std::int64_t size, Count
   set("microbatches", *global / (*data * size));
 }
 
-bool Launch::set_built_in(std::string_view name) {
+bool LaunchedJob::set_built_in(std::string_view name) {
   for (const EmbeddedFile& file : embedded_models()) {
     const Model built_in = parse_model(file.text, std::string(file.name));
     if (name.empty() ? dimensions(built_in) == dimensions(*model) : file.name == name) {
@@ -89,7 +89,7 @@ bool Launch::set_built_in(std::string_view name) {
   return false;
 }
 
-void Launch::set_layout(const std::vector<std::int64_t>& layers) {
+void LaunchedJob::set_layout(const std::vector<std::int64_t>& layers) {
   StageLayout layout;
   std::int64_t next = 0;
   for (const std::int64_t each : layers) {
@@ -102,7 +102,7 @@ void Launch::set_layout(const std::vector<std::int64_t>& layers) {
   set("layout", to_text(layout));
 }
 
-std::string Launch::toml(std::string_view source) const {
+std::string LaunchedJob::toml(std::string_view source) const {
   std::string text =
       fmt::format("# {}, for bubblescope --config FILE simulate|compare|…\n", printable(source));
   for (const std::string& each : notes)

@@ -67,7 +67,7 @@ std::vector<GivenFlag> flags_of(const Words& words, const std::string& file) {
 
 }  // namespace
 
-Launch::Launch(const Framework& framework) {
+LaunchedJob::LaunchedJob(const Framework& framework) {
   for (const Framework* each = &framework; each != nullptr; each = each->base) {
     const auto learn = [&](Kind kind, const Flag& flag) {
       const std::vector<std::string> names = parts(flag.names);
@@ -83,7 +83,7 @@ Launch::Launch(const Framework& framework) {
 }
 
 /// The entry of a name, or of the longest beginning that stands with an asterisk in the list.
-const Launch::Known* Launch::find_known(const std::string& name) const {
+const LaunchedJob::Known* LaunchedJob::find_known(const std::string& name) const {
   if (const auto found = known_.find(name); found != known_.end())
     return &found->second;
   for (std::size_t length = name.size(); length > 0; --length)
@@ -92,7 +92,7 @@ const Launch::Known* Launch::find_known(const std::string& name) const {
   return nullptr;
 }
 
-std::size_t Launch::known(const Words& words) const {
+std::size_t LaunchedJob::known(const Words& words) const {
   const std::vector<GivenFlag> given = flags_of(words, "");
   return static_cast<std::size_t>(std::count_if(given.begin(), given.end(), [&](const auto& flag) {
     const Known* entry = find_known(flag.name);
@@ -100,12 +100,12 @@ std::size_t Launch::known(const Words& words) const {
   }));
 }
 
-void Launch::add(const Words& words, const std::string& file) {
+void LaunchedJob::add(const Words& words, const std::string& file) {
   for (GivenFlag& flag : flags_of(words, file))
     add(std::move(flag));
 }
 
-void Launch::add(GivenFlag flag) {
+void LaunchedJob::add(GivenFlag flag) {
   const Known* entry = find_known(flag.name);
   if (entry == nullptr) {
     std::vector<std::string> names;
@@ -132,28 +132,28 @@ void Launch::add(GivenFlag flag) {
   former = std::move(flag);
 }
 
-const GivenFlag* Launch::find(std::string_view name) const {
+const GivenFlag* LaunchedJob::find(std::string_view name) const {
   const auto found = flags.find(name);
   return found != flags.end() ? &found->second : nullptr;
 }
 
-bool Launch::has(std::string_view name) const {
+bool LaunchedJob::has(std::string_view name) const {
   const GivenFlag* flag = find(name);
   return flag != nullptr &&
          (flag->values.empty() || (flag->values[0] != "false" && flag->values[0] != "False"));
 }
 
-void Launch::fail(std::string_view name, std::string_view what) const {
+void LaunchedJob::fail(std::string_view name, std::string_view what) const {
   const GivenFlag* flag = find(name);
   throw Error(fmt::format("{}: {}", flag != nullptr ? flag->where() : std::string(name), what));
 }
 
-void Launch::note_of(std::string_view name, std::string_view what) {
+void LaunchedJob::note_of(std::string_view name, std::string_view what) {
   if (const GivenFlag* flag = find(name))
     note(fmt::format("{}: {}", flag->where(), what));
 }
 
-std::optional<std::string> Launch::text(std::string_view name) const {
+std::optional<std::string> LaunchedJob::text(std::string_view name) const {
   const GivenFlag* flag = find(name);
   if (flag == nullptr)
     return std::nullopt;
@@ -162,7 +162,7 @@ std::optional<std::string> Launch::text(std::string_view name) const {
   return flag->values.front();
 }
 
-Count Launch::count(std::string_view name, std::int64_t least) const {
+Count LaunchedJob::count(std::string_view name, std::int64_t least) const {
   const auto value = text(name);
   if (!value || *value == "None" || *value == "null" || *value == "auto")
     return std::nullopt;
@@ -180,7 +180,7 @@ Count Launch::count(std::string_view name, std::int64_t least) const {
                                      : ""));
 }
 
-void Launch::set_listed() {
+void LaunchedJob::set_listed() {
   for (const auto& [name, flag] : flags) {
     const std::string_view here = known_.at(name).here;
     const bool is_option =

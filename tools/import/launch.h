@@ -19,7 +19,7 @@
 
 namespace bubblescope {
 
-class Launch;
+class LaunchedJob;
 using Count = std::optional<std::int64_t>;
 
 struct Flag {
@@ -40,7 +40,7 @@ struct Framework {
   std::string_view silent;
   const Framework* base = nullptr;  ///< Its flags are known too.
   /// Throws Error where values contradict each other or are not what they have to be.
-  void (*translate)(Launch& launch);
+  void (*translate)(LaunchedJob& launch);
 };
 
 extern const Framework kMegatron;
@@ -65,9 +65,9 @@ struct Division {
   std::int64_t tensor, context, pipeline, expert;
 };
 
-class Launch {
+class LaunchedJob {
  public:
-  explicit Launch(const Framework& framework);
+  explicit LaunchedJob(const Framework& framework);
 
   /// How many of a command's words are flags that are read.
   std::size_t known(const Words& words) const;
@@ -129,15 +129,15 @@ class Launch {
 /// Takes the flags of a file: TOML or JSON where its name ends so, else a script or a file of
 /// arguments, for which `fixed` and `variables` are as in read_script. Throws Error, with the file
 /// and the line, for what cannot be read.
-void add_file(Launch& launch, const std::string& path,
+void add_file(LaunchedJob& launch, const std::string& path,
               const std::map<std::string, std::string>& fixed, Variables& variables);
 
 // Megatron-LM's flags, many of which launches of DeepSpeed have too.
 
-void translate_megatron(Launch& launch);
+void translate_megatron(LaunchedJob& launch);
 /// Sets what Megatron's flags tell of the model and the division. Returns dp, where it is known.
-Count translate_megatron_job(Launch& launch);
+Count translate_megatron_job(LaunchedJob& launch);
 /// Sets attention and recomputation, and notes how tensors are divided.
-void translate_megatron_training(Launch& launch);
+void translate_megatron_training(LaunchedJob& launch);
 
 }  // namespace bubblescope

@@ -42,7 +42,7 @@ std::vector<std::string> members(std::string_view value) {
 }
 
 /// [section] and key = value, as torchtitan's files have them: each is given as "section.key".
-void add_toml(Launch& launch, const std::string& text, const std::string& file) {
+void add_toml(LaunchedJob& launch, const std::string& text, const std::string& file) {
   std::istringstream lines{text};
   std::string section;
   std::size_t number = 0;
@@ -69,7 +69,7 @@ void add_toml(Launch& launch, const std::string& text, const std::string& file) 
 }
 
 /// Each value of a document that is none of objects, as "section.key".
-void add_json(Launch& launch, const nlohmann::json& value, const std::string& file,
+void add_json(LaunchedJob& launch, const nlohmann::json& value, const std::string& file,
               const std::string& path = "") {
   for (const auto& [key, member] : value.items()) {
     if (member.is_object())
@@ -82,7 +82,7 @@ void add_json(Launch& launch, const nlohmann::json& value, const std::string& fi
 
 /// Takes the command with the most flags that are read, and what is no command of its own: flags
 /// alone, and Slurm's.
-void add_script(Launch& launch, const Script& script, const std::string& file) {
+void add_script(LaunchedJob& launch, const Script& script, const std::string& file) {
   const Words* best = nullptr;
   for (const Words& command : script.commands) {
     const std::string& name = command[0].text;
@@ -108,7 +108,7 @@ void add_script(Launch& launch, const Script& script, const std::string& file) {
 
 }  // namespace
 
-void add_file(Launch& launch, const std::string& path,
+void add_file(LaunchedJob& launch, const std::string& path,
               const std::map<std::string, std::string>& fixed, Variables& variables) {
   constexpr std::size_t kMostBytes = std::size_t{1} << 20;
   const std::string text = read_file(path, kMostBytes);

@@ -20,7 +20,7 @@ constexpr const char* kEmbedding = "--account-for-embedding-in-pipeline-split";
 constexpr const char* kLoss = "--account-for-loss-in-pipeline-split";
 
 /// The flag that tells the GPUs of a node or of the job: the launcher's, or else Slurm's.
-const char* flag_of_gpus(const Launch& launch) {
+const char* flag_of_gpus(const LaunchedJob& launch) {
   for (const char* flag : {"--world-size", "--nproc-per-node", "--ntasks-per-node"})
     if (const GivenFlag* given = launch.find(flag);
         given != nullptr && !given->values.empty() && !given->values[0].starts_with("$SLURM"))
@@ -28,7 +28,7 @@ const char* flag_of_gpus(const Launch& launch) {
   return "";
 }
 
-Count gpus(const Launch& launch, const std::string& flag) {
+Count gpus(const LaunchedJob& launch, const std::string& flag) {
   if (launch.gpus || flag.empty() || flag == "--world-size")
     return launch.gpus ? launch.gpus : launch.count("--world-size");
   const GivenFlag* nodes = launch.find("--nnodes");
@@ -39,7 +39,7 @@ Count gpus(const Launch& launch, const std::string& flag) {
 
 /// The layers of an MLP in front of those of experts, as --moe-layer-freq tells them; nothing where
 /// they alternate. It is a number N, for one layer of experts in N, or such as ([0]*3+[1]*58).
-Count dense_layers(const Launch& launch, std::int64_t layers) {
+Count dense_layers(const LaunchedJob& launch, std::int64_t layers) {
   constexpr const char* kFlag = "--moe-layer-freq";
   const GivenFlag* flag = launch.find(kFlag);
   const std::string text = flag == nullptr ? "1" : fmt::format("{}", fmt::join(flag->values, ""));
@@ -66,7 +66,7 @@ Count dense_layers(const Launch& launch, std::int64_t layers) {
 }
 
 /// Completes the keys that the list has set with Megatron's defaults. Why there is no model, if so.
-std::string describe(Launch& launch) {
+std::string describe(LaunchedJob& launch) {
   auto& model = launch.model_json;
   const auto by_default = [&](const char* key, const nlohmann::ordered_json& value) {
     if (!model.contains(key))
@@ -126,7 +126,7 @@ std::string describe(Launch& launch) {
   return dense ? "" : "layers of experts that alternate with others";
 }
 
-void set_model(Launch& launch) {
+void set_model(LaunchedJob& launch) {
   auto& json = launch.model_json;
   json.update({{"format", "bubblescope-model/1"},
                {"name", "imported"},
@@ -148,7 +148,7 @@ void set_model(Launch& launch) {
 
 /// The layers of each stage where flags say that they are uneven, as Megatron's
 /// get_num_layers_to_build divides them.
-std::vector<std::int64_t> uneven_layers(const Launch& launch, std::int64_t p, std::int64_t v) {
+std::vector<std::int64_t> uneven_layers(const LaunchedJob& launch, std::int64_t p, std::int64_t v) {
   const auto first = launch.count(kFirst);
   const auto last = launch.count(kLast);
   const std::int64_t embedding = launch.has(kEmbedding) ? 1 : 0;
@@ -175,7 +175,7 @@ std::vector<std::int64_t> uneven_layers(const Launch& launch, std::int64_t p, st
 }
 
 /// Sets a layout where there is one. Returns the stages of a rank.
-std::int64_t set_stages(Launch& launch, std::int64_t p) {
+std::int64_t set_stages(LaunchedJob& launch, std::int64_t p) {
   const auto layers = launch.count("--num-layers");
   const auto each = launch.count(kEach);
   const auto told = launch.count(kChunks);
@@ -211,7 +211,7 @@ std::int64_t set_stages(Launch& launch, std::int64_t p) {
   return v;
 }
 
-void set_schedule(Launch& launch) {
+void set_schedule(LaunchedJob& launch) {
   const std::int64_t v = set_stages(launch, launch.count_or_1("--pipeline-model-parallel-size"));
   const bool overlaps = launch.has("--overlap-moe-expert-parallel-comm");
   const bool is_batched = v == 1 || launch.has("--no-overlap-p2p-communication");
@@ -230,7 +230,7 @@ void set_schedule(Launch& launch) {
     launch.set("pair-order", "megatron");
 }
 
-void set_data_parallel(Launch& launch) {
+void set_data_parallel(LaunchedJob& launch) {
   constexpr const char* kFlag = "--data-parallel-sharding-strategy";
   constexpr std::array kStrategies = {"no_shard", "optim", "optim_grads", "optim_grads_params"};
   std::int64_t zero = launch.has("--use-distributed-optimizer") ? 1 : 0;
@@ -248,7 +248,7 @@ void set_data_parallel(Launch& launch) {
 
 }  // namespace
 
-void translate_megatron_training(Launch& launch) {
+void translate_megatron_training(LaunchedJob& launch) {
   const auto is = [&](const char* flag, std::string_view value) {
     return launch.text(flag).value_or("") == value;
   };
@@ -282,7 +282,7 @@ void translate_megatron_training(Launch& launch) {
     launch.note("--sequence-parallel is not given; here tensor parallelism always has it");
 }
 
-Count translate_megatron_job(Launch& launch) {
+Count translate_megatron_job(LaunchedJob& launch) {
   set_model(launch);
   const std::string flag = flag_of_gpus(launch);
   const bool is_told = launch.gpus || flag.empty();
@@ -293,7 +293,7 @@ Count translate_megatron_job(Launch& launch) {
                              gpus(launch, flag), is_told ? "--gpus" : launch.find(flag)->where());
 }
 
-void translate_megatron(Launch& launch) {
+void translate_megatron(LaunchedJob& launch) {
   const Count data = translate_megatron_job(launch);
   launch.set_microbatches("--global-batch-size", launch.count_or_1("--micro-batch-size"), data);
   set_schedule(launch);

@@ -3,7 +3,7 @@
 namespace bubblescope {
 namespace {
 
-constexpr Flag kRead[] = {
+constexpr Flag kMegatronFlags[] = {
     {"--nproc-per-node --num-gpus", "GPUs of a node; GPUs / (tp · cp · pp) is dp"},
     {"--nnodes --num-nodes", "nodes"},
     {"--nodes", "nodes, for Slurm: where the launcher does not tell them"},
@@ -91,7 +91,7 @@ constexpr Flag kRead[] = {
      "no model is made"},
 };
 
-constexpr Flag kWithoutCounterpart[] = {
+constexpr Flag kMegatronWithoutCounterpart[] = {
     {"--fp4-format --mamba-* --linear-* --hybrid-* --is-hybrid-model --encoder-* "
      "--decoder-num-layers --decoder-seq-length --perform-rl-step --rl-* --grpo-*",
      "not modelled"},
@@ -134,7 +134,7 @@ constexpr Flag kWithoutCounterpart[] = {
 
 /// Data, logging, checkpoints, learning rate, fault tolerance, and fusions that are taken for
 /// granted do not change the timing.
-constexpr std::string_view kSilent =
+constexpr std::string_view kMegatronSilent =
     "--node-rank --master-* --rdzv-* --standalone --tee --redirects --max-restarts --role "
     "--local-rank --hostfile --include --exclude --force-multi --launcher --no-python --module "
     "--container-* --no-container* --job-name --partition --account --time --exclusive --mem "
@@ -170,9 +170,9 @@ constexpr std::string_view kSilent =
 
 const Framework kMegatron = {.name = "megatron",
                              .title = "Megatron-LM",
-                             .read = kRead,
-                             .without_counterpart = kWithoutCounterpart,
-                             .silent = kSilent,
+                             .read = kMegatronFlags,
+                             .without_counterpart = kMegatronWithoutCounterpart,
+                             .silent = kMegatronSilent,
                              .translate = translate_megatron};
 
 }  // namespace bubblescope

@@ -12,7 +12,7 @@ namespace {
 
 constexpr const char* kSchedule = "parallelism.pipeline_parallel_schedule";
 
-constexpr Flag kRead[] = {
+constexpr Flag kTorchtitanFlags[] = {
     {"--nproc-per-node", "GPUs of a node, where dp is what is left over"},
     {"--nnodes", "nodes"},
     {"parallelism.pipeline_parallel_degree experimental.pipeline_parallel_degree "
@@ -61,7 +61,7 @@ constexpr Flag kRead[] = {
     {"float8.enable_float8_linear training.enable_float8_linear", "`--precision fp8`"},
 };
 
-constexpr Flag kWithoutCounterpart[] = {
+constexpr Flag kTorchtitanWithoutCounterpart[] = {
     {"job.config_file", "give that file too"},
     {"parallelism.enable_async_tensor_parallel experimental.enable_async_tensor_parallel "
      "compile.enable_async_tensor_parallel",
@@ -80,7 +80,7 @@ constexpr Flag kWithoutCounterpart[] = {
     {"memory_estimation.*", "memory is estimated here"},
 };
 
-constexpr std::string_view kSilent =
+constexpr std::string_view kTorchtitanSilent =
     "job.* profiling.* profiler.* metrics.* optimizer.* lr_scheduler.* checkpoint.* comm.* "
     "fault_tolerance.* validation.* validator.* debug.* dataloader.* training.steps "
     "training.max_norm training.warmup_steps training.dataset* training.seed "
@@ -120,7 +120,7 @@ std::string plain(std::string_view text) {
   return letters;
 }
 
-void set_model(Launch& launch) {
+void set_model(LaunchedJob& launch) {
   const std::string name = launch.text("model.name").value_or("");
   const std::string flavor = launch.text("model.flavor").value_or("");
   for (const Named& each : kFlavors)
@@ -131,7 +131,7 @@ void set_model(Launch& launch) {
   launch.note(fmt::format("no model that is built in is '{}' '{}': give --model", name, flavor));
 }
 
-Count set_job_division(Launch& launch) {
+Count set_job_division(LaunchedJob& launch) {
   constexpr const char* kShard = "parallelism.data_parallel_shard_degree";
   const Division division{.tensor = launch.count_or_1("parallelism.tensor_parallel_degree"),
                           .context = launch.count_or_1("parallelism.context_parallel_degree"),
@@ -162,7 +162,7 @@ std::vector<std::int64_t> stage_layers(const Model& model, std::int64_t stages, 
   return layers;
 }
 
-const Named& find_schedule(const Launch& launch, std::string name) {
+const Named& find_schedule(const LaunchedJob& launch, std::string name) {
   if (name.starts_with("Schedule"))
     name.erase(0, std::string_view("Schedule").size());
   std::vector<std::string> names;
@@ -175,7 +175,7 @@ const Named& find_schedule(const Launch& launch, std::string name) {
                                      did_you_mean(name, names)));
 }
 
-void set_schedule(Launch& launch, std::int64_t p) {
+void set_schedule(LaunchedJob& launch, std::int64_t p) {
   constexpr const char* kPoints = "parallelism.pipeline_parallel_split_points";
   launch.set("comm", "torch");
   const auto csv = launch.text("parallelism.pipeline_parallel_schedule_csv");
@@ -206,7 +206,7 @@ void set_schedule(Launch& launch, std::int64_t p) {
 }
 
 /// Micro-batches and their size.
-void set_batch(Launch& launch, std::int64_t p, Count data) {
+void set_batch(LaunchedJob& launch, std::int64_t p, Count data) {
   constexpr const char* kLocal = "training.local_batch_size";
   constexpr const char* kGlobal = "training.global_batch_size";
   const auto divided = [&](const char* flag, std::int64_t whole, std::int64_t by) {
@@ -236,7 +236,7 @@ void set_batch(Launch& launch, std::int64_t p, Count data) {
   launch.set("microbatches", microbatches);
 }
 
-void translate(Launch& launch) {
+void translate(LaunchedJob& launch) {
   const std::int64_t p = launch.count_or_1("parallelism.pipeline_parallel_degree");
   const Count data = set_job_division(launch);
   set_model(launch);
@@ -271,9 +271,9 @@ void translate(Launch& launch) {
 
 const Framework kTorchtitan = {.name = "torchtitan",
                                .title = "torchtitan",
-                               .read = kRead,
-                               .without_counterpart = kWithoutCounterpart,
-                               .silent = kSilent,
+                               .read = kTorchtitanFlags,
+                               .without_counterpart = kTorchtitanWithoutCounterpart,
+                               .silent = kTorchtitanSilent,
                                .translate = translate};
 
 }  // namespace bubblescope

@@ -17,7 +17,7 @@ namespace {
 using Path = std::filesystem::path;
 
 /// A path as an option names it, and the file that it means.
-struct Named {
+struct NamedPath {
   const CLI::Option* option;
   std::string path;
   Path place;
@@ -36,7 +36,7 @@ bool is_output(const CLI::Option& option) {
 }
 
 /// "costs" of --costs, "trace" of TRACE.
-std::string what_is_read(const Named& input) {
+std::string what_is_read(const NamedPath& input) {
   std::string name = input.name();
   name.erase(0, name.find_first_not_of('-'));
   std::transform(name.begin(), name.end(), name.begin(),
@@ -44,7 +44,7 @@ std::string what_is_read(const Named& input) {
   return name;
 }
 
-void check_beside_input(const Named& output, const Named& input) {
+void check_beside_input(const NamedPath& output, const NamedPath& input) {
   std::error_code error;  // what does not exist is no input
   if (std::filesystem::is_regular_file(input.path, error) && input.place == output.place)
     throw UsageError(fmt::format("{} is the {} that is read: take another file for {}", output.path,
@@ -58,7 +58,7 @@ void check_beside_input(const Named& output, const Named& input) {
                      {output.name()});
 }
 
-void check_beside_output(const Named& output, const Named& other) {
+void check_beside_output(const NamedPath& output, const NamedPath& other) {
   if (output.place == other.place)
     throw UsageError(fmt::format("{} and {} must be different files", other.name(), output.name()),
                      {other.name(), output.name()});
@@ -70,8 +70,8 @@ void check_beside_output(const Named& output, const Named& other) {
 }  // namespace
 
 void check_files(const CLI::App& app, const CLI::App& root) {
-  std::vector<Named> outputs;
-  std::vector<Named> inputs;
+  std::vector<NamedPath> outputs;
+  std::vector<NamedPath> inputs;
   for (const CLI::App* each : {&app, &root})
     for (const CLI::Option* option : each->get_options()) {
       if (option->count() == 0 || option->get_type_size() == 0)
@@ -83,10 +83,10 @@ void check_files(const CLI::App& app, const CLI::App& root) {
         if (!path.empty() && !is_stdout)
           (is_output(*option) ? outputs : inputs).push_back({option, path, place_of(path)});
     }
-  for (const Named& output : outputs) {
-    for (const Named& input : inputs)
+  for (const NamedPath& output : outputs) {
+    for (const NamedPath& input : inputs)
       check_beside_input(output, input);
-    for (const Named& other : outputs)
+    for (const NamedPath& other : outputs)
       if (&other != &output)
         check_beside_output(output, other);
   }

@@ -1,3 +1,5 @@
+#include "tools/import/shell_reader.h"
+
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -8,7 +10,6 @@
 #include <fmt/format.h>
 
 #include "sim/base/printable.h"
-#include "tools/import/shell_reader.h"
 
 namespace bubblescope {
 namespace {
