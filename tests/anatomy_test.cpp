@@ -159,8 +159,8 @@ TEST_CASE("Waiting for a stage that is slower than the mean is imbalance") {
     told.push_back(fmt::format("rank {} {}-{} {}", bubble.rank, bubble.span.start.count(),
                                bubble.span.end.count(), cause_name(bubble.cause)));
   CHECK(told == std::vector<std::string>{
-                    "rank 0 20-50 input not made yet", "rank 0 50-70 slower stage",
-                    "rank 0 100-130 slower stage", "rank 0 150-165 input not made yet",
+                    "rank 0 20-50 waiting for input", "rank 0 50-70 slower stage",
+                    "rank 0 100-130 slower stage", "rank 0 150-165 waiting for input",
                     "rank 0 165-190 slower stage", "rank 1 0-10 warm-up", "rank 1 190-210 drain"});
 }
 

@@ -113,17 +113,16 @@ TEST_CASE("bubbles add up to the idle time of each rank on random costs") {
 
 TEST_CASE("bubbles of a small 1F1B without latency wait for the other rank's actions") {
   // rank 0: F0 0-1, F1 1-2, B0 4-6, B1 7-9; rank 1: F0 1-2, B0 2-4, F1 4-5, B1 5-7
-  const std::vector<std::string> expected = {"rank 0 2-4 input not made yet: 0B0 after 1B0",
-                                             "rank 0 6-7 input not made yet: 0B1 after 1B1",
-                                             "rank 1 0-1 warm-up: 1F0 after 0F0",
-                                             "rank 1 7-9 drain: 1B1 after 0B1"};
+  const std::vector<std::string> expected = {
+      "rank 0 2-4 waiting for input: 0B0 after 1B0", "rank 0 6-7 waiting for input: 0B1 after 1B1",
+      "rank 1 0-1 warm-up: 1F0 after 0F0", "rank 1 7-9 drain: 1B1 after 0B1"};
   CHECK(bubbles_in_words(small_1f1b(Time(0))) == expected);
 }
 
 TEST_CASE("a bubble is cut where the output is made and its message begins") {
   // rank 0: F0 0-1, F1 1-2, B0 6-8, B1 9-11; rank 1: F0 2-3, B0 3-5, F1 5-6, B1 6-8
   const std::vector<std::string> expected = {
-      "rank 0 2-5 input not made yet: 0B0 after 1B0", "rank 0 5-6 message in flight: 0B0 after 1B0",
+      "rank 0 2-5 waiting for input: 0B0 after 1B0", "rank 0 5-6 message in flight: 0B0 after 1B0",
       "rank 0 8-9 message in flight: 0B1 after 1B1", "rank 1 0-2 warm-up: 1F0 after 0F0",
       "rank 1 8-11 drain: 1B1 after 0B1"};
   CHECK(bubbles_in_words(small_1f1b(Time(1))) == expected);

@@ -6,7 +6,7 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
-#include "analysis/figures/format.h"
+#include "analysis/views/document.h"
 #include "sim/base/json_text.h"
 #include "sim/base/printable.h"
 #include "tests/support/command.h"
@@ -109,8 +109,10 @@ TEST_CASE("JSON that is written has no control characters and is UTF-8") {
 }
 
 TEST_CASE("A table's cells and headers stay in their lines") {
-  const Table table{.columns = {{"na\x1bme", Column::Align::Left}}, .rows = {{{kHostile}}}};
-  for (const std::string& text : {to_text(table, Color::Off), to_markdown(table)}) {
+  Document document;
+  document.table({.columns = {{"na\x1bme"}}, .rows = {{{"na\x1bme", kHostile}}}});
+  for (const Format format : {Format::Table, Format::Markdown}) {
+    const std::string text = render(document, {.format = format});
     check_harmless(text);
     CHECK(has(text, "na?me"));
   }

@@ -192,11 +192,11 @@ TEST_CASE("what is out of the ordinary is named, and does not move the medians")
   CHECK(figures.outliers == 1);
   CHECK(figures.farthest_place == "iteration 2, 1F0");
   CHECK(figures.farthest == truth(4, dump.hop).stages[1].forward + dump.stall);
-  const std::string view = calibration_view(costs, Format::Table, Color::Off);
+  const std::string view = calibration_view(costs, {Format::Table, Color::Off});
   CHECK(has(view, "outlying steps: iteration 2 (+"));
   CHECK(has(view, "left out, as warm-up: iteration 1"));
-  CHECK(has(view, "358.000 ms (iteration 2, 1F0)"));
-  const json shown = json::parse(calibration_view(costs, Format::Json, Color::Off));
+  CHECK(has(view, "358.000 ms  iteration 2, 1F0"));
+  const json shown = json::parse(calibration_view(costs, {Format::Json, Color::Off}));
   CHECK(shown["outlying_steps"] == json{"iteration 2"});
   CHECK(shown["latency_ns"] == 1'000'000);
   CHECK(shown["per_step"].size() == 5);

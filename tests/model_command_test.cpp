@@ -251,9 +251,9 @@ TEST_CASE("Where nothing else is asked for, a GPU's memory is what a model has t
   CHECK(output_json(deep + " --memory-limit 10TB")["fits"] == true);
   CHECK(output_json("compare --schedules gpipe" + line)["memory_limit_bytes"] == 141'000'000'000);
   CHECK(has(output("compare --schedules 1f1b -p 8 -m 16 " + model),
-            "; limit: 131.3 GiB a rank, the memory of h200\n"));
+            "; limit: 131.3 GiB a GPU, the memory of h200\n"));
   CHECK(has(output("simulate 1f1b -p 8 -m 16 " + model),
-            "within 131.3 GiB a rank, the memory of h200"));
+            "within 131.3 GiB a GPU, the memory of h200"));
   CHECK(output_json("simulate 1f1b -p 8 -m 16 --costs deepseek-v3-h800")["fits"] == nullptr);
 }
 

@@ -182,9 +182,36 @@ TEST_CASE("tables have a line a rank or schedule, and Markdown has rules") {
   CHECK(has(table, "27.27 %"));
   for (const std::string& line : {kGood, kCompare + kCosts, std::string("schedules")})
     CHECK(has(output(line + " --format md"), "| ---"));
-  const std::string listed = output("schedules");
+  const std::string listed = output("schedules --columns all");
   for (const CatalogueEntry& entry : catalogue())
     CHECK(has(line_of(listed, std::string(entry.name)), std::string(entry.source)));
+}
+
+TEST_CASE("Columns are shown by name, and a wrong name lists those there are") {
+  const std::string line = kCompare + kCosts;
+  CHECK(!has(output(line), "overhead"));
+  const std::string chosen = output(line + " --columns bubble_overhead,mfu --format md");
+  CHECK(has(chosen, "| schedule | bubble overhead | MFU |"));
+  CHECK(has(output(line + " --columns all"), "overhead"));
+  CHECK(has(output(kGood + " --columns span_bubble"), "\nspan_bubble  27.27 %  "));
+  const ProcessResult wrong = run(line + " --columns bubble_overhed");
+  CHECK(wrong.exit_code == kUsage);
+  CHECK(has(wrong.err, "there is no column 'bubble_overhed'; did you mean 'bubble_overhead'?"));
+  CHECK(has(wrong.err, "columns: schedule, step_time, "));
+  CHECK(run(line + " --columns mfu --format csv").exit_code == kUsage);
+}
+
+TEST_CASE("Many ranks are cut on a terminal, and whole elsewhere") {
+  const TemporaryFolder folder;
+  const std::string line = "simulate 1f1b -p 64 -m 64" + kCosts;
+  CHECK(!has(output(line), "more ranks"));
+  if (!has_terminals()) {
+    MESSAGE("skipped: no pseudo-terminal can be opened here");
+    return;
+  }
+  CHECK(has(run(line, {.terminal = true}).out, "… 40 more ranks …"));
+  CHECK(run(line + " -o out", {.folder = folder.path(), .terminal = true}).exit_code == 0);
+  CHECK(contents(folder / "out") == output(line));
 }
 
 TEST_CASE("the same input gives the same bytes, also in a file, also compressed") {

@@ -189,7 +189,7 @@ TEST_CASE("A value that moves is seen in every table that is quick") {
     recorded = recorded.get<double>() + std::pow(10.0, -digits);
     const std::vector<PublishedTable> tables = {computed(text)};
     CHECK(count(tables).moved == 1);
-    CHECK(has(published_view(tables, Format::Table, Color::Off), "\nmoved: "));
+    CHECK(has(published_view(tables, {Format::Table, Color::Off}), "\nmoved: "));
     CHECK(has(verdict(count(tables)), "; 1 moved"));
   }
 }
@@ -221,9 +221,9 @@ TEST_CASE("Published tables are printed as they always were") {
   text["rows"][0]["ours"][0] = 209;
   const std::vector<PublishedTable> tables = {computed(text),
                                               computed(text_of("controllable-memory"))};
-  check_golden("reproduce.txt", published_view(tables, Format::Table, Color::Off));
-  check_golden("reproduce.md", published_view(tables, Format::Markdown, Color::Off));
-  const json all = json::parse(published_view(tables, Format::Json, Color::Off));
+  check_golden("reproduce.txt", published_view(tables, {Format::Table, Color::Off}));
+  check_golden("reproduce.md", published_view(tables, {Format::Markdown, Color::Off}));
+  const json all = json::parse(published_view(tables, {Format::Json, Color::Off}));
   CHECK(all["moved"] == 1);
   CHECK(all["values"] == 14 * 3 + 6 * 6);
   const json& figure = all["tables"][0]["figures"][0];
@@ -236,7 +236,7 @@ TEST_CASE("Published tables are printed as they always were") {
   const json& other = all["tables"][0]["figures"][36];
   CHECK(other["deviation"] == -3);
   CHECK(has(other["reason"], "F = I"));
-  CHECK(lines(published_view(tables, Format::Csv, Color::Off)).size() == 1 + 14 * 3 + 6 * 6);
+  CHECK(lines(published_view(tables, {Format::Csv, Color::Off})).size() == 1 + 14 * 3 + 6 * 6);
 }
 
 TEST_CASE("reproduce fails when a value moves and names what there is") {

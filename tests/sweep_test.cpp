@@ -189,10 +189,10 @@ TEST_CASE("Values of an axis are told in the unit that reads best") {
 TEST_CASE("Sweeps are printed as they always were") {
   const Sweep lines = two_lines();
   CHECK(verdict(lines) == "steep wins below p2p 333.3 µs, flat above");
-  check_golden("sweep.txt", sweep_view(lines, Format::Table, Color::Off));
-  check_golden("sweep.md", sweep_view(lines, Format::Markdown, Color::Off));
-  check_golden("sweep_map.txt", sweep_view(small_map(), Format::Table, Color::Off));
-  const json all = json::parse(sweep_view(lines, Format::Json, Color::Off));
+  check_golden("sweep.txt", sweep_view(lines, {Format::Table, Color::Off}));
+  check_golden("sweep.md", sweep_view(lines, {Format::Markdown, Color::Off}));
+  check_golden("sweep_map.txt", sweep_view(small_map(), {Format::Table, Color::Off}));
+  const json all = json::parse(sweep_view(lines, {Format::Json, Color::Off}));
   CHECK(all["regions"][1]["from"] == 333'335);  // where it is ahead by more than a tie
   CHECK(all["points"].size() == 5);
   CHECK(all["points"][4]["p2p_ns"] == 1'000'000);
@@ -200,11 +200,11 @@ TEST_CASE("Sweeps are printed as they always were") {
   CHECK(all["points"][4]["results"][0]["time_ns"] == 24'000'000);
   CHECK(all["points"][4]["results"][0]["times_as_long"] == 1.5);
   CHECK(all["points"][4]["results"][2]["fits"] == false);
-  const json map = json::parse(sweep_view(small_map(), Format::Json, Color::Off));
+  const json map = json::parse(sweep_view(small_map(), {Format::Json, Color::Off}));
   CHECK(map["points"].size() == 15);
   CHECK(map["points"][5]["forward_ns"] == 10'000);
   CHECK(map["regions"][2]["forward_ns"] == 10'000);
-  const auto csv = bubblescope::lines(sweep_view(small_map(), Format::Csv, Color::Off));
+  const auto csv = bubblescope::lines(sweep_view(small_map(), {Format::Csv, Color::Off}));
   CHECK(csv.size() == 1 + 15 * 2);
   CHECK(csv[0] == "p2p_ns,forward_ns,schedule,time_ns,times_as_long,fits,wins\r");
 }
@@ -225,12 +225,12 @@ TEST_CASE("A sweep in which nothing fits or takes no time is still shown") {
       return runs;
     };
     run_sweep(sweep, run);
-    CHECK(verdict(sweep) == (fits ? "a wins for every p2p from 0 to 10 ns"
-                                  : "none fits for every p2p from 0 to 10 ns"));
+    CHECK(verdict(sweep) == (fits ? "a wins for all p2p from 0 to 10 ns"
+                                  : "none fits for all p2p from 0 to 10 ns"));
     sweep.axes.push_back(axis({1, 2}, AxisKind::Size, "message"));
     run_sweep(sweep, run);
     for (const Format format : {Format::Table, Format::Json, Format::Csv, Format::Markdown})
-      CHECK(!sweep_view(sweep, format, Color::Off).empty());
+      CHECK(!sweep_view(sweep, {format, Color::Off}).empty());
     const std::string picture = picture_of(sweep);
     CHECK(!has(picture, "nan"));
     CHECK(!has(picture, "inf"));

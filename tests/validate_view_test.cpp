@@ -79,15 +79,15 @@ TEST_CASE("one schedule is printed as the golden files show") {
                             .gradient_error = 1.4e-6,
                             .worst_tensor = "stage 1, block 0, W1",
                             .tolerance = 1e-4};
-  check_golden("validate.txt", validate_view({one}, Format::Table, Color::Off));
-  check_golden("validate.md", validate_view({one}, Format::Markdown, Color::On));
+  check_golden("validate.txt", validate_view({one}, {Format::Table, Color::Off}));
+  check_golden("validate.md", validate_view({one}, {Format::Markdown, Color::On}));
 }
 
 TEST_CASE("several schedules are printed as the golden file shows") {
   check_golden("validate_several.txt", validate_view({validation({"1f1b", 10'000us, 10'300us}),
                                                       validation({"zb-h1", 9'900us, 9'920us}),
                                                       validation({"dualpipe", 9'800us, 10'100us})},
-                                                     Format::Table, Color::Off));
+                                                     {Format::Table, Color::Off}));
 }
 
 TEST_CASE("the verdict tells how far off, and what the noise and the clock allow to say") {
@@ -115,9 +115,9 @@ TEST_CASE("clocks that do not agree are part of the uncertainty, at a step's sta
   apart.measurement.clock_uncertainty = 10us;  // twice that of 10.015 ms is 0.20 %
   CHECK(verdict(apart) ==
         "within 2 %: the step is +0.15 % off its prediction, which is within the noise, ± 0.30 %");
-  CHECK(has(validate_view({apart}, Format::Table, Color::Off),
+  CHECK(has(validate_view({apart}, {Format::Table, Color::Off}),
             "; the ranks' clocks agree within ± 10.0 µs"));
-  CHECK(json::parse(validate_view({apart}, Format::Json, Color::Off))["clock_uncertainty_ns"] ==
+  CHECK(json::parse(validate_view({apart}, {Format::Json, Color::Off}))["clock_uncertainty_ns"] ==
         10'000);
   // Predicted 30 µs apart, which the clocks cannot tell.
   Validation faster = validation({"b", 9'970us, 9'970us});
@@ -141,7 +141,7 @@ TEST_CASE("schedules are ranked where their predictions differ by more than twic
 
 TEST_CASE("JSON has the keys of the contract, and the machine where one was measured") {
   const json one = json::parse(
-      validate_view({validation({"1f1b", 10'000us, 10'042us})}, Format::Json, Color::Off));
+      validate_view({validation({"1f1b", 10'000us, 10'042us})}, {Format::Json, Color::Off}));
   for (const char* key : {"schedule",
                           "ranks",
                           "microbatches",
@@ -170,20 +170,20 @@ TEST_CASE("JSON has the keys of the contract, and the machine where one was meas
   CHECK(one["machine"]["driver"] == "570.1");
   CHECK(one["start_error_ns"]["max"] == 42'000);
   CHECK(one["per_rank"].size() == 2);
-  const json host = json::parse(validate_view({virtual_one()}, Format::Json, Color::Off));
+  const json host = json::parse(validate_view({virtual_one()}, {Format::Json, Color::Off}));
   CHECK(host["clock"] == "virtual");
   CHECK(host["noise"] == 0);
   for (const char* key : {"machine", "command", "date"})
     CHECK(!host.contains(key));
   const json two = json::parse(
-      validate_view({virtual_one(), validation({"b", 9ms, 9ms})}, Format::Json, Color::Off));
+      validate_view({virtual_one(), validation({"b", 9ms, 9ms})}, {Format::Json, Color::Off}));
   CHECK(two["results"].size() == 2);
   CHECK(two["ranking"]["right"] == 1);
 }
 
 TEST_CASE("CSV has a row a schedule") {
   const std::string text =
-      validate_view({virtual_one(), validation({"b", 9ms, 9ms})}, Format::Csv, Color::Off);
+      validate_view({virtual_one(), validation({"b", 9ms, 9ms})}, {Format::Csv, Color::Off});
   CHECK(text.starts_with("schedule,ranks,microbatches,chunks,comm,channels,predicted_step_ns,"));
   CHECK(has(text, "\r\nb,2,4,1,ideal,,9000000,9000000,0"));
 }

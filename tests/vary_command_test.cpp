@@ -159,8 +159,8 @@ TEST_CASE("Automatic schedules are searched for at every point where they are na
 
 TEST_CASE("Memory limits keep schedules from winning a sweep") {
   const std::string words = kShape + kCosts + kFour + " --vary p2p=0:5ms:3";
-  CHECK(has(output(words + " --memory-limit 9"), "verdict: dualpipe wins for every p2p"));
-  CHECK(has(output(words + " --memory-limit 2"), "verdict: none fits for every p2p"));
+  CHECK(has(output(words + " --memory-limit 9"), "verdict: dualpipe wins for all p2p"));
+  CHECK(has(output(words + " --memory-limit 2"), "verdict: none fits for all p2p"));
 }
 
 TEST_CASE("What --vary does not understand is refused with its place") {

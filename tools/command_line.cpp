@@ -268,11 +268,12 @@ int run(int argc, char** argv) {
   global.command = command_line(words);
   const CLI::Option& config = declare_root(root, global);
   const std::vector<Command> commands = {
-      add_schedules(root, global), add_order(root, global),    add_check(root, global),
-      add_simulate(root, global),  add_compare(root, global),  add_explain(root, global),
-      add_reproduce(root, global), add_analyze(root, global),  add_costs(root, global),
-      add_replay(root, global),    add_validate(root, global), add_calibrate(root, global),
-      add_import(root, global),    add_man(root, global)};
+      add_schedules(root, global), add_models(root, global),    add_hardware(root, global),
+      add_order(root, global),     add_check(root, global),     add_simulate(root, global),
+      add_compare(root, global),   add_explain(root, global),   add_reproduce(root, global),
+      add_analyze(root, global),   add_costs(root, global),     add_replay(root, global),
+      add_validate(root, global),  add_calibrate(root, global), add_import(root, global),
+      add_man(root, global)};
   add_help(root);
   for (const Command& command : commands)
     command.app->fallthrough();
@@ -307,6 +308,8 @@ int run_command_line(int argc, char** argv) {
   } catch (const FaultElsewhere& fault) {
     return fault.what.empty() ? fault.code : fail(fault.code, fault.what.c_str());
   } catch (const UsageError& error) {
+    return fail(kUsage, error.what());
+  } catch (const UnknownColumn& error) {
     return fail(kUsage, error.what());
   } catch (const Error& error) {
     return fail(kBadInput, error.what());

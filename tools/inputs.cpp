@@ -40,13 +40,17 @@ Json source_json(const Scenario& scenario) {
   return {{"costs", costs}};
 }
 
-}  // namespace
-
-Json provenance(const std::string& subcommand) {
+Json named(const std::string& subcommand) {
   return {{"format", fmt::format("bubblescope-{}/1", subcommand)}, {"version", kVersion}};
 }
 
-Json provenance(const std::string& subcommand, const Scenario& scenario) {
+}  // namespace
+
+Provenance provenance(const std::string& subcommand) {
+  return std::make_shared<const Json>(named(subcommand));
+}
+
+Provenance provenance(const std::string& subcommand, const Scenario& scenario) {
   Json inputs = {{"ranks", scenario.shape.ranks},
                  {"microbatches", scenario.shape.microbatches},
                  {"chunks", or_null(scenario.shape.chunks)},
@@ -64,9 +68,9 @@ Json provenance(const std::string& subcommand, const Scenario& scenario) {
     inputs["memory_limit_activations"] = *limit.live_activations;
   if (scenario.noise)
     inputs["seed"] = scenario.noise->seed;
-  Json all = provenance(subcommand);
+  Json all = named(subcommand);
   all["inputs"] = std::move(inputs);
-  return all;
+  return std::make_shared<const Json>(std::move(all));
 }
 
 }  // namespace bubblescope

@@ -1,6 +1,7 @@
 // What a JSON result says of itself, so that it can be made again.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include <nlohmann/json_fwd.hpp>
@@ -9,10 +10,12 @@
 
 namespace bubblescope {
 
+using Provenance = std::shared_ptr<const nlohmann::ordered_json>;
+
 /// {"format": "bubblescope-NAME/1", "version": …}, where NAME is the subcommand.
-nlohmann::ordered_json provenance(const std::string& subcommand);
+Provenance provenance(const std::string& subcommand);
 
 /// With "inputs": what was asked, with defaults filled in.
-nlohmann::ordered_json provenance(const std::string& subcommand, const Scenario& scenario);
+Provenance provenance(const std::string& subcommand, const Scenario& scenario);
 
 }  // namespace bubblescope

@@ -217,11 +217,15 @@ void write_output(const std::string& path, std::string_view text) {
   file.commit();
 }
 
+bool stdout_is_terminal() {
+  return isatty(STDOUT_FILENO) != 0;
+}
+
 Color color_for_stdout(ColorWhen when) {
   const char* no_color = std::getenv("NO_COLOR");
   const bool forbidden = no_color != nullptr && *no_color != '\0';
-  const bool on = when == ColorWhen::Always ||
-                  (when == ColorWhen::Auto && !forbidden && isatty(STDOUT_FILENO) != 0);
+  const bool on =
+      when == ColorWhen::Always || (when == ColorWhen::Auto && !forbidden && stdout_is_terminal());
   return on ? Color::On : Color::Off;
 }
 

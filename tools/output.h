@@ -54,6 +54,8 @@ void write_output(const std::string& path, std::string_view text);
 
 enum class ColorWhen : std::uint8_t { Auto, Always, Never };
 
+bool stdout_is_terminal();
+
 /// With Auto, NO_COLOR and whether stdout is a terminal decide.
 Color color_for_stdout(ColorWhen when);
 

@@ -177,9 +177,9 @@ struct CauseWords {
 /// [BubbleCause]
 constexpr std::array<CauseWords, kBubbleCauses> kCauseWords = {{
     {"warm-up", "warm_up"},
-    {"input not made yet", "dependency"},
+    {"waiting for input", "dependency"},
     {"slower stage", "imbalance"},
-    {"peer not there yet", "peer"},
+    {"waiting for peer", "peer"},
     {"message queued", "queue"},
     {"message in flight", "message"},
     {"links shared", "contention"},

@@ -15,7 +15,7 @@ bool fits(const Report& report, const MemoryLimit& limit) {
 std::string limit_words(const MemoryLimit& limit) {
   const std::string of = limit.owner.empty() ? "" : ", the memory of " + limit.owner;
   if (limit.bytes)
-    return fmt::format("{} a rank{}", format_bytes(*limit.bytes), of);
+    return fmt::format("{} a GPU{}", format_bytes(*limit.bytes), of);
   return fmt::format("{} live activation{} a rank", *limit.live_activations,
                      *limit.live_activations == 1 ? "" : "s");
 }

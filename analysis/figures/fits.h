@@ -17,7 +17,7 @@ struct Skipped {
 /// What `report` shows stays within the limit.
 bool fits(const Report& report, const MemoryLimit& limit);
 
-/// "74.5 GiB a rank, the memory of h800", "8 live activations a rank"
+/// "74.5 GiB a GPU, the memory of h800", "8 live activations a rank"
 std::string limit_words(const MemoryLimit& limit);
 
 }  // namespace bubblescope

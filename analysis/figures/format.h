@@ -1,7 +1,9 @@
-// How figures are shown: the output formats, tables, and numbers with their units.
+// How figures are shown: the output formats, and numbers with their units.
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,30 +19,24 @@ enum class Format : std::uint8_t { Table, Json, Csv, Markdown };
 /// Terminal colours, or none.
 enum class Color : std::uint8_t { Off, On };
 
-struct Column {
-  std::string header;  ///< May have a line break, for narrow columns of text.
-  enum class Align : std::uint8_t { Left, Right } align = Align::Right;
+/// How results are asked to be shown.
+struct Style {
+  Format format = Format::Table;
+  Color color = Color::Off;
+  /// Long tables are cut and long cells wrapped, for a reader who scrolls.
+  bool is_terminal = false;
+  /// What a JSON result says of itself beside its own keys; null: nothing.
+  std::shared_ptr<const nlohmann::ordered_json> provenance = nullptr;
+  std::vector<std::string> columns = {};  ///< Names of columns, or "all"; empty: the usual ones.
+};
+
+/// --columns names none of the columns there are.
+class UnknownColumn : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
 };
 
 enum class Emphasis : std::uint8_t { None, Strong, Faint };
-
-struct Table {
-  struct Row {
-    std::vector<std::string> cells;  ///< One a column.
-    Emphasis emphasis = Emphasis::None;
-  };
-  std::vector<Column> columns;
-  std::vector<Row> rows = {};
-};
-
-/// Aligned columns under their headers, two spaces apart; headers of two lines stand on the last.
-/// A '?' stands for each character of a cell that is not printable.
-std::string to_text(const Table& table, Color color);
-std::string to_markdown(const Table& table);
-
-/// RFC 4180 with a header of the keys of the first of `rows`, which are flat objects with the same
-/// keys; null is an empty field, and a '?' stands for each character that is not printable.
-std::string to_csv(const std::vector<nlohmann::ordered_json>& rows);
 
 /// The text between the escape codes of an emphasis.
 std::string emphasize(std::string_view text, Emphasis emphasis, Color color);
@@ -62,8 +58,12 @@ class TimeUnit {
   const char* name_;
 };
 
+/// 0 where there is no whole.
+double ratio(Time part, Time whole);
 /// "12.34 %"
 std::string format_percent(double fraction);
+/// "32 %", "1.4 %", "0.06 %": two digits that count, for a sentence.
+std::string short_percent(double fraction);
 /// "3.2 GiB"
 std::string format_bytes(Bytes bytes);
 

@@ -71,12 +71,4 @@ std::vector<LinkReport> link_reports(const DependencyGraph& graph, const Timelin
   return reports;
 }
 
-Table link_table(const std::vector<LinkReport>& links, const TimeUnit& unit) {
-  Table table{{{"link", Column::Align::Left}, {"bytes"}, {"busy"}, {"contention"}}};
-  for (const LinkReport& link : links)
-    table.rows.push_back({{link_name(link.link), format_bytes(link.bytes), unit.format(link.busy),
-                           unit.format(link.contention)}});
-  return table;
-}
-
 }  // namespace bubblescope

@@ -1,13 +1,8 @@
-// What messages have on the links that they share:
-//
-//     link                bytes        busy  contention
-//     node 0 NIC out   64.0 MiB  335.544 µs  101.376 µs
-//     node 1 NIC in    64.0 MiB  335.544 µs  101.376 µs
+// What messages do on the links that they share.
 #pragma once
 
 #include <vector>
 
-#include "analysis/figures/format.h"
 #include "sim/engine/dependency_graph.h"
 #include "sim/engine/timeline.h"
 
@@ -23,7 +18,5 @@ struct LinkReport {
 
 /// By LinkId, those that are shared and that the schedule's ranks may use; none where no link is.
 std::vector<LinkReport> link_reports(const DependencyGraph& graph, const Timeline& timeline);
-
-Table link_table(const std::vector<LinkReport>& links, const TimeUnit& unit);
 
 }  // namespace bubblescope

@@ -7,16 +7,11 @@
 #include <fmt/format.h>
 
 #include "analysis/figures/exposed_messages.h"
+#include "analysis/figures/format.h"
 #include "sim/engine/simulate.h"
 
 namespace bubblescope {
 namespace {
-
-double ratio(Time part, Time whole) {
-  return whole > Time::zero()
-             ? static_cast<double>(part.count()) / static_cast<double>(whole.count())
-             : 0.0;
-}
 
 /// busy, span and idle of each rank, and the step time.
 void add_times(const DependencyGraph& graph, const Timeline& timeline, Report& out) {

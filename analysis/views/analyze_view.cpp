@@ -6,18 +6,13 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "analysis/gpu_trace/trace_text.h"
-#include "analysis/views/page.h"
-#include "sim/base/json_text.h"
+#include "analysis/views/document.h"
 #include "sim/base/printable.h"
 
 namespace bubblescope {
 namespace {
-
-using nlohmann::ordered_json;
-using Align = Column::Align;
 
 constexpr std::size_t kMostRows = 12;        // of families and of ranges, in tables
 constexpr std::size_t kMostWithStreams = 8;  // ranks whose streams tables show
@@ -30,87 +25,81 @@ struct Reason {
   const char* words;
 };
 constexpr std::array<Reason, 5> kReasons = {
-    {{&IdleReasons::before, "before_first_ns", "before\nits first", "before its first event"},
-     {&IdleReasons::host_wait, "host_wait_ns", "launched\ntoo late",
+    {{&IdleReasons::before, "before_first_ns", "before its first", "before its first event"},
+     {&IdleReasons::host_wait, "host_wait_ns", "launched too late",
       "because the host launched too late"},
-     {&IdleReasons::kernel_wait, "kernel_wait_ns", "gaps below\n30 µs",
+     {&IdleReasons::kernel_wait, "kernel_wait_ns", "gaps below 30 µs",
       "in gaps of less than 30 µs between events"},
-     {&IdleReasons::other, "other_ns", "launched,\nbut waits",
+     {&IdleReasons::other, "other_ns", "waits though launched",
       "in longer gaps, which no late launch explains"},
-     {&IdleReasons::after, "after_last_ns", "after\nits last", "after its last event"}}};
+     {&IdleReasons::after, "after_last_ns", "after its last", "after its last event"}}};
 
-double share(Time part, Time whole) {
-  return whole == Time::zero()
-             ? 0
-             : static_cast<double>(part.count()) / static_cast<double>(whole.count());
-}
-
-ordered_json reasons_json(const IdleReasons& reasons) {
-  ordered_json json = ordered_json::object();
+Json reasons_json(const IdleReasons& reasons) {
+  Json json = Json::object();
   for (const Reason& reason : kReasons)
-    json[reason.key] = (reasons.*reason.time).count();
+    json[reason.key] = (reasons.*reason.time);
   return json;
 }
 
-ordered_json rank_json(const GpuRankFigures& rank) {
-  return {{"rank", rank.rank},
-          {"trace", rank.place},
-          {"window_ns", rank.window.count()},
-          {"busy_ns", rank.busy.count()},
-          {"idle_ns", rank.idle.count()},
-          {"compute_ns", rank.compute.count()},
-          {"communication_ns", rank.communication.count()},
-          {"memory_ns", rank.memory.count()},
-          {"overlap_ns", rank.overlap.count()},
-          {"overlap_fraction", rank.communication == Time::zero()
-                                   ? ordered_json(nullptr)
-                                   : ordered_json(share(rank.overlap, rank.communication))},
-          {"exposed_communication_ns", rank.exposed_communication.count()}};
+Json rank_json(const GpuRankFigures& rank) {
+  return {
+      {"rank", rank.rank},
+      {"trace", rank.place},
+      {"window_ns", rank.window},
+      {"busy_ns", rank.busy},
+      {"idle_ns", rank.idle},
+      {"compute_ns", rank.compute},
+      {"communication_ns", rank.communication},
+      {"memory_ns", rank.memory},
+      {"overlap_ns", rank.overlap},
+      {"overlap_fraction",
+       rank.communication == Time::zero() ? Json() : Json(ratio(rank.overlap, rank.communication))},
+      {"exposed_communication_ns", rank.exposed_communication}};
 }
 
-ordered_json csv_row(const GpuRankFigures& rank) {
-  ordered_json row = rank_json(rank);
-  for (const Reason& reason : kReasons)
-    row[std::string("idle_") + reason.key] = (rank.idle_reasons.*reason.time).count();
-  return row;
-}
-
-ordered_json range_json(const RangeFigures& range) {
-  ordered_json json = {{"name", *range.name},
-                       {"on", range.is_gpu ? "gpu" : "host"},
-                       {"count", range.count},
-                       {"events", range.events}};
-  for (std::size_t i = 0; i < kKernelClasses; ++i)
-    json[fmt::format("{}_ns", to_string(static_cast<KernelClass>(i)))] = range.time[i].count();
-  return json;
+Rows rank_rows(const GpuFigures& figures) {
+  Rows rows;
+  for (const GpuRankFigures& rank : figures.ranks) {
+    rows.push_back(rank_json(rank));
+    for (const Reason& reason : kReasons)
+      rows.back()[std::string("idle_") + reason.key] = (rank.idle_reasons.*reason.time);
+  }
+  return rows;
 }
 
 /// A number where it is one.
-ordered_json device_json(const std::string& device) {
+Json device_json(const std::string& device) {
   if (const auto number = whole_number(device))
     return *number;
-  return device.empty() ? ordered_json(nullptr) : ordered_json(device);
+  return device.empty() ? Json() : Json(device);
 }
 
-ordered_json full_json(const GpuRankFigures& rank) {
-  ordered_json json = rank_json(rank);
-  json["device"] = device_json(rank.device);
-  json["idle_by_reason"] = reasons_json(rank.idle_reasons);
-  json["streams"] = ordered_json::array();
+Json full_json(const GpuRankFigures& rank) {
+  Json json = rank_json(rank);
+  json.update({{"device", device_json(rank.device)},
+               {"idle_by_reason", reasons_json(rank.idle_reasons)},
+               {"streams", Json::array()},
+               {"families", Json::array()},
+               {"annotations", Json::array()}});
   for (const StreamFigures& stream : rank.streams)
     json["streams"].push_back({{"stream", stream.stream},
                                {"events", stream.events},
-                               {"busy_ns", stream.busy.count()},
+                               {"busy_ns", stream.busy},
                                {"idle_by_reason", reasons_json(stream.idle)}});
-  json["families"] = ordered_json::array();
   for (const FamilyFigures& family : rank.families)
     json["families"].push_back({{"family", family.family},
                                 {"kind", to_string(family.kernel_class)},
                                 {"count", family.count},
-                                {"time_ns", family.time.count()}});
-  json["annotations"] = ordered_json::array();
-  for (const RangeFigures& range : rank.ranges)
-    json["annotations"].push_back(range_json(range));
+                                {"time_ns", family.time}});
+  for (const RangeFigures& range : rank.ranges) {
+    json["annotations"].push_back({{"name", *range.name},
+                                   {"on", range.is_gpu ? "gpu" : "host"},
+                                   {"count", range.count},
+                                   {"events", range.events}});
+    for (std::size_t i = 0; i < kKernelClasses; ++i)
+      json["annotations"].back()[fmt::format("{}_ns", to_string(static_cast<KernelClass>(i)))] =
+          range.time[i].count();
+  }
   return json;
 }
 
@@ -128,7 +117,7 @@ std::string verdict(const GpuFigures& figures) {
   const auto& ranks = figures.ranks;
   const auto most = std::max_element(ranks.begin(), ranks.end(),
                                      [](const GpuRankFigures& a, const GpuRankFigures& b) {
-                                       return share(a.idle, a.window) < share(b.idle, b.window);
+                                       return ratio(a.idle, a.window) < ratio(b.idle, b.window);
                                      });
   if (ranks.size() < 2 || most->idle <= Time::zero())
     return "";
@@ -143,95 +132,91 @@ std::string verdict(const GpuFigures& figures) {
                      as_much > 2    ? fmt::format(", as do {} others", as_much - 1)
                      : as_much == 2 ? ", as does another"
                                     : "",
-                     format_percent(share(most->idle, most->window)),
-                     format_percent(share(most->idle_reasons.*reason->time, most->idle)),
+                     format_percent(ratio(most->idle, most->window)),
+                     format_percent(ratio(most->idle_reasons.*reason->time, most->idle)),
                      reason->words);
 }
 
-TimeUnit unit_of(const GpuFigures& figures) {
-  Time longest{};
-  for (const GpuRankFigures& rank : figures.ranks)
-    longest = std::max(longest, rank.window);
-  return TimeUnit::fit(longest);
-}
-
 Table rank_table(const GpuFigures& figures) {
-  const TimeUnit unit = unit_of(figures);
-  Table table{{{"rank"},
-               {"window"},
-               {"busy"},
-               {"idle"},
-               {"idle\nshare"},
-               {"compute"},
-               {"memory"},
-               {"communi-\ncation"},
-               {"of it\noverlapped"},
-               {"of it\nexposed"}}};
-  for (const GpuRankFigures& rank : figures.ranks)
-    table.rows.push_back(
-        {{std::to_string(rank.rank), unit.format(rank.window), unit.format(rank.busy),
-          unit.format(rank.idle), format_percent(share(rank.idle, rank.window)),
-          unit.format(rank.compute), unit.format(rank.memory), unit.format(rank.communication),
-          rank.communication == Time::zero()
-              ? "none"
-              : format_percent(share(rank.overlap, rank.communication)),
-          unit.format(rank.exposed_communication)}});
-  return table;
-}
-
-void add_reasons(Table::Row& row, const IdleReasons& reasons, const TimeUnit& unit) {
-  for (const Reason& reason : kReasons)
-    row.cells.push_back(unit.format(reasons.*reason.time));
-}
-
-Table idle_table(const GpuFigures& figures) {
-  const TimeUnit unit = unit_of(figures);
-  Table table{{{"rank"}, {"stream", Align::Left}, {"events"}, {"busy"}}};
-  for (const Reason& reason : kReasons)
-    table.columns.push_back({reason.title});
-  for (const GpuRankFigures& rank : figures.ranks) {
-    std::size_t events = 0;
-    for (const StreamFigures& stream : rank.streams)
-      events += stream.events;
-    table.rows.push_back(
-        {{std::to_string(rank.rank), "all", std::to_string(events), unit.format(rank.busy)}});
-    add_reasons(table.rows.back(), rank.idle_reasons, unit);
-    if (figures.ranks.size() > kMostWithStreams)
-      continue;
-    for (const StreamFigures& stream : rank.streams) {
-      table.rows.push_back({{"", printable_name(stream.stream), std::to_string(stream.events),
-                             unit.format(stream.busy)},
-                            Emphasis::Faint});
-      add_reasons(table.rows.back(), stream.idle, unit);
-    }
+  Table table{"rank",
+              {{"rank"},
+               {"window_ns"},
+               {"busy_ns"},
+               {"idle_ns"},
+               {"idle_share", "", percent},
+               {"compute_ns"},
+               {"memory_ns"},
+               {"communication_ns"},
+               {"overlap_fraction", "of it overlapped", percent},
+               {"exposed_communication_ns", "of it exposed"}},
+              rank_rows(figures)};
+  for (std::size_t i = 0; i < table.rows.size(); ++i) {
+    table.rows[i]["idle_share"] = ratio(figures.ranks[i].idle, figures.ranks[i].window);
+    if (table.rows[i]["overlap_fraction"].is_null())
+      table.rows[i]["overlap_fraction"] = "none";
   }
   return table;
 }
 
-/// Over all ranks, the longest first.
-Table family_table(const GpuFigures& figures) {
-  std::map<std::pair<KernelClass, std::string>, FamilyFigures> sums;
-  Time all{};
-  for (const GpuRankFigures& rank : figures.ranks)
-    for (const FamilyFigures& family : rank.families) {
-      FamilyFigures& sum = sums[{family.kernel_class, family.family}];
-      sum.count += family.count;
-      sum.time += family.time;
-      all += family.time;
-    }
-  std::vector<std::pair<Time, decltype(sums)::const_iterator>> order;
-  for (auto each = sums.cbegin(); each != sums.cend(); ++each)
-    order.emplace_back(each->second.time, each);
-  std::stable_sort(order.begin(), order.end(),
-                   [](const auto& a, const auto& b) { return a.first > b.first; });
-  order.resize(std::min(order.size(), kMostRows));
-  const TimeUnit unit = TimeUnit::fit(all);
-  Table table{{{"kind", Align::Left}, {"family", Align::Left}, {"events"}, {"time"}, {"share"}}};
-  for (const auto& [time, family] : order)
-    table.rows.push_back({{to_string(family->first.first), printable_name(family->first.second),
-                           std::to_string(family->second.count), unit.format(time),
-                           format_percent(share(time, all))}});
+Table idle_table(const GpuFigures& figures) {
+  Table table{"row", {{"rank", "", as_it_is}, {"stream"}, {"events"}, {"busy_ns"}}};
+  for (const Reason& reason : kReasons)
+    table.columns.push_back({reason.key, reason.title});
+  const auto add = [&](const std::string& rank, const std::string& stream, std::size_t events,
+                       Time busy, const IdleReasons& reasons) {
+    Json row = {{"rank", rank}, {"stream", stream}, {"events", events}, {"busy_ns", busy}};
+    row.update(reasons_json(reasons));
+    table.rows.push_back(std::move(row));
+    table.emphasis.push_back(rank.empty() ? Emphasis::Faint : Emphasis::None);
+  };
+  for (const GpuRankFigures& rank : figures.ranks) {
+    std::size_t events = 0;
+    for (const StreamFigures& stream : rank.streams)
+      events += stream.events;
+    add(std::to_string(rank.rank), "all", events, rank.busy, rank.idle_reasons);
+    if (figures.ranks.size() <= kMostWithStreams)
+      for (const StreamFigures& stream : rank.streams)
+        add("", printable_name(stream.stream), stream.events, stream.busy, stream.idle);
+  }
   return table;
+}
+
+/// Adds the numbers of `more` to those of its name.
+void add_to(std::map<std::string, Json>& sums, const std::string& name, const Json& more) {
+  const auto [sum, is_new] = sums.emplace(name, more);
+  for (const auto& [key, value] : more.items())
+    if (!is_new && value.is_number())
+      sum->second[key] = sum->second[key].get<std::int64_t>() + value.get<std::int64_t>();
+}
+
+/// The longest first, and few, with their shares of all.
+Rows longest_first(const std::map<std::string, Json>& sums) {
+  Rows rows;
+  std::int64_t all = 0;
+  for (const auto& [name, sum] : sums) {
+    rows.push_back(sum);
+    all += sum["time_ns"].get<std::int64_t>();
+  }
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const Json& a, const Json& b) { return a["time_ns"] > b["time_ns"]; });
+  rows.resize(std::min(rows.size(), kMostRows));
+  for (Json& row : rows)
+    row["share"] = ratio(Time(row["time_ns"].get<std::int64_t>()), Time(all));
+  return rows;
+}
+
+Table family_table(const GpuFigures& figures) {
+  std::map<std::string, Json> sums;
+  for (const GpuRankFigures& rank : figures.ranks)
+    for (const FamilyFigures& family : rank.families)
+      add_to(sums, fmt::format("{}{}", static_cast<int>(family.kernel_class), family.family),
+             {{"kind", to_string(family.kernel_class)},
+              {"family", printable_name(family.family)},
+              {"count", family.count},
+              {"time_ns", family.time}});
+  return {"",
+          {{"kind"}, {"family"}, {"count", "events"}, {"time_ns"}, {"share", "", percent}},
+          longest_first(sums)};
 }
 
 /// Actions of a pipeline differ in numbers alone: "PP:0F3" gives "PP:#F#".
@@ -247,68 +232,57 @@ std::string shown(const std::string& name) {
   return text;
 }
 
-/// Over all ranks, the longest first; empty where there are none.
+/// Times are sums of kernels, which may run beside one another.
 Table range_table(const GpuFigures& figures) {
-  std::map<std::string, RangeFigures> sums;
-  Time longest{};
+  std::map<std::string, Json> sums;
   for (const GpuRankFigures& rank : figures.ranks)
-    for (const RangeFigures& range : rank.ranges) {
-      RangeFigures& sum = sums[shown(*range.name)];
-      sum.count += range.count;
-      sum.events += range.events;
-      for (std::size_t i = 0; i < kKernelClasses; ++i)
-        longest = std::max(longest, sum.time[i] += range.time[i]);
-    }
-  std::vector<std::pair<Time, std::string>> order;
-  order.reserve(sums.size());
-  for (const auto& [name, range] : sums)
-    order.emplace_back(-(range.time[0] + range.time[1] + range.time[2]), name);
-  std::sort(order.begin(), order.end());
-  order.resize(std::min(order.size(), kMostRows));
-  const TimeUnit unit = TimeUnit::fit(longest);
-  Table table{
-      {{"range", Align::Left}, {"ranges"}, {"events"}, {"compute"}, {"communication"}, {"memory"}}};
-  for (const auto& [time, name] : order) {
-    const RangeFigures& range = sums[name];
-    table.rows.push_back(
-        {{printable_name(name), std::to_string(range.count), std::to_string(range.events),
-          unit.format(range.time[0]), unit.format(range.time[1]), unit.format(range.time[2])}});
-  }
-  return table;
-}
-
-std::string tables(const GpuFigures& figures, Format format, Color color) {
-  Page page(format, color);
-  page.title(title(figures));
-  for (const Table& table :
-       {rank_table(figures), idle_table(figures), family_table(figures), range_table(figures)})
-    if (!table.rows.empty())
-      page.table(table);
-  if (const std::string words = verdict(figures); !words.empty()) {
-    page.blank_line();
-    page.line(words);
-  }
-  return page.text();
+    for (const RangeFigures& range : rank.ranges)
+      add_to(sums, shown(*range.name),
+             {{"range", printable_name(shown(*range.name))},
+              {"count", range.count},
+              {"events", range.events},
+              {"compute_ns", range.time[0]},
+              {"communication_ns", range.time[1]},
+              {"memory_ns", range.time[2]},
+              {"time_ns", (range.time[0] + range.time[1] + range.time[2])}});
+  return {"",
+          {{"range"},
+           {"count", "ranges"},
+           {"events"},
+           {"time_ns", "kernels, summed"},
+           {"compute_ns", "compute"},
+           {"communication_ns", "communication"},
+           {"memory_ns", "memory"}},
+          longest_first(sums)};
 }
 
 }  // namespace
 
-std::string analyze_view(const GpuFigures& figures, Format format, Color color) {
-  if (format == Format::Csv) {
-    std::vector<ordered_json> rows;
-    for (const GpuRankFigures& rank : figures.ranks)
-      rows.push_back(csv_row(rank));
-    return to_csv(rows);
-  }
-  if (format != Format::Json)
-    return tables(figures, format, color);
-  ordered_json json = {{"window", figures.window == WindowKind::Common ? "step" : "rank"},
-                       {"ranks", ordered_json::array()}};
-  for (const GpuRankFigures& rank : figures.ranks)
-    json["ranks"].push_back(full_json(rank));
+std::string analyze_view(const GpuFigures& figures, const Style& style) {
   const std::string words = verdict(figures);
-  json["verdict"] = words.empty() ? ordered_json(nullptr) : ordered_json(words);
-  return dump_json(json, 2) + "\n";
+  return render(
+      style,
+      [&] {
+        Document page;
+        page.title(title(figures));
+        page.table(rank_table(figures));
+        page.table(idle_table(figures));
+        page.table(family_table(figures));
+        page.table(range_table(figures));
+        if (!words.empty())
+          page.verdict(words);
+        return page;
+      },
+      [&] {
+        const bool is_common = figures.window == WindowKind::Common;
+        Json json = {{"window", is_common ? "step" : "rank"},
+                     {"ranks", Json::array()},
+                     {"verdict", words.empty() ? Json() : Json(words)}};
+        for (const GpuRankFigures& rank : figures.ranks)
+          json["ranks"].push_back(full_json(rank));
+        return json;
+      },
+      [&] { return rank_rows(figures); });
 }
 
 }  // namespace bubblescope

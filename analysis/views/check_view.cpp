@@ -1,10 +1,8 @@
 #include "analysis/views/check_view.h"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
-#include "analysis/views/page.h"
-#include "sim/base/json_text.h"
+#include "analysis/views/document.h"
 #include "sim/base/printable.h"
 
 namespace bubblescope {
@@ -21,25 +19,27 @@ std::string words(Channels channels) {
 }
 
 Table channels_table(const CheckReport& report) {
-  Table table{{{"channels", Column::Align::Left}, {"verdict", Column::Align::Left}}};
-  for (const ChannelsVerdict& each : report.by_channels)
-    table.rows.push_back({{words(each.channels), std::string(to_string(each.verdict))},
-                          each.channels == report.channels ? Emphasis::Strong : Emphasis::None});
+  Table table{"", {{"channels"}, {"verdict"}}};
+  for (const ChannelsVerdict& each : report.by_channels) {
+    table.rows.push_back(
+        {{"channels", words(each.channels)}, {"verdict", to_string(each.verdict)}});
+    table.emphasis.push_back(each.channels == report.channels ? Emphasis::Strong : Emphasis::None);
+  }
   return table;
 }
 
 /// One row, flat.
-nlohmann::ordered_json row(const CheckReport& report) {
-  nlohmann::ordered_json row = {{"file", report.file},
-                                {"ranks", report.ranks},
-                                {"microbatches", report.microbatches},
-                                {"chunks", report.chunks},
-                                {"comm", to_string(report.comm)},
-                                {"actions", report.actions},
-                                {"messages", report.messages},
-                                {"channels", nullptr},
-                                {"verdict", to_string(report.verdict)},
-                                {"reason", nullptr}};
+Json row(const CheckReport& report) {
+  Json row = {{"file", report.file},
+              {"ranks", report.ranks},
+              {"microbatches", report.microbatches},
+              {"chunks", report.chunks},
+              {"comm", to_string(report.comm)},
+              {"actions", report.actions},
+              {"messages", report.messages},
+              {"channels", nullptr},
+              {"verdict", to_string(report.verdict)},
+              {"reason", nullptr}};
   if (!report.by_channels.empty())
     row["channels"] = to_string(report.channels);
   if (!report.reason.empty())
@@ -69,23 +69,24 @@ std::string_view to_string(Verdict verdict) {
   return kNames[static_cast<std::size_t>(verdict)];
 }
 
-std::string check_view(const CheckReport& report, Format format, Color color) {
-  if (format == Format::Csv)
-    return to_csv({row(report)});
-  if (format == Format::Json) {
-    nlohmann::ordered_json json = row(report);
-    json["verdicts"] = nlohmann::ordered_json::object();
-    for (const ChannelsVerdict& each : report.by_channels)
-      json["verdicts"][std::string(to_string(each.channels))] = to_string(each.verdict);
-    return dump_json(json, 2) + "\n";
-  }
-  Page page(format, color);
-  page.title(words(report));
-  if (!report.by_channels.empty())
-    page.table(channels_table(report));
-  page.blank_line();
-  page.line(conclusion(report));
-  return page.text();
+std::string check_view(const CheckReport& report, const Style& style) {
+  return render(
+      style,
+      [&] {
+        Document page;
+        page.title(words(report));
+        page.table(channels_table(report));
+        page.verdict(conclusion(report));
+        return page;
+      },
+      [&] {
+        Json json = row(report);
+        json["verdicts"] = Json::object();
+        for (const ChannelsVerdict& each : report.by_channels)
+          json["verdicts"][std::string(to_string(each.channels))] = to_string(each.verdict);
+        return json;
+      },
+      [&] { return Rows{row(report)}; });
 }
 
 }  // namespace bubblescope

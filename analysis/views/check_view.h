@@ -7,8 +7,11 @@
 //     one a pair       deadlock
 //     one a direction  runs
 //
-//     deadlock with one a pair: ranks wait for one another in a circle:
+//     verdict: deadlock with one a pair: ranks wait for one another in a circle:
 //       rank 0, step 3 (0RECV_B0) waits for …
+//
+// Read: with NCCL's one communicator a pair, which runs its messages in order, the program hangs; a
+// channel for each direction of a pair would let it run.
 #pragma once
 
 #include <optional>
@@ -28,7 +31,7 @@ enum class Verdict : std::uint8_t {
 };
 std::string_view to_string(Verdict verdict);
 
-/// What is told of one kind of channels.
+/// What holds with one kind of channels.
 struct ChannelsVerdict {
   Channels channels;
   Verdict verdict;
@@ -48,6 +51,6 @@ struct CheckReport {
   std::vector<ChannelsVerdict> by_channels = {};  ///< All kinds, where they could matter.
 };
 
-std::string check_view(const CheckReport& report, Format format, Color color);
+std::string check_view(const CheckReport& report, const Style& style);
 
 }  // namespace bubblescope

@@ -2,23 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <numeric>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
-#include "analysis/views/page.h"
 #include "analysis/views/report_json.h"
-#include "sim/base/json_text.h"
 
 namespace bubblescope {
 namespace {
-
-using Align = Column::Align;
 
 Time mean(const Report& report, Time RankReport::*figure) {
   Time sum{};
@@ -28,50 +22,116 @@ Time mean(const Report& report, Time RankReport::*figure) {
 }
 
 double times_as_long(const Report& report, const Report& best) {
-  return best.ranked_time() > Time::zero() ? static_cast<double>(report.ranked_time().count()) /
-                                                 static_cast<double>(best.ranked_time().count())
-                                           : 1.0;
+  return best.ranked_time() > Time::zero() ? ratio(report.ranked_time(), best.ranked_time()) : 1;
 }
 
-/// Why `best` takes less time than `next`: the larger of what its ranks save in work and in
-/// waiting, without noise.
-std::string reason(const Report& best, const Report& next, TimeUnit unit) {
-  const auto saved = [&](Time RankReport::*figure) {
-    return mean(next, figure) - mean(best, figure);
-  };
-  const Time busy = saved(&RankReport::busy);
-  const Time idle = saved(&RankReport::idle);
+/// "32 % less time"
+std::string less_time(const Report& best, const Report& other) {
+  return short_percent(1 - times_as_long(best, other)) + " less time";
+}
+
+/// What a rank's share of the time goes into, of the run that is ranked: with noise, its medians.
+struct Parts {
+  Time busy;
+  Time idle;
+  Time after;  ///< The step.
+};
+
+Parts parts(const Report& report) {
+  if (!report.noise)
+    return {mean(report, &RankReport::busy), mean(report, &RankReport::idle),
+            report.whole_time() - report.step_time};
+  const double step = report.noise->step_time.p50;
+  const double idle = step * report.noise->bubble_fraction.p50;
+  const auto time = [](double ns) { return Time(std::llround(ns)); };
+  return {time(step - idle), time(idle), report.ranked_time() - time(step)};
+}
+
+/// Why `best` takes less time than `next`: the largest of what it saves.
+std::string cause(const Report& best, const Report& next, const TimeUnit& unit) {
+  const Parts less = parts(best);
+  const Parts more = parts(next);
+  const Time idle = more.idle - less.idle;
+  const Time busy = more.busy - less.busy;
+  const Time after = more.after - less.after;
+  if (after > std::max(idle, busy))
+    return fmt::format("what follows the step takes {} less", unit.format(after));
+  if (idle >= busy)
+    return fmt::format("a rank idles {} less", unit.format(idle));
+  const Time exposed =
+      mean(next, &RankReport::exposed_comm) - mean(best, &RankReport::exposed_comm);
+  return !best.noise && 2 * exposed > busy
+             ? fmt::format("a rank exposes {} less communication", unit.format(exposed))
+             : fmt::format("a rank works {} less", unit.format(busy));
+}
+
+std::string reason(const Report& best, const Report& next, const TimeUnit& unit) {
   if (best.ranked_time() == next.ranked_time())
-    return fmt::format("as fast as {}", next.schedule);
-  if (best.whole_time() >= next.whole_time())
-    return fmt::format("{:.3f}× faster than {}, which is {} without noise",
-                       times_as_long(next, best), next.schedule,
-                       best.whole_time() == next.whole_time() ? "as fast" : "faster");
-  const auto why = idle >= busy ? fmt::format("a rank idles {} less", unit.format(idle))
-                   : 2 * saved(&RankReport::exposed_comm) > busy
-                       ? fmt::format("a rank exposes {} less communication",
-                                     unit.format(saved(&RankReport::exposed_comm)))
-                       : fmt::format("a rank works {} less", unit.format(busy));
-  return fmt::format("{:.3f}× faster than {}, because {}", times_as_long(next, best), next.schedule,
-                     why);
+    return "as fast as " + next.schedule;
+  const char* calm = best.whole_time() < next.whole_time()    ? ""
+                     : best.whole_time() == next.whole_time() ? ", which is as fast without noise"
+                                                              : ", which is faster without noise";
+  return fmt::format("{} than {}{}, because {}", less_time(best, next), next.schedule, calm,
+                     cause(best, next, unit));
 }
 
-/// "17 live activations (8.5 p-ths of the model), 1 copy of the weights"
+/// "17 live activations (8.5 in-flight micro-batches), 1 copy of the weights"
 std::string memory_words(const Report& report) {
-  const std::string share =
-      report.chunks == 1 ? ""
-                         : fmt::format(" ({:g} p-ths of the model)", report.peak_activation_share);
+  const std::string share = report.chunks == 1 ? ""
+                                               : fmt::format(" ({:g} in-flight micro-batches)",
+                                                             report.peak_activation_share);
   return fmt::format("{} live activation{}{}, {} {} of the weights", report.peak_live_activations,
                      report.peak_live_activations == 1 ? "" : "s", share, report.weight_copies,
                      report.weight_copies == 1 ? "copy" : "copies");
 }
 
+/// What would make a schedule fit that takes `bytes` on its fullest rank.
+std::string remedy(const Report& report, Bytes limit) {
+  const auto most = std::max_element(
+      report.per_rank.begin(), report.per_rank.end(),
+      [](const RankReport& a, const RankReport& b) { return a.peak_memory() < b.peak_memory(); });
+  const MemoryPeak& peak = *most->peak;
+  const Bytes room = limit - peak.weights;
+  if (room <= 0)
+    return fmt::format("the weights of rank {} alone take {}, whatever the schedule", most->rank,
+                       format_bytes(peak.weights));
+  return fmt::format(
+      "beside the {} of weights on rank {} there is room for {:.0f} % of its activations, {}",
+      format_bytes(peak.weights), most->rank,
+      std::floor(100 * static_cast<double>(room) / static_cast<double>(peak.activations)),
+      format_bytes(peak.activations));
+}
+
+/// Where none of the results fits: which comes nearest, and what it lacks.
+std::string nearest(const Comparison& comparison) {
+  const auto& [results, skipped, limit] = comparison;
+  std::string text = "none fits " + limit_words(limit);
+  const auto least = [&](const auto& key) -> const Report& {
+    return *std::min_element(results.begin(), results.end(),
+                             [&](const Report& a, const Report& b) { return key(a) < key(b); });
+  };
+  if (limit.live_activations) {
+    const Report& next = least([](const Report& r) { return r.peak_live_activations; });
+    return text + fmt::format(": nearest is {} with {}, {} too many", next.schedule,
+                              next.peak_live_activations,
+                              next.peak_live_activations - *limit.live_activations);
+  }
+  const Report& next =
+      least([](const Report& r) { return std::pair(!r.peak_memory, r.peak_memory.value_or(0)); });
+  if (!next.peak_memory)
+    return text + ": unknown, the costs give no sizes";
+  return text + fmt::format(": nearest is {} with {}, {} too much; {}", next.schedule,
+                            format_bytes(*next.peak_memory),
+                            format_bytes(*next.peak_memory - *limit.bytes),
+                            remedy(next, *limit.bytes));
+}
+
 /// One unit for all times of a comparison.
-TimeUnit unit_of(const Comparison& comparison) {
-  Time longest{};
+Time longest(const Comparison& comparison) {
+  Time most{};
   for (const Report& report : comparison.results)
-    longest = std::max({longest, report.whole_time(), report.ranked_time()});
-  return TimeUnit::fit(longest);
+    most = std::max({most, report.whole_time(), report.ranked_time()});
+  return most;
 }
 
 /// What "× best" refers to; where nothing fits, the fastest.
@@ -91,123 +151,75 @@ bool is_mixed(const Comparison& comparison) {
   });
 }
 
-/// A column, and what it shows of a result.
-struct Figure {
-  Column column;
-  std::function<std::string(const Report&)> cell;
-};
-
-/// The times, and what the ranks do in them. One of `results` has to be there.
-std::vector<Figure> time_figures(const Comparison& comparison) {
-  const auto& results = comparison.results;
-  const TimeUnit unit = unit_of(comparison);
-  const Report& reference = best_that_fits(comparison);
-  std::vector<Figure> figures = {
-      {{"schedule", Align::Left}, [](const Report& r) { return r.schedule; }},
-      {{"step time"}, [=](const Report& r) { return unit.format(r.step_time); }}};
-  if (std::any_of(results.begin(), results.end(),
-                  [](const Report& r) { return r.iteration.has_value(); }))
-    figures.push_back(
-        {{"iteration"}, [=](const Report& r) { return unit.format(r.whole_time()); }});
-  if (results.front().noise) {  // as all have
-    figures.push_back(
-        {{"p50 with\nnoise"}, [=](const Report& r) { return unit.format(r.ranked_time()); }});
-    figures.push_back({{"p95 with\nnoise"}, [=](const Report& r) {
-                         return unit.format(Time(std::llround(r.noisy_time()->p95)));
-                       }});
-  }
-  const std::vector<Figure> others = {
-      {{"× best"},
-       [&](const Report& r) { return fmt::format("{:.3f}", times_as_long(r, reference)); }},
-      {{"bubble\nfraction"}, [](const Report& r) { return format_percent(r.bubble_fraction); }},
-      {{"bubble\noverhead"}, [](const Report& r) { return format_percent(r.bubble_overhead); }},
-      {{"span\nbubble"}, [](const Report& r) { return format_percent(r.span_bubble); }},
-      {{"exposed\ncomm"},
-       [=](const Report& r) { return unit.format(mean(r, &RankReport::exposed_comm)); }}};
-  figures.insert(figures.end(), others.begin(), others.end());
-  return figures;
-}
-
-/// What the ranks hold, and the columns that only some comparisons have.
-std::vector<Figure> other_figures(const Comparison& comparison) {
-  const auto& results = comparison.results;
-  const auto any = [&](auto&& has) { return std::any_of(results.begin(), results.end(), has); };
-  std::vector<Figure> figures = {
-      {{"live\nactivations"},
-       [](const Report& r) { return std::to_string(r.peak_live_activations); }},
-      {{"p-ths of\nthe model"},
-       [](const Report& r) { return fmt::format("{:g}", r.peak_activation_share); }},
-      {{"weight\ncopies"}, [](const Report& r) { return std::to_string(r.weight_copies); }}};
-  if (any([](const Report& r) { return r.chunks != 1; }))
-    figures.push_back({{"v"}, [](const Report& r) { return std::to_string(r.chunks); }});
-  if (any([](const Report& r) { return r.throughput.has_value(); }))
-    figures.push_back({{"MFU"}, [](const Report& r) {
-                         return r.throughput ? format_percent(r.throughput->mfu) : "unknown";
-                       }});
-  if (any([](const Report& r) { return r.peak_memory.has_value(); }))
-    figures.push_back({{"peak\nmemory"}, [](const Report& r) {
-                         return r.peak_memory ? format_bytes(*r.peak_memory) : "unknown";
-                       }});
-  if (comparison.limit.is_given())
-    figures.push_back({{"fits", Align::Left},
-                       [&](const Report& r) { return fits(r, comparison.limit) ? "yes" : "no"; }});
-  if (is_mixed(comparison))
-    figures.push_back({{"messages", Align::Left}, comm_words});
-  return figures;
-}
-
 Table table(const Comparison& comparison) {
-  Table out;
-  if (comparison.results.empty())
-    return out;
-  std::vector<Figure> figures = time_figures(comparison);
-  for (Figure& figure : other_figures(comparison))
-    figures.push_back(std::move(figure));
-  for (const Figure& figure : figures)
-    out.columns.push_back(figure.column);
+  const auto& results = comparison.results;
+  const bool has_chunks =
+      std::any_of(results.begin(), results.end(), [](const Report& r) { return r.chunks != 1; });
+  const bool has_iteration = std::any_of(results.begin(), results.end(),
+                                         [](const Report& r) { return r.iteration.has_value(); });
+  const Show stages = has_chunks ? Show::Usual : Show::OnRequest;
+  Table out{"schedule",
+            {{"schedule"},
+             {"step_time_ns", "", {}, has_iteration ? Show::IfRoom : Show::Always},
+             {"iteration_time_ns", "iteration", {}, Show::IfRoom},
+             {"p50_ns", "p50 with noise"},
+             {"p95_ns", "p95 with noise"},
+             {"times_as_long", "× best", decimals, Show::Always},
+             {"bubble_fraction", "", percent},
+             {"bubble_overhead", "", percent, Show::OnRequest},
+             {"span_bubble", "", percent, Show::OnRequest},
+             {"exposed_comm_ns"},
+             {"peak_live_activations",
+              "live activations",
+              {},
+              has_chunks ? Show::OnRequest : Show::Usual},
+             {"peak_activation_share", "in-flight micro-batches", {}, stages},
+             {"weight_copies"},
+             {"chunks", "v", {}, stages},
+             {"mfu", "MFU", percent},
+             {"peak_memory_bytes"},
+             {"fits"},
+             {"messages"}}};
   bool best_is_ahead = true;
-  for (const Report& report : comparison.results) {
+  for (const Report& report : results) {
     const bool fit = fits(report, comparison.limit);
-    Table::Row row{{}, !fit ? Emphasis::Faint : best_is_ahead ? Emphasis::Strong : Emphasis::None};
-    for (const Figure& figure : figures)
-      row.cells.push_back(figure.cell(report));
+    out.emphasis.push_back(!fit            ? Emphasis::Faint
+                           : best_is_ahead ? Emphasis::Strong
+                                           : Emphasis::None);
     best_is_ahead = best_is_ahead && !fit;
+    Json row = summary_json(report);
+    add_fits(row, report, comparison.limit);
+    const Percentiles* noise = report.noisy_time();
+    row["p50_ns"] = noise != nullptr ? Json(noise->p50) : Json();
+    row["p95_ns"] = noise != nullptr && noise->p95 != noise->p50 ? Json(noise->p95) : Json();
+    if (report.noise)
+      row["bubble_fraction"] = report.noise->bubble_fraction.p50;
+    if (report.throughput)
+      row["mfu"] = report.throughput->mfu * ratio(report.whole_time(), report.ranked_time());
+    row["times_as_long"] = times_as_long(report, best_that_fits(comparison));
+    row["exposed_comm_ns"] = mean(report, &RankReport::exposed_comm);
+    row["messages"] = is_mixed(comparison) ? Json(comm_words(report)) : Json();
     out.rows.push_back(std::move(row));
   }
   return out;
 }
 
-/// Null where there is no limit.
-nlohmann::ordered_json fits_json(const Report& report, const MemoryLimit& limit) {
-  return limit.is_given() ? nlohmann::ordered_json(fits(report, limit)) : nullptr;
-}
-
-nlohmann::ordered_json comparison_json(const Comparison& comparison) {
-  nlohmann::ordered_json json = {{"results", nlohmann::ordered_json::array()},
-                                 {"skipped", nlohmann::ordered_json::array()},
-                                 {"verdict", verdict(comparison)}};
+Json comparison_json(const Comparison& comparison) {
+  Json json = {
+      {"results", Json::array()}, {"skipped", Json::array()}, {"verdict", verdict(comparison)}};
   if (comparison.limit.bytes)
     json["memory_limit_bytes"] = *comparison.limit.bytes;
   for (const Report& report : comparison.results) {
     json["results"].push_back(report_json(report));
-    json["results"].back()["fits"] = fits_json(report, comparison.limit);
+    add_fits(json["results"].back(), report, comparison.limit);
   }
   for (const Skipped& skipped : comparison.skipped)
     json["skipped"].push_back({{"schedule", skipped.schedule}, {"reason", skipped.reason}});
   return json;
 }
 
-std::string csv(const Comparison& comparison) {
-  std::vector<nlohmann::ordered_json> rows;
-  for (const Report& report : comparison.results) {
-    rows.push_back(summary_json(report));
-    rows.back()["fits"] = fits_json(report, comparison.limit);
-  }
-  return to_csv(rows);
-}
-
 /// "searched v-auto: its step is 0.45 % above the lower bound, 1.234 ms"
-std::string search_words(const Report& report, TimeUnit unit) {
+std::string search_words(const Report& report, const TimeUnit& unit) {
   const SearchFigures& search = *report.search;
   const std::string assumed = search_assumption(report);
   const std::string distance =
@@ -236,6 +248,19 @@ std::string title(const Comparison& comparison) {
   return text;
 }
 
+Document document(const Comparison& comparison) {
+  const Time unit = longest(comparison);
+  Document page(unit);
+  page.title(title(comparison), Emphasis::None);
+  page.table(table(comparison));
+  page.skipped(comparison.skipped);
+  for (const Report& report : comparison.results)
+    if (report.search)
+      page.line(search_words(report, TimeUnit::fit(unit)), Emphasis::Faint);
+  page.verdict(verdict(comparison));
+  return page;
+}
+
 }  // namespace
 
 std::vector<std::size_t> sort_best_first(std::vector<Report>& results) {
@@ -260,11 +285,12 @@ std::string verdict(const Comparison& comparison) {
   for (const Report& report : comparison.results)
     if (fits(report, comparison.limit))
       fitting.push_back(&report);
+  if (comparison.results.empty())
+    return "none: no schedule can run with this shape";
   if (fitting.empty())
-    return comparison.results.empty() ? "none: no schedule can run with this shape"
-                                      : "none: no schedule stays within the memory limit";
+    return nearest(comparison);
   const Report& best = *fitting.front();
-  const TimeUnit unit = unit_of(comparison);
+  const TimeUnit unit = TimeUnit::fit(longest(comparison));
   std::string text = fmt::format("{}, {} {}{}", best.schedule, unit.format(best.ranked_time()),
                                  best.iteration ? "an iteration" : "a step",
                                  best.noise ? " in the median with noise" : "");
@@ -273,34 +299,28 @@ std::string verdict(const Comparison& comparison) {
   text += fmt::format("; it holds {}", memory_words(best));
   const Report& fastest = comparison.results.front();
   if (&fastest != &best)
-    text += fmt::format("; {} takes {:.3f}× as long but does not fit", fastest.schedule,
-                        times_as_long(fastest, best));
+    text += fmt::format(
+        "; {} takes {} but does not fit", fastest.schedule,
+        fastest.ranked_time() == best.ranked_time() ? "as long" : less_time(fastest, best));
   const auto lighter = std::find_if(fitting.begin(), fitting.end(), [&](const Report* report) {
     return report->weight_copies < best.weight_copies;
   });
   if (lighter != fitting.end())
-    text += fmt::format("; the best with {} is {}, {:.3f}× as long",
+    text += fmt::format("; the best with {} is {}, {} more time",
                         (*lighter)->weight_copies == 1 ? "one copy" : "fewer copies",
-                        (*lighter)->schedule, times_as_long(**lighter, best));
+                        (*lighter)->schedule, short_percent(times_as_long(**lighter, best) - 1));
   return text;
 }
 
-std::string compare_view(const Comparison& comparison, Format format, Color color) {
-  if (format == Format::Json)
-    return dump_json(comparison_json(comparison), 2) + "\n";
-  if (format == Format::Csv)
-    return csv(comparison);
-  Page page(format, color);
-  page.title(title(comparison), Emphasis::None);
-  page.table(table(comparison));
-  page.blank_line();
-  for (const Skipped& skipped : comparison.skipped)
-    page.skipped(skipped);
-  for (const Report& report : comparison.results)
-    if (report.search)
-      page.point(search_words(report, unit_of(comparison)), Emphasis::Faint);
-  page.verdict(verdict(comparison));
-  return page.text();
+std::string compare_view(const Comparison& comparison, const Style& style) {
+  return render(
+      style, [&] { return document(comparison); }, [&] { return comparison_json(comparison); },
+      [&] {
+        Rows rows;
+        for (const Report& report : comparison.results)
+          add_fits(rows.emplace_back(summary_json(report)), report, comparison.limit);
+        return rows;
+      });
 }
 
 }  // namespace bubblescope

@@ -1,16 +1,25 @@
-// What a set of costs comes to, per stage and phase. Stages that are alike share a row:
+// What a set of costs amounts to, per stage and phase. Stages that are alike share a row:
 //
-//     stages  layers         F         I         W         B       F&B  activations  weights …
-//     0            4  …
-//     1–12         4  60.9 ms  …
+//     llama-3.1-405b on h100-sxm: 8 stages, layout Et*16|(t*16|)*5t*15|t*15L; a message takes …
 //
-//     stages 1–12  stream        time     FLOPs    memory      sent  bound
-//     attn(F)      compute  13.906 ms  8.94e+12  13.1 GiB       0 B  compute
+//     all stages: message 32.0 MiB
+//     too wide, so left out: parameters, gradients, optimizer, buffers (--columns shows them)
+//
+//     stages  layers           F           I           W           B         F&B …
+//     0           16  207.005 ms  226.079 ms  171.314 ms  397.394 ms  604.399 ms …
+//     1–5         16  206.976 ms  226.079 ms  171.246 ms  397.325 ms  604.301 ms …
+//     …
+//     stage 0       stream         time      FLOPs    memory     sent  bound
+//     attn(F)       compute   36.112 ms  2.309e+13  15.8 GiB      0 B  compute
+//     tp_attn(F)    tensor    21.862 ms  0.000e+00       0 B  7.0 GiB  nvlink
+//     …
+//
+// Read: a forward of stage 0 takes 207.005 ms; attention is bound by arithmetic in 36.112 ms of it,
+// and tensor parallelism's messages around it take 21.862 ms more.
 #pragma once
 
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "analysis/figures/format.h"
 #include "sim/costs/cost_model.h"
@@ -19,50 +28,9 @@
 
 namespace bubblescope {
 
-/// One phase of a stage, over all its layers.
-struct CostsPhase {
-  std::string name = {};
-  OpKind of = OpKind::Forward;
-  PhaseStream stream = PhaseStream::Compute;
-  Time duration{};                       ///< With nothing beside it.
-  std::optional<PhaseCost> detail = {};  ///< Where the costs come from a model.
-
-  friend bool operator==(const CostsPhase& a, const CostsPhase& b);
-};
-
-struct CostsStage {
-  Time forward{};  ///< Alone, communication included, as the three that follow.
-  Time input_grad{};
-  Time weight_grad{};
-  Time backward{};
-  Time overlapped{};  ///< A pair of two micro-batches.
-  std::optional<Bytes> activation = {};
-  std::optional<Bytes> activation_after_input_grad = {};
-  std::optional<Bytes> weights = {};
-  Bytes message = 0;
-  Time grad_reduce{};
-  Time optimizer{};
-  std::optional<StageLayers> layers = {};
-  std::optional<StageMemory> memory = {};
-  std::vector<CostsPhase> phases = {};
-};
-
-struct CostsReport {
-  std::string name = {};
-  std::string source = {};
-  std::optional<int> ranks = {};
-  std::optional<double> layers_per_stage = {};
-  std::string layout = {};  ///< In Megatron's language; empty where there is no model.
-  Link link = {};
-  std::optional<Network> network = {};  ///< Instead of `link`.
-  std::vector<CostsStage> stages = {};
-};
-
 /// The costs of `source` laid over one pipe of `placement`. `analytic` is where they come from a
 /// model. Throws Error as CostModel does.
-CostsReport costs_report(const CostSource& source, const Placement& placement, CostOptions options,
-                         const std::optional<AnalyticCosts>& analytic);
-
-std::string costs_view(const CostsReport& report, Format format, Color color);
+std::string costs_view(const CostSource& source, const Placement& placement, CostOptions options,
+                       const std::optional<AnalyticCosts>& analytic, const Style& style);
 
 }  // namespace bubblescope

@@ -2,28 +2,34 @@
 //
 //     1f1b: 8 ranks, 32 micro-batches, ideal communication
 //
-//     step time  1131.000 µs = 39·F + 39·B
-//     idle        203.000 µs = 7·F + 7·B on every rank
-//     holds      at all costs, in this order of actions
+//                       time  made of
+//     step time  1170.000 µs  39·F + 39·B
+//     idle        210.000 µs  7·F + 7·B on every rank
+//     holds                   at all costs
 //
-//     cost       each  on the path         time   share  holds from          to  1 % less saves
-//     F     10.000 µs           39   390.000 µs  34.48 %    0.000 µs     no limit        3.900 µs
+//                      on the                          holds                 1 % less
+//     cost       each    path        time    share      from             to     saves
+//     F     10.000 µs      39  390.000 µs  33.33 %  0.000 µs   ≥ 100.000 µs   3900 ns
+//     …
+//      idle time   of all  what keeps it waiting
+//     210.000 µs  12.50 %  rank 0 waits for B of stage 1 on rank 1, 8 times; 1B0 ← 2B0 ← 3B0 ← …
+//     …
+//      critical path  rank  actions
+//     …
+//          70.000 µs     7        2  7F0 7B0
 //     …
 //
-//     idle time        share  what keeps it waiting
-//      70.000 µs     4.31 %  rank 7 has nothing to do before 6F0 is done; before 7F0: 6F0 ← 5F0 ← …
-//     …
-//
-//     critical path, 78 actions: 0F0 · 1F0 · … · 7F0 … 7B31 (64) · 6B31 · …
+// Read: the step is 39 forwards and 39 backwards in a row, at whatever costs; a forward that is 1 %
+// shorter makes the step 3900 ns shorter. Rank 0 idles most, waiting for the first backwards.
 #pragma once
 
 #include <string>
 
+#include "analysis/figures/analysis.h"
 #include "analysis/figures/format.h"
-#include "analysis/views/explain_json.h"
 
 namespace bubblescope {
 
-std::string explain_view(const Analysis& step, Format format, Color color);
+std::string explain_view(const Analysis& step, const Style& style);
 
 }  // namespace bubblescope

@@ -4,16 +4,11 @@
 #include <cmath>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
-#include "analysis/views/page.h"
-#include "sim/base/json_text.h"
+#include "analysis/views/document.h"
 
 namespace bubblescope {
 namespace {
-
-using Align = Column::Align;
-using nlohmann::ordered_json;
 
 bool is_percent(const PublishedColumn& column) {
   return column.unit == "%";
@@ -44,19 +39,20 @@ std::string difference(double value, const PublishedColumn& column) {
 }
 
 Table table_of(const PublishedTable& table) {
-  Table out{{{"", Align::Left}}};
-  for (const PublishedColumn& column : table.columns)
-    out.columns.push_back({with_unit(column.name, column.unit)});
+  Table out{"", {{"row", " "}}};
+  for (std::size_t i = 0; i < table.columns.size(); ++i)
+    out.columns.push_back(
+        {std::to_string(i), with_unit(table.columns[i].name, table.columns[i].unit), as_it_is});
   for (const PublishedRow& row : table.rows) {
-    Table::Row cells{{row.name}};
+    Json& cells = out.rows.emplace_back(Json{{"row", row.name}});
+    out.emphasis.push_back(Emphasis::None);
     for (std::size_t i = 0; i < table.columns.size(); ++i) {
       const PublishedFigure& figure = row.figures[i];
-      cells.cells.push_back(fmt::format("{} ({})", number(figure.ours, table.columns[i]),
-                                        number(figure.published, table.columns[i])));
+      cells[std::to_string(i)] = fmt::format("{} ({})", number(figure.ours, table.columns[i]),
+                                             number(figure.published, table.columns[i]));
       if (has_moved(figure, table.columns[i]))
-        cells.emphasis = Emphasis::Strong;
+        out.emphasis.back() = Emphasis::Strong;
     }
-    out.rows.push_back(std::move(cells));
   }
   return out;
 }
@@ -89,15 +85,15 @@ std::vector<Difference> differences(const PublishedTable& table, std::size_t col
   return found;
 }
 
-/// What is told of a column, a line for each reason.
-std::vector<std::string> column_lines(const PublishedTable& table, std::size_t index) {
+/// A line for each reason why values of the column differ.
+void add_column(Document& page, const PublishedTable& table, std::size_t index) {
   const PublishedColumn& column = table.columns[index];
   const std::size_t rows = table.rows.size();
   const auto found = differences(table, index);
   if (found.empty())
-    return {fmt::format("{}: {} agree{}", column.name,
-                        rows == 1 ? "the one" : fmt::format("all {}", rows), rows == 1 ? "s" : "")};
-  std::vector<std::string> lines;
+    page.line(fmt::format("{}: {} agree{}", column.name,
+                          rows == 1 ? "the one" : fmt::format("all {}", rows),
+                          rows == 1 ? "s" : ""));
   for (const Difference& each : found) {
     const std::string least = difference(each.least, column);
     const std::string most = difference(each.most, column);
@@ -105,44 +101,40 @@ std::vector<std::string> column_lines(const PublishedTable& table, std::size_t i
     const std::string by =
         with_unit(least == most ? most : fmt::format("{} to {}", least, most), unit);
     const bool few = each.count < rows && each.count <= 4;
-    lines.push_back(fmt::format("{}: {} of {} differ{}{}, by {}: {}", column.name, each.count, rows,
-                                each.count == 1 ? "s" : "", few ? " (" + each.rows + ")" : "", by,
-                                each.reason.empty() ? "no reason is known" : each.reason));
+    page.line(fmt::format("{}: {} of {} differ{}{}, by {}: {}", column.name, each.count, rows,
+                          each.count == 1 ? "s" : "", few ? " (" + each.rows + ")" : "", by,
+                          each.reason.empty() ? "no reason is known" : each.reason));
   }
-  return lines;
 }
 
-std::vector<std::string> moved_lines(const PublishedTable& table) {
-  std::vector<std::string> lines;
+/// Calls `visit(row, index of the column)` for each figure.
+template <typename Visitor>
+void for_each_figure(const PublishedTable& table, const Visitor& visit) {
   for (const PublishedRow& row : table.rows)
-    for (std::size_t i = 0; i < table.columns.size(); ++i) {
-      const PublishedColumn& column = table.columns[i];
-      if (has_moved(row.figures[i], column))
-        lines.push_back(
-            fmt::format("moved: {}, {}: {}, recorded as {}", row.name, column.name,
-                        with_unit(number(row.figures[i].ours, column, 2), column.unit),
-                        with_unit(number(row.figures[i].recorded, column, 2), column.unit)));
-    }
-  return lines;
+    for (std::size_t i = 0; i < table.columns.size(); ++i)
+      visit(row, i);
 }
 
-void add_table(Page& page, const PublishedTable& table) {
+void add_table(Document& page, const PublishedTable& table) {
   page.title(fmt::format("{}: {}, ours (theirs)", table.name, table.title), Emphasis::None);
   page.table(table_of(table));
-  page.blank_line();
   for (std::size_t i = 0; i < table.columns.size(); ++i)
-    for (const std::string& line : column_lines(table, i))
-      page.point(line);
-  for (const std::string& line : moved_lines(table))
-    page.point(line, Emphasis::Strong);
-  for (const auto& [what, words] :
-       {std::pair("theirs", &table.source), {"figures", &table.definition}, {"ours", &table.ours}})
-    page.point(fmt::format("{}: {}", what, *words), Emphasis::Faint);
-  page.blank_line();
+    add_column(page, table, i);
+  for_each_figure(table, [&](const PublishedRow& row, std::size_t i) {
+    const PublishedColumn& column = table.columns[i];
+    if (has_moved(row.figures[i], column))
+      page.line(fmt::format("moved: {}, {}: {}, recorded as {}", row.name, column.name,
+                            with_unit(number(row.figures[i].ours, column, 2), column.unit),
+                            with_unit(number(row.figures[i].recorded, column, 2), column.unit)),
+                Emphasis::Strong);
+  });
+  page.line("theirs: " + table.source, Emphasis::Faint);
+  page.line("figures: " + table.definition, Emphasis::Faint);
+  page.line("ours: " + table.ours, Emphasis::Faint);
 }
 
 /// One object a figure; in a CSV they name their table.
-ordered_json figure_json(const PublishedTable& table, const PublishedRow& row, std::size_t index) {
+Json figure_json(const PublishedTable& table, const PublishedRow& row, std::size_t index) {
   const PublishedColumn& column = table.columns[index];
   const PublishedFigure& figure = row.figures[index];
   const int digits = recorded_digits(column);
@@ -157,23 +149,26 @@ ordered_json figure_json(const PublishedTable& table, const PublishedRow& row, s
           {"recorded", figure.recorded},
           {"deviation", by},
           {"relative_deviation",
-           figure.published > 0 ? ordered_json(rounded(deviation(figure) / figure.published, 6))
-                                : ordered_json(nullptr)},
+           figure.published > 0 ? Json(rounded(deviation(figure) / figure.published, 6)) : Json()},
           {"agrees", same},
           {"moved", has_moved(figure, column)},
-          {"reason", same ? ordered_json(nullptr) : ordered_json(reason(row, column))}};
+          {"reason", same ? Json() : Json(reason(row, column))}};
 }
 
-ordered_json json_of(const PublishedTable& table) {
-  ordered_json json = {{"table", table.name},         {"title", table.title},
-                       {"source", table.source},      {"definition", table.definition},
-                       {"computed_from", table.ours}, {"figures", ordered_json::array()}};
-  for (const PublishedRow& row : table.rows)
-    for (std::size_t i = 0; i < table.columns.size(); ++i) {
-      ordered_json figure = figure_json(table, row, i);
-      figure.erase("table");
-      json["figures"].push_back(std::move(figure));
-    }
+Rows figure_rows(const PublishedTable& table) {
+  Rows rows;
+  for_each_figure(table, [&](const PublishedRow& row, std::size_t index) {
+    rows.push_back(figure_json(table, row, index));
+  });
+  return rows;
+}
+
+Json json_of(const PublishedTable& table) {
+  Json json = {{"table", table.name},         {"title", table.title},
+               {"source", table.source},      {"definition", table.definition},
+               {"computed_from", table.ours}, {"figures", figure_rows(table)}};
+  for (Json& figure : json["figures"])
+    figure.erase("table");
   return json;
 }
 
@@ -182,12 +177,11 @@ ordered_json json_of(const PublishedTable& table) {
 PublishedCounts count(const std::vector<PublishedTable>& tables) {
   PublishedCounts counts;
   for (const PublishedTable& table : tables)
-    for (const PublishedRow& row : table.rows)
-      for (std::size_t i = 0; i < table.columns.size(); ++i) {
-        ++counts.values;
-        counts.agree += agrees(row.figures[i], table.columns[i]) ? 1U : 0U;
-        counts.moved += has_moved(row.figures[i], table.columns[i]) ? 1U : 0U;
-      }
+    for_each_figure(table, [&](const PublishedRow& row, std::size_t i) {
+      ++counts.values;
+      counts.agree += agrees(row.figures[i], table.columns[i]) ? 1U : 0U;
+      counts.moved += has_moved(row.figures[i], table.columns[i]) ? 1U : 0U;
+    });
   return counts;
 }
 
@@ -197,36 +191,39 @@ std::string verdict(const PublishedCounts& counts) {
       counts.moved == 0 ? "none has moved" : fmt::format("{} moved", counts.moved);
   return fmt::format(
       "{} value{}: {} agree{} with what is published, {} differ{} for the reasons "
-      "told; {}",
+      "given; {}",
       counts.values, counts.values == 1 ? "" : "s", counts.agree, counts.agree == 1 ? "s" : "",
       differ, differ == 1 ? "s" : "", moved);
 }
 
-std::string published_view(const std::vector<PublishedTable>& tables, Format format, Color color) {
+std::string published_view(const std::vector<PublishedTable>& tables, const Style& style) {
   const PublishedCounts counts = count(tables);
-  if (format == Format::Json) {
-    ordered_json json = {{"tables", ordered_json::array()},
-                         {"values", counts.values},
-                         {"agree", counts.agree},
-                         {"moved", counts.moved},
-                         {"verdict", verdict(counts)}};
-    for (const PublishedTable& table : tables)
-      json["tables"].push_back(json_of(table));
-    return dump_json(json, 2) + "\n";
-  }
-  if (format == Format::Csv) {
-    std::vector<ordered_json> rows;
-    for (const PublishedTable& table : tables)
-      for (const PublishedRow& row : table.rows)
-        for (std::size_t i = 0; i < table.columns.size(); ++i)
-          rows.push_back(figure_json(table, row, i));
-    return to_csv(rows);
-  }
-  Page page(format, color);
-  for (const PublishedTable& table : tables)
-    add_table(page, table);
-  page.line(page.emphasized(verdict(counts), Emphasis::Strong));
-  return page.text();
+  return render(
+      style,
+      [&] {
+        Document page;
+        for (const PublishedTable& table : tables)
+          add_table(page, table);
+        page.verdict(verdict(counts));
+        return page;
+      },
+      [&] {
+        Json json = {{"tables", Json::array()},
+                     {"values", counts.values},
+                     {"agree", counts.agree},
+                     {"moved", counts.moved},
+                     {"verdict", verdict(counts)}};
+        for (const PublishedTable& table : tables)
+          json["tables"].push_back(json_of(table));
+        return json;
+      },
+      [&] {
+        Rows rows;
+        for (const PublishedTable& table : tables)
+          for (Json& row : figure_rows(table))
+            rows.push_back(std::move(row));
+        return rows;
+      });
 }
 
 }  // namespace bubblescope

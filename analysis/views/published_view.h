@@ -10,7 +10,11 @@
 //     interleaved-1f1b: 12 of 12 differ, by +0.08 to +0.35 points: in the paper's simulator …
 //     moved: 1.5B m=24, 1f1b: 24.3100 %, recorded as 24.3101 %
 //
-//     72 values: 49 agree with what is published, 23 differ for the reasons told; none has moved
+//     verdict: 72 values: 49 agree with what is published, 23 differ for the reasons given; none
+//       has moved
+//
+// Read: each cell has our value, then the published one in brackets; where they differ, the line
+// of the column says by how much and why.
 #pragma once
 
 #include <cstddef>
@@ -32,6 +36,6 @@ PublishedCounts count(const std::vector<PublishedTable>& tables);
 /// The counts in a sentence.
 std::string verdict(const PublishedCounts& counts);
 
-std::string published_view(const std::vector<PublishedTable>& tables, Format format, Color color);
+std::string published_view(const std::vector<PublishedTable>& tables, const Style& style);
 
 }  // namespace bubblescope

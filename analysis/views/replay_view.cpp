@@ -1,9 +1,7 @@
 #include "analysis/views/replay_view.h"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
-#include "analysis/views/page.h"
 #include "analysis/views/report_json.h"
 #include "analysis/views/simulate_view.h"
 #include "sim/base/json_text.h"
@@ -11,10 +9,8 @@
 namespace bubblescope {
 namespace {
 
-using nlohmann::ordered_json;
-
-ordered_json moment(Time time) {
-  return time != kNever ? ordered_json(time.count()) : ordered_json(nullptr);
+Json moment(Time time) {
+  return time != kNever ? Json(time.count()) : Json();
 }
 
 /// A list with a line for each of `all`, of which `row` makes an object.
@@ -27,7 +23,7 @@ std::string list(std::string_view key, const Records& all, const Row& row) {
 }
 
 std::string actions_list(const RunRecord& record) {
-  return list("actions", record.actions, [](const RecordedAction& each) -> ordered_json {
+  return list("actions", record.actions, [](const RecordedAction& each) -> Json {
     return {{"rank", each.rank},
             {"action", to_string(each.action)},
             {"start_ns", moment(each.span.start)},
@@ -36,7 +32,7 @@ std::string actions_list(const RunRecord& record) {
 }
 
 std::string messages_list(const RunRecord& record) {
-  return list("messages", record.messages, [](const RecordedMessage& each) -> ordered_json {
+  return list("messages", record.messages, [](const RecordedMessage& each) -> Json {
     return {{"output", to_string(each.output)},
             {"from", each.from},
             {"to", each.to},
@@ -45,23 +41,22 @@ std::string messages_list(const RunRecord& record) {
   });
 }
 
-/// What `simulate` tells of a rank, and the idle time that none of its causes explains.
-ordered_json measured_rank_json(const Report& report, std::size_t rank) {
-  ordered_json json = rank_json(report, rank);
-  json["idle_unknown_ns"] =
-      report.per_rank[rank].idle_by_cause[static_cast<std::size_t>(BubbleCause::Unknown)].count();
-  return json;
+/// What `simulate` says of each rank, and the idle time that none of its causes explains.
+Rows measured_rank_rows(const Report& report) {
+  Rows rows = rank_rows(report);
+  const BubbleCause unknown = BubbleCause::Unknown;
+  for (std::size_t rank = 0; rank < rows.size(); ++rank)
+    rows[rank][cause_column(unknown)] =
+        report.per_rank[rank].idle_by_cause[static_cast<std::size_t>(unknown)].count();
+  return rows;
 }
 
 /// Indented, but for a line an action and a message.
 std::string timeline_json(const ReplayResult& result) {
-  ordered_json json = {{"format", "bubblescope-timeline/1"},
-                       {"source", result.measurement.device()}};
+  Json json = {{"format", "bubblescope-timeline/1"}, {"source", result.measurement.device()}};
   json.update(summary_json(result.report));
   add_measurement(result.measurement, json);
-  json["per_rank"] = ordered_json::array();
-  for (std::size_t rank = 0; rank < result.report.per_rank.size(); ++rank)
-    json["per_rank"].push_back(measured_rank_json(result.report, rank));
+  json["per_rank"] = measured_rank_rows(result.report);
   std::string text = dump_json(json, 2);
   text.erase(text.size() - 2);  // "\n}"
   return text + actions_list(result.record) + messages_list(result.record) + "\n}\n";
@@ -74,14 +69,14 @@ std::string small(double number) {
 
 }  // namespace
 
-void add_measurement(const Measurement& measurement, ordered_json& json) {
+void add_measurement(const Measurement& measurement, Json& json) {
   json["backend"] = measurement.backend;
   json["device"] = measurement.device();
   json["clock"] = measurement.virtual_clock ? "virtual" : "real";
   json["workload"] = measurement.workload;
-  json["noise"] = measurement.is_noise_known() ? ordered_json(measurement.noise()) : nullptr;
-  json["clock_uncertainty_ns"] = measurement.clock_uncertainty.count();
-  json["step_times_ns"] = ordered_json::array();
+  json["noise"] = measurement.is_noise_known() ? Json(measurement.noise()) : nullptr;
+  json["clock_uncertainty_ns"] = measurement.clock_uncertainty;
+  json["step_times_ns"] = Json::array();
   for (const Time step : measurement.step_times)
     json["step_times_ns"].push_back(step.count());
   json["parity"] = nullptr;
@@ -93,7 +88,7 @@ void add_measurement(const Measurement& measurement, ordered_json& json) {
                       {"holds", parity->holds()}};
   if (measurement.virtual_clock)
     return;
-  json["machine"] = ordered_json::object();
+  json["machine"] = Json::object();
   for (const auto& [fact, value] : measurement.machine)
     json["machine"][fact] = value;
   json["command"] = measurement.command;
@@ -120,30 +115,30 @@ std::string parity_words(const Measurement& measurement) {
     return "";
   const Parity& parity = *measurement.parity;
   if (parity.loss_error == 0 && parity.gradient_error == 0)
-    return "parity: the loss and all gradients equal those of an unpipelined run\n";
+    return "parity: the loss and all gradients equal those of an unpipelined run";
   return fmt::format(
       "parity{}: the loss is {} off that of an unpipelined run, gradients up to {} ({}); the "
-      "tolerance is {}\n",
+      "tolerance is {}",
       parity.holds() ? "" : " FAILS", small(parity.loss_error), small(parity.gradient_error),
       parity.worst_tensor, small(parity.tolerance));
 }
 
-std::string replay_view(const ReplayResult& result, Format format, Color color) {
-  if (format == Format::Json)
+std::string replay_view(const ReplayResult& result, const Style& style) {
+  if (style.format == Format::Json)
     return timeline_json(result);
-  if (format == Format::Csv) {
-    std::vector<ordered_json> rows;
-    for (std::size_t rank = 0; rank < result.report.per_rank.size(); ++rank)
-      rows.push_back(measured_rank_json(result.report, rank));
-    return to_csv(rows);
-  }
-  Page page(format, color);
-  page.title(fmt::format("{}, measured on {}: {}", result.report.schedule,
-                         result.measurement.device(), setting(result.report)));
-  add_figures(page, result.report, {});
-  page.blank_line();
-  page.line("measured: " + steps_words(result.measurement));
-  return page.text() + parity_words(result.measurement);
+  return render(
+      style,
+      [&] {
+        Document page(result.report.step_time);
+        page.title(fmt::format("{}, measured on {}: {}", result.report.schedule,
+                               result.measurement.device(), setting(result.report)));
+        add_figures(page, result.report, {});
+        page.line("measured: " + steps_words(result.measurement));
+        if (result.measurement.parity)
+          page.line(parity_words(result.measurement));
+        return page;
+      },
+      {}, [&] { return measured_rank_rows(result.report); });
 }
 
 }  // namespace bubblescope

@@ -8,6 +8,8 @@
 //
 //     measured: 1 step
 //
+// Read: the figures are those of the step whose length is the median, here of the only one.
+//
 // In JSON the run itself too:
 //
 //     {"format": "bubblescope-timeline/1", "source": "host, virtual clock", "schedule": "1f1b", …,
@@ -32,7 +34,7 @@ struct ReplayResult {
   Measurement measurement = {};
 };
 
-std::string replay_view(const ReplayResult& result, Format format, Color color);
+std::string replay_view(const ReplayResult& result, const Style& style);
 
 /// "backend", "device", "clock", "workload", "noise", "step_times_ns", "parity" and, off the
 /// virtual clock, "machine", "command" and "date": added to `json`.
@@ -40,7 +42,7 @@ void add_measurement(const Measurement& measurement, nlohmann::ordered_json& jso
 
 /// "5 steps, ± 0.12 %"
 std::string steps_words(const Measurement& measurement);
-/// "parity: …", a line; empty where there is none.
+/// "parity: …"; empty where there is none.
 std::string parity_words(const Measurement& measurement);
 
 }  // namespace bubblescope

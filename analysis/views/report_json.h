@@ -1,17 +1,27 @@
+// A run's figures by their keys in JSON and CSV, from which tables take theirs.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
+#include <string>
 
 #include "analysis/figures/report.h"
+#include "analysis/views/document.h"
 
 namespace bubblescope {
 
+/// What was run: the first keys of the summary.
+Json setting_json(const Report& report);
 /// The keys of the command line's contract, without "per_rank".
-nlohmann::ordered_json summary_json(const Report& report);
-/// Of one rank, with what the iteration and noise tell of it where there are any.
-nlohmann::ordered_json rank_json(const Report& report, std::size_t rank);
-nlohmann::ordered_json link_json(const LinkReport& link);
+Json summary_json(const Report& report);
+/// An object a rank, with what the iteration and noise say of it where there are any.
+Rows rank_rows(const Report& report);
+/// An object a link that messages share.
+Rows link_rows(const Report& report);
 /// `summary_json` with "per_rank", and "links" where messages share any.
-nlohmann::ordered_json report_json(const Report& report);
+Json report_json(const Report& report);
+/// Adds "fits", null where there is no limit.
+void add_fits(Json& json, const Report& report, const MemoryLimit& limit);
+
+/// "idle_warm_up_ns": the key of a cause in a rank's object.
+std::string cause_column(BubbleCause cause);
 
 }  // namespace bubblescope

@@ -4,16 +4,11 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
-#include "analysis/views/page.h"
-#include "sim/base/json_text.h"
+#include "analysis/views/document.h"
 
 namespace bubblescope {
 namespace {
-
-using Align = Column::Align;
-using nlohmann::ordered_json;
 
 const char* time_words(const Sweep& sweep) {
   return sweep.is_iteration ? "iteration" : "step time";
@@ -37,18 +32,7 @@ std::string title(const Sweep& sweep) {
 }
 
 double times_as_long(const SweepRun& run, const SweepRun& best) {
-  return best.time->count() == 0
-             ? 1.0
-             : static_cast<double>(run.time->count()) / static_cast<double>(best.time->count());
-}
-
-/// The largest time of a point's winner, for one unit in a column.
-Time longest(const Sweep& sweep) {
-  Time most{};
-  for (const SweepRuns& runs : sweep.points)
-    if (const auto best = winner(runs))
-      most = std::max(most, *runs[*best].time);
-  return most;
+  return *best.time > Time::zero() ? ratio(*run.time, *best.time) : 1;
 }
 
 /// Stands for a schedule in a map.
@@ -57,34 +41,34 @@ char letter(std::size_t number) {
   return kLetters[number % kLetters.size()];
 }
 
+Json name_of(const Sweep& sweep, const std::optional<std::size_t>& schedule) {
+  return or_null(schedule, [&](std::size_t each) { return sweep.schedules[each]; });
+}
+
 /// A row each value of the only axis.
 Table points_table(const Sweep& sweep) {
   const SweepAxis& axis = sweep.axes[0];
-  Table table{{{axis.name},
-               {"wins", Align::Left},
-               {time_words(sweep)},
-               {"next best", Align::Left},
-               {"× as long"},
-               {"peak, p-ths\nof the model"},
-               {"weight\ncopies"}}};
-  const TimeUnit unit = TimeUnit::fit(longest(sweep));
+  Table table{"point",
+              {{"value", axis.name, as_it_is},
+               {"wins"},
+               {"time_ns", time_words(sweep)},
+               {"next", "next best"},
+               {"times_as_long", "× as long", decimals},
+               {"peak_activation_share", "in-flight micro-batches"},
+               {"weight_copies"}}};
   for (std::size_t x = 0; x < sweep.columns(); ++x) {
     const SweepRuns& runs = sweep.point(x, 0);
-    Table::Row row{{value_words(axis, axis.values[x])}};
-    if (const auto best = winner(runs)) {
-      const SweepRun& run = runs[*best];
-      row.cells.push_back(sweep.schedules[*best]);
-      row.cells.push_back(unit.format(*run.time));
-      const auto next = runner_up(runs, *best);
-      row.cells.push_back(next ? sweep.schedules[*next] : "");
-      row.cells.push_back(next ? fmt::format("{:.3f}", times_as_long(runs[*next], run)) : "");
-      row.cells.push_back(fmt::format("{:g}", run.peak_activation_share));
-      row.cells.push_back(std::to_string(run.weight_copies));
-    } else {
-      row.cells.emplace_back("none fits");
-      row.cells.resize(table.columns.size());
-    }
-    table.rows.push_back(std::move(row));
+    const auto best = winner(runs);
+    const auto next = best ? runner_up(runs, *best) : std::nullopt;
+    const SweepRun run = best ? runs[*best] : SweepRun{};
+    table.rows.push_back(
+        {{"value", value_words(axis, axis.values[x])},
+         {"wins", best ? name_of(sweep, best) : Json("none fits")},
+         {"time_ns", run.time},
+         {"next", name_of(sweep, next)},
+         {"times_as_long", next ? Json(times_as_long(runs[*next], run)) : Json()},
+         {"peak_activation_share", best ? Json(run.peak_activation_share) : Json()},
+         {"weight_copies", best ? Json(run.weight_copies) : Json()}});
   }
   return table;
 }
@@ -96,6 +80,10 @@ struct Share {
   double margin = 1;          ///< Largest × as long that the next best takes.
   std::int64_t x = 0, y = 0;  ///< Where that is.
 };
+
+double share_of_points(const Sweep& sweep, const Share& share) {
+  return static_cast<double>(share.points) / static_cast<double>(sweep.points.size());
+}
 
 std::vector<Share> shares(const Sweep& sweep) {
   std::vector<Share> found;
@@ -122,21 +110,23 @@ std::vector<Share> shares(const Sweep& sweep) {
 }
 
 Table shares_table(const Sweep& sweep, const std::vector<Share>& found) {
-  Table table{{{"", Align::Left},
-               {"wins", Align::Left},
+  const auto& axes = sweep.axes;
+  Table table{"",
+              {{"letter", " "},
+               {"wins"},
                {"points"},
-               {"of all"},
-               {"next best,\n× as long at most"},
-               {sweep.axes[0].name},
-               {sweep.axes[1].name}}};
+               {"share", "of all", percent},
+               {"margin", "next best, × as long at most", decimals},
+               {"x", axes[0].name, as_it_is},
+               {"y", axes[1].name, as_it_is}}};
   for (std::size_t i = 0; i < found.size(); ++i)
-    table.rows.push_back(
-        {{std::string(1, letter(i)), sweep.schedules[found[i].schedule],
-          std::to_string(found[i].points),
-          format_percent(static_cast<double>(found[i].points) /
-                         static_cast<double>(sweep.points.size())),
-          fmt::format("{:.3f}", found[i].margin), value_words(sweep.axes[0], found[i].x),
-          value_words(sweep.axes[1], found[i].y)}});
+    table.rows.push_back({{"letter", std::string(1, letter(i))},
+                          {"wins", sweep.schedules[found[i].schedule]},
+                          {"points", found[i].points},
+                          {"share", share_of_points(sweep, found[i])},
+                          {"margin", found[i].margin},
+                          {"x", value_words(axes[0], found[i].x)},
+                          {"y", value_words(axes[1], found[i].y)}});
   return table;
 }
 
@@ -163,63 +153,56 @@ std::string map_text(const Sweep& sweep, const std::vector<Share>& found) {
   return text + fmt::format("{:>{}}  {} … {} {}\n", "", wide, from, to, sweep.axes[0].name);
 }
 
-ordered_json axis_json(const SweepAxis& axis) {
-  return {{"name", axis.name},
-          {"key", axis_key(axis)},
-          {"log", axis.is_logarithmic},
-          {"values", axis.values}};
-}
-
 /// The values of a point by the keys of their axes.
-ordered_json place_json(const Sweep& sweep, std::size_t x, std::size_t y) {
-  ordered_json json = {{axis_key(sweep.axes[0]), sweep.axes[0].values[x]}};
+Json place_json(const Sweep& sweep, std::size_t x, std::size_t y) {
+  Json json = {{axis_key(sweep.axes[0]), sweep.axes[0].values[x]}};
   if (sweep.axes.size() == 2)
     json[axis_key(sweep.axes[1])] = sweep.axes[1].values[y];
   return json;
 }
 
-void add_run(ordered_json& json, const SweepRun& run, const SweepRuns& runs,
-             std::optional<std::size_t> best, bool wins) {
-  json["time_ns"] = run.time ? ordered_json(run.time->count()) : ordered_json(nullptr);
-  json["times_as_long"] =
-      run.time && best ? ordered_json(times_as_long(run, runs[*best])) : ordered_json(nullptr);
-  json["fits"] = run.time ? ordered_json(run.fits) : ordered_json(nullptr);
-  json["wins"] = wins;
+/// An object a schedule.
+Rows run_rows(const Sweep& sweep, const SweepRuns& runs) {
+  const auto best = winner(runs);
+  Rows rows;
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const SweepRun& run = runs[i];
+    rows.push_back(
+        {{"schedule", sweep.schedules[i]},
+         {"time_ns", run.time},
+         {"times_as_long", run.time && best ? Json(times_as_long(run, runs[*best])) : Json()},
+         {"fits", run.time ? Json(run.fits) : Json()},
+         {"wins", best == i}});
+  }
+  return rows;
 }
 
-ordered_json json_of(const Sweep& sweep) {
-  ordered_json json = {{"setting", sweep.setting},
-                       {"time", sweep.is_iteration ? "iteration" : "step"},
-                       {"axes", ordered_json::array()},
-                       {"schedules", sweep.schedules},
-                       {"regions_are_complete", sweep.is_exact},
-                       {"regions", ordered_json::array()},
-                       {"points", ordered_json::array()},
-                       {"skipped", ordered_json::array()},
-                       {"verdict", verdict(sweep)}};
+Json json_of(const Sweep& sweep) {
+  Json json = {{"setting", sweep.setting},
+               {"time", sweep.is_iteration ? "iteration" : "step"},
+               {"axes", Json::array()},
+               {"schedules", sweep.schedules},
+               {"regions_are_complete", sweep.is_exact},
+               {"regions", Json::array()},
+               {"points", Json::array()},
+               {"skipped", Json::array()},
+               {"verdict", verdict(sweep)}};
   for (const SweepAxis& axis : sweep.axes)
-    json["axes"].push_back(axis_json(axis));
+    json["axes"].push_back({{"name", axis.name},
+                            {"key", axis_key(axis)},
+                            {"log", axis.is_logarithmic},
+                            {"values", axis.values}});
   for (std::size_t y = 0; y < sweep.rows(); ++y) {
     for (const SweepRegion& region : sweep.regions[y]) {
-      ordered_json each = {{"best", region.best ? ordered_json(sweep.schedules[*region.best])
-                                                : ordered_json(nullptr)},
-                           {"from", region.from},
-                           {"to", region.to}};
+      json["regions"].push_back(
+          {{"best", name_of(sweep, region.best)}, {"from", region.from}, {"to", region.to}});
       if (sweep.axes.size() == 2)
-        each[axis_key(sweep.axes[1])] = sweep.axes[1].values[y];
-      json["regions"].push_back(std::move(each));
+        json["regions"].back()[axis_key(sweep.axes[1])] = sweep.axes[1].values[y];
     }
     for (std::size_t x = 0; x < sweep.columns(); ++x) {
-      const SweepRuns& runs = sweep.point(x, y);
-      const auto best = winner(runs);
-      ordered_json point = place_json(sweep, x, y);
-      point["best"] = best ? ordered_json(sweep.schedules[*best]) : ordered_json(nullptr);
-      point["results"] = ordered_json::array();
-      for (std::size_t i = 0; i < runs.size(); ++i) {
-        ordered_json result = {{"schedule", sweep.schedules[i]}};
-        add_run(result, runs[i], runs, best, best == i);
-        point["results"].push_back(std::move(result));
-      }
+      Json point = place_json(sweep, x, y);
+      point["best"] = name_of(sweep, winner(sweep.point(x, y)));
+      point["results"] = run_rows(sweep, sweep.point(x, y));
       json["points"].push_back(std::move(point));
     }
   }
@@ -228,20 +211,13 @@ ordered_json json_of(const Sweep& sweep) {
   return json;
 }
 
-std::string csv_of(const Sweep& sweep) {
-  std::vector<ordered_json> rows;
+Rows rows_of(const Sweep& sweep) {
+  Rows rows;
   for (std::size_t y = 0; y < sweep.rows(); ++y)
-    for (std::size_t x = 0; x < sweep.columns(); ++x) {
-      const SweepRuns& runs = sweep.point(x, y);
-      const auto best = winner(runs);
-      for (std::size_t i = 0; i < runs.size(); ++i) {
-        ordered_json row = place_json(sweep, x, y);
-        row["schedule"] = sweep.schedules[i];
-        add_run(row, runs[i], runs, best, best == i);
-        rows.push_back(std::move(row));
-      }
-    }
-  return to_csv(rows);
+    for (std::size_t x = 0; x < sweep.columns(); ++x)
+      for (const Json& run : run_rows(sweep, sweep.point(x, y)))
+        rows.emplace_back(place_json(sweep, x, y)).update(run);
+  return rows;
 }
 
 /// "zb-h2 wins below p2p 141.2 µs, zb-h1 above"
@@ -256,8 +232,8 @@ std::string verdict_along(const Sweep& sweep) {
     const std::string name =
         region.best ? sweep.schedules[*region.best] + (i == 0 ? " wins" : "") : "none fits";
     if (regions.size() == 1)
-      return fmt::format("{} for every {} from {} to {}", name, axis.name,
-                         value(axis.values.front()), value(axis.values.back()));
+      return fmt::format("{} for all {} from {} to {}", name, axis.name, value(axis.values.front()),
+                         value(axis.values.back()));
     const std::string at = i == 0 ? axis.name + " " : "";
     if (i > 0)
       text += ", ";
@@ -289,31 +265,29 @@ std::string verdict(const Sweep& sweep) {
                         text.empty() ? " wins at" : " at",
                         share.points == sweep.points.size()
                             ? "all points"
-                            : format_percent(static_cast<double>(share.points) /
-                                             static_cast<double>(sweep.points.size())) +
+                            : format_percent(share_of_points(sweep, share)) +
                                   (text.empty() ? " of the points" : ""));
   return text;
 }
 
-std::string sweep_view(const Sweep& sweep, Format format, Color color) {
-  if (format == Format::Json)
-    return dump_json(json_of(sweep), 2) + "\n";
-  if (format == Format::Csv)
-    return csv_of(sweep);
-  Page page(format, color);
-  page.title(title(sweep), Emphasis::None);
-  if (sweep.axes.size() == 1) {
-    page.table(points_table(sweep));
-  } else {
-    const auto found = shares(sweep);
-    page.drawing(map_text(sweep, found));
-    page.table(shares_table(sweep, found));
-  }
-  page.blank_line();
-  for (const Skipped& skipped : sweep.skipped)
-    page.skipped(skipped);
-  page.verdict(verdict(sweep));
-  return page.text();
+std::string sweep_view(const Sweep& sweep, const Style& style) {
+  return render(
+      style,
+      [&] {
+        Document page;
+        page.title(title(sweep), Emphasis::None);
+        if (sweep.axes.size() == 1) {
+          page.table(points_table(sweep));
+        } else {
+          const auto found = shares(sweep);
+          page.drawing(map_text(sweep, found));
+          page.table(shares_table(sweep, found));
+        }
+        page.skipped(sweep.skipped);
+        page.verdict(verdict(sweep));
+        return page;
+      },
+      [&] { return json_of(sweep); }, [&] { return rows_of(sweep); });
 }
 
 }  // namespace bubblescope

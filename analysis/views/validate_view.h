@@ -12,7 +12,7 @@
 //     furthest from its predicted start: 0B7 on rank 0
 //
 //           predicted  measured
-//     rank     bubble    bubble         error
+//     rank     bubble    bubble  bubble error
 //        0    27.27 %   27.55 %  +0.28 points
 //
 //     machine  value
@@ -20,7 +20,10 @@
 //     …
 //
 //     measured: 5 steps, ± 0.11 %
-//     verdict: within 2 %: the step is +0.42 % off its prediction
+//     verdict: within 2 %: the step is +0.42 % off its prediction; the noise is ± 0.11 %
+//
+// Read: the step took 1.4 µs longer than predicted, four times what the clock's noise explains, and
+// is still within the tolerance. No action began more than 1.402 µs off its predicted start.
 //
 // Several, a row each, and whether their order is the predicted one:
 //
@@ -73,6 +76,6 @@ Ranking rank(const std::vector<Validation>& validations);
 std::string verdict(const Validation& validation);
 
 /// A row each in CSV, and for several in the other formats. There is at least one.
-std::string validate_view(const std::vector<Validation>& validations, Format format, Color color);
+std::string validate_view(const std::vector<Validation>& validations, const Style& style);
 
 }  // namespace bubblescope

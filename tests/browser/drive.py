@@ -109,7 +109,7 @@ class PageTest(BrowserTest):
         page = self.open_1f1b()
         self.assertEqual(page.hover(110, 0)[:4], [
             "B0 of stage 0", "rank 0 · 100.000 µs to 120.000 µs · lasts 20.000 µs",
-            "idle before it: 60.000 µs, input not made yet, for B0 of stage 1 on rank 1",
+            "idle before it: 60.000 µs, waiting for input, for B0 of stage 1 on rank 1",
             "4 live activations as it starts"])
         self.assertEqual(page.hover(5, 0)[2:], [
             "no idle time before it", "1 live activation as it starts", "on the critical path"])
@@ -135,7 +135,7 @@ class PageTest(BrowserTest):
     def test_hover_tells_the_cause_of_a_bubble(self):
         page = self.open_1f1b()
         self.assertEqual(page.hover(70, 0), [
-            "idle: input not made yet", "rank 0 · 40.000 µs to 100.000 µs · lasts 60.000 µs",
+            "idle: waiting for input", "rank 0 · 40.000 µs to 100.000 µs · lasts 60.000 µs",
             "waits for B0 of stage 1 on rank 1", "before B0 of stage 0"])
         self.assertEqual(page.hover(5, 2)[0], "idle: warm-up")
         self.assertEqual(page.hover(329, 3)[0], "idle: drain")
@@ -153,7 +153,7 @@ class PageTest(BrowserTest):
         page.keys(Keys.ARROW_RIGHT, shift=True)
         self.assertEqual(page.tip()[0], "F0 of stage 0")
         page.keys(*[Keys.ARROW_RIGHT] * 4, shift=True)
-        self.assertEqual(page.tip()[0], "idle: input not made yet")
+        self.assertEqual(page.tip()[0], "idle: waiting for input")
         self.assertIn("waits for B0 of stage 1 on rank 1", page.text("#spoken"))
         page.keys(Keys.ENTER)
         self.assertEqual(page.tip()[:2], [
@@ -214,14 +214,14 @@ class PageTest(BrowserTest):
         tables = page.script(
             "return [...document.querySelectorAll('table')].map((table) =>"
             " [...table.rows].map((row) => [...row.cells].map((cell) => cell.textContent)))")
-        self.assertEqual(tables[0][0], ["rank", "busy", "idle", "warm-up", "input not made yet",
+        self.assertEqual(tables[0][0], ["rank", "busy", "idle", "warm-up", "waiting for input",
                                         "drain", "most live activations"])
         self.assertEqual(tables[0][1], ["0", "240.000 µs", "90.000 µs", "0.000 µs", "90.000 µs",
                                         "0.000 µs", "4"])
         self.assertEqual(len(tables[1]), 17)
         self.assertEqual(tables[1][5], ["5", "B0 of stage 0", "100.000 µs", "120.000 µs",
                                         "20.000 µs", "60.000 µs",
-                                        "input not made yet, for B0 of stage 1 on rank 1"])
+                                        "waiting for input, for B0 of stage 1 on rank 1"])
         self.assertEqual(page.script(
             "return [...document.querySelectorAll('th')].every((th) => th.scope)"), True)
         Select(page.find("#tables select")[1]).select_by_visible_text("3")

@@ -13,6 +13,7 @@
 #include "sim/base/files.h"
 #include "tools/commands/command.h"
 #include "tools/errors.h"
+#include "tools/inputs.h"
 #include "tools/options/output_options.h"
 #include "tools/output.h"
 
@@ -64,8 +65,8 @@ KernelNames kernel_names(const AnalyzeOptions& options) {
 }
 
 std::string run(const AnalyzeOptions& options, const GlobalOptions& global) {
-  const Format format = options.output.format_or_table();
-  const Color color = options.output.color(global);
+  Style style = options.output.style(global);
+  style.provenance = provenance("analyze");
   KernelNames names = kernel_names(options);
   if (options.paths.empty())
     throw UsageError("a trace is expected: a file of PyTorch's profiler, or one a rank");
@@ -74,7 +75,7 @@ std::string run(const AnalyzeOptions& options, const GlobalOptions& global) {
   select_steps(traces, options.select);
   for (const std::string& note : traces.notes)
     global.note(note);
-  return analyze_view(gpu_figures(traces, names, options.select.window), format, color);
+  return analyze_view(gpu_figures(traces, names, options.select.window), style);
 }
 
 }  // namespace

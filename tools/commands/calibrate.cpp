@@ -14,6 +14,7 @@
 #include "tools/commands/command.h"
 #include "tools/errors.h"
 #include "tools/executors.h"
+#include "tools/inputs.h"
 #include "tools/interrupt.h"
 #include "tools/job.h"
 #include "tools/measure.h"
@@ -84,9 +85,10 @@ int run_on_input(const CalibrateOptions& options, const GlobalOptions& global) {
       measure_costs(read_measured_run(options.input, global), options.warm_ups);
   if (!options.output.path.empty())
     write_output(options.output.path, costs_text(costs.costs, derivation_json(costs)));
+  Style style = OutputOptions{.format = options.output.format}.style(global);
+  style.provenance = provenance("calibrate");
   if (options.output.path != "-")
-    write_output("", calibration_view(costs, options.output.format_or_table(),
-                                      color_for_stdout(global.color)));
+    write_output("", calibration_view(costs, style));
   return kDone;
 }
 

@@ -7,6 +7,7 @@
 #include "sim/program/lowering.h"
 #include "tools/commands/command.h"
 #include "tools/errors.h"
+#include "tools/inputs.h"
 #include "tools/output.h"
 #include "tools/program_input.h"
 
@@ -65,10 +66,10 @@ CheckReport check(const CheckOptions& options, const GlobalOptions& global) {
 }
 
 int run(const CheckOptions& options, const GlobalOptions& global) {
-  const Format format = options.output.format_or_table();
-  const Color color = options.output.color(global);
+  Style style = options.output.style(global);
+  style.provenance = provenance("check");
   const CheckReport report = check(options, global);
-  write_output(options.output.path, check_view(report, format, color));
+  write_output(options.output.path, check_view(report, style));
   return report.verdict == Verdict::Runs ? kDone : kCheckFailed;
 }
 

@@ -26,6 +26,8 @@ std::vector<std::string> without_help_command(std::vector<std::string> words);
 
 Command add_check(CLI::App& root, const GlobalOptions& global);
 Command add_schedules(CLI::App& root, const GlobalOptions& global);
+Command add_models(CLI::App& root, const GlobalOptions& global);
+Command add_hardware(CLI::App& root, const GlobalOptions& global);
 Command add_order(CLI::App& root, const GlobalOptions& global);
 Command add_simulate(CLI::App& root, const GlobalOptions& global);
 Command add_costs(CLI::App& root, const GlobalOptions& global);

@@ -16,6 +16,7 @@
 #include "tools/commands/compare_sweep.h"
 #include "tools/commands/contender.h"
 #include "tools/errors.h"
+#include "tools/inputs.h"
 #include "tools/options/noise_options.h"
 #include "tools/options/picture_options.h"
 #include "tools/options/vary_options.h"
@@ -131,8 +132,7 @@ Comparison compare(const std::vector<Contender>& contenders, const Scenario& sce
 
 int run_varied(const CompareOptions& options, const std::vector<Contender>& contenders,
                const Shape& present, const GlobalOptions& global) {
-  const Format format = options.output.format_or_table();
-  const Color color = options.output.color(global);
+  Style style = options.output.style(global);
   const std::vector<VariedAxis> axes = options.vary.axes_of(options.shape);
   const VariedScenario scenarios(axes, options.shape, options.costs, options.limits, present);
   require_writable(options.vary.svg);
@@ -141,10 +141,12 @@ int run_varied(const CompareOptions& options, const std::vector<Contender>& cont
     Progress progress(global.quiet);
     sweep = sweep_schedules({axes, scenarios, contenders}, progress);
   }
-  note_costs(scenarios.first(), global);
+  const Scenario first = scenarios.first();
+  note_costs(first, global);
+  style.provenance = provenance("compare", first);
   if (!options.vary.svg.empty())
     write_output(options.vary.svg, sweep_picture(sweep, verdict(sweep)));
-  write_output(options.output.path, sweep_view(sweep, format, color));
+  write_output(options.output.path, sweep_view(sweep, style));
   return kDone;
 }
 
@@ -164,8 +166,7 @@ void note_unused(const CompareOptions& options, const std::vector<Contender>& al
 }
 
 int run(const CompareOptions& options, const GlobalOptions& global) {
-  const Format format = options.output.format_or_table();
-  const Color color = options.output.color(global);
+  Style style = options.output.style(global);
   const std::vector<Contender> all = contenders(options, global);
   note_unused(options, all, global);
   const PostedProgram* program = all.front().source.program();
@@ -184,7 +185,8 @@ int run(const CompareOptions& options, const GlobalOptions& global) {
     comparison = compare(all, scenario, pages, progress);
   }
   note_costs(scenario, global);
-  write_output(options.output.path, compare_view(comparison, format, color));
+  style.provenance = provenance("compare", scenario);
+  write_output(options.output.path, compare_view(comparison, style));
   return kDone;
 }
 

@@ -11,6 +11,7 @@
 #include "sim/costs/cost_file.h"
 #include "tools/commands/command.h"
 #include "tools/errors.h"
+#include "tools/inputs.h"
 #include "tools/options/cost_options.h"
 #include "tools/options/output_options.h"
 #include "tools/options/units.h"
@@ -55,8 +56,7 @@ LoopShape shape_of(const CostsCommandOptions& options, const std::optional<Model
 }
 
 std::string run(const CostsCommandOptions& options, const GlobalOptions& global) {
-  const Format format = options.output.format_or_table();
-  const Color color = options.output.color(global);
+  Style style = options.output.style(global);
   const std::optional<ModelJob> job = options.costs.job(options.ranks);
   CostSource source = job ? CostSource{} : options.costs.source();
   const LoopShape shape = shape_of(options, job, source);
@@ -71,11 +71,18 @@ std::string run(const CostsCommandOptions& options, const GlobalOptions& global)
   if (source.ranks && *source.ranks != shape.ranks)
     global.note(fmt::format("costs '{}' were made for {} ranks and are used as they are for {}",
                             source.name, *source.ranks, shape.ranks));
-  const CostsReport report =
-      costs_report(source, loop_placement(shape), options.costs.how, analytic);
+  const Json made_of =
+      provenance("costs-report", {.shape = {.ranks = shape.ranks, .chunks = shape.chunks},
+                                  .costs = source,
+                                  .job = job,
+                                  .costs_by_hand = options.costs.are_by_hand(),
+                                  .cost_options = options.costs.how,
+                                  .comm = {},
+                                  .automatic = {}});
+  std::string text = costs_view(source, loop_placement(shape), options.costs.how, analytic, style);
   if (!options.save.empty())
     write_output(options.save, costs_text(source, nlohmann::ordered_json::object()));
-  return costs_view(report, format, color);
+  return text;
 }
 
 }  // namespace

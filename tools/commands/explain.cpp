@@ -8,6 +8,7 @@
 #include "analysis/views/explain_view.h"
 #include "tools/commands/command.h"
 #include "tools/errors.h"
+#include "tools/inputs.h"
 #include "tools/output.h"
 #include "tools/subject.h"
 
@@ -40,7 +41,7 @@ void refuse_without_shape(const SubjectOptions& options) {
 }
 
 /// A schedule's formulas in p and m.
-std::string run_formulas(const ExplainOptions& options, Format format, Color color) {
+std::string run_formulas(const ExplainOptions& options, Style style) {
   const CatalogueEntry& entry = require_schedule(options.name);
   const CostCommandOptions& costs = options.subject.costs;
   if (costs.model.are_given())
@@ -59,24 +60,25 @@ std::string run_formulas(const ExplainOptions& options, Format format, Color col
   const Comm comm = costs.comm.comm_or_ideal();
   const ClosedForm form =
       find_closed_form(entry, source, {.comm = comm, .overlap = costs.how.overlap}, chunks);
-  return closed_form_view({std::string(entry.name), comm}, form, format, color);
+  style.provenance = provenance("explain");
+  return closed_form_view({std::string(entry.name), comm}, form, style);
 }
 
 std::string run(const ExplainOptions& options, const GlobalOptions& global) {
-  const Format format = options.output.format_or_table();
-  const Color color = options.output.color(global);
+  Style style = options.output.style(global);
   const ShapeOptions& shape = options.subject.shape;
   if (!options.subject.program.is_given() && !shape.ranks && !shape.microbatches &&
       !options.name.empty())
-    return run_formulas(options, format, color);
+    return run_formulas(options, style);
   Subject subject = make_subject(options.name, options.subject, global);
+  style.provenance = provenance("explain", subject.scenario);
   std::string text;
   {
     Progress progress(global.quiet);
     const Prediction prediction =
         predict(subject.take_program(progress), subject.scenario, progress);
     progress.now("explaining");
-    text = explain_view(prediction.analysis(), format, color);
+    text = explain_view(prediction.analysis(), style);
   }
   subject.note(options.subject, global);
   return text;

@@ -5,6 +5,7 @@
 #include "analysis/views/replay_view.h"
 #include "tools/commands/command.h"
 #include "tools/errors.h"
+#include "tools/inputs.h"
 #include "tools/measure.h"
 #include "tools/output.h"
 
@@ -19,11 +20,11 @@ struct ReplayCommandOptions {
   TraceOption trace;
 
   /// A file named .json is the run itself, unless a format is asked for.
-  Format format() const {
-    if (output.format)
-      return *output.format;
+  Style style(const GlobalOptions& global) const {
+    OutputOptions chosen = output;
     const bool is_json = output.path.ends_with(".json") || output.path.ends_with(".json.gz");
-    return is_json ? Format::Json : Format::Table;
+    chosen.format = output.format.value_or(is_json ? Format::Json : Format::Table);
+    return chosen.style(global);
   }
 };
 
@@ -40,6 +41,8 @@ int run_subject(const ReplayCommandOptions& options, const MeasureOptions& measu
     require_writable(options.output.path);
   if (measure_options.tells() && options.trace.is_given())
     options.trace.require_writable();
+  Style style = options.style(global);
+  style.provenance = provenance("replay", subject.scenario);
   ReplayResult result;
   {
     Progress progress(global.quiet);
@@ -53,13 +56,13 @@ int run_subject(const ReplayCommandOptions& options, const MeasureOptions& measu
       options.trace.write(run);
     result = {std::move(run.report), std::move(measured.record), std::move(measured.measurement)};
   }
-  write_output(options.output.path,
-               replay_view(result, options.format(), options.output.color(global)));
+  write_output(options.output.path, replay_view(result, style));
   const auto& parity = result.measurement.parity;
   return parity && !parity->holds() ? kCheckFailed : kDone;
 }
 
 int run(const ReplayCommandOptions& options, const GlobalOptions& global) {
+  options.style(global);  // wrong columns are told before anything runs
   options.trace.check();
   if (options.machine.no_check && !options.subject.program.is_given())
     throw UsageError("--no-check is for --program: schedules of the catalogue are sound",

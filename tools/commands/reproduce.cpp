@@ -14,6 +14,7 @@
 #include "sim/costs/cost_file.h"
 #include "tools/commands/command.h"
 #include "tools/errors.h"
+#include "tools/inputs.h"
 #include "tools/options/named_input.h"
 #include "tools/output.h"
 #include "tools/progress.h"
@@ -53,8 +54,8 @@ std::vector<PublishedTable> chosen_tables(const std::string& name) {
 }
 
 int run(const ReproduceOptions& options, const GlobalOptions& global) {
-  const Format format = options.output.format_or_table();
-  const Color color = options.output.color(global);
+  Style style = options.output.style(global);
+  style.provenance = provenance("reproduce");
   require_writable(options.output.path);
   std::vector<PublishedTable> tables = chosen_tables(options.table);
   {
@@ -65,7 +66,7 @@ int run(const ReproduceOptions& options, const GlobalOptions& global) {
         progress.now(fmt::format("{}: {}", table.name, row.name));
       });
   }
-  write_output(options.output.path, published_view(tables, format, color));
+  write_output(options.output.path, published_view(tables, style));
   return count(tables).moved == 0 ? kDone : kCheckFailed;
 }
 

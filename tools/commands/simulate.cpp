@@ -7,6 +7,7 @@
 #include "analysis/views/simulate_view.h"
 #include "tools/commands/command.h"
 #include "tools/errors.h"
+#include "tools/inputs.h"
 #include "tools/options/noise_options.h"
 #include "tools/options/picture_options.h"
 #include "tools/options/trace_option.h"
@@ -41,11 +42,11 @@ void write_files(const SimulateOptions& options, const Analysis& run, Progress& 
 }
 
 std::string run(const SimulateOptions& options, const GlobalOptions& global) {
-  const Format format = options.output.format_or_table();
-  const Color color = options.output.color(global);
+  Style style = options.output.style(global);
   options.trace.check();
   Subject subject = make_subject(options.name, options.subject, global);
   subject.scenario.noise = options.noise.noise(subject.scenario.shape.ranks);
+  style.provenance = provenance("simulate", subject.scenario);
   Report figures;
   {
     Progress progress(global.quiet);
@@ -58,7 +59,7 @@ std::string run(const SimulateOptions& options, const GlobalOptions& global) {
     figures = std::move(run.report);
   }
   subject.note(options.subject, global);
-  return simulate_view(figures, subject.scenario.limit(), format, color);
+  return simulate_view(figures, subject.scenario.limit(), style);
 }
 
 }  // namespace

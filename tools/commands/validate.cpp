@@ -7,6 +7,7 @@
 #include "analysis/views/validate_view.h"
 #include "tools/commands/command.h"
 #include "tools/errors.h"
+#include "tools/inputs.h"
 #include "tools/measure.h"
 #include "tools/options/units.h"
 #include "tools/output.h"
@@ -54,20 +55,22 @@ int run_subjects(const ValidateOptions& options, const MeasureOptions& measure_o
     require_writable(options.output.path);
   if (measure_options.tells() && options.trace.is_given())
     options.trace.require_writable();
+  Style style = options.output.style(global);
+  style.provenance = provenance("validate", subjects.front().scenario);
   std::vector<Validation> results;
   results.reserve(subjects.size());
   for (Subject& subject : subjects)
     results.push_back(validate(std::move(subject), measure_options, options.tolerance, global));
   if (!measure_options.tells())
     return kDone;
-  write_output(options.output.path, validate_view(results, options.output.format_or_table(),
-                                                  options.output.color(global)));
+  write_output(options.output.path, validate_view(results, style));
   const bool all_hold =
       std::all_of(results.begin(), results.end(), [](const Validation& v) { return v.holds(); });
   return all_hold ? kDone : kCheckFailed;
 }
 
 int run(const ValidateOptions& options, const GlobalOptions& global) {
+  options.output.style(global);  // wrong columns are told before anything runs
   options.trace.check();
   if (options.trace.is_given() && options.names.size() > 1)
     throw UsageError("--trace is for one schedule", {"--trace"});

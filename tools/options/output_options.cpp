@@ -31,10 +31,26 @@ void add_format(CLI::App& app, std::optional<Format>& format) {
 void OutputOptions::add_to(CLI::App& app) {
   add_format(app, format);
   add_output(app, path);
+  add_list(
+      app,
+      {"--columns", "NAME,...",
+       "these columns of tables, or all (default: those that say something; a wrong name lists "
+       "them)",
+       "Output"},
+      columns);
 }
 
-Color OutputOptions::color(const GlobalOptions& global) const {
-  return path.empty() || path == "-" ? color_for_stdout(global.color) : Color::Off;
+Style OutputOptions::style(const GlobalOptions& global) const {
+  const Format chosen = format.value_or(Format::Table);
+  if (!columns.empty() && (chosen == Format::Json || chosen == Format::Csv))
+    throw UsageError("--columns goes with --format table or md: the others have all of them",
+                     {"--columns", "--format"});
+  if (!path.empty() && path != "-")
+    return {.format = chosen, .columns = columns};
+  return {.format = chosen,
+          .color = color_for_stdout(global.color),
+          .is_terminal = stdout_is_terminal(),
+          .columns = columns};
 }
 
 void add_output(CLI::App& app, std::string& path) {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -25,12 +26,13 @@ struct GlobalOptions {
 
 struct OutputOptions {
   std::optional<Format> format = {};
-  std::string path;
+  std::string path = {};
+  std::vector<std::string> columns = {};
 
   void add_to(CLI::App& app);
-  Format format_or_table() const { return format.value_or(Format::Table); }
-  /// Colours are for a terminal: never in a file.
-  Color color(const GlobalOptions& global) const;
+  /// Colours are for a terminal, never in a file; tables are cut on a terminal alone. UsageError
+  /// where columns are named for a format without tables.
+  Style style(const GlobalOptions& global) const;
 };
 
 /// --format alone.
