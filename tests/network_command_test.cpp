@@ -43,7 +43,8 @@ TEST_CASE("Nodes, and links that messages share, by hand and from a file") {
     "network": {"node_of_rank": [0, 0, 1, 1],
                 "intra_node": {"bandwidth_GBps": 100, "shared_GBps": 100},
                 "inter_node": {"latency_us": 2, "bandwidth_GBps": 50, "shared_GBps": 20}}})";
-  CHECK(output_json("simulate interleaved-1f1b -p 4 -m 8 --costs " + file) == by_hand);
+  const json from_file = output_json("simulate interleaved-1f1b -p 4 -m 8 --costs " + file);
+  CHECK(without_provenance(from_file) == without_provenance(by_hand));
 }
 
 TEST_CASE("Shared links go with noise, iterations, phases, searches and comparisons") {

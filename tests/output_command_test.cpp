@@ -136,7 +136,8 @@ TEST_CASE("JSON has the keys that scripts rely on") {
   const json sized = output_json(kGood + " --activation 1MiB --weights 3MiB");
   CHECK(sized["per_rank"][0]["peak_memory_bytes"] == 7 << 20);
   const json many = output_json("compare -p 5 -m 12" + kCosts);
-  CHECK(keys(many) == std::set<std::string>{"results", "skipped", "verdict"});
+  CHECK(keys(many) ==
+        std::set<std::string>{"format", "inputs", "results", "skipped", "verdict", "version"});
   REQUIRE(many["results"].size() + many["skipped"].size() == catalogue().size());
   for (const json& each : many["results"])
     check_report(each, 5);

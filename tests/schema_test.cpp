@@ -29,9 +29,10 @@ const std::string kNoise = " --jitter 5% --samples 10";
 const std::string kMachine = " --model qwen3-235b-a22b --hardware h800 --parallel tp=1,ep=8,dp=8";
 const std::string kModelJob = " -p 4 -m 8" + kMachine;
 
-const std::vector<std::string> kResults = {
-    "analyze", "calibrate", "check",     "compare",  "costs-report", "explain", "profile",
-    "program", "reproduce", "schedules", "simulate", "timeline",     "validate"};
+const std::vector<std::string> kResults = {"analyze",      "calibrate", "check",        "compare",
+                                           "costs-report", "explain",   "profile",      "program",
+                                           "reproduce",    "schedules", "simulate",     "timeline",
+                                           "validate",     "models",    "hardware-list"};
 
 json schema(const std::string& name) {
   return json::parse(contents(source_file("data/schema/" + name + ".schema.json")));
@@ -51,7 +52,8 @@ std::string faults_by_form(const json& whole, const json& document) {
 
 void check_valid(const json& whole, const json& document) {
   INFO(faults_by_form(whole, document));
-  CHECK(schema_faults(whole, document) == std::vector<std::string>());
+  const std::vector<std::string> faults = schema_faults(whole, document);
+  CHECK_MESSAGE(faults.empty(), fmt::format("{}", fmt::join(faults, "\n")));
 }
 
 /// What the program prints, in the repository unless told; a check may fail.
@@ -210,6 +212,8 @@ TEST_CASE("What costs prints is as its schema says") {
 
 TEST_CASE("What schedules, order, check and reproduce print is as their schemas say") {
   check_outputs("schedules", {"schedules"});
+  check_outputs("models", {"models"});
+  check_outputs("hardware-list", {"hardware"});
   check_outputs("check", {"check data/programs/mended.csv", "check data/programs/deadlock.csv"});
   check_outputs("reproduce", {"reproduce megatron-interleaved", "reproduce dualpipe-readme"});
   for (const char* line :

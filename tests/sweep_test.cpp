@@ -225,8 +225,8 @@ TEST_CASE("A sweep in which nothing fits or takes no time is still shown") {
       return runs;
     };
     run_sweep(sweep, run);
-    CHECK(verdict(sweep) == (fits ? "a wins for all p2p from 0 to 10 ns"
-                                  : "none fits for all p2p from 0 to 10 ns"));
+    CHECK(verdict(sweep) ==
+          (fits ? "a wins for all p2p from 0 to 10 ns" : "none fits for all p2p from 0 to 10 ns"));
     sweep.axes.push_back(axis({1, 2}, AxisKind::Size, "message"));
     run_sweep(sweep, run);
     for (const Format format : {Format::Table, Format::Json, Format::Csv, Format::Markdown})

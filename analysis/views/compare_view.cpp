@@ -93,7 +93,7 @@ std::string remedy(const Report& report, Bytes limit) {
   const MemoryPeak& peak = *most->peak;
   const Bytes room = limit - peak.weights;
   if (room <= 0)
-    return fmt::format("the weights of rank {} alone take {}, whatever the schedule", most->rank,
+    return fmt::format("the weights of rank {} alone take {}", most->rank,
                        format_bytes(peak.weights));
   return fmt::format(
       "beside the {} of weights on rank {} there is room for {:.0f} % of its activations, {}",

@@ -119,15 +119,20 @@ std::string render(const Document& document, const Style& style) {
   return text;
 }
 
+void add_provenance(const Style& style, Json& result) {
+  if (style.provenance == nullptr || !result.is_object())
+    return;
+  for (const auto& [key, value] : style.provenance->items())
+    if (!result.contains(key))
+      result[key] = value;
+}
+
 std::string render(const Style& style, const std::function<Document()>& document,
                    const std::function<Json()>& json, const std::function<Rows()>& rows,
                    const std::string& csv_without_rows) {
   if (style.format == Format::Json) {
     Json result = json();
-    if (style.provenance != nullptr && result.is_object())
-      for (const auto& [key, value] : style.provenance->items())
-        if (!result.contains(key))
-          result[key] = value;
+    add_provenance(style, result);
     return dump_json(result, 2) + "\n";
   }
   if (style.format != Format::Csv)

@@ -77,6 +77,9 @@ class Document {
   std::vector<Block> blocks_ = {};
 };
 
+/// Adds what the style says of how a result was made, but for keys that it has itself.
+void add_provenance(const Style& style, Json& result);
+
 /// A result, of which only what `style` asks for is made. Throws UnknownColumn.
 std::string render(const Style& style, const std::function<Document()>& document,
                    const std::function<Json()>& json, const std::function<Rows()>& rows,

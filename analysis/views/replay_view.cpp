@@ -52,11 +52,12 @@ Rows measured_rank_rows(const Report& report) {
 }
 
 /// Indented, but for a line an action and a message.
-std::string timeline_json(const ReplayResult& result) {
+std::string timeline_json(const ReplayResult& result, const Style& style) {
   Json json = {{"format", "bubblescope-timeline/1"}, {"source", result.measurement.device()}};
   json.update(summary_json(result.report));
   add_measurement(result.measurement, json);
   json["per_rank"] = measured_rank_rows(result.report);
+  add_provenance(style, json);
   std::string text = dump_json(json, 2);
   text.erase(text.size() - 2);  // "\n}"
   return text + actions_list(result.record) + messages_list(result.record) + "\n}\n";
@@ -125,7 +126,7 @@ std::string parity_words(const Measurement& measurement) {
 
 std::string replay_view(const ReplayResult& result, const Style& style) {
   if (style.format == Format::Json)
-    return timeline_json(result);
+    return timeline_json(result, style);
   return render(
       style,
       [&] {

@@ -25,8 +25,14 @@ Json noise_json(const NoiseReport& noise) {
 
 }  // namespace
 
-std::string cause_column(BubbleCause cause) {
-  return fmt::format("idle_{}_ns", cause_key(cause));
+const std::string& cause_column(BubbleCause cause) {
+  static const std::vector<std::string> columns = [] {
+    std::vector<std::string> all;
+    for (std::size_t each = 0; each < kBubbleCauses; ++each)
+      all.push_back(fmt::format("idle_{}_ns", cause_key(static_cast<BubbleCause>(each))));
+    return all;
+  }();
+  return columns[static_cast<std::size_t>(cause)];
 }
 
 Json setting_json(const Report& report) {

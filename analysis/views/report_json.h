@@ -22,6 +22,6 @@ Json report_json(const Report& report);
 void add_fits(Json& json, const Report& report, const MemoryLimit& limit);
 
 /// "idle_warm_up_ns": the key of a cause in a rank's object.
-std::string cause_column(BubbleCause cause);
+const std::string& cause_column(BubbleCause cause);
 
 }  // namespace bubblescope

@@ -124,12 +124,19 @@ void add_noise(Document& page, const Report& report) {
 }  // namespace
 
 Table waiting_table(const Report& report) {
-  Table table{"rank", {{"rank"}, {"idle_ns"}}, rank_rows(report)};
+  Table table{"rank", {{"rank"}, {"idle_ns"}}};
+  for (const RankReport& rank : report.per_rank)
+    table.rows.push_back({{"rank", rank.rank}, {"idle_ns", rank.idle}});
   for (std::size_t cause = 0; cause < kBubbleCauses; ++cause) {
+    const auto& ranks = report.per_rank;
+    if (std::none_of(ranks.begin(), ranks.end(), [&](const RankReport& rank) {
+          return rank.idle_by_cause[cause] > Time::zero();
+        }))
+      continue;
     const auto each = static_cast<BubbleCause>(cause);
     table.columns.push_back({cause_column(each), cause_name(each)});
-    for (std::size_t rank = 0; rank < table.rows.size(); ++rank)
-      table.rows[rank][cause_column(each)] = report.per_rank[rank].idle_by_cause[cause].count();
+    for (std::size_t rank = 0; rank < ranks.size(); ++rank)
+      table.rows[rank][table.columns.back().key] = ranks[rank].idle_by_cause[cause];
   }
   return table;
 }

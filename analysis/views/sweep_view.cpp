@@ -32,7 +32,8 @@ std::string title(const Sweep& sweep) {
 }
 
 double times_as_long(const SweepRun& run, const SweepRun& best) {
-  return *best.time > Time::zero() ? ratio(*run.time, *best.time) : 1;
+  const Time shortest = best.time.value_or(Time::zero());
+  return shortest > Time::zero() ? ratio(run.time.value_or(shortest), shortest) : 1;
 }
 
 /// Stands for a schedule in a map.
@@ -60,7 +61,8 @@ Table points_table(const Sweep& sweep) {
     const SweepRuns& runs = sweep.point(x, 0);
     const auto best = winner(runs);
     const auto next = best ? runner_up(runs, *best) : std::nullopt;
-    const SweepRun run = best ? runs[*best] : SweepRun{};
+    const SweepRun none;
+    const SweepRun& run = best ? runs[*best] : none;
     table.rows.push_back(
         {{"value", value_words(axis, axis.values[x])},
          {"wins", best ? name_of(sweep, best) : Json("none fits")},

@@ -101,11 +101,12 @@ Grid grid_of(const Table& table, const Style& style, const std::optional<TimeUni
   std::vector<Column> columns = chosen(table.columns, style.columns);
   if (columns.front().key != table.columns.front().key)
     columns.insert(columns.begin(), table.columns.front());
-  const TimeUnit unit = given.value_or(unit_of(columns, table.rows));
+  const TimeUnit unit = given ? *given : unit_of(columns, table.rows);
   Grid grid{.noun = table.noun, .emphasis = table.emphasis};
   grid.emphasis.resize(table.rows.size());
   for (const Column& column : columns) {
     Grid::Line line{printable(column.title()), has_words(column, table.rows), column.show};
+    line.cells.reserve(table.rows.size());
     for (const Json& row : table.rows)
       line.cells.push_back(shown(column, row.at(column.key), unit));
     const Json& value = table.rows.front().at(column.key);

@@ -43,27 +43,42 @@ double first_bytes_per_n(const ShapeFigures& figures) {
   return figures.prediction.first_bytes / ops_and_messages(figures.shape);
 }
 
-Table table(std::vector<std::string> headers) {
-  Table table;
-  for (std::string& header : headers)
-    table.columns.push_back({std::move(header)});
-  table.columns.front().align = Column::Align::Left;
-  return table;
+/// Rows of cells under a row of headings; all but the first column stand on the right.
+struct Grid {
+  std::vector<std::vector<std::string>> rows;
+};
+
+Grid table(std::vector<std::string> headings) {
+  return {{std::move(headings)}};
+}
+
+std::string lines_of(const Grid& grid) {
+  std::vector<std::size_t> widths(grid.rows.front().size());
+  for (const auto& row : grid.rows)
+    for (std::size_t i = 0; i < row.size(); ++i)
+      widths[i] = std::max(widths[i], row[i].size());
+  std::string text;
+  for (const auto& row : grid.rows) {
+    text += fmt::format("{:<{}}", row.front(), widths.front());
+    for (std::size_t i = 1; i < row.size(); ++i)
+      text += fmt::format("  {:>{}}", row[i], widths[i]);
+    text += '\n';
+  }
+  return text;
 }
 
 /// With an empty line behind it.
-std::string text(const Table& table) {
-  return bubblescope::to_text(table, Color::Off) + "\n";
+std::string text(const Grid& grid) {
+  return lines_of(grid) + "\n";
 }
 
 std::string prediction_text(const ShapeFigures& figures) {
   const PredictionFigures& prediction = figures.prediction;
-  Table phases = table({"phase", "first ms", "median ms", "first M N/s", "median M N/s"});
+  Grid phases = table({"phase", "first ms", "median ms", "first M N/s", "median M N/s"});
   const auto add = [&](const char* phase, double first, double later) {
-    phases.rows.push_back(
-        {.cells = {phase, fmt::format("{:.2f}", first), fmt::format("{:.2f}", later),
-                   millions(n_per_s(figures.shape, first)),
-                   millions(n_per_s(figures.shape, later))}});
+    phases.rows.push_back({phase, fmt::format("{:.2f}", first), fmt::format("{:.2f}", later),
+                           millions(n_per_s(figures.shape, first)),
+                           millions(n_per_s(figures.shape, later))});
   };
   for (std::size_t i = 0; i < kPhases; ++i)
     add(kPhaseNames[i], prediction.first[i], prediction.median[i]);
@@ -77,21 +92,21 @@ std::string prediction_text(const ShapeFigures& figures) {
 }
 
 std::string kernel_text(const Figures& figures) {
-  Table kernels = table({"M N/s", "sweep", "bare sweep", "sweep / bare", "event queue"});
+  Grid kernels = table({"M N/s", "sweep", "bare sweep", "sweep / bare", "event queue"});
   for (const ShapeFigures& at : figures.shapes)
-    kernels.rows.push_back(
-        {.cells = {name(at.shape), millions(n_per_s(at.shape, at.kernel.sweep_ms)),
-                   millions(n_per_s(at.shape, at.kernel.bare_ms)), percent(at.kernel.sweep_to_bare),
-                   millions(n_per_s(at.shape, at.kernel.events_ms))}});
+    kernels.rows.push_back({name(at.shape), millions(n_per_s(at.shape, at.kernel.sweep_ms)),
+                            millions(n_per_s(at.shape, at.kernel.bare_ms)),
+                            percent(at.kernel.sweep_to_bare),
+                            millions(n_per_s(at.shape, at.kernel.events_ms))});
   return text(kernels) + fmt::format("one thread copies {:.1f} GB/s (read + written)\n\n",
                                      figures.copy_bytes_per_s / 1e9);
 }
 
 std::string simgrid_text(const SimGridFigures& figures) {
-  Table rates = table({"M N/s at " + name(figures.shape), "best", "median"});
+  Grid rates = table({"M N/s at " + name(figures.shape), "best", "median"});
   const auto add = [&](const char* who, const std::vector<double>& of) {
-    rates.rows.push_back({.cells = {who, fmt::format("{:.3f}", best(of) / 1e6),
-                                    fmt::format("{:.3f}", median(of) / 1e6)}});
+    rates.rows.push_back(
+        {who, fmt::format("{:.3f}", best(of) / 1e6), fmt::format("{:.3f}", median(of) / 1e6)});
   };
   add("SimGrid", figures.simgrid);
   add("ours, first prediction", figures.ours_first);
@@ -102,9 +117,9 @@ std::string simgrid_text(const SimGridFigures& figures) {
 }
 
 std::string linearity_text(const std::vector<LinearityFigures>& linearity) {
-  Table rates = table({"linearity", "M N/s"});
+  Grid rates = table({"linearity", "M N/s"});
   for (const LinearityFigures& at : linearity)
-    rates.rows.push_back({.cells = {name(at.shape), millions(at.n_per_s)}});
+    rates.rows.push_back({name(at.shape), millions(at.n_per_s)});
   return text(rates);
 }
 
@@ -113,23 +128,21 @@ std::string megabytes(double bytes) {
 }
 
 std::string phases_text(const PhaseFigures& phases) {
-  Table rates = table({"actions made of phases", "M phases/s"});
-  rates.rows.push_back(
-      {.cells = {fmt::format("dualpipe, {:.1f} M", static_cast<double>(phases.phases) / 1e6),
-                 millions(phases.phases_per_s)}});
+  Grid rates = table({"actions made of phases", "M phases/s"});
+  rates.rows.push_back({fmt::format("dualpipe, {:.1f} M", static_cast<double>(phases.phases) / 1e6),
+                        millions(phases.phases_per_s)});
   return text(rates);
 }
 
 std::string traces_text(const TraceFigures& traces) {
-  Table rates = table({"traces, best of their repeats", "MB/s", "MB held"});
+  Grid rates = table({"traces, best of their repeats", "MB/s", "MB held"});
   const std::string slices =
       fmt::format("{:.2f} M slices", static_cast<double>(traces.slices) / 1e6);
   rates.rows.push_back(
-      {{"written for Perfetto, " + slices, megabytes(traces.chrome_bytes_per_s), ""}});
-  rates.rows.push_back(
-      {{"written as Kineto, " + slices, megabytes(traces.kineto_bytes_per_s), ""}});
-  rates.rows.push_back({{fmt::format("read, {} MB of a profiler's", megabytes(traces.read_bytes)),
-                         megabytes(traces.read_bytes_per_s), megabytes(traces.read_peak_bytes)}});
+      {"written for Perfetto, " + slices, megabytes(traces.chrome_bytes_per_s), ""});
+  rates.rows.push_back({"written as Kineto, " + slices, megabytes(traces.kineto_bytes_per_s), ""});
+  rates.rows.push_back({fmt::format("read, {} MB of a profiler's", megabytes(traces.read_bytes)),
+                        megabytes(traces.read_bytes_per_s), megabytes(traces.read_peak_bytes)});
   return text(rates);
 }
 
@@ -204,11 +217,10 @@ std::vector<Goal> goals(const Figures& figures) {
 }
 
 std::string goals_text(const Figures& figures) {
-  Table rows = table({"goal", "asked", "median", "first", "met"});
+  Grid rows = table({"goal", "asked", "median", "first", "met"});
   for (const Goal& goal : goals(figures))
-    rows.rows.push_back(
-        {.cells = {goal.what, goal.asked, goal.seen, goal.first, goal.met ? "yes" : "NO"}});
-  return bubblescope::to_text(rows, Color::Off);
+    rows.rows.push_back({goal.what, goal.asked, goal.seen, goal.first, goal.met ? "yes" : "NO"});
+  return lines_of(rows);
 }
 
 Json shape_json(const ShapeFigures& figures) {

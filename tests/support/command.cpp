@@ -40,4 +40,10 @@ nlohmann::json output_json(const std::string& line) {
   return nlohmann::json::parse(output(line + " --format json"));
 }
 
+nlohmann::json without_provenance(nlohmann::json result) {
+  for (const char* key : {"format", "version", "inputs"})
+    result.erase(key);
+  return result;
+}
+
 }  // namespace bubblescope

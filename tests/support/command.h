@@ -24,5 +24,7 @@ ProcessResult run(const std::string& line, const ProcessOptions& options = {});
 std::string output(const std::string& line, const ProcessOptions& options = {});
 /// The same with --format json.
 nlohmann::json output_json(const std::string& line);
+/// A result without what it says of how it was made, for comparison with another.
+nlohmann::json without_provenance(nlohmann::json result);
 
 }  // namespace bubblescope

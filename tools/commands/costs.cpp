@@ -71,14 +71,17 @@ std::string run(const CostsCommandOptions& options, const GlobalOptions& global)
   if (source.ranks && *source.ranks != shape.ranks)
     global.note(fmt::format("costs '{}' were made for {} ranks and are used as they are for {}",
                             source.name, *source.ranks, shape.ranks));
-  const Json made_of =
+  style.provenance =
       provenance("costs-report", {.shape = {.ranks = shape.ranks, .chunks = shape.chunks},
                                   .costs = source,
                                   .job = job,
+                                  .links = {},
                                   .costs_by_hand = options.costs.are_by_hand(),
                                   .cost_options = options.costs.how,
                                   .comm = {},
-                                  .automatic = {}});
+                                  .automatic = {},
+                                  .noise = {},
+                                  .iteration = {}});
   std::string text = costs_view(source, loop_placement(shape), options.costs.how, analytic, style);
   if (!options.save.empty())
     write_output(options.save, costs_text(source, nlohmann::ordered_json::object()));
