@@ -241,7 +241,7 @@ TEST_CASE("analyze refuses what it cannot do with a reason") {
   std::filesystem::create_symlink(a, folder / "link.json");
   for (const std::string& same :
        {a, (folder / "./a.json").string(), (folder / "link.json").string()})
-    check_failure("analyze " + a + " -o " + same, kUsage, "is the trace that is read");
+    check_failure("analyze " + a + " -o " + same, kUsage, "is read as TRACE");
   check_failure("analyze " + folder.path().string() + " -o " + a, kUsage, "whose files are read");
   const ProcessResult empty = run_program({"analyze", ""});
   CHECK(empty.exit_code == kUsage);

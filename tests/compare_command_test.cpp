@@ -111,6 +111,13 @@ TEST_CASE("A list of chunks gives a schedule that takes any once for each, and o
   CHECK(has(run("compare -p 4 -m 8 -v 2,,4" + kCosts).err, "-v/--chunks: expected no empty value"));
 }
 
+TEST_CASE("A verdict tells schedules of one name apart by their chunks") {
+  const std::string verdict =
+      output_json("compare -p 4 -m 8 -v 2,4 --schedules vpp" + kCosts)["verdict"];
+  CHECK(has(verdict, "interleaved-1f1b v=4, "));
+  CHECK(has(verdict, "less time than interleaved-1f1b v=2"));
+}
+
 TEST_CASE("Families and frameworks select schedules, and names of other programs are known") {
   const auto names = [](const std::string& words) {
     std::set<std::string> found;

@@ -104,6 +104,36 @@ TEST_CASE("Each option that an error names is told with where it comes from") {
   check_failure({kGood + " --config zero.toml", {astray + " (from zero.toml)\n"}}, kUsage, folder);
 }
 
+TEST_CASE("What is set for one subcommand is no matter of another") {
+  const auto runs = [](const std::string& line, const char* variable, const char* value) {
+    return run(line, {.environment = {{variable, value}}}).exit_code;
+  };
+  CHECK(runs(kCompare + kCosts + " --schedules vpp", "BUBBLESCOPE_CHUNKS", "2,4") == 0);
+  CHECK(runs(kGood, "BUBBLESCOPE_CHUNKS", "1,2") == kUsage);
+  CHECK(runs("simulate 1f1b -m 1" + kCosts, "BUBBLESCOPE_RANKS", "70000") == 0);
+  CHECK(runs("schedules", "BUBBLESCOPE_NOISE_FACTORS", "/nowhere") == 0);
+  CHECK(runs("schedules", "BUBBLESCOPE_RANKS", "none") == 0);
+  const TemporaryFolder folder;
+  folder.write("both.toml", "[compare]\nforward = \"5\"\n[simulate]\npp = 4\n");
+  CHECK(run("schedules --config both.toml", {.folder = folder.path()}).exit_code == 0);
+  const std::string figures =
+      output("simulate 1f1b -m 4 --config both.toml --format json" + kCosts,
+             {.environment = {{"BUBBLESCOPE_RANKS", "2"}}, .folder = folder.path()});
+  CHECK(json::parse(figures)["ranks"] == 2);
+}
+
+TEST_CASE("Help is given whatever else is wrong, and for a subcommand that there is") {
+  const std::string compare = output("compare --help");
+  CHECK(output("help compare") == compare);
+  CHECK(output("-q help compare") == compare);
+  CHECK(output("compare --forward 5 --help") == compare);
+  CHECK(output("help compare", {.environment = {{"BUBBLESCOPE_RANKS", "bad"}}}) == compare);
+  CHECK(output("help") == output("--help"));
+  const ProcessResult unknown = run("help comparee");
+  CHECK(unknown.exit_code == kUsage);
+  CHECK(has(unknown.err, "did you mean 'compare'?"));
+}
+
 TEST_CASE("BUBBLESCOPE_CONFIG names the file of --config") {
   const TemporaryFolder folder;
   folder.write("ranks.toml", "[simulate]\nranks = 2\n");

@@ -69,11 +69,13 @@ TEST_CASE("Phases are scaled by name, and only where all that they make up follo
   CHECK(step(line + "--overlap phases --scale phase:*dispatch*=0.5") <
         step(line + "--overlap phases"));
   CHECK(step(line + "--overlap phases --scale phase:*=1") == step(line + "--overlap phases"));
-  const ProcessResult mixed = run(line + "--scale phase:*=0.5");
-  CHECK(mixed.exit_code == kBadInput);
-  CHECK_MESSAGE(has(mixed.err, "--overlap phases"), mixed.err);
+  for (const std::string scale : {"phase:*=0.5", "forward=0.5"}) {
+    const ProcessResult mixed = run(line + "--scale " + scale);
+    CHECK(mixed.exit_code == 0);
+    CHECK_MESSAGE(has(mixed.err, "--scale leaves F&B pairs as long as the costs say"), mixed.err);
+  }
   CHECK(has(run(line + "--overlap phases --scale phase:nobody=2").err,
-            "there is nothing that phase:nobody=2 could scale"));
+            "there is nothing that phase:nobody=2 could scale\n  phases: combine(B), attn(F)"));
 }
 
 TEST_CASE("What --scale does not understand is refused by name") {
@@ -93,7 +95,18 @@ TEST_CASE("What --scale does not understand is refused by name") {
   CHECK(has(told("rank=2"), "there is no cost 'rank'; did you mean 'rank:N'?"));
   CHECK(told("phase:*=2") == "");
   CHECK(has(run("simulate 1f1b -p 2 -m 4" + kCosts + " --scale rank:7=2").err,
-            "there is nothing that rank:7=2 could scale"));
+            "it has nothing that rank:7=2 could scale"));
+  for (const char* nothing : {"p2p=2", "bandwidth=2", "nic=2", "nvlink=2", "message=2"})
+    CHECK(has(run("simulate 1f1b -p 2 -m 4" + kCosts + " --scale " + nothing).err,
+              "there is nothing that"));
+  CHECK(run("simulate 1f1b -p 2 -m 4" + kCosts +
+            " --scale forward=1000,forward=1000,forward=1000,"
+            "forward=1000,forward=1000")
+            .exit_code == kBadInput);
+  const nlohmann::json some =
+      output_json("compare -p 2 -m 4 --schedules 1f1b,interleaved-1f1b --scale stage:3=2" + kCosts);
+  CHECK(some["results"].size() == 1);
+  CHECK(some["skipped"][0]["reason"] == "it has nothing that stage:3=2 could scale");
 }
 
 }  // namespace

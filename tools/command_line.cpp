@@ -8,6 +8,7 @@
 #include <istream>
 #include <memory>
 #include <new>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <string>
@@ -37,19 +38,31 @@ namespace {
 /// what the environment sets is taken out of it here.
 class ConfigBelowEnvironment : public CLI::ConfigTOML {
  public:
-  explicit ConfigBelowEnvironment(const CLI::Option& path) : path_(path) {}
+  ConfigBelowEnvironment(const CLI::App& root, const CLI::Option& path)
+      : root_(root), path_(path) {}
 
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
     std::istringstream text(whole(input));
     std::vector<CLI::ConfigItem> given = CLI::ConfigTOML::from_config(text);
-    std::erase_if(given, [](const CLI::ConfigItem& item) {
-      const char* value = std::getenv(environment_name(item.name).c_str());
+    std::erase_if(given, [&](const CLI::ConfigItem& item) {
+      const char* value = std::getenv(variable_of(item).c_str());
       return value != nullptr && *value != '\0';
     });
     return given;
   }
 
  private:
+  /// The variable of the option that an item names, by whichever of its names.
+  std::string variable_of(const CLI::ConfigItem& item) const {
+    const CLI::App* app = &root_;
+    for (const std::string& parent : item.parents)
+      for (const CLI::App* each : root_.get_subcommands([](const CLI::App*) { return true; }))
+        app = each->get_name() == parent ? each : app;
+    const std::string dashes = item.name.size() == 1 ? "-" : "--";
+    const CLI::Option* option = app->get_option_no_throw(dashes + item.name);
+    return option != nullptr ? option->get_envname() : environment_name(item.name);
+  }
+
   /// A stream that fails looks to CLI11 as one that ends.
   std::string whole(std::istream& input) const {
     constexpr std::size_t kMostBytes = std::size_t{1} << 20;
@@ -64,6 +77,7 @@ class ConfigBelowEnvironment : public CLI::ConfigTOML {
     return text;
   }
 
+  const CLI::App& root_;
   const CLI::Option& path_;
 };
 
@@ -96,7 +110,9 @@ void refuse_unknown(const CLI::App& root, const std::vector<Command>& commands) 
       for (const std::string& name : option->get_lnames())
         known.push_back("--" + name);
   const std::string name = word.substr(0, word.find('='));
-  if (root.get_subcommands().empty() && !is_option)
+  const auto& given = root.get_subcommands();
+  const bool lacks_subcommand = given.empty() || given.front()->get_name() == "help";
+  if (lacks_subcommand && !is_option)
     throw UsageError(fmt::format("there is no subcommand '{}'{}", name, did_you_mean(name, known)));
   throw UsageError(is_option
                        ? fmt::format("there is no option {}{}", name, did_you_mean(name, known))
@@ -223,7 +239,7 @@ const CLI::Option& declare_root(CLI::App& root, GlobalOptions& global) {
           ->envname(environment_name("config"))
           ->type_name("FILE")
           ->group("General");
-  root.config_formatter(std::make_shared<ConfigBelowEnvironment>(*config));
+  root.config_formatter(std::make_shared<ConfigBelowEnvironment>(root, *config));
   auto formatter = std::make_shared<HelpFormatter>();
   constexpr std::size_t kHelpColumn = 26;
   formatter->column_width(kHelpColumn);
@@ -261,10 +277,26 @@ void parse(CLI::App& root, const std::vector<Command>& commands, const CLI::Opti
   refuse_unknown(root, commands);
 }
 
+/// What `help NAME` or --help asks for, whatever else is wrong; none where neither is there.
+std::optional<std::string> asked_help(const CLI::App& root, const CLI::App& help,
+                                      const std::vector<std::string>& words) {
+  const bool has_flag = std::any_of(words.begin(), words.end(), [](const std::string& word) {
+    return word == "-h" || word == "--help";
+  });
+  if (!help.parsed())
+    return has_flag ? std::optional(help_text(root)) : std::nullopt;
+  if (root.remaining_size(true) > 0)
+    return std::nullopt;
+  for (const CLI::App* app : root.get_subcommands())
+    if (app != &help)
+      return help_text(*app);
+  return help_text(root);
+}
+
 int run(int argc, char** argv) {
   CLI::App root("Simulates and explains pipeline-parallel training schedules.", "bubblescope");
   GlobalOptions global;
-  const std::vector<std::string> words = without_help_command({argv, argv + argc});
+  const std::vector<std::string> words(argv, argv + argc);
   global.command = command_line(words);
   const CLI::Option& config = declare_root(root, global);
   const std::vector<Command> commands = {
@@ -274,11 +306,15 @@ int run(int argc, char** argv) {
       add_analyze(root, global),   add_costs(root, global),     add_replay(root, global),
       add_validate(root, global),  add_calibrate(root, global), add_import(root, global),
       add_man(root, global)};
-  add_help(root);
+  const CLI::App& help = *add_help(root);
   for (const Command& command : commands)
     command.app->fallthrough();
   try {
     parse(root, commands, config, words);
+    if (const auto text = help.parsed() ? asked_help(root, help, words) : std::nullopt) {
+      write_output("", *text);
+      return kDone;
+    }
     note_unknown_variables(root, commands, global);
     for (const Command& command : commands)
       if (command.app->parsed()) {
@@ -290,7 +326,11 @@ int run(int argc, char** argv) {
     write_output("", is_version ? success.what() + std::string("\n") : help_text(root));
     return kDone;
   } catch (const UsageError& error) {
-    throw UsageError(error.what() + sources_of(error, root, words));
+    const auto text = asked_help(root, help, words);
+    if (!text)
+      throw UsageError(error.what() + sources_of(error, root, words));
+    write_output("", *text);
+    return kDone;
   }
   throw UsageError("a subcommand is expected; 'bubblescope --help' lists them");
 }

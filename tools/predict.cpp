@@ -78,12 +78,18 @@ void check_size(const CatalogueEntry& entry, const Shape& shape, Comm comm, bool
 
 Shape shape_of(const ShapeOptions& shape, const CostCommandOptions& costs, const Shape& present) {
   ShapeOptions asked = shape;
-  if (const auto microbatches = costs.model.microbatches(shape.ranks)) {
+  const std::optional<int> present_ranks =
+      present.ranks > 0 ? std::optional(present.ranks) : std::nullopt;
+  if (const auto microbatches =
+          costs.model.microbatches(shape.ranks ? shape.ranks : present_ranks)) {
     if (shape.microbatches && *shape.microbatches != *microbatches)
       throw wrong_option(
           "--global-batch",
           fmt::format("it comes to m={}, and -m says {}", *microbatches, *shape.microbatches),
           {"--microbatches"});
+    if (present.microbatches > 0 && present.microbatches != *microbatches)
+      throw wrong_option("--global-batch", fmt::format("it comes to m={}, and the program has {}",
+                                                       *microbatches, present.microbatches));
     asked.microbatches = *microbatches;
   }
   return asked.shape(present);
@@ -214,10 +220,6 @@ CostModel costs_for(const PostedProgram& program, const Scenario& scenario) {
   return costs;
 }
 
-Prediction predict(const CatalogueEntry& entry, const Scenario& scenario, Progress& progress) {
-  return predict(schedule_for(entry, scenario, progress), scenario, progress);
-}
-
 Prediction predict(ScheduledProgram scheduled, const Scenario& scenario, Progress& progress) {
   PostedProgram& program = scheduled.program;
   const std::string name = program.schedule.name;
@@ -272,6 +274,17 @@ void note_costs(const Scenario& scenario, const GlobalOptions& global) {
       scenario.iteration.reduce != usual.reduce || scenario.iteration.sync != usual.sync;
   if (is_asked && !scenario.job && std::none_of(stages.begin(), stages.end(), tells_update))
     global.note("--reduce and --optimizer-sync are for costs with --grad-reduce or --optimizer");
+  const auto& scales = scenario.cost_options.scales;
+  const Overlap overlap = scenario.cost_options.overlap;
+  const bool keeps_pairs = (overlap == Overlap::Auto || overlap == Overlap::Given) &&
+                           std::any_of(stages.begin(), stages.end(), [](const StageCost& stage) {
+                             return stage.overlapped.has_value();
+                           });
+  if (keeps_pairs && std::any_of(scales.begin(), scales.end(),
+                                 [](const CostScale& scale) { return scale.is_of_ops(); }))
+    global.note(
+        "--scale leaves F&B pairs as long as the costs say: --overlap phases makes them of their "
+        "phases, --scale overlapped=FACTOR scales them");
   if (scenario.costs.stage_by_stage && scenario.cost_options.per == CostPer::OneStage)
     global.note(fmt::format("--cost-per changes nothing: costs '{}' are given stage by stage",
                             scenario.costs.name));

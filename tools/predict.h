@@ -85,8 +85,7 @@ CostModel costs_for(const PostedProgram& program, const Scenario& scenario);
 
 /// Throws Error where the schedule's constraints, the costs or the machine's memory do not allow
 /// it.
-Prediction predict(const CatalogueEntry& entry, const Scenario& scenario, Progress& progress);
-/// The same of a program; of the scenario's shape and comm no notice is taken.
+/// The program's shape and messages count, and not those of the scenario.
 Prediction predict(ScheduledProgram scheduled, const Scenario& scenario, Progress& progress);
 
 /// Tells on stderr what a reader of the figures should know about the costs.

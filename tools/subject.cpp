@@ -25,8 +25,9 @@ Subject make_subject(const std::string& name, const SubjectOptions& options,
   else
     subject.source.from = &require_schedule(name);
   const PostedProgram* program = subject.source.program();
-  const Shape shape =
-      program != nullptr ? shape_of(*program) : shape_of(options.shape, options.costs);
+  const Shape shape = program != nullptr
+                          ? shape_of(options.shape, options.costs, shape_of(*program))
+                          : shape_of(options.shape, options.costs);
   std::optional<CostSource> measured;
   if (rules.costs)
     measured = rules.costs(
@@ -37,6 +38,8 @@ Subject make_subject(const std::string& name, const SubjectOptions& options,
   CostCommandOptions costs = options.costs;
   costs.links_are_measured = rules.links.has_value();
   subject.scenario = make_scenario(shape, costs, options.limits, std::move(measured));
+  if (program != nullptr)
+    subject.scenario.comm.comm = program->comm;
   if (rules.links && rules.links->node_of_rank.size() != static_cast<std::size_t>(shape.ranks))
     throw Error(fmt::format("the profile was measured with {} ranks, and the schedule has {}",
                             rules.links->node_of_rank.size(), shape.ranks));

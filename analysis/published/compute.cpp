@@ -21,7 +21,7 @@ int count_in(ObjectReader& setting, const std::string& key) {
   return static_cast<int>(count);
 }
 
-Report run_ideal(const Schedule& schedule, const CostSource& costs, CostOptions options) {
+Report run_ideal(const Schedule& schedule, const CostSource& costs, const CostOptions& options) {
   const DependencyGraph graph = build_graph(PostedProgram{.schedule = schedule},
                                             CostModel(costs, schedule.placement, options));
   return report(graph, simulate(graph));

@@ -39,7 +39,8 @@ ObjectReader setting_reader(const PublishedRow& row, const TableContext& context
 int count_in(ObjectReader& setting, const std::string& key);
 
 /// The papers' model: messages occupy nothing.
-Report run_ideal(const Schedule& schedule, const CostSource& costs, CostOptions options = {});
+Report run_ideal(const Schedule& schedule, const CostSource& costs,
+                 const CostOptions& options = {});
 
 /// Throws Error: the table has no such column.
 [[noreturn]] void refuse_column(const std::string& column, const TableContext& context);

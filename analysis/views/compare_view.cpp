@@ -25,6 +25,14 @@ double times_as_long(const Report& report, const Report& best) {
   return best.ranked_time() > Time::zero() ? ratio(report.ranked_time(), best.ranked_time()) : 1;
 }
 
+/// With its v where another of the results has the same name.
+std::string name(const Comparison& comparison, const Report& report) {
+  const bool is_alone = std::none_of(
+      comparison.results.begin(), comparison.results.end(),
+      [&](const Report& other) { return &other != &report && other.schedule == report.schedule; });
+  return is_alone ? report.schedule : fmt::format("{} v={}", report.schedule, report.chunks);
+}
+
 /// "32 % less time"
 std::string less_time(const Report& best, const Report& other) {
   return short_percent(1 - times_as_long(best, other)) + " less time";
@@ -65,14 +73,15 @@ std::string cause(const Report& best, const Report& next, const TimeUnit& unit) 
              : fmt::format("a rank works {} less", unit.format(busy));
 }
 
-std::string reason(const Report& best, const Report& next, const TimeUnit& unit) {
+std::string reason(const Comparison& comparison, const Report& best, const Report& next,
+                   const TimeUnit& unit) {
   if (best.ranked_time() == next.ranked_time())
-    return "as fast as " + next.schedule;
+    return "as fast as " + name(comparison, next);
   const char* calm = best.whole_time() < next.whole_time()    ? ""
                      : best.whole_time() == next.whole_time() ? ", which is as fast without noise"
                                                               : ", which is faster without noise";
-  return fmt::format("{} than {}{}, because {}", less_time(best, next), next.schedule, calm,
-                     cause(best, next, unit));
+  return fmt::format("{} than {}{}, because {}", less_time(best, next), name(comparison, next),
+                     calm, cause(best, next, unit));
 }
 
 /// "17 live activations (8.5 in-flight micro-batches), 1 copy of the weights"
@@ -104,7 +113,8 @@ std::string remedy(const Report& report, Bytes limit) {
 
 /// Where none of the results fits: which comes nearest, and what it lacks.
 std::string nearest(const Comparison& comparison) {
-  const auto& [results, skipped, limit] = comparison;
+  const std::vector<Report>& results = comparison.results;
+  const MemoryLimit& limit = comparison.limit;
   std::string text = "none fits " + limit_words(limit);
   const auto least = [&](const auto& key) -> const Report& {
     return *std::min_element(results.begin(), results.end(),
@@ -112,7 +122,7 @@ std::string nearest(const Comparison& comparison) {
   };
   if (limit.live_activations) {
     const Report& next = least([](const Report& r) { return r.peak_live_activations; });
-    return text + fmt::format(": nearest is {} with {}, {} too many", next.schedule,
+    return text + fmt::format(": nearest is {} with {}, {} too many", name(comparison, next),
                               next.peak_live_activations,
                               next.peak_live_activations - *limit.live_activations);
   }
@@ -120,7 +130,7 @@ std::string nearest(const Comparison& comparison) {
       least([](const Report& r) { return std::pair(!r.peak_memory, r.peak_memory.value_or(0)); });
   if (!next.peak_memory)
     return text + ": unknown, the costs give no sizes";
-  return text + fmt::format(": nearest is {} with {}, {} too much; {}", next.schedule,
+  return text + fmt::format(": nearest is {} with {}, {} too much; {}", name(comparison, next),
                             format_bytes(*next.peak_memory),
                             format_bytes(*next.peak_memory - *limit.bytes),
                             remedy(next, *limit.bytes));
@@ -291,24 +301,25 @@ std::string verdict(const Comparison& comparison) {
     return nearest(comparison);
   const Report& best = *fitting.front();
   const TimeUnit unit = TimeUnit::fit(longest(comparison));
-  std::string text = fmt::format("{}, {} {}{}", best.schedule, unit.format(best.ranked_time()),
-                                 best.iteration ? "an iteration" : "a step",
-                                 best.noise ? " in the median with noise" : "");
+  std::string text = fmt::format(
+      "{}, {} {}{}", name(comparison, best), unit.format(best.ranked_time()),
+      best.iteration ? "an iteration" : "a step", best.noise ? " in the median with noise" : "");
   if (fitting.size() > 1)
-    text += ": " + reason(best, *fitting[1], unit);
+    text += ": " + reason(comparison, best, *fitting[1], unit);
   text += fmt::format("; it holds {}", memory_words(best));
   const Report& fastest = comparison.results.front();
   if (&fastest != &best)
     text += fmt::format(
-        "; {} takes {} but does not fit", fastest.schedule,
+        "; {} takes {} but does not fit", name(comparison, fastest),
         fastest.ranked_time() == best.ranked_time() ? "as long" : less_time(fastest, best));
   const auto lighter = std::find_if(fitting.begin(), fitting.end(), [&](const Report* report) {
     return report->weight_copies < best.weight_copies;
   });
   if (lighter != fitting.end())
-    text += fmt::format("; the best with {} is {}, {} more time",
-                        (*lighter)->weight_copies == 1 ? "one copy" : "fewer copies",
-                        (*lighter)->schedule, short_percent(times_as_long(**lighter, best) - 1));
+    text +=
+        fmt::format("; the best with {} is {}, {} more time",
+                    (*lighter)->weight_copies == 1 ? "one copy" : "fewer copies",
+                    name(comparison, **lighter), short_percent(times_as_long(**lighter, best) - 1));
   return text;
 }
 

@@ -64,7 +64,7 @@ Json stage_json(const CostModel& model, Stage stage, const AnalyticStage* analyt
   return json;
 }
 
-Rows stage_rows(const CostSource& source, const Placement& placement, CostOptions options,
+Rows stage_rows(const CostSource& source, const Placement& placement, const CostOptions& options,
                 const std::optional<AnalyticCosts>& analytic) {
   const CostModel model(source, placement, options);
   // Where several stages divide the costs of a rank, a stage's phases are not all of them.
@@ -198,8 +198,9 @@ std::string title(const CostSource& source, std::size_t stages, const std::strin
 
 }  // namespace
 
-std::string costs_view(const CostSource& source, const Placement& placement, CostOptions options,
-                       const std::optional<AnalyticCosts>& analytic, const Style& style) {
+std::string costs_view(const CostSource& source, const Placement& placement,
+                       const CostOptions& options, const std::optional<AnalyticCosts>& analytic,
+                       const Style& style) {
   const Rows stages = stage_rows(source, placement, options, analytic);
   const std::string layout = analytic ? to_text(analytic->layout) : "";
   const bool has_network = source.network.has_value();

@@ -30,7 +30,8 @@ namespace bubblescope {
 
 /// The costs of `source` laid over one pipe of `placement`. `analytic` is where they come from a
 /// model. Throws Error as CostModel does.
-std::string costs_view(const CostSource& source, const Placement& placement, CostOptions options,
-                       const std::optional<AnalyticCosts>& analytic, const Style& style);
+std::string costs_view(const CostSource& source, const Placement& placement,
+                       const CostOptions& options, const std::optional<AnalyticCosts>& analytic,
+                       const Style& style);
 
 }  // namespace bubblescope

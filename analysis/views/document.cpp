@@ -50,7 +50,7 @@ struct Writer {
                               {"value", shown(column, value, best)},
                               {"meaning", figure->meaning}});
     }
-    return operator()(table);
+    return table.rows.empty() ? "" : operator()(table);
   }
 };
 

@@ -110,7 +110,7 @@ Grid grid_of(const Table& table, const Style& style, const std::optional<TimeUni
     for (const Json& row : table.rows)
       line.cells.push_back(shown(column, row.at(column.key), unit));
     const Json& value = table.rows.front().at(column.key);
-    const bool is_silent = value.is_null() || value == 0 || value == "";
+    const bool is_silent = value.is_null() || value == 0 || value == Json(std::string());
     const bool is_alike = &column != &columns.front() && column.show != Show::Always &&
                           !table.noun.empty() && is_same(line.cells);
     if (!is_alike || (line.cells.size() == 1 && !is_silent))

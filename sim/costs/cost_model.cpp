@@ -57,7 +57,7 @@ std::vector<StageCost> divide(const StageCost& whole, int chunks) {
   return parts;
 }
 
-bool is_divided(const CostSource& source, CostOptions options) {
+bool is_divided(const CostSource& source, const CostOptions& options) {
   return !source.stage_by_stage && options.per == CostPer::WholeRank;
 }
 
@@ -100,10 +100,14 @@ Time time_from_us(double microseconds) {
 }
 
 std::optional<std::string> find_obstacle(const CostSource& source, PipeShape pipe,
-                                         CostOptions options) {
+                                         const CostOptions& options) {
   const auto told = static_cast<int>(source.stages.size());
   if (source.stage_by_stage && told != pipe.depth)
     return fmt::format("the costs are for {} stages, and its pipe has {}", told, pipe.depth);
+  for (const CostScale& scale : options.scales)
+    if (scale.is_of_place() &&
+        scale.number >= (scale.what == CostScale::What::Stage ? pipe.depth : pipe.ranks))
+      return fmt::format("it has nothing that {} could scale", to_string(scale));
   const int chunks = is_divided(source, options) ? pipe.depth / pipe.ranks : 1;
   for (const StageCost& stage : source.stages) {
     const std::size_t layers = stage.phases.layers();
@@ -114,7 +118,8 @@ std::optional<std::string> find_obstacle(const CostSource& source, PipeShape pip
   return std::nullopt;
 }
 
-CostModel::CostModel(const CostSource& source, const Placement& placement, CostOptions options)
+CostModel::CostModel(const CostSource& source, const Placement& placement,
+                     const CostOptions& options)
     : link_(source.link), network_(source.network), overlap_(options.overlap) {
   const std::string& place = source.file.empty() ? source.name : source.file;
   if (const auto obstacle = find_obstacle(source, {placement.ranks, placement.depth}, options))
@@ -169,23 +174,21 @@ void CostModel::scale(const std::vector<CostScale>& scales, const Placement& pla
     }
     costs_ = std::move(own);
   }
+  const bool is_own = costs_.size() == cost_of_stage_.size();
   for (const CostScale& each : scales) {
-    bool any = false;
+    bool any = scale_links(each, link_, network_);
     for (std::size_t i = 0; i < costs_.size(); ++i) {
-      if (each.what == CostScale::What::Phase && overlap_ != Overlap::Phases &&
-          overlap_ != Overlap::Sum && costs_[i].overlapped)
-        throw Error(
-            fmt::format("{}: {} would leave F&B pairs as long as the costs say: take their "
-                        "time from phases too (--overlap phases)",
-                        place, to_string(each)));
       const auto stage = static_cast<Stage>(i);
-      const bool is_own = costs_.size() == cost_of_stage_.size();
       any |=
           scale_stage(each, costs_[i], stage % placement.depth, is_own ? placement.rank(stage) : 0);
     }
-    scale_links(each, link_, network_);
-    if (!any)
-      throw Error(fmt::format("{}: there is nothing that {} could scale", place, to_string(each)));
+    if (any)
+      continue;
+    std::string known;
+    for (const Phase& phase : costs_.front().phases.phases)
+      known += (known.empty() ? "\n  phases: " : ", ") + phase.name;
+    throw Error(fmt::format("{}: there is nothing that {} could scale{}", place, to_string(each),
+                            each.what == CostScale::What::Phase ? known : ""));
   }
 }
 

@@ -57,14 +57,14 @@ struct PipeShape {
 /// Why the costs cannot be laid over such a pipe: they are for another number of stages, or their
 /// layers cannot be divided over a rank's chunks; none where they can.
 std::optional<std::string> find_obstacle(const CostSource& source, PipeShape pipe,
-                                         CostOptions options);
+                                         const CostOptions& options);
 
 /// Costs laid over the stages of a placement.
 class CostModel {
  public:
   /// Throws Error where `find_obstacle` finds one, the costs lack an overlapped time or phases that
   /// `options` ask for, or a message takes too long.
-  CostModel(const CostSource& source, const Placement& placement, CostOptions options);
+  CostModel(const CostSource& source, const Placement& placement, const CostOptions& options);
 
   Time duration(const Op& op) const { return outside_pair_[op.stage_and_kind()]; }
   Time duration(const Action& action) const {

@@ -49,8 +49,21 @@ bool matches(std::string_view name, std::string_view pattern) {
   return false;
 }
 
+/// Throws Error where that is longer than a duration may be.
 void multiply(Time& time, double factor) {
-  time = Time(std::llround(static_cast<double>(time.count()) * factor));
+  constexpr double kLongest = 1e15;  // eleven days
+  const double product = static_cast<double>(time.count()) * factor;
+  if (product > kLongest)
+    throw Error(fmt::format("a duration of {:g} ns is too long", product));
+  time = Time(std::llround(product));
+}
+
+Bytes multiplied(Bytes bytes, double factor) {
+  constexpr double kMostBytes = 9e18;
+  const double product = static_cast<double>(bytes) * factor;
+  if (product > kMostBytes)
+    throw Error(fmt::format("a message of {:g} bytes is too large", product));
+  return std::llround(product);
 }
 
 void multiply(std::optional<Time>& time, double factor) {
@@ -163,23 +176,31 @@ std::string to_string(const CostScale& scale) {
           ? fmt::format("{}{}", name.substr(0, name.find(':') + 1),
                         scale.what == What::Phase ? scale.phase : std::to_string(scale.number))
           : std::string(name);
-  return fmt::format("{}={:g}", what, scale.factor);
+  return fmt::format("{}={}", what, scale.factor);
 }
 
-void scale_links(const CostScale& scale, Link& link, std::optional<Network>& network) {
+bool scale_links(const CostScale& scale, Link& link, std::optional<Network>& network) {
   std::vector<Link*> messages = {&link};
   if (network)
-    messages.insert(messages.end(), {&network->intra_node.message, &network->inter_node.message});
+    messages = {&network->intra_node.message, &network->inter_node.message};
+  bool any = false;
+  const auto multiply_rate = [&](double& rate) {
+    any = any || rate > 0;
+    rate *= scale.factor;
+  };
   for (Link* each : messages) {
-    if (scale.what == What::P2p)
+    if (scale.what == What::P2p) {
+      any = any || each->latency > Time::zero();
       multiply(each->latency, scale.factor);
+    }
     if (scale.what == What::Bandwidth)
-      each->bytes_per_second *= scale.factor;
+      multiply_rate(each->bytes_per_second);
   }
   if (network && scale.what == What::Nvlink)
-    network->intra_node.shared_bytes_per_second *= scale.factor;
+    multiply_rate(network->intra_node.shared_bytes_per_second);
   if (network && scale.what == What::Nic)
-    network->inter_node.shared_bytes_per_second *= scale.factor;
+    multiply_rate(network->inter_node.shared_bytes_per_second);
+  return any;
 }
 
 bool scale_stage(const CostScale& scale, StageCost& stage, Stage position, Rank rank) {
@@ -213,7 +234,7 @@ bool scale_stage(const CostScale& scale, StageCost& stage, Stage position, Rank 
       multiply(stage.overlapped, scale.factor);
       return stage.overlapped.has_value();
     case What::Message:
-      stage.message = std::llround(static_cast<double>(stage.message) * scale.factor);
+      stage.message = multiplied(stage.message, scale.factor);
       return stage.message > 0;
     case What::Stage:
     case What::Rank:
@@ -224,7 +245,7 @@ bool scale_stage(const CostScale& scale, StageCost& stage, Stage position, Rank 
     case What::Phase:
       return scale_phases(scale, stage);
     default:
-      return true;  // of links
+      return false;  // of links
   }
 }
 

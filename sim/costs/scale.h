@@ -35,6 +35,8 @@ struct CostScale {
   std::string phase = {};
 
   bool is_of_place() const { return what == What::Stage || what == What::Rank; }
+  /// Whether it changes F, I or W, and so what a pair would take.
+  bool is_of_ops() const { return what <= What::Backward || what == What::Phase; }
 };
 
 /// "forward=0.9", "stage:3=1.1", "rank:0=2", "phase:*dispatch*=0.7". Throws Error that names what
@@ -44,8 +46,8 @@ CostScale parse_scale(std::string_view text);
 /// "stage:3=1.1"
 std::string to_string(const CostScale& scale);
 
-/// Scales what belongs to links.
-void scale_links(const CostScale& scale, Link& link, std::optional<Network>& network);
+/// Scales what belongs to links. Whether there was anything to scale.
+bool scale_links(const CostScale& scale, Link& link, std::optional<Network>& network);
 
 /// Scales what belongs to a stage, which is `position` of its pipe and lies on `rank`. Whether
 /// there was anything to scale.

@@ -38,8 +38,8 @@ struct CatalogueEntry {
   int chunks;                        ///< The v that the schedule has where none is asked for.
   bool any_chunks = false;           ///< Whether it takes another v.
   bool any_group_size = false;       ///< Whether it takes a group size.
-  std::string_view aliases = "";     ///< What others call it, divided by blanks: "vpp".
-  std::string_view frameworks = "";  ///< Those that have it, divided by blanks: "megatron".
+  std::string_view aliases = {};     ///< What others call it, divided by blanks: "vpp".
+  std::string_view frameworks = {};  ///< Which of them have it, divided by blanks: "megatron".
   /// None where p and m, both ≥ 1, fit; v is set.
   std::optional<Misfit> (*misfit)(Shape);
   /// Only called with a shape that fits, v set; null where `automatic` is not.

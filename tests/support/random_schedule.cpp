@@ -181,7 +181,8 @@ CostSource random_costs(std::mt19937_64& engine, const Placement& placement) {
   return source;
 }
 
-DependencyGraph graph_of(const Schedule& schedule, const CostSource& costs, CostOptions options) {
+DependencyGraph graph_of(const Schedule& schedule, const CostSource& costs,
+                         const CostOptions& options) {
   const CostModel model(costs, schedule.placement, options);
   return build_graph(post_messages(schedule, Comm::Ideal), model);
 }

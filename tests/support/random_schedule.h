@@ -43,7 +43,7 @@ int random_microbatches(std::mt19937_64& engine, const Placement& placement, Ran
 CostSource random_costs(std::mt19937_64& engine, const Placement& placement);
 
 DependencyGraph graph_of(const Schedule& schedule, const CostSource& costs,
-                         CostOptions options = {});
+                         const CostOptions& options = {});
 
 /// What the Error says that `call` throws; empty if it throws none.
 template <typename Call>

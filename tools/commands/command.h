@@ -3,7 +3,6 @@
 
 #include <functional>
 #include <string>
-#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -20,10 +19,7 @@ struct Command {
 /// What --help prints: one blank line between groups, and a newline at the end.
 std::string help_text(const CLI::App& app);
 
-/// `help compare` is `compare --help`: CLI11 would take the second word for a subcommand to run.
-void add_help(CLI::App& root);
-std::vector<std::string> without_help_command(std::vector<std::string> words);
-
+CLI::App* add_help(CLI::App& root);
 Command add_check(CLI::App& root, const GlobalOptions& global);
 Command add_schedules(CLI::App& root, const GlobalOptions& global);
 Command add_models(CLI::App& root, const GlobalOptions& global);

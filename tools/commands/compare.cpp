@@ -185,7 +185,10 @@ int run(const CompareOptions& options, const GlobalOptions& global) {
     comparison = compare(all, scenario, pages, progress);
   }
   note_costs(scenario, global);
-  style.provenance = provenance("compare", scenario);
+  Scenario asked = scenario;
+  if (options.shape.chunks.size() > 1)  // each row says its own
+    asked.shape.chunks.reset();
+  style.provenance = provenance("compare", asked);
   write_output(options.output.path, compare_view(comparison, style));
   return kDone;
 }

@@ -118,7 +118,7 @@ std::string LaunchedJob::toml(std::string_view source) const {
   };
   section("simulate", {});
   section("explain", {});
-  section("compare", {"NAME", "program", "chunks", "group-size", "layout"});
+  section("compare", {"NAME", "program", "group-size", "layout"});
   section("costs", {"NAME", "program", "microbatches", "group-size", "comm", "reduce"});
   return text;
 }

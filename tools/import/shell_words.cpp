@@ -86,7 +86,7 @@ std::string_view ShellReader::read_until(char open, char close) {
 Words ShellReader::value_of(const std::string& name) {
   constexpr std::size_t kMostSpelledOut = std::size_t{1} << 24;
   const auto found = variables_.find(name);
-  const Words value = found != variables_.end() ? found->second : Words{{"$" + name, line_}};
+  Words value = found != variables_.end() ? found->second : Words{{"$" + name, line_}};
   for (const Word& word : value)
     spent_ += word.text.size() + sizeof(Word);
   if (spent_ > kMostSpelledOut)
@@ -161,7 +161,7 @@ std::string ShellReader::quoted_to(char end) {
   const std::size_t close = text_.find(end, at_ + 1);
   if (close == std::string_view::npos)
     fail(line_, fmt::format("expected a second {}", end));
-  const std::string text(text_.substr(at_ + 1, close - at_ - 1));
+  std::string text(text_.substr(at_ + 1, close - at_ - 1));
   skip(close + 1 - at_);
   return text;
 }

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -26,13 +27,13 @@ struct CostCommandOptions {
   CommOptions comm = {};
   OptionGroup hand;                      ///< What only costs by hand have.
   OptionGroup iteration;                 ///< What comes after the step.
-  OptionGroup options;                   ///< How costs are read: --cost-per and --overlap.
+  OptionGroup options;                   ///< How costs are read: --cost-per, --overlap and --scale.
   std::vector<std::string> varied = {};  ///< What a sweep sets in `by_hand`: "--p2p".
   bool links_are_measured = false;       ///< None of them can be given then.
 
   CostCommandOptions();
   void add_to(CLI::App& app);
-  /// Those alone that tell costs: nothing of what is run with them.
+  /// Declares what tells costs alone: nothing of what is run with them.
   void add_source_to(CLI::App& app);
 
   /// What the costs come from where they come from a model. Throws as `source` does.

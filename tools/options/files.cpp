@@ -1,7 +1,5 @@
 #include "tools/options/files.h"
 
-#include <algorithm>
-#include <cctype>
 #include <filesystem>
 #include <string>
 #include <system_error>
@@ -35,20 +33,11 @@ bool is_output(const CLI::Option& option) {
   return option.get_group() == "Output" && option.get_type_name().starts_with("FILE");
 }
 
-/// "costs" of --costs, "trace" of TRACE.
-std::string what_is_read(const NamedPath& input) {
-  std::string name = input.name();
-  name.erase(0, name.find_first_not_of('-'));
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return name;
-}
-
 void check_beside_input(const NamedPath& output, const NamedPath& input) {
   std::error_code error;  // what does not exist is no input
   if (std::filesystem::is_regular_file(input.path, error) && input.place == output.place)
-    throw UsageError(fmt::format("{} is the {} that is read: take another file for {}", output.path,
-                                 what_is_read(input), output.name()),
+    throw UsageError(fmt::format("{} is read as {}: take another file for {}", output.path,
+                                 input.name(), output.name()),
                      {output.name()});
   if (std::filesystem::is_directory(input.path, error) &&
       output.place.parent_path() == input.place &&
@@ -79,8 +68,9 @@ void check_files(const CLI::App& app, const CLI::App& root) {
       const bool is_stdout = option->results().front() == "-";
       if (is_output(*option) && is_stdout && !option->check_lname("output"))
         throw wrong_option(option->get_name(), "needs a file: stdout is for the figures");
+      const bool is_name = option->get_name() == "NAME";  // of a schedule
       for (const std::string& path : option->results())
-        if (!path.empty() && !is_stdout)
+        if (!path.empty() && !is_stdout && !is_name)
           (is_output(*option) ? outputs : inputs).push_back({option, path, place_of(path)});
     }
   for (const NamedPath& output : outputs) {

@@ -140,10 +140,12 @@ Parallel ModelOptions::parallel(std::optional<int> ranks) const {
   if (gpus) {
     if (!ranks)
       throw UsageError("--gpus needs -p/--ranks: dp is GPUs / (tp · cp · pp)", {"--gpus"});
-    const std::int64_t whole = all.tensor.value_or(1) * all.context.value_or(1) * *ranks;
+    std::int64_t whole = 1;
+    for (const std::int64_t degree :
+         {all.tensor.value_or(1), all.context.value_or(1), std::int64_t{*ranks}})
+      whole = std::min(whole, std::int64_t{*gpus} + 1) * std::min<std::int64_t>(degree, *gpus + 1L);
     if (*gpus % whole != 0)
-      throw wrong_option("--gpus",
-                         fmt::format("{} GPUs are no multiple of tp · cp · pp = {}", *gpus, whole));
+      throw wrong_option("--gpus", fmt::format("{} GPUs are no multiple of tp · cp · pp", *gpus));
     if (all.data && *all.data != *gpus / whole)
       throw wrong_option("--gpus",
                          fmt::format("{} GPUs make dp={}, and --parallel says dp={}", *gpus,

@@ -29,7 +29,7 @@ std::string nearest_input(const std::string& name, const std::vector<std::string
 template <typename Read, typename Parse>
 auto find_input(const NamedInput& input, const std::string& name, Read&& read, Parse&& parse) {
   if (name.find('/') != std::string::npos || name.ends_with(".json") ||
-      name.ends_with(".json.gz") || exists(name))
+      name.ends_with(".json.gz") || (exists(name) && !is_folder(name)))
     return read(name);
   std::vector<std::string> names;
   std::vector<const EmbeddedFile*> meant;

@@ -23,9 +23,13 @@ std::string display_name(std::string names) {
 
 namespace {
 
-/// Gives each word to `take`, and an error of it the option's name.
-CLI::callback_t each_word(std::string name, std::function<void(const std::string& word)> take) {
-  return [name = std::move(name), take = std::move(take)](const CLI::results_t& words) {
+/// Gives each word to `take`, and an error of it the option's name. The environment and a file are
+/// for all subcommands: what is not for the one that runs stays unread.
+CLI::callback_t each_word(const CLI::App& app, std::string name,
+                          std::function<void(const std::string& word)> take) {
+  return [&app, name = std::move(name), take = std::move(take)](const CLI::results_t& words) {
+    if (!app.parsed())
+      return true;
     for (const std::string& word : words)
       try {
         if (word.empty())
@@ -50,8 +54,9 @@ CLI::Option* with_text(CLI::Option* option, const OptionText& text) {
 CLI::Option* declare_option(CLI::App& app, const OptionText& text,
                             std::function<void(const std::string& word)> take) {
   const std::string name = display_name(text.names);
-  const auto once = [name, take = each_word(name, std::move(take))](const CLI::results_t& words) {
-    if (words.size() > 1)
+  const auto once = [&app, name,
+                     take = each_word(app, name, std::move(take))](const CLI::results_t& words) {
+    if (app.parsed() && words.size() > 1)
       throw wrong_option(name, fmt::format("given {} times", words.size()));
     return take(words);
   };
@@ -80,12 +85,12 @@ CLI::Option* declare_list(CLI::App& app, const OptionText& text,
       begin = end + 1;
     }
   };
-  return declare_repeated(app, text, each_word(display_name(text.names), take_parts));
+  return declare_repeated(app, text, each_word(app, display_name(text.names), take_parts));
 }
 
 CLI::Option* add_files(CLI::App& app, const OptionText& text, std::vector<std::string>& paths) {
   return declare_repeated(app, text,
-                          each_word(display_name(text.names),
+                          each_word(app, display_name(text.names),
                                     [&paths](const std::string& path) { paths.push_back(path); }));
 }
 

@@ -13,35 +13,33 @@ namespace bubblescope {
 
 void ShapeOptions::add_to(CLI::App& app, Chunks how_many) {
   const char* group = "Shape";
-  given.add(
-      add_option(app, {"-p,--ranks,--pp", "N", "pipeline ranks", group}, ranks, count_from(1)));
-  given.add(add_option(app,
-                       {"-m,--microbatches", "N", "micro-batches a step, over all pipes", group},
-                       microbatches, count_from(1)));
+  add_option(app, {"-p,--ranks,--pp", "N", "pipeline ranks", group}, ranks, count_from(1));
+  add_option(app, {"-m,--microbatches", "N", "micro-batches a step, over all pipes", group},
+             microbatches, count_from(1));
   const auto take = [this](const std::string& word) {
     const int v = count_from(1)(word);
     if (std::find(chunks.begin(), chunks.end(), v) != chunks.end())
       throw UsageError(fmt::format("{} is given twice", v));
     chunks.push_back(v);
   };
-  given.add(how_many == Chunks::One
-                ? declare_option(app,
-                                 {"-v,--chunks", "N",
-                                  "stages that a rank holds per pipe (virtual stages)", group},
-                                 take)
-                : declare_list(app,
-                               {"-v,--chunks", "N,...",
-                                "stages that a rank holds per pipe (virtual stages): schedules "
-                                "that take any stand there once for each",
-                                group},
-                               take));
-  given.add(add_option(
+  if (how_many == Chunks::One)
+    declare_option(
+        app, {"-v,--chunks", "N", "stages that a rank holds per pipe (virtual stages)", group},
+        take);
+  else
+    declare_list(app,
+                 {"-v,--chunks", "N,...",
+                  "stages that a rank holds per pipe (virtual stages): schedules that take any "
+                  "stand there once for each",
+                  group},
+                 take);
+  add_option(
       app,
       {"--group-size", "N",
        "micro-batches that pass a rank's chunks together, in interleaved schedules (default: "
        "p); Megatron's --microbatch-group-size-per-vp-stage",
        group},
-      group_size, count_from(1)));
+      group_size, count_from(1));
 }
 
 Shape ShapeOptions::shape(const Shape& present) const {

@@ -1,6 +1,7 @@
 // Options of what is run, but for its costs: shape, communication, limits.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,7 +22,6 @@ constexpr std::int64_t kMostOps = std::int64_t{1} << 31;
 struct ShapeOptions {
   std::optional<int> ranks, microbatches, group_size;
   std::vector<int> chunks;  ///< As many as -v lists.
-  OptionGroup given;
 
   /// Whether -v takes one number, or a list.
   enum class Chunks : std::uint8_t { One, List };

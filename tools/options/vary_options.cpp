@@ -221,7 +221,8 @@ void VariedScenario::check(const Variable& variable) const {
   };
   if (variable.kind == AxisKind::Count) {
     if (shape_.microbatches || costs_.model.global_batch)
-      refuse("it is given by -m/--microbatches too");
+      refuse(fmt::format("it is given by {} too",
+                         shape_.microbatches ? "-m/--microbatches" : "--global-batch"));
     return;
   }
   if (costs_.hand.is_given(fmt::format("--{}", variable.name)))
