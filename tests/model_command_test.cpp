@@ -303,6 +303,20 @@ TEST_CASE("What a config.json has beside what is read is told, or refused until 
     refused(both, 0, "");
 }
 
+TEST_CASE("GPUs and a global batch that no split divides are refused") {
+  const auto said = [](const std::string& options) {
+    const ProcessResult result =
+        run("simulate 1f1b -p 4 -m 8 --model deepseek-v3 --hardware h800 " + options);
+    CHECK(result.exit_code == kUsage);
+    return result.err;
+  };
+  CHECK(has(said("--tp 67108864 --cp 67108864 --gpus 8"), "--gpus: 8 GPUs are no multiple of tp"));
+  CHECK(has(said("--gpus 16 --parallel dp=8"), "16 GPUs make dp=4, and --parallel says dp=8"));
+  CHECK(has(said("--gpus 16 --global-batch 6"),
+            "6 sequences are no multiple of dp · micro-batch size = 4"));
+  CHECK(has(said("--gpus 16 --global-batch 16"), "it comes to m=4, and -m says 8"));
+}
+
 TEST_CASE("What is wrong with a model's options is told with its place") {
   struct Case {
     const char* line;
@@ -356,12 +370,6 @@ TEST_CASE("What is wrong with a model's options is told with its place") {
        "--sequence: cp × tp = 3 does not divide the sequence of 4096 tokens"},
       {"--model deepseek-v3 --hardware h800 --microbatch-size 100000000 --sequence 100000000",
        kUsage, "--microbatch-size × --sequence: "},
-      {"--model deepseek-v3 --hardware h800 --tp 67108864 --cp 67108864 --gpus 8", kUsage,
-       "--gpus: 8 GPUs are no multiple of tp · cp · pp"},
-      {"--model deepseek-v3 --hardware h800 --gpus 16 --parallel dp=8", kUsage,
-       "--gpus: 16 GPUs make dp=4, and --parallel says dp=8"},
-      {"--model deepseek-v3 --hardware h800 --gpus 16 --global-batch 6", kUsage,
-       "--global-batch: 6 sequences are no multiple of dp · micro-batch size = 4"},
       {"--model nowhere.json --hardware h800", kBadInput, "nowhere.json: No such file"}};
   for (const Case& each : cases) {
     CAPTURE(each.line);

@@ -195,7 +195,7 @@ TEST_CASE("Columns are shown by name, and a wrong name lists those there are") {
   CHECK(has(chosen, "| schedule | bubble overhead | MFU |"));
   CHECK(has(output(line + " --columns all"), "overhead"));
   CHECK(has(output(kGood + " --columns span_bubble"), "\nspan_bubble  27.27 %  "));
-  for (const std::string unknown : {"mfu", "iteration_time", "gpus"})  // of these costs
+  for (const std::string unknown : {"mfu", "iteration_time"})  // of these costs
     for (const std::string format : {"table", "md"})
       CHECK(run(kGood + " --columns " + unknown + " --format " + format).exit_code == 0);
   const ProcessResult wrong = run(line + " --columns bubble_overhed");

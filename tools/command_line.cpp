@@ -283,9 +283,9 @@ std::optional<std::string> asked_help(const CLI::App& root, const CLI::App& help
   const bool has_flag = std::any_of(words.begin(), words.end(), [](const std::string& word) {
     return word == "-h" || word == "--help";
   });
-  if (!help.parsed())
-    return has_flag ? std::optional(help_text(root)) : std::nullopt;
-  if (root.remaining_size(true) > 0)
+  if (!help.parsed() && !has_flag)
+    return std::nullopt;
+  if (help.parsed() && root.remaining_size(true) > 0)
     return std::nullopt;
   for (const CLI::App* app : root.get_subcommands())
     if (app != &help)
@@ -323,7 +323,8 @@ int run(int argc, char** argv) {
       }
   } catch (const CLI::Success& success) {
     const bool is_version = success.get_name() == "CallForVersion";
-    write_output("", is_version ? success.what() + std::string("\n") : help_text(root));
+    write_output("", is_version ? success.what() + std::string("\n")
+                                : asked_help(root, help, words).value_or(help_text(root)));
     return kDone;
   } catch (const UsageError& error) {
     const auto text = asked_help(root, help, words);

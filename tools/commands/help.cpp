@@ -7,7 +7,8 @@ namespace bubblescope {
 
 std::string help_text(const CLI::App& app) {
   const CLI::App* parent = app.get_parent();
-  std::string text = app.help(parent != nullptr ? parent->get_name() : "");
+  const std::string name = (parent != nullptr ? parent->get_name() + " " : "") + app.get_name();
+  std::string text = app.get_formatter()->make_help(&app, name, CLI::AppFormatMode::Normal);
   for (auto gap = text.find("\n\n\n"); gap != std::string::npos; gap = text.find("\n\n\n"))
     text.erase(gap, 1);
   text.erase(text.find_last_not_of('\n') + 1);

@@ -42,6 +42,8 @@ auto find_input(const NamedInput& input, const std::string& name, Read&& read, P
   }
   if (meant.size() == 1)
     return parse(meant[0]->text, fmt::format("{}/{}.json", input.folder, meant[0]->name));
+  if (exists(name))
+    return read(name);  // which says that it is a folder
   throw wrong_option(
       input.option,
       fmt::format("there is no file and no such name: '{}'{}\n  names: {}", name.substr(0, 40),
