@@ -1,4 +1,4 @@
-// What a JSON result says of itself, so that it can be made again.
+// A JSON result says which version made it, and of what.
 #pragma once
 
 #include <memory>

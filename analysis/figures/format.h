@@ -25,7 +25,7 @@ struct Style {
   Color color = Color::Off;
   /// Long tables are cut and long cells wrapped, for a reader who scrolls.
   bool is_terminal = false;
-  /// What a JSON result says of itself beside its own keys; null: nothing.
+  /// These keys end a JSON result and say how it was made; null: none do.
   std::shared_ptr<const nlohmann::ordered_json> provenance = nullptr;
   std::vector<std::string> columns = {};  ///< Names of columns, or "all"; empty: the usual ones.
 };

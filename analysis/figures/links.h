@@ -1,4 +1,4 @@
-// What messages do on the links that they share.
+// Messages share links: who carried how much, and for how long messages waited for one another.
 #pragma once
 
 #include <vector>

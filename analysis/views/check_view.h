@@ -31,7 +31,7 @@ enum class Verdict : std::uint8_t {
 };
 std::string_view to_string(Verdict verdict);
 
-/// What holds with one kind of channels.
+/// A verdict holds for one kind of channels.
 struct ChannelsVerdict {
   Channels channels;
   Verdict verdict;

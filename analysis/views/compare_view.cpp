@@ -38,7 +38,7 @@ std::string less_time(const Report& best, const Report& other) {
   return short_percent(1 - times_as_long(best, other)) + " less time";
 }
 
-/// What a rank's share of the time goes into, of the run that is ranked: with noise, its medians.
+/// A rank's mean time falls into three parts. With noise they are those of the median step.
 struct Parts {
   Time busy;
   Time idle;
@@ -94,7 +94,7 @@ std::string memory_words(const Report& report) {
                      report.weight_copies == 1 ? "copy" : "copies");
 }
 
-/// What would make a schedule fit that takes `bytes` on its fullest rank.
+/// Says which part of its activations the fullest rank has room for beside its weights.
 std::string remedy(const Report& report, Bytes limit) {
   const auto most = std::max_element(
       report.per_rank.begin(), report.per_rank.end(),

@@ -1,4 +1,4 @@
-// What a set of costs amounts to, per stage and phase. Stages that are alike share a row:
+// The view shows a set of costs per stage and phase. Stages that are alike share a row:
 //
 //     llama-3.1-405b on h100-sxm: 8 stages, layout Et*16|(t*16|)*5t*15|t*15L; a message takes …
 //

@@ -41,7 +41,7 @@ std::string messages_list(const RunRecord& record) {
   });
 }
 
-/// What `simulate` says of each rank, and the idle time that none of its causes explains.
+/// Adds to the rows of `simulate` the idle time that none of its causes explains.
 Rows measured_rank_rows(const Report& report) {
   Rows rows = rank_rows(report);
   const BubbleCause unknown = BubbleCause::Unknown;

@@ -8,7 +8,7 @@
 
 namespace bubblescope {
 
-/// What was run: the first keys of the summary.
+/// These first keys of the summary say which run it is.
 Json setting_json(const Report& report);
 /// The keys of the command line's contract, without "per_rank".
 Json summary_json(const Report& report);

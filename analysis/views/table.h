@@ -82,7 +82,7 @@ std::string wrapped(std::string line, std::size_t indent);
 
 /// The value in words, a time in `unit`.
 std::string shown(const Column& column, const Json& value, const TimeUnit& unit);
-/// Those that `names` choose, where they choose any; else those that are not shown on request only.
+/// Picks the columns that `names` choose; where they choose none, all but those shown on request.
 std::vector<Column> chosen(const std::vector<Column>& columns,
                            const std::vector<std::string>& names);
 /// Whether one of `names` means the column.

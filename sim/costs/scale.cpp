@@ -84,7 +84,7 @@ bool multiply_phases(LayerPhases& phases, double factor, IsMeant is_meant) {
   return any;
 }
 
-/// What the phases of one kind of op take that compute, or that communicate.
+/// Adds up the phases of one kind of op, those that compute or those that communicate.
 double sum(const LayerPhases& phases, OpKind kind, bool computes) {
   double total = 0;
   for (std::size_t i = 0; i < phases.times.size(); ++i) {

@@ -12,7 +12,7 @@
 
 namespace bubblescope {
 
-/// What is scaled, and by which factor.
+/// One part of the costs is scaled by a factor.
 struct CostScale {
   enum class What : std::uint8_t {
     Forward,

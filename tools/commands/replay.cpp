@@ -62,7 +62,7 @@ int run_subject(const ReplayCommandOptions& options, const MeasureOptions& measu
 }
 
 int run(const ReplayCommandOptions& options, const GlobalOptions& global) {
-  options.style(global);  // wrong columns are told before anything runs
+  options.style(global);  // --columns with JSON or CSV is refused before anything runs
   options.trace.check();
   if (options.machine.no_check && !options.subject.program.is_given())
     throw UsageError("--no-check is for --program: schedules of the catalogue are sound",

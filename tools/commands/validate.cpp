@@ -70,7 +70,7 @@ int run_subjects(const ValidateOptions& options, const MeasureOptions& measure_o
 }
 
 int run(const ValidateOptions& options, const GlobalOptions& global) {
-  options.output.style(global);  // wrong columns are told before anything runs
+  options.output.style(global);  // --columns with JSON or CSV is refused before anything runs
   options.trace.check();
   if (options.trace.is_given() && options.names.size() > 1)
     throw UsageError("--trace is for one schedule", {"--trace"});
