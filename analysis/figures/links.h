@@ -1,4 +1,4 @@
-// Messages share links: who carried how much, and for how long messages waited for one another.
+// A report of each link that messages share: bytes, busy time, and what contention added.
 #pragma once
 
 #include <vector>
