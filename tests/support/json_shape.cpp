@@ -15,7 +15,9 @@ std::set<std::string> keys(const json& object) {
 }
 
 void check_shape(const json& object, const std::vector<std::pair<std::string, char>>& shape) {
-  for (const auto& [key, kind] : shape) {
+  for (const auto& each : shape) {
+    const std::string& key = each.first;  // clang captures no structured bindings
+    const char kind = each.second;
     CAPTURE(key);
     REQUIRE(object.contains(key));
     const json& value = object[key];
