@@ -16,6 +16,17 @@ std::string digits(const std::string& text) {
 
 }  // namespace
 
+std::string_view meant_by(std::string_view name) {
+  static constexpr std::pair<std::string_view, std::string_view> kMeant[] = {
+      {"a100", "a100-80g"},
+      {"a100-40g", "a100-40g-sxm"},
+      {"a100-80g-sxm", "a100-80g"},
+      {"h100", "h100-sxm"}};
+  const auto* found = std::find_if(std::begin(kMeant), std::end(kMeant),
+                                   [&](const auto& each) { return each.first == name; });
+  return found == std::end(kMeant) ? name : found->second;
+}
+
 std::string nearest_input(const std::string& name, const std::vector<std::string>& names) {
   const auto nearest = nearest_name(name, names);
   if (nearest && digits(*nearest) != digits(name) && !digits(name).empty())

@@ -23,11 +23,15 @@ struct NamedInput {
 /// "; did you mean 'b'?", or where the numbers in it are others, that it is of another size.
 std::string nearest_input(const std::string& name, const std::vector<std::string>& names);
 
+/// What people mean by a name that begins several: "h100" is "h100-sxm".
+std::string_view meant_by(std::string_view name);
+
 /// Reads the file of that path, or parses the built-in one of that name, or the only one whose name
-/// goes on with a '-': h100 is h100-sxm. Throws UsageError, with the nearest name and all names,
-/// where there is neither.
+/// goes on with a '-', or the one that is meant where there are several. Throws UsageError, with
+/// the nearest name and all names, where there is none.
 template <typename Read, typename Parse>
-auto find_input(const NamedInput& input, const std::string& name, Read&& read, Parse&& parse) {
+auto find_input(const NamedInput& input, const std::string& asked, Read&& read, Parse&& parse) {
+  const std::string name(meant_by(asked));
   if (name.find('/') != std::string::npos || name.ends_with(".json") ||
       name.ends_with(".json.gz") || (exists(name) && !is_folder(name)))
     return read(name);
