@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/transformer/expert_spread.h"
+#include "sim/transformer/layer_phases.h"
 #include "sim/transformer/model_file.h"
 #include "tests/support/random_schedule.h"
 #include "tests/support/reference.h"
@@ -51,21 +52,27 @@ double flops_of(const ModelJob& job, const AnalyticCosts& costs, OpKind kind) {
   return sum;
 }
 
+const Attention& attention_of(const Model& model) {
+  return std::get<Attention>(model.kinds[0].mixers[0]);
+}
+
 /// Of attention forward over all layers, below the diagonal.
 double attention_flops(const Model& model, const Training& training) {
+  const Attention& attention = attention_of(model);
   const double tokens = real(training.microbatch * training.sequence);
-  return tokens * real(training.sequence) * real(model.heads * model.layers) *
-         real(model.key_dim + model.value_dim);
+  return tokens * real(training.sequence) * real(attention.heads * model.depth()) *
+         real(attention.key_dim + attention.value_dim);
 }
 
 /// Those in matrices: each does two FLOPs a token in F, in I and in W.
 double in_matrices(const Model& model) {
-  const std::int64_t norms = model.layers * norm_parameters(model) + model.hidden;
-  double count = real(activated_parameters(model) - norms);
-  if (model.latent)
-    count -= real(model.layers * (model.latent->query_rank + model.latent->key_value_rank));
-  if (model.query_key_norm)
-    count -= real(model.layers * 2 * model.key_dim);
+  const Attention& attention = attention_of(model);
+  double count = real(activated_parameters(model) - (2 * model.depth() + 1) * model.hidden);
+  if (attention.latent)
+    count -=
+        real(model.depth() * (attention.latent->query_rank + attention.latent->key_value_rank));
+  if (attention.norm == Attention::Norm::Head)
+    count -= real(model.depth() * 2 * attention.key_dim);
   return count;
 }
 
@@ -82,7 +89,7 @@ TEST_CASE("FLOPs are 2·N a token in each of F, I and W, and attention's") {
   for (const char* name : {"deepseek-v3", "llama-3.1-405b", "mixtral-8x22b", "qwen3-235b-a22b"}) {
     CAPTURE(name);
     ModelJob job = job_of(name, "h100-sxm");
-    job.model.prediction_layers = 0;
+    job.model.predictions.clear();
     job.training = {.microbatch = 2, .sequence = 4096};
     const double tokens = 2 * 4096;
     const AnalyticCosts costs = analytic_costs(job, 4);
@@ -91,8 +98,8 @@ TEST_CASE("FLOPs are 2·N a token in each of F, I and W, and attention's") {
     CHECK(flops_of(job, costs, OpKind::Forward) == doctest::Approx(each + attention));
     CHECK(flops_of(job, costs, OpKind::BackwardWeight) == doctest::Approx(each));
     // The scores once more, and four products of the forward's two.
-    const double keys = real(job.model.key_dim);
-    const double values = real(job.model.value_dim);
+    const double keys = real(attention_of(job.model).key_dim);
+    const double values = real(attention_of(job.model).value_dim);
     CHECK(flops_of(job, costs, OpKind::BackwardInput) ==
           doctest::Approx(each + attention * (3 * keys + 2 * values) / (keys + values)));
   }
@@ -123,9 +130,9 @@ TEST_CASE("A tensor group larger than the key-value heads has copies of them") {
   const double each = 2.0 * 4096 * 16384 * 2 * 128;  // a head's key and value
   CHECK(forward("tp=8") == doctest::Approx(2 * forward("tp=16") - each));
   ModelJob job = job_of("llama-3.1-405b", "h100-sxm", "tp=16");
-  const LayerSetting setting = {job.model, job.hardware, job.parallel, job.training};
-  CHECK(setting.key_width() == 128);
-  const auto parameters = attention_linears(setting);
+  const Attention& attention = attention_of(job.model);
+  CHECK(key_width(attention, job.parallel) == 128);
+  const Linears parameters = attention_linears(job.model, attention, job.parallel);
   CHECK(parameters[0].out == 128 * 128 / 16 + 2 * 128);
 }
 
@@ -158,7 +165,7 @@ TEST_CASE("Times are those of the roofline, kernel by kernel") {
 
 TEST_CASE("All-to-all sends one copy to each node that routing permits") {
   const ModelJob job = job_of("deepseek-v3", "h800", "ep=64");
-  const ExpertSpread spread = expert_spread(*job.model.experts, {64, 8});
+  const ExpertSpread spread = expert_spread(*job.model.kinds[1].experts, {64, 8});
   CHECK(spread.nodes == 8);
   // Eight of the 128 experts on four nodes: 4 × (1 − C(96, 8) / C(128, 8)).
   double missed = 1;
@@ -286,7 +293,7 @@ TEST_CASE("Pairs are launched as DeepSeek or as Megatron launches them") {
 TEST_CASE("Embedding, head and multi-token prediction make stages uneven") {
   const ModelJob job = job_of("deepseek-v3", "h800", "ep=64");
   ModelJob bare = job;
-  bare.model.prediction_layers = 0;
+  bare.model.predictions.clear();
   const auto with = analytic_costs(job, 16);
   const auto without = analytic_costs(bare, 16);
   CHECK(phase(job, with.stages[15], "head(F)").flops ==
@@ -316,15 +323,7 @@ TEST_CASE("Jobs that make no sense are refused") {
   CHECK(find_obstacle(job, 8) == "a100-80g has no fp8");
   job.training = {.sequence = 4095};
   CHECK(find_obstacle(job, 8) == "cp × tp = 8 does not divide the sequence of 4095 tokens");
-  job.training = {.sequence = 8192};
-  job.model.attention_window = 8192;
-  CHECK(find_obstacle(job, 8) == std::nullopt);
-  job.model.attention_window = 4096;
-  CHECK(find_obstacle(job, 8) ==
-        "the attention window of llama-3.1-405b is 4096 tokens, shorter than the sequence of 8192: "
-        "not modelled. To leave out the keys of the window (--ignore-key "
-        "sliding_window,attention_chunk_size,layer_types) counts full attention");
-  job.model.attention_window = 0;
+  job.training = {};
   job.parallel = parse_parallel("tp=2");
   for (const int ranks : {1, 4}) {
     job.nodes.ranks_per_node = ranks;

@@ -1,4 +1,6 @@
 // A config.json of Hugging Face: which keys are read, and that none of a layer is passed over.
+#include "tests/support/config_json.h"
+
 #include <filesystem>
 #include <map>
 #include <sstream>
@@ -9,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/transformer/model_file.h"
+#include "sim/transformer/parameters.h"
 #include "tests/support/random_schedule.h"
 #include "tests/support/reference.h"
 
@@ -17,34 +20,8 @@ namespace {
 
 using nlohmann::json;
 
-/// A model of 276 032 parameters: 4 layers of 12 288 + 24 576 + 128, twice 64 000, and 64.
 json dense() {
-  return {{"model_type", "llama"},     {"hidden_size", 64},        {"num_hidden_layers", 4},
-          {"num_attention_heads", 4},  {"num_key_value_heads", 2}, {"intermediate_size", 128},
-          {"vocab_size", 1000},        {"hidden_act", "silu"},     {"tie_word_embeddings", false},
-          {"torch_dtype", "bfloat16"}, {"rope_theta", 10000}};
-}
-
-json with(json config, const json& changes) {
-  config.update(changes);
-  return config;
-}
-
-/// A model of 351 296 parameters: in three layers 49 152 of experts and 512 of a router for the
-/// MLP's.
-json mixture() {
-  return with(dense(), {{"num_experts", 8},
-                        {"num_experts_per_tok", 2},
-                        {"moe_intermediate_size", 32},
-                        {"first_k_dense_replace", 1}});
-}
-
-std::int64_t parameters(const json& config) {
-  return total_parameters(parse_model(config.dump(), "config.json"));
-}
-
-std::string complaint(const json& config, const std::vector<std::string>& ignored = {}) {
-  return error_of([&] { parse_model(config.dump(), "config.json", ignored); });
+  return dense_config();
 }
 
 /// Totals in billions of files that the table lacks: quantized or multimodal variants, and three
@@ -76,106 +53,61 @@ const std::map<std::string, double> kMoreTotals = {
 
 }  // namespace
 
-TEST_CASE("A config.json says by other names what experts there are") {
-  CHECK(parameters(dense()) == 276'032);
-  CHECK(parameters(mixture()) == 351'296);
-  const json others = {{"moe_num_experts", 8},        {"moe_k", 2},
-                       {"moe_intermediate_size", 32}, {"moe_layer_start_index", 1},
-                       {"moe_layer_end_index", 3},    {"moe_layer_interval", 1},
-                       {"moe_num_shared_experts", 0}};
-  CHECK(parameters(with(dense(), others)) == 351'296);
-  CHECK(parameters(with(mixture(), {{"experts_per_token", 2}, {"num_local_experts", 8}})) ==
-        351'296);
-  const std::int64_t one_shared = 351'296 + 3 * 3 * 64 * 32;
-  CHECK(parameters(with(mixture(), {{"num_shared_experts", 1}})) == one_shared);
-  CHECK(parameters(with(mixture(), {{"num_shared_experts", 1},
-                                    {"moe_shared_expert_intermediate_size", 32}})) == one_shared);
-  CHECK(parameters(with(mixture(), {{"shared_intermediate_size", 32}})) == one_shared);
-  CHECK(parameters(with(mixture(), {{"n_shared_experts", 2}})) == 2 * one_shared - 351'296);
-  CHECK(complaint(with(mixture(), {{"experts_per_token", 3}})) ==
-        "config.json: /experts_per_token: is 3, and num_experts_per_tok is 2");
-  CHECK(complaint(
-            with(mixture(), {{"n_shared_experts", 2}, {"shared_expert_intermediate_size", 32}})) ==
-        "config.json: /n_shared_experts: there are 2 shared experts, and whether their width of 32 "
-        "is that of one or of all is not known");
-  CHECK(complaint(with(dense(), with(others, {{"moe_layer_end_index", 2}}))) ==
-        "config.json: /moe_layer_end_index: expected 3, the last of 4 layers");
-}
-
-TEST_CASE("Llama 4 has a shared expert without a key, and attention to chunks") {
-  json scout = with(dense(), {{"model_type", "llama4_text"},
-                              {"num_local_experts", 8},
-                              {"num_experts_per_tok", 1},
-                              {"intermediate_size_mlp", 256},
-                              {"interleave_moe_layer_step", 1},
-                              {"attention_chunk_size", 8192},
-                              {"max_position_embeddings", 10'485'760}});
-  // 12 288 + 128 of attention and norms, 9 × 24 576 of experts and 512 of the router.
-  CHECK(parameters(scout) == 4 * (12'416 + 9 * 24'576 + 512) + 128'064);
-  CHECK(parse_model(scout.dump(), "config.json").attention_window == 8192);
-  scout["sliding_window"] = 4096;
-  CHECK(parse_model(scout.dump(), "config.json").attention_window == 4096);
-  scout["interleave_moe_layer_step"] = 2;
-  CHECK(complaint(scout).starts_with("config.json: /interleave_moe_layer_step: expected 1"));
-}
-
-TEST_CASE("A key of a config.json that says of layers what is not read is refused by name") {
+TEST_CASE("A key of a config.json that may say of layers what is not read is refused by name") {
   struct Case {
     const char* key;
     json value;
-    const char* about;
   };
   const json four = {1, 0, 1, 1};
-  const Case cases[] = {
-      {"moe_num_primary_experts", 8, "experts under this key"},
-      {"moe_topk", 2, "experts under this key"},
-      {"num_experts_per_tok", 2, "experts under this key"},
-      {"hybrid_override_pattern", "M*-M", "layers other than softmax"},
-      {"layers_block_type", {"mamba", "attention", "mlp", "mlp"}, "layers other than"},
-      {"attn_layer_period", 8, "layers other than"},
-      {"full_attention_interval", 4, "layers other than"},
-      {"mamba_d_state", 16, "layers other than"},
-      {"ssm_state_size", 16, "layers other than"},
-      {"linear_num_value_heads", 16, "layers other than"},
-      {"linear_attn_config", {{"full_attn_layers", {4}}}, "layers other than"},
-      {"conv_kernel", 4, "layers other than"},
-      {"index_topk", 2048, "sparse or local attention"},
-      {"sparse_attention_config", {{"topk", 4}}, "sparse or local attention"},
-      {"window_size", 512, "sparse or local attention"},
-      {"global_head_dim", 512, "sparse or local attention"},
-      {"expert_layer_period", 2, "experts under this key"},
-      {"share_expert_dim", 1280, "experts under this key"},
-      {"mtp_num_hidden_layers", 1, "multi-token prediction under this key"},
-      {"intermediate_size_mlp", 256, "an MLP of this kind"},
-      {"num_dense_layers", 1, "layers that differ"},
-      {"attn_output_gate", true, "attention matrices of this kind"},
-      {"o_lora_rank", 64, "attention matrices of this kind"},
-      {"kv_channels", 64, "attention matrices of this kind"},
-      {"num_kv_shared_layers", 2, "layers that differ"},
-      {"Num_Hidden_Layers", 8, "layers that differ"},
-      {"attention_types", "LLLG", "sparse or local attention"},
-      {"parallel_attn", true, "attention and MLP beside each other"},
-      {"hc_mult", 4, "layers that differ"},
-      {"type_vocab_size", 2, "a second width or embedding"},
-      {"is_encoder_decoder", true, "an encoder or cross-attention"},
-      {"cross_attention_freq", 2, "an encoder or cross-attention"},
-      {"a_list_that_nobody_knows", four, "values that differ from layer to layer"},
-      {"an_object_that_nobody_knows", {{"a", 1}}, "a part of the model"}};
+  const Case cases[] = {{"moe_num_primary_experts", 8},
+                        {"moe_topk", 2},
+                        {"num_experts_per_tok", 2},
+                        {"hybrid_override_pattern", "M*-M"},
+                        {"layers_block_type", {"mamba", "attention", "mlp", "mlp"}},
+                        {"attn_layer_period", 8},
+                        {"full_attention_interval", 4},
+                        {"mamba_d_state", 16},
+                        {"ssm_state_size", 16},
+                        {"linear_num_value_heads", 16},
+                        {"linear_attn_config", {{"full_attn_layers", {4}}}},
+                        {"conv_kernel", 4},
+                        {"index_topk", 2048},
+                        {"sparse_attention_config", {{"topk", 4}}},
+                        {"window_size", 512},
+                        {"global_head_dim", 512},
+                        {"expert_layer_period", 2},
+                        {"share_expert_dim", 1280},
+                        {"intermediate_size_mlp", 256},
+                        {"num_dense_layers", 1},
+                        {"attn_output_gate", true},
+                        {"o_lora_rank", 64},
+                        {"kv_channels", 64},
+                        {"num_kv_shared_layers", 2},
+                        {"Num_Hidden_Layers", 8},
+                        {"attention_types", "LLLG"},
+                        {"parallel_attn", true},
+                        {"hc_mult", 4},
+                        {"type_vocab_size", 2},
+                        {"cross_attention_freq", 2},
+                        {"use_parallel_residual", true},
+                        {"decoder_sparse_step", 2},
+                        {"rope_head_count", 2},
+                        {"hiden_size", 32},
+                        {"a_list_that_nobody_knows", four},
+                        {"an_object_that_nobody_knows", {{"a", 1}}}};
   for (const Case& each : cases) {
     const std::string key = each.key;
     CAPTURE(key);
     const json config = with(dense(), {{key, each.value}});
     const std::string told = complaint(config);
-    CHECK_MESSAGE(told.starts_with("config.json: /" + key + ": " + each.about), told);
-    CHECK(told.find(": not modelled. Bubblescope reads ") != std::string::npos);
-    CHECK(told.ends_with(". --ignore-key " + key + " leaves the key out"));
+    CHECK_MESSAGE(told.starts_with("config.json: /" + key + ": is not understood, and "), told);
+    CHECK(told.ends_with("; --ignore-key " + key + " leaves the key out"));
     CHECK(complaint(config, {key}) == "");
     CHECK(complaint(with(dense(), {{key, nullptr}})) == "");
-    CHECK(complaint(with(dense(), {{key, 0}, {"use_" + key, false}})) == "");
   }
-  const json attention_types = {{"attn_type_list", {1, 1, 1, 0}}};
-  CHECK(complaint(with(dense(), attention_types)) ==
-        "config.json: /attn_type_list: expected 1, full attention, in all layers, got 0");
+  CHECK(complaint(with(dense(), {{"tie_word_embedding", false}})) ==
+        "config.json: /tie_word_embedding: is not understood, and resembles tie_word_embeddings; "
+        "--ignore-key tie_word_embedding leaves the key out");
 }
 
 TEST_CASE("Keys of a config.json that say nothing of a layer's size are passed over") {
@@ -183,63 +115,56 @@ TEST_CASE("Keys of a config.json that say nothing of a layer's size are passed o
                         {"architectures", {"LlamaForCausalLM"}},
                         {"auto_map", {{"AutoConfig", "configuration.Config"}}},
                         {"attention_dropout", 0.1},
-                        {"checkpoint_activations", true},
-                        {"embed_scale", 8.0},
-                        {"fuse_attention_ffn", true},
-                        {"moe_capacity", {64, 64, 64, 64}},
-                        {"moe_gate", "topk"},
-                        {"moe_gate_act", "softmax"},
-                        {"moe_use_aux_free", true},
-                        {"use_recompute_moe", true},
-                        {"attn_type_list", {1, 1, 1, 1}},
                         {"eos_token_id", {1, 2, 3, 4}},
-                        {"expert_dtype", "fp4"},
-                        {"image_token_index", 7},
+                        {"fuse_attention_ffn", true},
                         {"initializer_range", 0.02},
                         {"layer_norm_eps", 1e-5},
                         {"max_position_embeddings", 1'000'000'000'000},
                         {"max_window_layers", 4},
                         {"mlp_type", "default"},
-                        {"moe_router_dtype", "float32"},
-                        {"no_rope_layers", {1, 1, 1, 0}},
                         {"quantization_config", {{"quant_method", "fp8"}}},
                         {"rope_scaling", {{"factor", 8}}},
                         {"router_aux_loss_coef", 0.001},
                         {"transformers.js_config", {{"dtype", "q4"}}},
-                        {"sliding_window", 4096},
-                        {"sliding_window_pattern", 6},
                         {"swiglu_limit", 7.0},
                         {"time_step_limit", {0, 1, 2, 3}},
-                        {"use_mtp", true},
-                        {"use_qk_norm", true}};
-  CHECK(parameters(with(dense(), neutral)) == 276'032);
+                        {"use_sliding_window", false}};
+  const Model read = parse_model(with(dense(), neutral).dump(), "config.json");
+  CHECK(total_parameters(read) == 276'032);
+  CHECK(read.ignored_keys.empty());
+  const json unknown = {{"favourite_colour", "blue"}, {"lucky_number", 7}};
+  const Model other = parse_model(with(dense(), unknown).dump(), "config.json");
+  CHECK(other.ignored_keys == std::vector<std::string>{"favourite_colour", "lucky_number"});
+  CHECK(other.note ==
+        "config.json: not understood, and by their names not about layers: "
+        "favourite_colour, lucky_number");
+  const Model told = parse_model(with(dense(), {{"conv_kernel", 4}}).dump(), "config.json",
+                                 std::vector<std::string>{"conv_kernel"});
+  CHECK(told.ignored_keys == std::vector<std::string>{"conv_kernel"});
 }
 
-TEST_CASE("A file of an encoder, and an activation whose gate is unknown, are refused") {
-  for (const json& change :
-       {json{{"model_type", "xlm-roberta"}}, json{{"architectures", {"BertForPreTraining"}}},
-        json{{"architectures", {"EsmForMaskedLM"}}}}) {
-    const std::string key = change.begin().key();
-    CHECK(complaint(with(dense(), change)).find("is an encoder: expected a decoder") !=
-          std::string::npos);
-    CHECK(complaint(with(dense(), change), {key}) == "");
-  }
-  const json gelu = {{"hidden_act", "gelu"}, {"model_type", "grok"}};
-  CHECK(complaint(with(dense(), gelu)) ==
-        "config.json: /hidden_act: whether the gelu of model_type grok has a gate is not known: "
-        "expected silu, swiglu or geglu; --ignore-key hidden_act reads an MLP with a gate");
-  for (const char* type : {"gpt_neox", "nemotron", "phi"})
-    CHECK(parameters(with(dense(), {{"hidden_act", "relu2"}, {"model_type", type}})) ==
-          276'032 - 4 * 64 * 128);
+TEST_CASE("An encoder, and a type of model that is not known, are refused") {
+  const std::string like =
+      " (layers that are alike can be told as those of data/models/llama-3.1-405b.json)";
+  CHECK(complaint(with(dense(), {{"model_type", "qwen9"}})) ==
+        "config.json: /model_type: \"qwen9\" is not a type of model that is known; did you mean "
+        "'qwen2'?" +
+            like);
+  CHECK(complaint(with(dense(), {{"model_type", "xlm-roberta"}})) ==
+        "config.json: /model_type: \"xlm-roberta\" is not a type of model that is known" + like);
+  json untyped = dense();
+  untyped.erase("model_type");
+  CHECK(complaint(untyped) ==
+        "config.json: /model_type: is missing: it says which layers the keys mean");
+  CHECK(complaint(with(dense(), {{"is_encoder_decoder", true}})) ==
+        "config.json: /is_encoder_decoder: expected false: encoders are not read");
   json untold = dense();
   untold.erase("tie_word_embeddings");
   CHECK(parameters(untold) == 276'032);
-  CHECK(parameters(with(untold, {{"model_type", "cohere2"}})) == 276'032 - 64'000);
-  const json starcoder = {{"model_type", "starcoder2"}};
-  CHECK(complaint(with(untold, starcoder)) ==
+  CHECK(parameters(with(untold, {{"model_type", "gemma"}, {"head_dim", 16}})) == 276'032 - 64'000);
+  CHECK(complaint(with(untold, {{"model_type", "starcoder2"}})) ==
         "config.json: /tie_word_embeddings: is missing, and models of this model_type differ in "
         "it");
-  CHECK(parameters(with(dense(), starcoder)) == 276'032);
 }
 
 TEST_CASE("A key and its other name have to say the same") {
@@ -251,12 +176,10 @@ TEST_CASE("A key and its other name have to say the same") {
       "num_hidden_layers": 42, "num_key_value_heads": 8, "query_pre_attn_scalar": 256,
       "sliding_window": 4096, "sliding_window_size": 4096, "vocab_size": 256000})");
   const Model read = parse_model(gemma.dump(), "config.json");
-  CHECK(static_cast<double>(total_parameters(read)) / 1e9 == doctest::Approx(9.2417).epsilon(1e-3));
-  CHECK(read.attention_window == 4096);
+  CHECK(static_cast<double>(total_parameters(read)) / 1e9 == doctest::Approx(9.2417).epsilon(1e-4));
+  CHECK(std::get<Attention>(read.layer(0).mixers[0]).window == 4096);
   CHECK(complaint(with(gemma, {{"sliding_window_size", 512}})) ==
         "config.json: /sliding_window_size: is 512, and sliding_window is 4096");
-  CHECK(complaint(with(gemma, {{"hidden_activation", "silu"}})) ==
-        "config.json: /hidden_activation: expected \"gelu_pytorch_tanh\", as hidden_act is");
   CHECK(parameters(with(dense(), {{"num_layers", 4}, {"n_layers", 4}, {"n_heads", 4}})) == 276'032);
   CHECK(complaint(with(dense(), {{"num_layers", 5}})) ==
         "config.json: /num_layers: is 5, and num_hidden_layers is 4");
@@ -268,32 +191,9 @@ TEST_CASE("A key and its other name have to say the same") {
 TEST_CASE("An MLP that is said to have no gate is refused, and other keys that are false are not") {
   for (const std::string key : {"use_glu", "gated_mlp", "use_gated_activation"})
     CHECK(complaint(with(dense(), {{key, false}}))
-              .starts_with("config.json: /" + key + ": an MLP of this kind: not modelled."));
+              .starts_with("config.json: /" + key + ": is not understood, "));
   for (const std::string key : {"gated_attention", "moe_gated", "use_gated_delta_net", "use_moe"})
     CHECK(complaint(with(dense(), {{key, false}})) == "");
-}
-
-TEST_CASE("Layers with a window need its size, and prediction layers a number that there can be") {
-  const json sliding = {
-      {"layer_types",
-       {"sliding_attention", "full_attention", "sliding_attention", "full_attention"}}};
-  CHECK(complaint(with(dense(), sliding)) ==
-        "config.json: /layer_types: sliding_attention needs sliding_window beside it");
-  CHECK(complaint(with(dense(), with(sliding, {{"sliding_window", 512}}))) == "");
-  CHECK(complaint(with(dense(), {{"layer_types", {"full_attention", "full_attention"}}})) ==
-        "config.json: /layer_types: expected one for each of 4 layers, got 2");
-  const json modules = {{"num_mtp_modules", 3}, {"mtp_transformer_layers", 1}};
-  const auto predictions = [](const json& changes) {
-    return parse_model(with(dense(), changes).dump(), "config.json").prediction_layers;
-  };
-  CHECK(predictions(modules) == 3);
-  CHECK(predictions(with(modules, {{"use_mtp", false}})) == 0);
-  CHECK(
-      complaint(with(dense(), with(modules, {{"mtp_transformer_layers", 2}}))) ==
-      "config.json: /mtp_transformer_layers: expected 1 in each module of multi-token prediction");
-  CHECK(predictions({{"num_nextn_predict_layers", 10'000}}) == 10'000);
-  CHECK(complaint(with(dense(), {{"num_nextn_predict_layers", 10'001}})) ==
-        "config.json: /num_nextn_predict_layers: expected 0 to 10000, got 10001");
 }
 
 TEST_CASE("Python's numbers that JSON has not matter where they are read alone") {
@@ -311,8 +211,8 @@ TEST_CASE("Python's numbers that JSON has not matter where they are read alone")
   };
   CHECK(told(R"("head_dim": Infinity)") ==
         "config.json: /head_dim: expected a number ≥ 0, got \"Infinity\"");
-  CHECK(told(R"("sliding_window": NaN)") ==
-        "config.json: /sliding_window: expected a number ≥ 0, got \"NaN\"");
+  CHECK(told(R"("kv_lora_rank": NaN)") ==
+        "config.json: /kv_lora_rank: expected a number ≥ 0, got \"NaN\"");
   CHECK(told(R"("head_dim": Infinite)").starts_with("config.json: parse error at line 1"));
 }
 
@@ -343,11 +243,14 @@ TEST_CASE("Of a model of several media the text model is read, and the file says
   CHECK(told({{"model_type", "llama"}}, rest)
             .starts_with("config.json: /text_config/hidden_size: is missing"));
   CHECK(told(with(text, {{"mamba_d_conv", 4}}), rest)
-            .starts_with("config.json: /text_config/mamba_d_conv: layers other than"));
+            .starts_with("config.json: /text_config/mamba_d_conv: is not understood"));
   CHECK(told(with(text, {{"mamba_d_conv", 4}}), rest, "mamba_d_conv") == "");
   CHECK(told(3, rest) == "config.json: /text_config: expected an object, got 3");
   CHECK(told(dense(), {{"tie_word_embeddings", true}}) ==
         "config.json: /tie_word_embeddings: is not what text_config says");
+  CHECK(told(text, {{"num_key_value_heads", 4}}) ==
+        "config.json: /num_key_value_heads: stands beside text_config, where it is expected "
+        "within");
   CHECK(told(text, {{"is_encoder_decoder", true}}) ==
         "config.json: /is_encoder_decoder: expected false: encoders are not read");
 }
@@ -380,21 +283,27 @@ TEST_CASE("Real files give their published number of parameters, or are refused 
       totals[names.back()] = std::stod(total);
   }
   CHECK(names.size() == 102);
-  int read = 0;
+  std::map<std::string, int> refused;
   for (const std::string& name : names) {
     CAPTURE(name);
     const std::string path = (folder / (name + ".json")).string();
     std::int64_t parameters = 0;
     const std::string told = error_of([&] { parameters = total_parameters(read_model(path)); });
     if (!told.empty()) {
-      CHECK_MESSAGE(told.starts_with(path + ": /"), told);
-      continue;
+      const std::size_t begin = path.size() + 3;
+      REQUIRE_MESSAGE(told.starts_with(path + ": /"), told);
+      ++refused[told.substr(begin, told.find(':', begin) - begin)];
+    } else if (totals.contains(name)) {
+      CHECK(static_cast<double>(parameters) / 1e9 ==
+            doctest::Approx(totals.at(name)).epsilon(0.005));
     }
-    ++read;
-    REQUIRE(totals.contains(name));
-    CHECK(static_cast<double>(parameters) / 1e9 == doctest::Approx(totals.at(name)).epsilon(0.01));
   }
-  CHECK(read == 59);
+  const std::map<std::string, int> expected = {
+      {"model_type", 9},              // DeepSeek-V4, MiniMax-M3, Nemotron-NAS, Step-3.7
+      {"text_config/model_type", 2},  // Gemma 4
+      {"tie_word_embeddings", 1},     // StarCoder2
+      {"text_config/linear_attn_config/gate_lower_bound", 1}};  // Kimi-K3
+  CHECK(refused == expected);
 }
 
 }  // namespace bubblescope

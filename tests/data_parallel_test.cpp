@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "sim/transformer/analytic_costs.h"
+#include "sim/transformer/layer_phases.h"
 #include "sim/transformer/model_file.h"
 #include "tests/support/reference.h"
 
@@ -121,9 +122,9 @@ TEST_CASE("what ZeRO 3 gathers is seen where it takes longer than the layer comp
   job.training.zero = 1;
   CHECK(length(weight_grad) < reduced);
   job.training.zero = 3;
-  const LayerCost layer = layer_cost(setting, LayerKind::Dense);
+  const LayerCost layer = layer_cost(setting, job.model.kinds[0]);
   const auto seconds = [&](PhaseId id) { return layer[static_cast<std::size_t>(id)].seconds(); };
-  const double tensor = seconds(PhaseId::TensorAttentionF) + seconds(PhaseId::TensorMlpF);
+  const double tensor = seconds(PhaseId::TensorMixerF) + seconds(PhaseId::TensorMlpF);
   CHECK(before < gathered);
   CHECK(std::abs((length(forward) - gathered - time_from_us(tensor * 1e6)).count()) <= 4);
   job.training.microbatch = 64;  // it computes for longer

@@ -8,6 +8,7 @@
 #include "sim/costs/cost_file.h"
 #include "sim/transformer/hardware.h"
 #include "sim/transformer/model_file.h"
+#include "sim/transformer/parameters.h"
 #include "tests/support/command.h"
 #include "tests/support/json_schema.h"
 #include "tests/support/reference.h"
@@ -245,16 +246,16 @@ TEST_CASE("Where nothing else is asked for, a GPU's memory is what a model has t
   const std::string model = "--model gpt3-175b --hardware h200 --parallel tp=8";
   const std::string line = " -p 8 -m 16 " + model;
   const json shallow = output_json("simulate gpipe" + line);
-  CHECK(shallow["memory_limit_bytes"] == 141'000'000'000);
+  CHECK(shallow["memory_limit_bytes"] == 150'750'000'000);
   CHECK(shallow["fits"] == true);
   const std::string deep = "simulate gpipe -p 8 -m 512 " + model;
   CHECK(output_json(deep)["fits"] == false);
   CHECK(output_json(deep + " --memory-limit 10TB")["fits"] == true);
-  CHECK(output_json("compare --schedules gpipe" + line)["memory_limit_bytes"] == 141'000'000'000);
+  CHECK(output_json("compare --schedules gpipe" + line)["memory_limit_bytes"] == 150'750'000'000);
   CHECK(has(output("compare --schedules 1f1b -p 8 -m 16 " + model),
-            "; limit: 131.3 GiB a GPU, the memory of h200\n"));
+            "; limit: 140.4 GiB a GPU, the memory of h200\n"));
   CHECK(has(output("simulate 1f1b -p 8 -m 16 " + model),
-            "within 131.3 GiB a GPU, the memory of h200"));
+            "within 140.4 GiB a GPU, the memory of h200"));
   CHECK(output_json("simulate 1f1b -p 8 -m 16 --costs deepseek-v3-h800")["fits"] == nullptr);
 }
 
@@ -276,6 +277,7 @@ TEST_CASE("What a config.json has beside what is read is told, or refused until 
   json config = json::parse(contents(source_file("data/models/llama-3.1-405b.json")));
   for (const char* key : {"format", "name", "source"})
     config.erase(key);
+  config["model_type"] = "llama";
   folder.write("vision.json",
                json{{"text_config", config}, {"vision_config", {{"depth", 3}}}}.dump());
   config["mamba_d_state"] = 16;
@@ -295,8 +297,8 @@ TEST_CASE("What a config.json has beside what is read is told, or refused until 
     CHECK(result.exit_code == code);
     CHECK_MESSAGE(has(result.err, told), result.err);
   };
-  refused("", kBadInput, "hybrid.json: /mamba_d_state: layers other than softmax");
-  refused(" --ignore-key mamba_d_state", kBadInput, "hybrid.json: /index_topk: sparse or");
+  refused("", kBadInput, "hybrid.json: /index_topk: is not understood, and by its name");
+  refused(" --ignore-key index_topk", kBadInput, "hybrid.json: /mamba_d_state: is not understood");
   refused(" --ignore-key indextopk", kBadInput, "did you mean 'index_topk'?");
   for (const char* both : {" --ignore-key mamba_d_state --ignore-key index_topk",
                            " --ignore-key mamba_d_state,index_topk"})
@@ -324,8 +326,8 @@ TEST_CASE("What is wrong with a model's options is told with its place") {
     const char* told;
   };
   const Case cases[] = {
-      {"--model deepseek-v2 --hardware h800", kUsage,
-       "--model: there is no file and no such name: 'deepseek-v2'; the nearest is 'deepseek-v3', "
+      {"--model deepseek-v9 --hardware h800", kUsage,
+       "--model: there is no file and no such name: 'deepseek-v9'; the nearest is 'deepseek-v2', "
        "of another size or version"},
       {"--model deepseek-v3 --hardware h900", kUsage,
        "the nearest is 'h200', of another size or version"},

@@ -18,7 +18,8 @@ Model deepseek() {
 
 /// Of so many layers, without multi-token prediction.
 Model plain(std::int64_t layers) {
-  Model model{.name = "plain", .layers = layers};
+  Model model = uniform_model({}, layers);
+  model.name = "plain";
   return model;
 }
 

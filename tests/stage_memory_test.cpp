@@ -17,18 +17,29 @@ using nlohmann::json;
 
 /// A GPT as Korthikanti et al. and Zero Bubble count it: without biases in these sums.
 Model gpt(std::int64_t hidden, std::int64_t heads, std::int64_t layers) {
-  return {.name = "gpt",
-          .hidden = hidden,
-          .layers = layers,
-          .heads = heads,
-          .key_value_heads = heads,
-          .key_dim = hidden / heads,
-          .value_dim = hidden / heads,
-          .mlp_width = 4 * hidden,
-          .gated = false,
-          .dropout = true,
-          .vocabulary = 50304,
-          .tied_embeddings = true};
+  Model model = uniform_model({.mixers = {Attention{.heads = heads,
+                                                    .key_value_heads = heads,
+                                                    .key_dim = hidden / heads,
+                                                    .value_dim = hidden / heads}},
+                               .mlp = Mlp{.width = 4 * hidden, .gated = false}},
+                              layers);
+  model.name = "gpt";
+  model.hidden = hidden;
+  model.dropout = true;
+  model.vocabulary = 50304;
+  model.tied_embeddings = true;
+  return model;
+}
+
+/// The same with 8 experts, of which a token goes to 2, in all layers but the first.
+Model gpt_with_experts(bool gated) {
+  Model model = gpt(64, 4, 4);
+  LayerKind experts = model.kinds[0];
+  experts.mlp.reset();
+  experts.experts = Experts{.count = 8, .per_token = 2, .each = {.width = 32, .gated = gated}};
+  model.kinds.push_back(experts);
+  model.layers = {0, 1, 1, 1};
+  return model;
 }
 
 ModelJob job_of(Model model) {
@@ -42,8 +53,9 @@ double real(std::int64_t value) {
   return static_cast<double>(value);
 }
 
-LayerActivation activation(const ModelJob& job, LayerKind kind = LayerKind::Dense) {
-  return layer_activation({job.model, job.hardware, job.parallel, job.training}, kind);
+LayerActivation activation(const ModelJob& job, std::size_t kind = 0) {
+  return layer_activation({job.model, job.hardware, job.parallel, job.training},
+                          job.model.kinds[kind]);
 }
 
 }  // namespace
@@ -77,25 +89,22 @@ TEST_CASE("Where I makes activations again, W needs more than F kept") {
 }
 
 TEST_CASE("Experts keep the tokens that they got, as they were quantized") {
-  ModelJob job = job_of(gpt(64, 4, 2));
-  job.model.gated = true;
+  ModelJob job = job_of(gpt_with_experts(true));
+  job.model.kinds[0].mlp->gated = true;
   job.model.dropout = false;
-  job.model.experts = Experts{.count = 8, .per_token = 2, .width = 32};
   job.parallel = {.expert = 4, .data = 4};
   job.training = {.microbatch = 1, .sequence = 16};
   const double dense_part = activation(job).kept - 16 * (2 * 2 * 256 + 2 * 256) * 1.0;
   const double rows = 16 * 2;
   const double experts = rows * (2 * 64 + 2 * 2 * 32 + 2 * 32) + 4.0 * 16 * 8;
-  CHECK(activation(job, LayerKind::Experts).kept == doctest::Approx(dense_part + experts));
-  const double bf16 = activation(job, LayerKind::Experts).kept;
+  CHECK(activation(job, 1).kept == doctest::Approx(dense_part + experts));
+  const double bf16 = activation(job, 1).kept;
   job.training.precision = Precision::Fp8;  // two norms' outputs, the experts' two inputs
-  CHECK(bf16 - activation(job, LayerKind::Experts).kept ==
-        doctest::Approx(2.0 * 16 * 64 + rows * (64 + 32)));
+  CHECK(bf16 - activation(job, 1).kept == doctest::Approx(2.0 * 16 * 64 + rows * (64 + 32)));
 }
 
 TEST_CASE("Parameters, gradients and optimizer state are divided as ZeRO's stage says") {
-  ModelJob job = job_of(gpt(64, 4, 4));
-  job.model.experts = Experts{.count = 8, .per_token = 2, .width = 32, .first_dense = 1};
+  ModelJob job = job_of(gpt_with_experts(false));
   job.parallel = {.expert = 4, .data = 8};
   job.training = {.microbatch = 1, .sequence = 16};
   const double plain = 4 * 64 * 64 + 2 * 64 + 64 * 8;  // attention, norms, router
@@ -117,8 +126,7 @@ TEST_CASE("Parameters, gradients and optimizer state are divided as ZeRO's stage
 }
 
 TEST_CASE("While a layer computes, it has whole what ZeRO divides and what is made again") {
-  ModelJob job = job_of(gpt(64, 4, 4));
-  job.model.experts = Experts{.count = 8, .per_token = 2, .width = 32, .first_dense = 1};
+  ModelJob job = job_of(gpt_with_experts(false));
   job.parallel = {.expert = 4, .data = 8};
   job.training = {.microbatch = 1, .sequence = 16, .gradient_bytes = 2};
   const double plain = 4 * 64 * 64 + 2 * 64 + 64 * 8;
@@ -137,9 +145,9 @@ TEST_CASE("While a layer computes, it has whole what ZeRO divides and what is ma
   job.training.zero = 1;
   for (const Recompute recompute : {Recompute::Selective, Recompute::Full}) {
     job.training.recompute = Recompute::None;
-    const double kept = activation(job, LayerKind::Experts).kept;
+    const double kept = activation(job, 1).kept;
     job.training.recompute = recompute;
-    CHECK(buffers(1) == doctest::Approx(kept - activation(job, LayerKind::Experts).kept));
+    CHECK(buffers(1) == doctest::Approx(kept - activation(job, 1).kept));
   }
 }
 

@@ -56,27 +56,29 @@ Schedule schedule_of(const std::string& column, Shape shape, const CostSource& c
 
 /// A GPT as Korthikanti et al. and Zero Bubble count it: without biases in these sums.
 Model gpt(ObjectReader& setting) {
-  Model model = {.name = "gpt",
-                 .hidden = setting.integer("hidden"),
-                 .layers = setting.integer("layers"),
-                 .heads = setting.integer("heads"),
-                 .gated = false,
-                 .dropout = true,
-                 .vocabulary = 50304,
-                 .tied_embeddings = true};
-  if (model.heads == 0)
+  const std::int64_t hidden = setting.integer("hidden");
+  const std::int64_t heads = setting.integer("heads");
+  if (heads == 0)
     setting.fail("heads", "at least 1");
-  model.key_value_heads = model.heads;
-  model.key_dim = model.value_dim = model.hidden / model.heads;
-  model.mlp_width = 4 * model.hidden;
+  Model model = uniform_model({.mixers = {Attention{.heads = heads,
+                                                    .key_value_heads = heads,
+                                                    .key_dim = hidden / heads,
+                                                    .value_dim = hidden / heads}},
+                               .mlp = Mlp{.width = 4 * hidden, .gated = false}},
+                              setting.integer("layers"));
+  model.name = "gpt";
+  model.hidden = hidden;
+  model.vocabulary = 50304;
+  model.tied_embeddings = true;
+  model.dropout = true;
   return model;
 }
 
 /// The embedding and the head each take the place of a layer.
 StageLayout layout_of(const Model& model, int stages) {
-  const std::int64_t each = (model.layers + 2) / stages;
-  if (each < 1)
-    throw Error(fmt::format("{} layers cannot be divided over {} stages", model.layers, stages));
+  const std::int64_t each = (model.depth() + 2) / stages;
+  if (each < 1 || each > model.depth())
+    throw Error(fmt::format("{} layers cannot be divided over {} stages", model.depth(), stages));
   StageLayout layout(static_cast<std::size_t>(stages), StageLayers{.layers = each});
   layout.front() = {.embedding = true, .layers = each - 1};
   layout.back() = {.layers = each - 1, .head = true};

@@ -209,6 +209,11 @@ std::string costs_view(const CostSource& source, const Placement& placement,
       [&] {
         Document page;
         page.title(title(source, stages.size(), layout), Emphasis::None);
+        if (analytic)
+          page.line(analytic->model);
+        if (analytic && !analytic->estimated.empty())
+          page.line(fmt::format("how fast the kernels of {} are is an estimate",
+                                fmt::join(analytic->estimated, ", ")));
         const Rows rows = alike(stages);
         page.table(stage_table(rows));
         for (const Json& row : rows)

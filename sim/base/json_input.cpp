@@ -207,6 +207,10 @@ std::optional<std::vector<double>> ObjectReader::optional_numbers(const std::str
   return numbers;
 }
 
+std::optional<bool> ObjectReader::optional_flag(const std::string& key) {
+  return find(key) != nullptr ? std::optional(flag(key)) : std::nullopt;
+}
+
 bool ObjectReader::flag(const std::string& key) {
   const json& value = require(key);
   if (!value.is_boolean())

@@ -56,6 +56,7 @@ class ObjectReader {
   /// Of an array, or `count` times a number that stands alone; each ≥ 0.
   std::optional<std::vector<double>> optional_numbers(const std::string& key, std::size_t count);
   bool flag(const std::string& key);
+  std::optional<bool> optional_flag(const std::string& key);
   /// The keys and texts of an object that has nothing else, by key.
   std::vector<std::pair<std::string, std::string>> texts(const std::string& key);
   ObjectReader object(const std::string& key);
@@ -66,6 +67,8 @@ class ObjectReader {
   /// A key that is there and is read elsewhere; throws Error where it is missing.
   void skip(const std::string& key) { require(key); }
   bool has(const std::string& key) const { return value_->contains(key); }
+  /// The keys that have been asked for, whether they are there or not.
+  const std::vector<std::string>& asked() const { return known_; }
   /// The keys that nothing above has asked for, but for comments.
   std::vector<std::string> unread() const;
   /// Throws Error for a key that nothing above has asked for, with the nearest one that has.

@@ -1,6 +1,7 @@
 #include "sim/transformer/analytic_costs.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <cmath>
 #include <map>
@@ -10,103 +11,11 @@
 
 #include "sim/base/error.h"
 #include "sim/transformer/data_parallel.h"
+#include "sim/transformer/layer_phases.h"
+#include "sim/transformer/mixer_costs.h"
 
 namespace bubblescope {
 namespace {
-
-/// What a phase is called and where it belongs; [PhaseId].
-struct PhaseText {
-  const char* name;
-  OpKind of;
-  PhaseStream stream;
-  std::optional<PhaseId> after = {};
-};
-
-constexpr OpKind kF = OpKind::Forward;
-constexpr OpKind kI = OpKind::BackwardInput;
-constexpr OpKind kW = OpKind::BackwardWeight;
-constexpr PhaseStream kCompute = PhaseStream::Compute;
-constexpr PhaseStream kTensor = PhaseStream::Tensor;
-constexpr PhaseStream kExpert = PhaseStream::Expert;
-
-const PhaseText& text_of(PhaseId id) {
-  static constexpr std::array<PhaseText, kPhaseIds> kTexts = {{
-      {"head(B)", kI, kCompute},
-      {"head(W)", kW, kCompute, PhaseId::HeadB},
-      {"embedding(F)", kF, kCompute},
-      {"gather(B)", kI, kTensor},
-      {"recompute_attn(B)", kI, kCompute},
-      {"recompute_tp_attn(B)", kI, kTensor},
-      {"recompute_cp_ring(B)", kI, kTensor},
-      {"recompute_dispatch(B)", kI, kExpert},
-      {"recompute_mlp(B)", kI, kCompute},
-      {"recompute_tp_mlp(B)", kI, kTensor},
-      {"recompute_combine(B)", kI, kExpert},
-      {"combine(B)", kI, kExpert},
-      {"gather(F)", kF, kTensor},
-      {"attn(F)", kF, kCompute},
-      {"tp_attn(F)", kF, kTensor},
-      {"cp_ring(F)", kF, kTensor},
-      {"mlp(B)", kI, kCompute},
-      {"tp_mlp(B)", kI, kTensor},
-      {"dispatch(F)", kF, kExpert},
-      {"dispatch(B)", kI, kExpert},
-      {"mlp(W)", kW, kCompute, PhaseId::MlpB},
-      {"mlp(F)", kF, kCompute},
-      {"tp_mlp(F)", kF, kTensor},
-      {"attn(B)", kI, kCompute},
-      {"tp_attn(B)", kI, kTensor},
-      {"cp_ring(B)", kI, kTensor},
-      {"combine(F)", kF, kExpert},
-      {"attn(W)", kW, kCompute, PhaseId::AttentionB},
-      {"reduce(W)", kW, kTensor, PhaseId::AttentionB},
-      {"embedding(W)", kW, kCompute, PhaseId::AttentionB},
-      {"head(F)", kF, kCompute},
-  }};
-  return kTexts[static_cast<std::size_t>(id)];
-}
-
-/// In launch order.
-std::vector<PhaseId> launch_order(PairOrder order) {
-  std::vector<PhaseId> ids;
-  for (std::size_t i = 0; i < kPhaseIds; ++i)
-    ids.push_back(static_cast<PhaseId>(i));
-  if (order == PairOrder::DeepSeek)
-    return ids;
-  // TransformerLayerSchedulePlan.run: the MLP's weights before the gradients' dispatch, the
-  // forward's combine before attention's backward.
-  const auto put_before = [&](PhaseId what, PhaseId other) {
-    std::erase(ids, what);
-    ids.insert(std::find(ids.begin(), ids.end(), other), what);
-  };
-  put_before(PhaseId::MlpW, PhaseId::DispatchB);
-  put_before(PhaseId::CombineF, PhaseId::AttentionB);
-  return ids;
-}
-
-/// Whether any layer of the job has it.
-bool is_possible(PhaseId id, const ModelJob& job) {
-  const PhaseText& text = text_of(id);
-  const bool is_again = id >= PhaseId::RecomputeAttention && id <= PhaseId::RecomputeCombine;
-  if (is_again && job.training.recompute != Recompute::Full)
-    return false;
-  if (id == PhaseId::GatherF || id == PhaseId::GatherB || id == PhaseId::ReduceW)
-    return job.training.zero >= (id == PhaseId::ReduceW ? 2 : 3) &&
-           (job.parallel.replicas() > 1 || job.parallel.expert_replicas() > 1);
-  if (text.stream == kExpert)
-    return job.model.experts && job.parallel.expert > 1;
-  if (id == PhaseId::ContextF || id == PhaseId::ContextB || id == PhaseId::RecomputeContext)
-    return job.parallel.context > 1;
-  if (text.stream == kTensor)
-    return job.parallel.tensor > 1;
-  return true;
-}
-
-std::vector<PhaseId> phase_ids(const ModelJob& job) {
-  std::vector<PhaseId> ids = launch_order(job.training.pair_order);
-  std::erase_if(ids, [&](PhaseId id) { return !is_possible(id, job); });
-  return ids;
-}
 
 Time to_time(double seconds) {
   return time_from_us(seconds * 1e6);
@@ -122,32 +31,34 @@ class Parts {
  public:
   explicit Parts(const LayerSetting& setting)
       : setting_(setting),
-        dense_(layer_cost(setting, LayerKind::Dense)),
-        experts_(setting.model.experts ? layer_cost(setting, LayerKind::Experts) : LayerCost{}),
         embedding_(embedding_cost(setting)),
         head_(head_cost(setting)),
-        prediction_(prediction_cost(setting)) {}
+        prediction_(prediction_cost(setting)) {
+    for (const LayerKind& kind : setting.model.kinds)
+      kinds_.push_back({layer_cost(setting, kind), mixer_word(kind)});
+  }
 
   /// One for each layer of a stage. The embedding goes with the first and the head with the last;
   /// a stage without layers has one that has nothing else.
-  std::vector<LayerCost> layers(const StageLayers& stage) const {
-    std::vector<LayerCost> result;
+  std::vector<StageLayer> layers(const StageLayers& stage) const {
+    const Model& model = setting_.model;
+    std::vector<StageLayer> result;
     for (std::int64_t i = 0; i < stage.layers; ++i)
-      result.push_back(layer(stage.first + i));
+      result.push_back(kinds_[model.layers[static_cast<std::size_t>(stage.first + i)]]);
     for (std::int64_t i = 0; i < stage.predictions; ++i) {
-      result.push_back(layer(setting_.model.layers));
-      add(result.back(), prediction_);
-      add(result.back(), head_);
+      result.push_back(kinds_[model.predictions[static_cast<std::size_t>(i)]]);
+      add(result.back().cost, prediction_);
+      add(result.back().cost, head_);
     }
     if (result.empty())
       result.emplace_back();
     if (stage.embedding)
-      add(result.front(), embedding_);
+      add(result.front().cost, embedding_);
     if (stage.head)
-      add(result.back(), head_);
+      add(result.back().cost, head_);
     const std::vector<Parameters> parameters = layer_parameters(setting_, stage);
     for (std::size_t i = 0; i < result.size(); ++i)
-      add_what_zero_divides(result[i], parameters[i]);
+      add_what_zero_divides(result[i].cost, parameters[i]);
     return result;
   }
 
@@ -159,7 +70,7 @@ class Parts {
       double computes = 0;
       for (std::size_t i = 0; i < layer.size(); ++i)
         if (const PhaseText& text = text_of(static_cast<PhaseId>(i));
-            text.of == kind && text.stream == kCompute)
+            text.of == kind && text.stream == PhaseStream::Compute)
           computes += layer[i].seconds();
       return cost.longer_than(computes);
     };
@@ -173,26 +84,21 @@ class Parts {
         put(id, gather_parameters(setting_, parameters));
   }
 
-  const LayerCost& layer(std::int64_t index) const {
-    return setting_.model.has_experts(index) ? experts_ : dense_;
-  }
-
   const LayerSetting& setting_;
-  LayerCost dense_;
-  LayerCost experts_;
+  std::vector<StageLayer> kinds_ = {};  // [Model::kinds]
   LayerCost embedding_;
   LayerCost head_;
   LayerCost prediction_;
 };
 
-LayerPhases to_phases(const ModelJob& job, const std::vector<PhaseId>& ids,
-                      const std::vector<LayerCost>& layers) {
+LayerPhases to_phases(const ModelJob& job, const std::vector<MixerPhase>& order,
+                      const std::vector<StageLayer>& layers) {
   LayerPhases result{.phases = analytic_phases(job), .sms = job.hardware.sms};
-  for (const LayerCost& layer : layers)
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      const PhaseCost& cost = layer[static_cast<std::size_t>(ids[i])];
+  for (const StageLayer& layer : layers)
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      const PhaseCost& cost = layer[order[i]];
       Phase& phase = result.phases[i];
-      if (phase.stream == kExpert)  // of layers with experts, which are all alike
+      if (phase.stream == PhaseStream::Expert)
         phase.sent = std::max(phase.sent, static_cast<Bytes>(cost.traffic));
       const Time elapsed = to_time(cost.seconds());
       result.times.push_back({elapsed, std::min(elapsed, to_time(cost.seconds() - cost.gaps))});
@@ -255,12 +161,6 @@ void check_sequence(const ModelJob& job) {
   if (model.learned_positions > 0 && tokens > model.learned_positions)
     throw Error(fmt::format("a sequence of {} tokens is longer than the {} positions of {}", tokens,
                             model.learned_positions, model.name));
-  if (model.attention_window > 0 && tokens > model.attention_window)
-    throw Error(
-        fmt::format("the attention window of {} is {} tokens, shorter than the sequence of {}: not "
-                    "modelled. To leave out the keys of the window (--ignore-key "
-                    "sliding_window,attention_chunk_size,layer_types) counts full attention",
-                    model.name, model.attention_window, tokens));
 }
 
 void check_nodes(const ModelJob& job) {
@@ -273,27 +173,12 @@ void check_nodes(const ModelJob& job) {
 }
 
 int ranks_per_node(const ModelJob& job) {
-  const std::int64_t present = job.hardware.gpus_per_node;
-  const std::int64_t needed = job.parallel.gpus_per_stage();
-  const std::int64_t whole = present % needed == 0 ? present / needed : 1;
+  const auto present = static_cast<std::uint64_t>(job.hardware.gpus_per_node);
+  const auto needed = static_cast<std::uint64_t>(job.parallel.gpus_per_stage());
+  // Of a domain of 72 GPUs jobs use 64, unless they can use all.
+  const std::uint64_t used = present % needed == 0 ? present : std::bit_floor(present);
+  const std::uint64_t whole = used % needed == 0 ? used / needed : 1;
   return job.nodes.ranks_per_node.value_or(static_cast<int>(whole));
-}
-
-std::vector<Phase> analytic_phases(const ModelJob& job) {
-  const std::vector<PhaseId> ids = phase_ids(job);
-  std::vector<Phase> phases;
-  for (const PhaseId id : ids) {
-    const PhaseText& text = text_of(id);
-    Phase phase{.name = text.name, .of = text.of, .stream = text.stream};
-    if (text.after)
-      phase.after = static_cast<int>(std::find(ids.begin(), ids.end(), *text.after) - ids.begin());
-    if (text.stream == kExpert)
-      phase.sms = job.hardware.communication_sms;
-    if (text.stream == kCompute)
-      phase.slowdown.kind = Slowdown::Kind::Shared;
-    phases.push_back(std::move(phase));
-  }
-  return phases;
 }
 
 AnalyticCosts analytic_costs(const ModelJob& job, int stages) {
@@ -307,24 +192,27 @@ AnalyticCosts analytic_costs(const ModelJob& job, int stages) {
     throw Error(fmt::format("the layout is for {} stages, and the pipe has {}",
                             result.layout.size(), stages));
   const LayerSetting setting = {job.model, job.hardware, job.parallel, job.training};
-  const std::vector<PhaseId> ids = phase_ids(job);
+  const std::vector<MixerPhase> order = phases_of(job);
   const Parts parts(setting);
+  result.model = describe(job.model);
+  result.estimated = estimated_mixers(job.model);
   CostSource& source = result.source;
   source.name = fmt::format("{} on {}", job.model.name, job.hardware.name);
   source.description = describe(job, result.layout);
   source.stage_by_stage = true;
-  source.layers_per_stage = static_cast<double>(job.model.layers) / stages;
+  source.layers_per_stage = static_cast<double>(job.model.depth()) / stages;
   for (std::size_t i = 0; i < result.layout.size(); ++i) {
-    const std::vector<LayerCost> layers = parts.layers(result.layout[i]);
+    const std::vector<StageLayer> layers = parts.layers(result.layout[i]);
     AnalyticStage stage{.layers = result.layout[i],
                         .memory = stage_memory(setting, result.layout, i)};
-    LayerCost sum;
-    for (const LayerCost& layer : layers)
-      add(sum, layer);
-    for (const PhaseId id : ids)
-      stage.phases.push_back(sum[static_cast<std::size_t>(id)]);
+    for (const MixerPhase& phase : order) {
+      PhaseCost sum;
+      for (const StageLayer& layer : layers)
+        sum += layer[phase];
+      stage.phases.push_back(sum);
+    }
     source.stages.push_back(
-        to_stage_cost(to_phases(job, ids, layers), stage.memory, message_bytes(setting)));
+        to_stage_cost(to_phases(job, order, layers), stage.memory, message_bytes(setting)));
     const StageUpdate update = stage_update(setting, stage_parameters(setting, result.layout[i]));
     source.stages.back().grad_reduce = to_time(update.reduce);
     source.stages.back().optimizer = to_time(update.optimizer);

@@ -6,32 +6,15 @@
 #include <vector>
 
 #include "sim/costs/cost_model.h"
-#include "sim/transformer/layer_costs.h"
-#include "sim/transformer/stage_layout.h"
+#include "sim/transformer/model_job.h"
+#include "sim/transformer/phase_cost.h"
 #include "sim/transformer/stage_memory.h"
 
 namespace bubblescope {
 
-/// Which ranks of a job share a node, and what else their messages share.
-struct Nodes {
-  std::optional<int> ranks_per_node = {};  ///< Default: as many stages as a node has GPUs for.
-  double nvlink = 0;  ///< Bytes a second that a node's messages divide; 0: nothing is shared.
-  double nic = 0;     ///< The same of those that leave it, and of those that come into it.
-};
-
-/// A model to be trained on hardware, for pipes of any depth.
-struct ModelJob {
-  Model model;
-  Hardware hardware;
-  Parallel parallel = {};
-  Training training = {};
-  std::optional<StageLayout> layout = {};  ///< Default: `even_layout`.
-  Nodes nodes = {};
-};
-
 /// As told; else the GPUs of one stage stand beside one another, then come those of the next, in
-/// Megatron-Core's order tp-cp-ep-dp-pp: where a node cannot be filled with whole stages, none
-/// share it.
+/// Megatron-Core's order tp-cp-ep-dp-pp: where a node, or 64 GPUs of a domain of 72, cannot be
+/// filled with whole stages, none share it.
 int ranks_per_node(const ModelJob& job);
 
 /// One stage in detail.
@@ -43,13 +26,15 @@ struct AnalyticStage {
 
 struct AnalyticCosts {
   StageLayout layout;
+  std::string model;                        ///< `describe`
+  std::vector<std::string> estimated = {};  ///< `estimated_mixers`
   std::vector<AnalyticStage> stages;
   CostSource source;  ///< Stage by stage; timed by phases.
 };
 
 /// Each throws Error where the job makes no sense: hardware without the precision; a sequence that
-/// the parallelism does not divide, or that is longer than what the model has positions for or
-/// attends to; more ranks on a node than it has GPUs for.
+/// the parallelism does not divide, or that is longer than the positions that the model learned;
+/// more ranks on a node than it has GPUs for.
 void check_precision(const ModelJob& job);
 void check_sequence(const ModelJob& job);
 void check_nodes(const ModelJob& job);
@@ -71,8 +56,5 @@ StepWork step_work(const ModelJob& job, int ranks, int microbatches);
 
 /// Why the job cannot be laid over so many stages; none where it can.
 std::optional<std::string> find_obstacle(const ModelJob& job, int stages);
-
-/// The phases that layers of the job can have, in the order in which a pair launches them.
-std::vector<Phase> analytic_phases(const ModelJob& job);
 
 }  // namespace bubblescope

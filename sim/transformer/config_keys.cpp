@@ -1,109 +1,203 @@
 #include "sim/transformer/config_keys.h"
 
 #include <algorithm>
-#include <cctype>
-#include <span>
-#include <string>
 #include <string_view>
-#include <vector>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "sim/base/nearest.h"
+#include "sim/base/printable.h"
 
 namespace bubblescope {
 namespace {
 
 using nlohmann::json;
-using Words = std::span<const std::string_view>;
 
-/// A key whose name contains one of `words` is about `what`; Bubblescope reads `understood` alone.
-struct Meaning {
-  Words words;
-  std::string_view what;
-  std::string_view understood;
+constexpr std::int64_t kLargest =
+    10'000'000;  // of a dimension, which none of the real ones reaches
+
+/// A key whose name has one of these may change what a layer computes.
+constexpr std::string_view kOfLayers[] = {
+    "layer",     "expert",    "attention",    "window",   "mixer",   "state",   "head",
+    "rope",      "attn",      "moe",          "mlp",      "ffn",     "mtp",     "nextn",
+    "predict",   "hidden",    "intermediate", "rank",     "lora",    "dim",     "width",
+    "channel",   "embed",     "vocab",        "gate",     "glu",     "conv",    "share",
+    "block",     "sparse",    "index",        "interval", "pattern", "period",  "freq",
+    "every",     "hybrid",    "mamba",        "ssm",      "linear_", "delta",   "kda",
+    "lightning", "retention", "recurren",     "rwkv",     "encoder", "decoder", "cross",
+    "chunk",     "sliding",   "swa",          "local",    "global",  "dense",   "parallel",
+    "residual",  "bias",      "compress",     "altup",    "laurel",  "hc_",     "loop",
+    "cycle",     "tie",       "tied",         "heads",    "kv_",     "qk_",     "topk"};
+
+/// These have one of the words above, or of those of the keys that are read, in their name, and say
+/// nothing of what a layer computes: of training, generation, numbers, files, and what repeats
+/// other keys.
+constexpr std::string_view kNeutral[] = {
+    "_attn_implementation",
+    "_attn_implementation_autoset",
+    "_commit_hash",
+    "_experts_implementation",
+    "attention_dropout",
+    "attention_probs_dropout_prob",
+    "attn_pdrop",
+    "chunk_size",
+    "chunk_size_feed_forward",
+    "decoder_start_token_id",
+    "embd_pdrop",
+    "embedding_dropout",
+    "embedding_multiplier",
+    "ep_size",
+    "expand",
+    "final_logit_softcapping",
+    "fuse_attention_ffn",
+    "hidden_act",
+    "hidden_activation",
+    "hidden_dropout",
+    "hidden_dropout_prob",
+    "index_share_for_mtp_iteration",
+    "indexer_rope_interleave",
+    "initial_context_length",
+    "initializer_range",
+    "layer_norm_eps",
+    "layer_norm_epsilon",
+    "layernorm_epsilon",
+    "mamba_hidden_act",
+    "mamba_ssm_cache_dtype",
+    "mamba_ssm_dtype",
+    "max_position_embeddings",
+    "max_seq_len",
+    "max_window_layers",
+    "mlp_hidden_act",
+    "model_max_length",
+    "moe_gate",
+    "moe_renormalize",
+    "moe_router_activation_func",
+    "moe_router_dtype",
+    "moe_router_topk_scaling_factor",
+    "moe_shared_expert_overlap",
+    "moe_use_aux_free",
+    "multi_token_prediction",
+    "norm_topk_prob",
+    "num_key_value_groups",
+    "num_logits_to_keep",
+    "output_attentions",
+    "output_gate_type",
+    "output_hidden_states",
+    "output_router_logits",
+    "partial_rotary_factor",
+    "pretraining_tp",
+    "qk_head_dim",
+    "query_pre_attn_scalar",
+    "rescale_prenorm_residual",
+    "residual_dropout",
+    "residual_in_fp32",
+    "rope_interleave",
+    "rope_local_base_freq",
+    "rope_parameters",
+    "rope_scaling",
+    "rope_theta",
+    "rotary_dim",
+    "rotary_emb_base",
+    "routed_scaling_factor",
+    "router_aux_loss_coef",
+    "router_jitter_noise",
+    "shared_moe_mode",
+    "task_specific_params",
+    "time_step_rank",
+    "tokenizer_class",
+    "use_mamba_kernels",
+    "vision_config",
 };
 
-constexpr std::string_view kEncoder[] = {"encoder", "cross_att", "decoder_layers", "bidirectional",
-                                         "relative_att"};
-constexpr std::string_view kOtherLayers[] = {
-    "hybrid",    "mamba",  "ssm",      "linear_", "attn_type", "attn_layer", "attention_interval",
-    "block",     "conv_",  "_conv",    "rwkv",    "lru_",      "recurren",   "kda",
-    "lightning", "delta_", "retention"};
-constexpr std::string_view kPartOfTokens[] = {"index_", "indexer",   "sparse",         "compress",
-                                              "window", "chunk",     "sliding",        "swa_",
-                                              "global", "local_att", "attention_types"};
-constexpr std::string_view kParallel[] = {"parallel_att", "parallel_block", "parallel_residual"};
-constexpr std::string_view kExperts[] = {"moe", "expert"};
-constexpr std::string_view kPrediction[] = {"mtp", "nextn", "predict"};
-constexpr std::string_view kHeads[] = {"heads", "head_dim", "_dim",        "lora",
-                                       "_rank", "channels", "multi_query", "output_gate"};
-constexpr std::string_view kMlp[] = {"intermediate", "ffn",        "mlp",       "glu",
-                                     "gate",         "hidden_act", "activation"};
-constexpr std::string_view kUnlikeLayers[] = {"layer", "period",   "interval", "pattern", "every",
-                                              "share", "altup",    "laurel",   "dense",   "hc_",
-                                              "loop",  "ut_steps", "cycle"};
-constexpr std::string_view kWidths[] = {"hidden_size", "vocab", "embedding_size", "embed_"};
+/// Objects that say nothing of layers.
+constexpr std::string_view kNeutralObjects[] = {"audio_config",
+                                                "auto_map",
+                                                "compression_config",
+                                                "generation_config",
+                                                "id2label",
+                                                "label2id",
+                                                "quantization_config",
+                                                "rope_parameters",
+                                                "rope_scaling",
+                                                "task_specific_params",
+                                                "transformers.js_config",
+                                                "vision_config"};
 
-/// The first that fits a key is what it means.
-constexpr Meaning kMeanings[] = {
-    {kEncoder, "an encoder or cross-attention", "decoder-only models"},
-    {kOtherLayers, "layers other than softmax attention (Mamba, linear attention, convolution)",
-     "layers of attention and an MLP or experts"},
-    {kPartOfTokens, "sparse or local attention of this kind",
-     "one sliding_window or attention_chunk_size for the whole model"},
-    {kParallel, "attention and MLP beside each other in a layer", "layers of one after the other"},
-    {kExperts, "experts under this key",
-     "n_routed_experts (or num_local_experts, num_experts, moe_num_experts), num_experts_per_tok, "
-     "moe_intermediate_size, n_shared_experts and first_k_dense_replace"},
-    {kPrediction, "multi-token prediction under this key", "num_nextn_predict_layers"},
-    {kHeads, "attention matrices of this kind",
-     "grouped-query and multi-head latent attention with heads of one size"},
-    {kMlp, "an MLP of this kind", "intermediate_size, hidden_act and mlp_bias"},
-    {kUnlikeLayers, "layers that differ from one another or share parameters",
-     "layers that are all alike after first_k_dense_replace"},
-    {kWidths, "a second width or embedding", "hidden_size and vocab_size"}};
+/// Keys that have no word of layers, and yet resemble one that is read.
+constexpr std::string_view kKnown[] = {"_name_or_path",
+                                       "architectures",
+                                       "attn_logit_softcapping",
+                                       "aux_loss_alpha",
+                                       "bos_token_id",
+                                       "cache_implementation",
+                                       "clip_qkv",
+                                       "do_sample",
+                                       "dtype",
+                                       "eos_token_id",
+                                       "length_penalty",
+                                       "max_length",
+                                       "min_length",
+                                       "mla_use_nope",
+                                       "model_type",
+                                       "moe_capacity",
+                                       "norm_eps",
+                                       "norm_epsilon",
+                                       "num_beam_groups",
+                                       "num_beams",
+                                       "pad_token_id",
+                                       "quantization_config",
+                                       "rms_norm_eps",
+                                       "rotary_pct",
+                                       "scoring_func",
+                                       "seq_aux",
+                                       "swiglu_limit",
+                                       "temperature",
+                                       "time_step_floor",
+                                       "time_step_limit",
+                                       "time_step_max",
+                                       "time_step_min",
+                                       "top_k",
+                                       "top_p",
+                                       "topk_method",
+                                       "torch_dtype",
+                                       "transformers_version",
+                                       "typical_p",
+                                       "unk_token_id",
+                                       "use_cache"};
 
-/// Names that contain one of these say nothing of sizes, whatever else they contain.
-constexpr std::string_view kNeutralParts[] = {
-    "router", "routing", "rotary", "rope",      "token_id",  "token_index", "drop",
-    "loss",   "coef",    "dtype",  "theta",     "init",      "quant",       "norm",
-    "bias",   "swiglu_", "limit",  "recompute", "checkpoint"};
+/// Keys that other families read, which say nothing where they are false or 0.
+constexpr std::string_view kOfOtherFamilies[] = {"attention_bias",
+                                                 "attn_output_gate",
+                                                 "first_k_dense_replace",
+                                                 "is_encoder_decoder",
+                                                 "lm_head_bias",
+                                                 "mamba_proj_bias",
+                                                 "mlp_bias",
+                                                 "moe_num_shared_experts",
+                                                 "n_shared_experts",
+                                                 "num_nextn_predict_layers",
+                                                 "num_shared_experts",
+                                                 "q_lora_rank",
+                                                 "qkv_bias",
+                                                 "shared_intermediate_size",
+                                                 "sliding_window",
+                                                 "use_bias",
+                                                 "use_mtp",
+                                                 "use_parallel_residual",
+                                                 "use_qk_norm",
+                                                 "use_qkv_bias",
+                                                 "use_sliding_window"};
 
-/// Nor do these: of training, of generation, of files, or repeating what other keys say.
-constexpr std::string_view kNeutral[] = {"auto_map",
-                                         "audio_config",
-                                         "chunk_size_feed_forward",
-                                         "compression_config",
-                                         "embed_scale",
-                                         "encoder_no_repeat_ngram_size",
-                                         "fuse_attention_ffn",
-                                         "generation_config",
-                                         "id2label",
-                                         "label2id",
-                                         "max_window_layers",
-                                         "moe_capacity",
-                                         "moe_gate",
-                                         "moe_gate_act",
-                                         "moe_shared_expert_overlap",
-                                         "moe_use_aux_free",
-                                         "num_key_value_groups",
-                                         "qk_head_dim",
-                                         "sliding_window_pattern",
-                                         "task_specific_params",
-                                         "transformers.js_config",
-                                         "vision_config"};
-
-/// In small letters, since a key that is spelt with capitals is not read either.
-bool contains_any(std::string_view name, Words words) {
-  std::string small(name);
-  std::transform(small.begin(), small.end(), small.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return std::any_of(words.begin(), words.end(),
-                     [&](std::string_view word) { return small.find(word) != std::string::npos; });
+bool is_among(std::string_view name, std::span<const std::string_view> names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-bool is_neutral(std::string_view key) {
-  return key.ends_with("_eps") || contains_any(key, kNeutralParts) ||
-         std::find(std::begin(kNeutral), std::end(kNeutral), key) != std::end(kNeutral);
+/// In small letters, since a key that is spelt with capitals is not read either.
+bool contains_any(std::string_view name, std::span<const std::string_view> words) {
+  const std::string small = lower(name);
+  return std::any_of(words.begin(), words.end(),
+                     [&](std::string_view word) { return small.find(word) != std::string::npos; });
 }
 
 /// Whether `false` under this key means an MLP without a gate, not a feature that is absent.
@@ -124,81 +218,97 @@ bool is_off(std::string_view key, const json& value) {
   return value.is_boolean() ? !value.get<bool>() && !is_of_gate(key) : value == 0;
 }
 
-[[noreturn]] void refuse(const ObjectReader& object, const std::string& key, std::string_view what,
-                         std::string_view understood) {
-  object.fail(key, fmt::format("{}: not modelled. Bubblescope reads {}. --ignore-key {} leaves the "
-                               "key out",
-                               what, understood, key));
+/// Whether a key says nothing of what layers compute, as models of some family are known to have
+/// it.
+bool is_known(std::string_view key, const json& value) {
+  if (value.is_object())
+    return is_among(key, kNeutralObjects);
+  return is_among(key, kKnown) || is_among(key, kNeutral) ||
+         (is_off(key, value) && is_among(key, kOfOtherFamilies));
+}
+
+/// Whether one is the other with a letter more, less or changed, or has the other within it.
+bool is_misspelt(std::string_view key, std::string_view read) {
+  if (key.find(read) != std::string_view::npos || read.find(key) != std::string_view::npos)
+    return true;
+  const auto [shorter, longer] = std::minmax({key.size(), read.size()});
+  std::size_t alike = 0;
+  while (alike < shorter && key[alike] == read[alike])
+    ++alike;
+  std::size_t behind = 0;
+  while (behind < shorter - alike && key[key.size() - 1 - behind] == read[read.size() - 1 - behind])
+    ++behind;
+  return longer - alike - behind <= 1;
+}
+
+[[noreturn]] void refuse(const ObjectReader& object, const std::string& key,
+                         const std::string& why) {
+  object.fail(key, fmt::format("is not understood, and {}; --ignore-key {} leaves the key out", why,
+                               printable(key)));
 }
 
 }  // namespace
 
-void refuse_unread_keys(const ObjectReader& object, const json& config, std::int64_t layers) {
-  std::vector<std::string> keys = object.unread();
-  std::erase_if(
-      keys, [&](const std::string& key) { return is_neutral(key) || is_off(key, config.at(key)); });
-  for (const Meaning& each : kMeanings)
-    for (const std::string& key : keys)
-      if (contains_any(key, each.words))
-        refuse(object, key, each.what, each.understood);
-  for (const std::string& key : keys) {
-    const json& value = config.at(key);
-    if (value.is_object() ||
-        (value.is_array() && static_cast<std::int64_t>(value.size()) == layers))
-      refuse(object, key,
-             value.is_object() ? "a part of the model" : "values that differ from layer to layer",
-             "keys with one value for all layers");
+std::optional<std::int64_t> dimension(ObjectReader& object,
+                                      std::initializer_list<const char*> names,
+                                      std::int64_t least) {
+  std::optional<std::int64_t> result;
+  const char* first = nullptr;
+  for (const char* name : names) {
+    const auto value = object.optional_integer(name);
+    if (!value)
+      continue;
+    if (*value < least || *value > kLargest)
+      object.fail(name, fmt::format("expected {} to {}, got {}", least, kLargest, *value));
+    if (result && *result != *value)
+      object.fail(name, fmt::format("is {}, and {} is {}", *value, first, *result));
+    result = value;
+    first = name;
   }
+  return result;
 }
 
-void refuse_other_layers(ObjectReader& object, std::int64_t layers) {
-  for (const char* key :
-       {"decoder_sparse_step", "moe_layer_freq", "interleave_moe_layer_step", "moe_layer_interval"})
-    if (object.has(key) && object.integer(key) != 1)
-      object.fail(key, "expected 1: beyond first_k_dense_replace all layers are taken to be alike");
-  if (object.has("moe_layer_end_index") && object.integer("moe_layer_end_index") != layers - 1)
-    object.fail("moe_layer_end_index",
-                fmt::format("expected {}, the last of {} layers", layers - 1, layers));
-  if (object.has("mlp_only_layers") && !object.integers("mlp_only_layers").empty())
-    object.fail("mlp_only_layers",
-                "expected none: layers without experts are those of first_k_dense_replace");
-  if (object.has("attn_type_list"))
-    for (const std::int64_t type : object.integers("attn_type_list"))
-      if (type != 1)
-        object.fail("attn_type_list",
-                    fmt::format("expected 1, full attention, in all layers, got {}", type));
-  if (!object.has("layer_types"))
-    return;
-  const std::vector<std::string> types = object.words("layer_types");
-  if (static_cast<std::int64_t>(types.size()) != layers)
-    object.fail("layer_types",
-                fmt::format("expected one for each of {} layers, got {}", layers, types.size()));
-  for (const std::string& type : types) {
-    const char* window = type == "sliding_attention"   ? "sliding_window"
-                         : type == "chunked_attention" ? "attention_chunk_size"
-                                                       : nullptr;
-    if (type != "full_attention" && window == nullptr)
-      object.fail("layer_types", fmt::format("expected full_attention, sliding_attention or "
-                                             "chunked_attention, got \"{}\"",
-                                             type.substr(0, 40)));
-    if (window != nullptr && !object.has(window))
-      object.fail("layer_types", fmt::format("{} needs {} beside it", type, window));
-  }
+std::int64_t needed_dimension(ObjectReader& object, std::initializer_list<const char*> names) {
+  const auto value = dimension(object, names);
+  if (!value)
+    object.fail(*names.begin(), "is missing");
+  return *value;
 }
 
-void refuse_encoder(ObjectReader& object) {
-  const auto check = [&](const char* key, const std::string& name) {
-    if (name.find("bert") != std::string::npos || name.find("Bert") != std::string::npos ||
-        name.ends_with("ForMaskedLM"))
-      object.fail(key, fmt::format("\"{}\" is an encoder: expected a decoder; --ignore-key {} "
-                                   "leaves the key out",
-                                   name.substr(0, 40), key));
-  };
-  if (object.has("model_type"))
-    check("model_type", object.text("model_type"));
-  if (object.has("architectures"))
-    for (const std::string& name : object.words("architectures"))
-      check("architectures", name);
+bool is_listed(const std::vector<std::int64_t>& numbers, std::int64_t layer) {
+  return std::find(numbers.begin(), numbers.end(), layer) != numbers.end();
+}
+
+bool flag_or(ObjectReader& object, const std::string& key, bool otherwise) {
+  return object.optional_flag(key).value_or(otherwise);
+}
+
+std::vector<std::string> unknown_keys(const ObjectReader& object, const json& config,
+                                      std::int64_t layers) {
+  std::vector<std::string> unknown;
+  const std::vector<std::string>& asked = object.asked();
+  for (const auto& [key, value] : config.items()) {
+    if (std::find(asked.begin(), asked.end(), key) != asked.end() || is_known(key, value))
+      continue;
+    if (key.starts_with('_') && !contains_any(key, kOfLayers))  // a comment
+      continue;
+    const auto read = nearest_name(key, asked);
+    if (is_off(key, value)) {
+      if (read && is_misspelt(key, *read))
+        refuse(object, key, fmt::format("resembles {}", *read));
+      continue;
+    }
+    if (value.is_object())
+      refuse(object, key, "is a part of the model");
+    if (value.is_array() && static_cast<std::int64_t>(value.size()) == layers)
+      refuse(object, key, "has a value for each layer");
+    if (contains_any(key, kOfLayers))
+      refuse(object, key, "by its name it may tell of layers");
+    if (read)
+      refuse(object, key, fmt::format("resembles {}", *read));
+    unknown.push_back(key);
+  }
+  return unknown;
 }
 
 }  // namespace bubblescope

@@ -1,25 +1,33 @@
-// Keys of a config.json that a Model has no field for.
+// The keys of a config.json: how they are read, and what those that are not understood may mean.
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <vector>
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "sim/base/json_input.h"
 
 namespace bubblescope {
 
-/// Throws Error, with the key, for what `config` says of its layers that `object`, its reader, has
-/// not been asked for. A key says something if its name contains a word such as "mamba" or
-/// "expert", or if it has an object or a value for each of `layers`; not if it is 0, empty or
-/// false, unless the false is about a gate of the MLP, as "use_glu" is.
-void refuse_unread_keys(const ObjectReader& object, const nlohmann::json& config,
-                        std::int64_t layers);
+/// A dimension under any of these names, which all have to give the same; none where it is missing.
+/// Throws Error for less than `least` or more than any model has.
+std::optional<std::int64_t> dimension(ObjectReader& object,
+                                      std::initializer_list<const char*> names,
+                                      std::int64_t least = 1);
+/// The same; throws Error where it is missing.
+std::int64_t needed_dimension(ObjectReader& object, std::initializer_list<const char*> names);
+/// Whether a list names a layer.
+bool is_listed(const std::vector<std::int64_t>& numbers, std::int64_t layer);
+bool flag_or(ObjectReader& object, const std::string& key, bool otherwise);
 
-/// Throws Error where keys that are read make layers differ in ways that a Model does not tell.
-void refuse_other_layers(ObjectReader& object, std::int64_t layers);
-
-/// Throws Error for a file whose model_type or architectures are an encoder's.
-void refuse_encoder(ObjectReader& object);
+/// The keys of `config` that were not read, and are not known to say nothing of what layers
+/// compute. Throws Error for one that may well say something of it: by its name, since it resembles
+/// one that is read, or since it has a value for each of `layers`.
+std::vector<std::string> unknown_keys(const ObjectReader& object, const nlohmann::json& config,
+                                      std::int64_t layers);
 
 }  // namespace bubblescope

@@ -1,6 +1,4 @@
-// What the phases of one layer compute, move and send, and how long that takes by a roofline: each
-// kernel takes the longer of FLOPs / (peak × efficiency) and bytes / (bandwidth × efficiency), and
-// a gap follows it (Williams et al., Roofline, 2009).
+// What the phases of one layer compute, move and send, and how long that takes.
 //
 // Counted are matrix products, attention, what quantizes for fp8, norms, activation functions,
 // rotary embeddings, residual additions, and the permutation and reduction of experts' tokens, each
@@ -9,7 +7,6 @@
 
 #include <array>
 #include <cstdint>
-#include <vector>
 
 #include "sim/transformer/layer_setting.h"
 #include "sim/transformer/phase_cost.h"
@@ -22,8 +19,8 @@ enum class PhaseId : std::uint8_t {
   HeadW,
   EmbeddingF,
   GatherB,  ///< ZeRO's, of parameters and gradients: what takes longer than computing beside it.
-  RecomputeAttention,
-  RecomputeTensorAttention,
+  RecomputeMixer,
+  RecomputeTensorMixer,
   RecomputeContext,
   RecomputeDispatch,
   RecomputeMlp,
@@ -31,8 +28,8 @@ enum class PhaseId : std::uint8_t {
   RecomputeCombine,
   CombineB,
   GatherF,
-  AttentionF,
-  TensorAttentionF,
+  MixerF,
+  TensorMixerF,
   ContextF,
   MlpB,
   TensorMlpB,
@@ -41,11 +38,11 @@ enum class PhaseId : std::uint8_t {
   MlpW,
   MlpF,
   TensorMlpF,
-  AttentionB,
-  TensorAttentionB,
+  MixerB,
+  TensorMixerB,
   ContextB,
   CombineF,
-  AttentionW,
+  MixerW,
   ReduceW,
   EmbeddingW,
   HeadF,
@@ -55,27 +52,7 @@ constexpr std::size_t kPhaseIds = static_cast<std::size_t>(PhaseId::HeadF) + 1;
 /// One layer's, or the sum of several: [PhaseId].
 using LayerCost = std::array<PhaseCost, kPhaseIds>;
 
-/// What kinds of layers a model has.
-enum class LayerKind : std::uint8_t { Dense, Experts };
-
-/// A matrix product of `rows` × `in` with `in` × `out`, as one GPU has it.
-struct Linear {
-  double rows = 0;
-  double in = 0;
-  double out = 0;
-  double copies = 1;        ///< So many matrices of weights, over which the rows are divided.
-  bool casts_input = true;  ///< Its input has to be quantized first; so its output's gradient.
-  bool casts_gradient = true;
-  bool is_up_projection = false;  ///< Of latent attention.
-};
-
-/// The matrix products of attention, of an MLP so wide, of the routed experts. Router and head are
-/// apart: they stay in bf16.
-std::vector<Linear> attention_linears(const LayerSetting& setting);
-std::vector<Linear> mlp_linears(const LayerSetting& setting, std::int64_t width);
-std::vector<Linear> expert_linears(const LayerSetting& setting);
-
-LayerCost layer_cost(const LayerSetting& setting, LayerKind kind);
+LayerCost layer_cost(const LayerSetting& setting, const LayerKind& kind);
 /// What the first and the last stage have beside their layers.
 LayerCost embedding_cost(const LayerSetting& setting);
 LayerCost head_cost(const LayerSetting& setting);

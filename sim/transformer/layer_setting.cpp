@@ -1,7 +1,5 @@
 #include "sim/transformer/layer_setting.h"
 
-#include <algorithm>
-
 #include "sim/transformer/analytic_units.h"
 
 namespace bubblescope {
@@ -18,16 +16,16 @@ double LayerSetting::expert_tokens() const {
   return parallel.expert_tensor() > 1 ? tokens() : divided_tokens();
 }
 
-double LayerSetting::key_width() const {
-  return real(std::max<std::int64_t>(1, model.key_value_heads / parallel.tensor) * model.key_dim);
-}
-
-double LayerSetting::value_width() const {
-  return real(std::max<std::int64_t>(1, model.key_value_heads / parallel.tensor) * model.value_dim);
-}
-
-double LayerSetting::expert_rows() const {
-  return model.experts ? expert_tokens() * real(model.experts->per_token) : 0;
+double LayerSetting::rows(Tokens which, const LayerKind& kind) const {
+  switch (which) {
+    case Tokens::All:
+      return tokens();
+    case Tokens::Divided:
+      return divided_tokens();
+    case Tokens::Routed:
+      break;
+  }
+  return expert_tokens() * real(kind.experts->per_token);
 }
 
 }  // namespace bubblescope

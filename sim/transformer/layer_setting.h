@@ -6,6 +6,7 @@
 #include "sim/transformer/hardware.h"
 #include "sim/transformer/model.h"
 #include "sim/transformer/parallel.h"
+#include "sim/transformer/parameters.h"
 
 namespace bubblescope {
 
@@ -53,14 +54,11 @@ struct LayerSetting {
   /// divides them over the tensor group too (Korthikanti et al., arXiv 2205.05198).
   double tokens() const;
   double divided_tokens() const;
-  /// That one GPU sends through experts, and the rows that its experts get, which are as many with
-  /// balanced routing.
+  /// That one GPU sends through experts: each goes to several.
   double expert_tokens() const;
-  double expert_rows() const;
-  /// Of one GPU's keys and values, which are of whole heads: where the tensor group has more GPUs
-  /// than there are heads of them, some have the same.
-  double key_width() const;
-  double value_width() const;
+  /// That a matrix of a layer multiplies; with balanced routing as many arrive at experts as are
+  /// sent.
+  double rows(Tokens which, const LayerKind& kind) const;
   /// Bytes of an element of what a quantized matrix product reads.
   double element_bytes() const { return training.precision == Precision::Fp8 ? 1 : 2; }
 };

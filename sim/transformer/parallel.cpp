@@ -44,6 +44,50 @@ void read_word(std::string_view word, std::size_t place, Degrees& degrees) {
   degrees.*kDegrees[which] = value;
 }
 
+/// Refuses what a degree does not divide.
+class Division {
+ public:
+  Division(const Parallel& parallel, const Model& model) : parallel_(parallel), model_(model) {}
+
+  void check(const Attention& attention) const {
+    tensor_divides(attention.heads, "the {} attention heads");
+    tensor_divides_groups(attention.key_value_heads, "the {} key-value heads");
+  }
+  void check(const Recurrence& mixer) const {
+    tensor_divides(mixer.heads, "the {} heads of a recurrence");
+    tensor_divides_groups(mixer.key_heads, "the {} key heads of a recurrence");
+  }
+  void check(const Mlp& mlp) const { tensor_divides(mlp.width, "the MLP's width {}"); }
+  void check(const Experts& experts) const {
+    const std::int64_t expert = parallel_.expert;
+    if (experts.count < expert)
+      throw Error(fmt::format("ep={} is more than the {} experts of {}", expert, experts.count,
+                              model_.name));
+    if (experts.count % expert != 0)
+      throw Error(fmt::format("ep={} does not divide the {} experts of {}", expert, experts.count,
+                              model_.name));
+    if (parallel_.expert_tensor() > 1)
+      tensor_divides(experts.each.width, "the experts' width {}");
+    if (experts.shared_width > 0)
+      tensor_divides(experts.shared_width, "the shared experts' width {}");
+  }
+
+ private:
+  void tensor_divides(std::int64_t count, const char* what) const {
+    if (count % parallel_.tensor != 0)
+      throw Error(fmt::format("tp={} does not divide {} of {}", parallel_.tensor,
+                              fmt::format(fmt::runtime(what), count), model_.name));
+  }
+  /// Where there are more GPUs than groups, some have the same.
+  void tensor_divides_groups(std::int64_t count, const char* what) const {
+    if (count == 0 || parallel_.tensor % count != 0)
+      tensor_divides(count, what);
+  }
+
+  const Parallel& parallel_;
+  const Model& model_;
+};
+
 }  // namespace
 
 Degrees parse_degrees(std::string_view text) {
@@ -65,29 +109,18 @@ Parallel Degrees::complete() const {
 }
 
 void check(const Parallel& parallel, const Model& model) {
-  const auto divides = [](std::int64_t degree, std::int64_t count) { return count % degree == 0; };
-  if (!divides(parallel.tensor, model.heads))
-    throw Error(fmt::format("tp={} does not divide the {} attention heads of {}", parallel.tensor,
-                            model.heads, model.name));
-  if (!divides(parallel.tensor, model.key_value_heads) &&
-      !divides(model.key_value_heads, parallel.tensor))
-    throw Error(fmt::format("tp={} does not divide the {} key-value heads of {}", parallel.tensor,
-                            model.key_value_heads, model.name));
-  if (!divides(parallel.tensor, model.mlp_width))
-    throw Error(fmt::format("tp={} does not divide the MLP's width {} of {}", parallel.tensor,
-                            model.mlp_width, model.name));
-  if (parallel.expert > 1 && !model.experts)
+  const Division division(parallel, model);
+  for (const LayerKind& kind : model.kinds) {
+    for (const Mixer& mixer : kind.mixers)
+      std::visit([&](const auto& each) { division.check(each); }, mixer);
+    if (kind.mlp)
+      division.check(*kind.mlp);
+    if (kind.experts)
+      division.check(*kind.experts);
+  }
+  if (parallel.expert > 1 && !model.has_experts())
     throw Error(fmt::format("ep={}, but {} has no experts", parallel.expert, model.name));
-  if (parallel.expert > 1 && model.experts->count < parallel.expert)
-    throw Error(fmt::format("ep={} is more than the {} experts of {}", parallel.expert,
-                            model.experts->count, model.name));
-  if (model.experts && !divides(parallel.expert, model.experts->count))
-    throw Error(fmt::format("ep={} does not divide the {} experts of {}", parallel.expert,
-                            model.experts->count, model.name));
-  if (model.experts && !divides(parallel.expert_tensor(), model.experts->width))
-    throw Error(fmt::format("tp={} does not divide the experts' width {} of {}", parallel.tensor,
-                            model.experts->width, model.name));
-  if (!divides(parallel.expert, parallel.gpus_per_stage()))
+  if (parallel.gpus_per_stage() % parallel.expert != 0)
     throw Error(
         fmt::format("ep={} does not divide the {} GPUs of a stage (tp × cp × dp = {} × {} × {})",
                     parallel.expert, parallel.gpus_per_stage(), parallel.tensor, parallel.context,

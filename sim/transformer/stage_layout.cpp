@@ -137,12 +137,12 @@ class Stages {
   StageLayout finish(std::size_t length) {
     if (!has_head_)
       fail(length, "the layout has to end with L, the loss");
-    if (layers_ != model_.layers)
+    if (layers_ != model_.depth())
       fail(length,
-           fmt::format("has {} layers (t), and {} has {}", layers_, model_.name, model_.layers));
-    if (predictions_ != 0 && predictions_ != model_.prediction_layers)
+           fmt::format("has {} layers (t), and {} has {}", layers_, model_.name, model_.depth()));
+    if (predictions_ != 0 && predictions_ != model_.prediction_depth())
       fail(length, fmt::format("has {} multi-token prediction layers (m), and {} has {}",
-                               predictions_, model_.name, model_.prediction_layers));
+                               predictions_, model_.name, model_.prediction_depth()));
     return std::move(layout_);
   }
 
@@ -185,19 +185,19 @@ std::string stage_text(const StageLayers& stage) {
 }  // namespace
 
 StageLayout even_layout(const Model& model, int stages) {
-  const std::int64_t each = model.layers / stages;
+  const std::int64_t each = model.depth() / stages;
   if (each == 0)
-    throw Error(fmt::format("the {} layers of {} do not give each of {} stages one", model.layers,
+    throw Error(fmt::format("the {} layers of {} do not give each of {} stages one", model.depth(),
                             model.name, stages));
   StageLayout layout(static_cast<std::size_t>(stages));
   std::int64_t next = 0;
   for (std::size_t i = 0; i < layout.size(); ++i) {
-    const bool has_more = static_cast<std::int64_t>(i) < model.layers % stages;
+    const bool has_more = static_cast<std::int64_t>(i) < model.depth() % stages;
     layout[i] = {.first = next, .layers = each + (has_more ? 1 : 0)};
     next += layout[i].layers;
   }
   layout.front().embedding = true;
-  layout.back().predictions = model.prediction_layers;
+  layout.back().predictions = model.prediction_depth();
   layout.back().head = true;
   return layout;
 }

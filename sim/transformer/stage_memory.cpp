@@ -7,76 +7,75 @@
 
 #include "sim/base/error.h"
 #include "sim/transformer/analytic_units.h"
+#include "sim/transformer/mixer_costs.h"
 #include "sim/transformer/stage_parameters.h"
 
 namespace bubblescope {
 namespace {
 
-LayerKind kind_of(const Model& model, std::int64_t layer) {
-  return model.has_experts(layer) ? LayerKind::Experts : LayerKind::Dense;
-}
-
 /// Bytes of the inputs of matrix products and of the gradients of their outputs. Of products that
 /// share an input it is counted once.
-double for_weights(const LayerSetting& setting, const std::vector<Linear>& linears) {
+double for_weights(const LayerSetting& setting, const LayerKind& kind, const Linears& linears) {
   double bytes = 0;
   for (const Linear& linear : linears)
-    bytes += setting.element_bytes() * linear.rows * linear.in + kHalf * linear.rows * linear.out;
+    bytes += setting.rows(linear.tokens, kind) *
+             (setting.element_bytes() * linear.in + kHalf * linear.out);
   return bytes;
 }
 
-/// What attention keeps.
-double attention_kept(const LayerSetting& setting) {
-  const Model& model = setting.model;
-  const Training& training = setting.training;
-  const bool is_selective = training.recompute == Recompute::Selective;
-  const double share = setting.tokens() / real(setting.parallel.tensor);
-  const double hidden = setting.divided_tokens() * real(model.hidden);
-  double bytes = kHalf * hidden;  // the norm's input
-  if (!is_selective)
+/// A norm's input; what it gives, too, where it is not made again; and dropout's mask.
+double norm_kept(const LayerSetting& setting) {
+  const double hidden = setting.divided_tokens() * real(setting.model.hidden);
+  double bytes = kHalf * hidden + (setting.model.dropout ? hidden : 0);
+  if (setting.training.recompute != Recompute::Selective)
     bytes += setting.element_bytes() * hidden;
-  if (model.latent) {
-    const double compressed =
-        setting.divided_tokens() * real(model.latent->query_rank + model.latent->key_value_rank);
-    bytes += kHalf * (compressed + setting.divided_tokens() * real(model.latent->rope_dim));
-    if (!is_selective)
-      bytes += setting.element_bytes() * compressed;
-  }
-  if (!model.latent || !is_selective)
-    bytes += kHalf * (share * real(model.query_width()) +
-                      setting.tokens() * (setting.key_width() + setting.value_width()));
-  bytes += kHalf * share * real(model.output_width());
-  const double scores = share * real(training.sequence) * real(model.heads);
-  if (training.fused_attention)
-    bytes += kFull * share * real(model.heads);  // the softmax's sums
-  else if (!is_selective)
-    bytes += (model.dropout ? 5 : 2) * scores;
-  return bytes + (model.dropout ? hidden : 0);
+  return bytes;
 }
 
 /// What an MLP, or experts, keep beside the first product's input.
-double inner_kept(const LayerSetting& setting, const std::vector<Linear>& linears) {
+double inner_kept(const LayerSetting& setting, const LayerKind& kind, const Linears& linears) {
   const bool is_selective = setting.training.recompute == Recompute::Selective;
-  const double first = kHalf * linears[0].rows * linears[0].out;
-  return first + (is_selective ? 0 : setting.element_bytes() * linears[1].rows * linears[1].in);
+  const double rows = setting.rows(linears[0].tokens, kind);
+  return kHalf * rows * linears[0].out +
+         (is_selective ? 0 : setting.element_bytes() * rows * linears[1].in);
 }
 
-double mlp_kept(const LayerSetting& setting, LayerKind kind) {
+double experts_kept(const LayerSetting& setting, const LayerKind& kind) {
   const Model& model = setting.model;
-  const bool is_selective = setting.training.recompute == Recompute::Selective;
-  const double hidden = setting.divided_tokens() * real(model.hidden);
-  double bytes = kHalf * hidden + (model.dropout ? hidden : 0);  // the norm's input
-  if (!is_selective)
-    bytes += setting.element_bytes() * hidden;
-  if (kind == LayerKind::Dense)
-    return bytes + inner_kept(setting, mlp_linears(setting, model.mlp_width));
-  const Experts& experts = *model.experts;
+  const Experts& experts = *kind.experts;
+  const Linears linears = expert_linears(model, experts, setting.parallel);
+  double bytes = inner_kept(setting, kind, linears);
   if (experts.shared_width > 0)
-    bytes += inner_kept(setting, mlp_linears(setting, experts.shared_width));
-  const auto linears = expert_linears(setting);
-  bytes += setting.element_bytes() * linears[0].rows * linears[0].in;  // as dispatched
-  bytes += kFull * setting.divided_tokens() * real(experts.count);     // the router's scores
-  return bytes + inner_kept(setting, linears);
+    bytes += inner_kept(setting, kind, mlp_linears(model, experts.shared(), setting.parallel));
+  bytes += setting.element_bytes() * setting.rows(Tokens::Routed, kind) * linears[0].in;  // as sent
+  bytes += kFull * setting.divided_tokens() * real(experts.count);  // the router's scores
+  return bytes;
+}
+
+/// All matrices of a layer but the router's.
+std::vector<Linears> linears_of(const LayerSetting& setting, const LayerKind& kind) {
+  const Model& model = setting.model;
+  std::vector<Linears> result;
+  for (const Mixer& mixer : kind.mixers)
+    result.push_back(mixer_linears(setting, mixer));
+  if (kind.mlp)
+    result.push_back(mlp_linears(model, *kind.mlp, setting.parallel));
+  if (!kind.experts)
+    return result;
+  result.push_back(expert_linears(model, *kind.experts, setting.parallel));
+  result.push_back(latent_expert_linears(model, *kind.experts));
+  if (kind.experts->shared_width > 0)
+    result.push_back(mlp_linears(model, kind.experts->shared(), setting.parallel));
+  return result;
+}
+
+/// Calls `use` with the kind of each layer and each module of multi-token prediction of a stage.
+template <typename Use>
+void for_each_layer(const Model& model, const StageLayers& held, const Use& use) {
+  for (std::int64_t i = 0; i < held.layers; ++i)
+    use(model.layer(held.first + i));
+  for (std::int64_t i = 0; i < held.predictions; ++i)
+    use(model.prediction(i));
 }
 
 Bytes rounded(double bytes) {
@@ -101,32 +100,32 @@ double largest_at_work(const LayerSetting& setting, const StageLayers& held) {
   whole.recompute = Recompute::None;
   const LayerSetting unreduced = {setting.model, setting.hardware, parallel, whole};
   double again = 0;
-  const auto remake = [&](LayerKind kind) {
+  for_each_layer(setting.model, held, [&](const LayerKind& kind) {
     again = std::max(again,
                      layer_activation(unreduced, kind).kept - layer_activation(setting, kind).kept);
-  };
-  for (std::int64_t i = 0; i < held.layers; ++i)
-    remake(kind_of(setting.model, held.first + i));
-  for (std::int64_t i = 0; i < held.predictions; ++i)
-    remake(kind_of(setting.model, setting.model.layers));
+  });
   return divided + again;
 }
 
 }  // namespace
 
-LayerActivation layer_activation(const LayerSetting& setting, LayerKind kind) {
-  const Model& model = setting.model;
+LayerActivation layer_activation(const LayerSetting& setting, const LayerKind& kind) {
   LayerActivation result;
-  result.kept = attention_kept(setting) + mlp_kept(setting, kind);
-  result.for_weights = for_weights(setting, attention_linears(setting));
-  if (kind == LayerKind::Dense)
-    result.for_weights += for_weights(setting, mlp_linears(setting, model.mlp_width));
-  else
-    result.for_weights += for_weights(setting, expert_linears(setting));
-  if (kind == LayerKind::Experts && model.experts->shared_width > 0)
-    result.for_weights += for_weights(setting, mlp_linears(setting, model.experts->shared_width));
+  if (!kind.mixers.empty())
+    result.kept += norm_kept(setting);
+  for (const Mixer& mixer : kind.mixers)
+    result.kept += mixer_kept(setting, mixer);
+  if (kind.has_feed_forward() && !kind.is_parallel)
+    result.kept += norm_kept(setting);
+  if (kind.mlp)
+    result.kept +=
+        inner_kept(setting, kind, mlp_linears(setting.model, *kind.mlp, setting.parallel));
+  if (kind.experts)
+    result.kept += experts_kept(setting, kind);
+  for (const Linears& linears : linears_of(setting, kind))
+    result.for_weights += for_weights(setting, kind, linears);
   if (setting.training.recompute == Recompute::Full)
-    result.kept = kHalf * setting.divided_tokens() * real(model.hidden);
+    result.kept = kHalf * setting.divided_tokens() * real(setting.model.hidden);
   return result;
 }
 
@@ -151,28 +150,24 @@ StageMemory stage_memory(const LayerSetting& setting, const StageLayout& layout,
   memory.gradients = bytes(training.gradient_bytes, training.zero >= 2);
   memory.optimizer = bytes(kFull + 2 * training.moment_bytes, training.zero >= 1);
   double kept = 0;
-  double for_weights = 0;
-  const auto add = [&](LayerKind kind) {
+  double needed = 0;
+  for_each_layer(model, held, [&](const LayerKind& kind) {
     const LayerActivation activation = layer_activation(setting, kind);
     kept += activation.kept;
-    for_weights += activation.for_weights;
-  };
-  for (std::int64_t i = 0; i < held.layers; ++i)
-    add(kind_of(model, held.first + i));
-  for (std::int64_t i = 0; i < held.predictions; ++i)
-    add(kind_of(model, model.layers));
+    needed += activation.for_weights;
+  });
   const double heads = real(held.predictions) + (held.head ? 1 : 0);
   const double hidden = setting.divided_tokens() * real(model.hidden);
   const double logits = setting.tokens() * real(model.vocabulary) / real(setting.parallel.tensor);
   kept += heads * (kHalf * 2 * hidden + kFull * logits);
-  for_weights += heads * (kHalf * hidden + kHalf * logits);
+  needed += heads * (kHalf * hidden + kHalf * logits);
   if (held.embedding && model.dropout)
     kept += hidden;
   const double messages = (stage > 0 ? 1 : 0) + (stage + 1 < layout.size() ? 1 : 0);
   memory.buffers = rounded(messages * static_cast<double>(message_bytes(setting)) +
                            largest_at_work(setting, held));
   memory.activation = rounded(kept);
-  memory.activation_after_input_grad = rounded(for_weights);
+  memory.activation_after_input_grad = rounded(needed);
   return memory;
 }
 

@@ -34,7 +34,7 @@ struct LayerActivation {
   double kept = 0;         ///< Bytes from F on.
   double for_weights = 0;  ///< Bytes that W needs.
 };
-LayerActivation layer_activation(const LayerSetting& setting, LayerKind kind);
+LayerActivation layer_activation(const LayerSetting& setting, const LayerKind& kind);
 
 /// What a stage sends to the next: a micro-batch's hidden state in bf16.
 Bytes message_bytes(const LayerSetting& setting);

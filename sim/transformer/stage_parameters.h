@@ -8,14 +8,6 @@
 
 namespace bubblescope {
 
-/// On one GPU. Experts are on fewer GPUs than the rest, so that their copies are fewer.
-struct Parameters {
-  double plain = 0;
-  double expert = 0;
-
-  Parameters& operator+=(const Parameters& other);
-};
-
 /// One for each layer of a stage, those of multi-token prediction last. The embedding goes with the
 /// first and the head with the last; a stage without layers has one that has nothing else.
 std::vector<Parameters> layer_parameters(const LayerSetting& setting, const StageLayers& stage);

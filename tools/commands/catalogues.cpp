@@ -40,6 +40,13 @@ std::string billions(const Json& value) {
   return fmt::format("{:.1f} B", value.get<double>() / 1e9);
 }
 
+std::string experts_of(const Model& model) {
+  for (const LayerKind& kind : model.kinds)
+    if (kind.experts)
+      return fmt::format("{} of {}", kind.experts->per_token, kind.experts->count);
+  return "dense";
+}
+
 Table models() {
   Table table = {"model",
                  {{"model"},
@@ -52,17 +59,14 @@ Table models() {
                   {"source", "", {}, Show::OnRequest}}};
   for (const EmbeddedFile& file : embedded_models()) {
     const Model model = parse_model(file.text, std::string(file.name));
-    table.rows.push_back(
-        {{"model", file.name},
-         {"total_parameters", total_parameters(model)},
-         {"active_parameters", activated_parameters(model)},
-         {"layers", model.layers},
-         {"hidden", model.hidden},
-         {"vocabulary", model.vocabulary},
-         {"experts", model.experts
-                         ? fmt::format("{} of {}", model.experts->per_token, model.experts->count)
-                         : "dense"},
-         {"source", model.description}});
+    table.rows.push_back({{"model", file.name},
+                          {"total_parameters", total_parameters(model)},
+                          {"active_parameters", activated_parameters(model)},
+                          {"layers", model.depth()},
+                          {"hidden", model.hidden},
+                          {"vocabulary", model.vocabulary},
+                          {"experts", experts_of(model)},
+                          {"source", model.description}});
   }
   return table;
 }

@@ -1,7 +1,5 @@
 // The options that a launch comes to, and their TOML.
 #include <algorithm>
-#include <array>
-#include <tuple>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -15,16 +13,26 @@
 namespace bubblescope {
 namespace {
 
-/// All that decides how long the layers take.
-auto dimensions(const Model& model) {
-  const Experts experts = model.experts.value_or(Experts{});
-  const LatentAttention latent = model.latent.value_or(LatentAttention{});
-  const bool has_mlp = !model.experts || experts.first_dense > 0;
-  return std::tuple(model.hidden, model.layers, model.heads, model.key_value_heads, model.key_dim,
-                    model.value_dim, has_mlp ? model.mlp_width : 0, model.gated, experts.count,
-                    experts.per_token, experts.width, experts.shared_width, experts.first_dense,
-                    experts.groups, experts.groups_per_token, latent.query_rank,
-                    latent.key_value_rank, latent.nope_dim, latent.rope_dim);
+/// The layers without what flags of a launch tell otherwise than a model's file: biases and norms.
+std::vector<LayerKind> dimensions(const Model& model) {
+  std::vector<LayerKind> kinds = model.kinds;
+  for (LayerKind& kind : kinds) {
+    for (Mixer& mixer : kind.mixers)
+      if (auto* attention = std::get_if<Attention>(&mixer)) {
+        attention->bias = attention->output_bias = false;
+        attention->norm = Attention::Norm::None;
+      }
+    if (kind.mlp)
+      kind.mlp->bias = false;
+    if (kind.experts)
+      kind.experts->each.bias = kind.experts->router_bias = false;
+  }
+  return kinds;
+}
+
+bool has_same_layers(const Model& left, const Model& right) {
+  return left.hidden == right.hidden && left.layers == right.layers &&
+         dimensions(left) == dimensions(right);
 }
 
 /// As the reader of --config takes it.
@@ -75,7 +83,7 @@ void LaunchedJob::set_microbatches(const std::string& batch, std::int64_t size, 
 bool LaunchedJob::set_built_in(std::string_view name) {
   for (const EmbeddedFile& file : embedded_models()) {
     const Model built_in = parse_model(file.text, std::string(file.name));
-    if (name.empty() ? dimensions(built_in) == dimensions(*model) : file.name == name) {
+    if (name.empty() ? has_same_layers(built_in, *model) : file.name == name) {
       if (model && model->vocabulary > 1 && model->vocabulary != built_in.vocabulary)
         note(
             fmt::format("the flags tell a vocabulary of {}; the layers are those of {}, whose own "
@@ -98,7 +106,7 @@ void LaunchedJob::set_layout(const std::vector<std::int64_t>& layers) {
   }
   layout.front().embedding = true;
   layout.back().head = true;
-  layout.back().predictions = model->prediction_layers;
+  layout.back().predictions = model->prediction_depth();
   set("layout", to_text(layout));
 }
 

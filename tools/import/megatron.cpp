@@ -155,7 +155,7 @@ std::vector<std::int64_t> uneven_layers(const LaunchedJob& launch, std::int64_t 
   const std::int64_t loss = launch.has(kLoss) ? 1 : 0;
   const std::int64_t others = p - (first ? 1 : 0) - (last ? 1 : 0);
   const std::int64_t middle =
-      launch.model->layers + embedding + loss - first.value_or(0) - last.value_or(0);
+      launch.model->depth() + embedding + loss - first.value_or(0) - last.value_or(0);
   bool divides = middle >= 0 && (others > 0 ? middle % others == 0 : middle == 0);
   std::vector<std::int64_t> layers;
   for (std::int64_t stage = 0; stage < p * v && divides; ++stage) {
@@ -170,7 +170,7 @@ std::vector<std::int64_t> uneven_layers(const LaunchedJob& launch, std::int64_t 
   if (!divides)
     launch.fail("--num-layers", fmt::format("{} layers cannot be divided as the flags about the "
                                             "first and the last rank say",
-                                            launch.model->layers));
+                                            launch.model->depth()));
   return layers;
 }
 
@@ -187,7 +187,7 @@ std::int64_t set_stages(LaunchedJob& launch, std::int64_t p) {
   if (layout) {
     launch.set("layout", *layout);
     const Model model =
-        launch.model.value_or(Model{.name = "the model", .layers = layers.value_or(0)});
+        launch.model.value_or(uniform_model({}, layers.value_or(0)));
     try {
       const auto stages = static_cast<std::int64_t>(parse_layout(*layout, model).size());
       v = stages / p;

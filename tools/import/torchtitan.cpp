@@ -154,7 +154,7 @@ Count set_job_division(LaunchedJob& launch) {
 /// The layers of stages, as torchtitan's generate_llm_fqn_per_model_part divides them.
 std::vector<std::int64_t> stage_layers(const Model& model, std::int64_t stages, std::int64_t first,
                                        std::int64_t last) {
-  const std::int64_t all = model.layers + first + last;
+  const std::int64_t all = model.depth() + first + last;
   std::vector<std::int64_t> layers(static_cast<std::size_t>(stages), all / stages);
   std::fill_n(layers.begin(), all % stages, all / stages + 1);
   layers.front() -= first;
@@ -195,7 +195,7 @@ void set_schedule(LaunchedJob& launch, std::int64_t p) {
   }
   if (const auto each = launch.count("parallelism.pipeline_parallel_layers_per_stage");
       each && launch.model)
-    stages = (launch.model->layers + first + last + *each - 1) / *each;
+    stages = (launch.model->depth() + first + last + *each - 1) / *each;
   if (stages % p != 0 || (stages == p) != known.has_one_stage)
     launch.fail(kSchedule,
                 fmt::format("{} cannot have {} stages on {} ranks", known.theirs, stages, p));

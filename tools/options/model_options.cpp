@@ -7,7 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/base/error.h"
+#include "sim/transformer/mixer_costs.h"
 #include "sim/transformer/model_file.h"
+#include "sim/transformer/parameters.h"
 #include "tools/options/named_input.h"
 #include "tools/options/units.h"
 
@@ -52,6 +54,15 @@ class Declaration {
   OptionGroup& given_;
 };
 
+/// Its layers by kind, in the order in which they come first.
+nlohmann::ordered_json layers_json(const Model& model) {
+  auto kinds = nlohmann::ordered_json::array();
+  for (std::size_t kind = 0; kind < model.kinds.size(); ++kind)
+    kinds.push_back({{"layers", std::count(model.layers.begin(), model.layers.end(), kind)},
+                     {"kind", describe(model.kinds[kind])}});
+  return kinds;
+}
+
 }  // namespace
 
 void ModelOptions::add_to(CLI::App& app) {
@@ -65,6 +76,9 @@ void ModelOptions::add_to(CLI::App& app) {
                       "Costs from a model"},
                      ignored_keys));
   add("--hardware", "FILE|NAME", "such as h800; 'bubblescope hardware' lists", hardware);
+  add("--gpus-per-node", "N",
+      "of a node, or of an NVLink domain, those that the job uses (default: all)", gpus_per_node,
+      count_from(1));
   add_parallel_to(app);
   add_training_to(app);
   CLI::Option* model_option = app.get_option("--model");
@@ -177,6 +191,10 @@ ModelJob ModelOptions::job(std::optional<int> ranks) const {
                .hardware = find_input({"--hardware", "data/hardware", embedded_hardware()},
                                       hardware, read_hardware, parse_hardware),
                .training = training};
+  if (gpus_per_node.value_or(1) > job.hardware.gpus_per_node)
+    throw wrong_option("--gpus-per-node",
+                       fmt::format("{} has {}", job.hardware.name, job.hardware.gpus_per_node));
+  job.hardware.gpus_per_node = gpus_per_node.value_or(job.hardware.gpus_per_node);
   job.parallel =
       checked({given.is_given("--parallel") ? "--parallel" : "--tp, --cp, --ep, --dp"}, [&] {
         const Parallel asked = parallel(ranks);
@@ -200,7 +218,13 @@ nlohmann::ordered_json job_json(const ModelJob& job) {
   return {{"model",
            {{"name", job.model.name},
             {"total_parameters", total_parameters(job.model)},
-            {"active_parameters", activated_parameters(job.model)}}},
+            {"active_parameters", activated_parameters(job.model)},
+            {"prediction_parameters", prediction_module_parameters(job.model)},
+            {"vocabulary", job.model.vocabulary},
+            {"tied_embeddings", job.model.tied_embeddings},
+            {"layers", layers_json(job.model)}}},
+          {"ignored", job.model.ignored_keys},
+          {"estimated", estimated_mixers(job.model)},
           {"hardware", job.hardware.name},
           {"parallel",
            {{"tp", job.parallel.tensor},

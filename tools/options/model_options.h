@@ -18,6 +18,7 @@ struct ModelOptions {
   std::string model, hardware, layout;
   std::vector<std::string> ignored_keys;
   Degrees degrees;
+  std::optional<int> gpus_per_node;
   std::optional<int> gpus, global_batch;  ///< They may stand for dp, and for m.
   Training training;
   std::optional<std::int64_t> sequence;

@@ -1,0 +1,121 @@
+#include "sim/transformer/kernels.h"
+
+#include <algorithm>
+
+#include "sim/transformer/analytic_units.h"
+#include "sim/transformer/collectives.h"
+
+namespace bubblescope {
+
+void Kernels::moves(double bytes) {
+  add({0, 1, bytes});
+}
+
+void Kernels::norm(double values) {
+  moves(2 * kHalf * values);
+}
+
+void Kernels::norm_gradient(double values) {
+  moves(3 * kHalf * values);
+}
+
+void Kernels::norms(std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i)
+    norm(setting_.divided_tokens() * real(setting_.model.hidden));
+}
+
+void Kernels::norm_gradients(std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i)
+    norm_gradient(setting_.divided_tokens() * real(setting_.model.hidden));
+}
+
+void Kernels::sum(double values) {
+  moves(3 * kHalf * values);
+}
+
+void Kernels::cast(double values) {
+  if (is_fp8())
+    moves((kHalf + 1) * values);
+}
+
+void Kernels::forward(const Linear& linear) {
+  const double tokens = rows(linear);
+  if (linear.casts_input)
+    cast(tokens * linear.in);
+  product(linear, kHalf * tokens * linear.out +
+                      setting_.element_bytes() * (tokens * linear.in + linear.weights()));
+}
+
+void Kernels::input_gradient(const Linear& linear) {
+  const double tokens = rows(linear);
+  if (linear.casts_gradient)
+    cast(tokens * linear.out);
+  product(linear, kHalf * tokens * linear.in +
+                      setting_.element_bytes() * (tokens * linear.out + linear.weights()));
+}
+
+void Kernels::weight_gradient(const Linear& linear) {
+  const double tokens = rows(linear);
+  if (is_fp8()) {
+    moves(2 * tokens * linear.in);
+    moves((linear.casts_gradient ? kHalf + 1 : 2) * tokens * linear.out);
+  }
+  product(linear, setting_.element_bytes() * tokens * (linear.in + linear.out));
+  accumulate(linear.weights());
+}
+
+void Kernels::half_weight_gradient(double rows, double in, double out) {
+  half_product(in, rows, out, kHalf * rows * (in + out));
+  accumulate(in * out);
+}
+
+void Kernels::half_product(double rows, double in, double out, double bytes) {
+  computes(2 * rows * in * out, setting_.hardware.efficiency.gemm_bf16, bytes);
+}
+
+void Kernels::computes(double flops, double efficiency, double bytes) {
+  add({flops, setting_.hardware.bf16_flops * efficiency, bytes});
+}
+
+void Kernels::send(Sent sent, double latency) {
+  const Hardware& hardware = setting_.hardware;
+  const double nvlink = sent.nvlink / (hardware.nvlink_bandwidth * hardware.efficiency.nvlink);
+  const double network = sent.network / (hardware.nic_bandwidth * hardware.efficiency.network);
+  cost_.traffic += sent.nvlink + sent.network;
+  const Bound bound = network > nvlink ? Bound::Network : Bound::NvLink;
+  cost_.seconds_by_bound[static_cast<std::size_t>(bound)] += std::max(nvlink, network) + latency;
+}
+
+void Kernels::tensor_collectives(int count, double bytes) {
+  const GpuGroup group = group_of(setting_.parallel.tensor, 1, setting_.hardware);
+  for (int i = 0; i < count; ++i)
+    cost_ += collective_cost(setting_, group, bytes);
+}
+
+void Kernels::accumulate(double gradients) {
+  const Hardware& hardware = setting_.hardware;
+  const double bytes = 2 * kFull * gradients;
+  cost_.bytes += bytes;
+  cost_.seconds_by_bound[static_cast<std::size_t>(Bound::Memory)] +=
+      bytes / (hardware.memory_bandwidth * hardware.efficiency.memory);
+}
+
+void Kernels::product(const Linear& linear, double bytes) {
+  const Hardware& hardware = setting_.hardware;
+  const double rate = is_fp8() ? hardware.fp8_flops * hardware.efficiency.gemm_fp8
+                               : hardware.bf16_flops * hardware.efficiency.gemm_bf16;
+  add({2 * rows(linear) * linear.in * linear.out, rate, bytes});
+}
+
+void Kernels::add(const Kernel& kernel) {
+  const Hardware& hardware = setting_.hardware;
+  const double computing = kernel.flops / kernel.flops_per_second;
+  const double moving = kernel.bytes / (hardware.memory_bandwidth * hardware.efficiency.memory);
+  const Bound bound = computing > moving ? Bound::Compute : Bound::Memory;
+  cost_.flops += kernel.flops;
+  cost_.bytes += kernel.bytes;
+  cost_.seconds_by_bound[static_cast<std::size_t>(bound)] += std::max(computing, moving);
+  cost_.gaps += seconds(hardware.kernel_gap);
+}
+
+}  // namespace bubblescope

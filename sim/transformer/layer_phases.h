@@ -1,0 +1,47 @@
+// The phases of a model's layers: what they are called, where they belong, and in which order a
+// pair launches them.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/costs/phases.h"
+#include "sim/transformer/layer_costs.h"
+#include "sim/transformer/model_job.h"
+
+namespace bubblescope {
+
+/// What a phase is called, "{}" for the mixer, and where it belongs.
+struct PhaseText {
+  const char* name;
+  OpKind of;
+  PhaseStream stream;
+  std::optional<PhaseId> after = {};
+};
+const PhaseText& text_of(PhaseId id);
+
+/// A phase of the mixers of one word, or of all layers.
+struct MixerPhase {
+  PhaseId id;
+  std::string word = {};
+
+  bool is_of_mixer() const;
+  std::string name() const;
+};
+
+/// Those of the job's layers, in launch order.
+std::vector<MixerPhase> phases_of(const ModelJob& job);
+
+/// The same as a stage's costs have them.
+std::vector<Phase> analytic_phases(const ModelJob& job);
+
+/// One of a stage, with what its mixers are called.
+struct StageLayer {
+  LayerCost cost = {};
+  std::string word = {};
+
+  const PhaseCost& operator[](const MixerPhase& phase) const;
+};
+
+}  // namespace bubblescope

@@ -1,0 +1,37 @@
+// What the mixers of a layer compute, move and send: attention of each kind, and recurrences.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sim/transformer/kernels.h"
+
+namespace bubblescope {
+
+/// The matrices of a mixer on one GPU.
+Linears mixer_linears(const LayerSetting& setting, const Mixer& mixer);
+
+/// From the norm's output to the mixer's.
+void mixer_forward(Kernels& kernels, const Mixer& mixer);
+/// What of it selective recomputation makes again.
+void make_mixer_again(Kernels& kernels, const Mixer& mixer);
+void mixer_input_gradient(Kernels& kernels, const Mixer& mixer);
+void mixer_weight_gradient(Kernels& kernels, const Mixer& mixer);
+
+/// What of the messages of context parallelism takes longer than what they pass beside. Attention
+/// passes keys and values on around the context group, their gradients too in the backward (Liu et
+/// al., Ring Attention, arXiv 2310.01889). A recurrence divides its heads over the group instead
+/// and sends its input and output to all of it, with nothing beside.
+PhaseCost context_messages(const LayerSetting& setting, const LayerKind& kind, bool is_backward);
+
+/// The mean number of tokens to which one attends, of a sequence of so many.
+double mean_keys(const Attention& attention, double sequence);
+
+/// The words of the model's mixers for whose kernels no speeds were measured: recurrences, and
+/// attention with an indexer.
+std::vector<std::string> estimated_mixers(const Model& model);
+
+/// Bytes that a mixer keeps from F on, beside the norm's input and output.
+double mixer_kept(const LayerSetting& setting, const Mixer& mixer);
+
+}  // namespace bubblescope
