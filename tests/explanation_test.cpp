@@ -32,7 +32,7 @@ struct Explained {
   Explanation why;
 };
 
-constexpr CostOptions kAsGiven{.per = CostPer::OneStage};
+const CostOptions kAsGiven{.per = CostPer::OneStage};
 
 Explained explained(const std::string& name, Shape shape, const SimpleCosts& costs,
                     Comm comm = Comm::Ideal) {
