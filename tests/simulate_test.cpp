@@ -14,7 +14,7 @@ namespace bubblescope {
 namespace {
 
 /// The costs of each stage as they stand.
-constexpr CostOptions kAsGiven{.per = CostPer::OneStage};
+const CostOptions kAsGiven{.per = CostPer::OneStage};
 
 /// [action] When each runs: from the words of docs/manual.md, by recursion from the end.
 class LongestPath {
