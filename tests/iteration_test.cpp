@@ -16,11 +16,15 @@ namespace {
 using nlohmann::json;
 
 /// F = I = W = 10 ns, no messages; a rank's reduction takes 12 ns, its optimizer 7.
-IterationReport iteration(const char* name, Shape shape, IterationOptions options) {
+IterationReport iteration(const char* name, Shape shape, IterationOptions options, int layers = 0) {
   PostedProgram program = post_messages(*find_schedule(name), shape, Comm::Ideal);
   CostSource source = simple_costs({.forward = 10, .input_grad = 10, .weight_grad = 10});
   source.stages[0].grad_reduce = Time(12);
   source.stages[0].optimizer = Time(7);
+  if (layers > 0) {  // which say how many buckets there are, and no times
+    source.stages[0].phases.phases = {{.name = "all(F)", .of = OpKind::Forward, .stream = {}}};
+    source.stages[0].phases.times.resize(static_cast<std::size_t>(layers));
+  }
   CostModel costs(source, program.schedule.placement, {});
   const DependencyGraph graph = build_graph(std::move(program), std::move(costs));
   return *end_iteration(graph, simulate(graph), options);
@@ -54,6 +58,16 @@ TEST_CASE("Overlapped reductions of a rank's chunks take turns beside its action
   CHECK(after.exposed_reduce == Time(12));
   CHECK(beside.exposed_reduce == Time(6));  // of the lower chunk alone
   CHECK(after.time - beside.time == Time(6));
+}
+
+TEST_CASE("Overlapped reductions begin when the first layer has its gradients") {
+  const IterationOptions overlapped = {.reduce = GradReduce::Overlapped};
+  // 1F1B's last backward on rank 0 is from 70 to 90; of four layers the first is done at 75, so
+  // that 12 ns of reduction would end at 87, but the last layer's part takes 3 ns from 90 on.
+  CHECK(iteration("1f1b", kShape, overlapped).exposed_reduce == Time(12));
+  CHECK(iteration("1f1b", kShape, overlapped, 4).exposed_reduce == Time(3));
+  CHECK(iteration("1f1b", kShape, overlapped, 2).exposed_reduce == Time(6));
+  CHECK(iteration("1f1b", kShape, {}, 4).exposed_reduce == Time(12));
 }
 
 TEST_CASE("Gradients of weights that two pipes share are reduced once both have them") {

@@ -7,32 +7,36 @@
 namespace bubblescope {
 namespace {
 
-/// When ranks begin and end, and when the gradients of each stage are complete there.
+/// When ranks begin and end, and when the last action of each stage that makes gradients does.
 struct Readiness {
   std::vector<Span> rank;   // [rank] first start to last end
-  std::vector<Time> stage;  // [stage]
+  std::vector<Span> stage;  // [stage]
 };
 
 Readiness readiness(const DependencyGraph& graph, const Timeline& timeline) {
   const Placement& placement = graph.schedule().placement;
-  Readiness ready{rank_spans(graph, timeline),
-                  std::vector<Time>(static_cast<std::size_t>(placement.stages()), Time::min())};
+  Readiness ready{
+      rank_spans(graph, timeline),
+      std::vector<Span>(static_cast<std::size_t>(placement.stages()), {Time::min(), Time::min()})};
   for (NodeId node = 0; node < graph.size(); ++node) {
     if (graph.is_message(node))
       continue;
     graph.action(node).for_each_op([&](const Op& op) {
       if (op.kind() == OpKind::Backward || op.kind() == OpKind::BackwardWeight) {
-        Time& stage = ready.stage[static_cast<std::size_t>(op.stage())];
-        stage = std::max(stage, timeline.spans[node].end);
+        Span& stage = ready.stage[static_cast<std::size_t>(op.stage())];
+        if (timeline.spans[node].end > stage.end)
+          stage = timeline.spans[node];
       }
     });
   }
   return ready;
 }
 
-/// The reduction of one stage's gradients, by all ranks that hold a copy.
+/// The reduction of one stage's gradients, by all ranks that hold a copy: in buckets, a layer each,
+/// where it is overlapped. The last one is ready when the last layer's gradients are.
 struct Reduction {
   Time ready = Time::min();
+  Time earliest_end = Time::min();
   Time length{};
   std::vector<Rank> ranks = {};
 };
@@ -45,11 +49,16 @@ std::vector<Reduction> reductions(const DependencyGraph& graph, const Readiness&
     const auto number = static_cast<std::size_t>(stage);
     const Rank rank = placement.rank(stage);
     Reduction& reduction = result[static_cast<std::size_t>(placement.weights_of_stage[number])];
-    const Time moment = when == GradReduce::Overlapped
-                            ? ready.stage[number]
-                            : ready.rank[static_cast<std::size_t>(rank)].end;
+    const Time length = graph.costs().grad_reduce(stage);
+    const std::int64_t layers = graph.costs().layers(stage);
+    const Span& last = ready.stage[number];
+    const bool is_overlapped = when == GradReduce::Overlapped;
+    const Time moment = is_overlapped ? last.start + (last.end - last.start) / layers
+                                      : ready.rank[static_cast<std::size_t>(rank)].end;
     reduction.ready = std::max(reduction.ready, moment);
-    reduction.length = std::max(reduction.length, graph.costs().grad_reduce(stage));
+    if (is_overlapped && length > Time::zero())
+      reduction.earliest_end = std::max(reduction.earliest_end, last.end + length / layers);
+    reduction.length = std::max(reduction.length, length);
     reduction.ranks.push_back(rank);
   }
   std::stable_sort(result.begin(), result.end(),
@@ -80,7 +89,8 @@ std::optional<IterationReport> end_iteration(const DependencyGraph& graph, const
     for (const Rank rank : reduction.ranks)
       start = std::max(start, free[static_cast<std::size_t>(rank)]);
     for (const Rank rank : reduction.ranks)
-      free[static_cast<std::size_t>(rank)] = start + reduction.length;
+      free[static_cast<std::size_t>(rank)] =
+          std::max(start + reduction.length, reduction.earliest_end);
   }
   Time all_reduced = Time::min();
   Time first_start = Time::max();

@@ -292,6 +292,10 @@ Bytes CostModel::message_bytes(const Op& producer) const {
                                             : cost(producer.stage() - 1).message;
 }
 
+std::int64_t CostModel::layers(Stage stage) const {
+  return std::max<std::int64_t>(1, static_cast<std::int64_t>(cost(stage).phases.layers()));
+}
+
 Time CostModel::message_time(const Op& producer) const {
   return bubblescope::message_time(network_ ? route(producer).alone : link_,
                                    message_bytes(producer));
