@@ -161,6 +161,32 @@ TEST_CASE("Hybrids list what mixes tokens, layer by layer") {
   CHECK(mixers(lightning) == "lightning lightning attn lightning");
 }
 
+TEST_CASE("Values that make no sense are refused") {
+  const json lightning = with(dense(), {{"model_type", "minimax_m1"},
+                                        {"num_local_experts", 8},
+                                        {"num_experts_per_tok", 2},
+                                        {"attn_type_list", {0, 0, 1, 0}}});
+  CHECK(complaint(with(lightning, {{"attn_type_list", {0, 5, 1, 0}}})) ==
+        "config.json: /attn_type_list: expected 0 (lightning) or 1 (attention) for each layer");
+  const json predicts = with(lightning, {{"num_nextn_predict_layers", 1}});
+  CHECK(mixer_word(parse_model(predicts.dump(), "config.json").prediction(0)) == "attn");
+  for (const char* key : {"mtp_hybrid_override_pattern", "mtp_layers_block_type"})
+    CHECK(complaint(with(dense(), {{"num_nextn_predict_layers", 1}, {key, "M"}}))
+              .starts_with("config.json: /" + std::string(key) + ": is not understood"));
+  CHECK(
+      complaint(with(mixture(), {{"n_group", 4}, {"topk_group", 1}, {"num_experts_per_tok", 3}})) ==
+      "config.json: /topk_group: 1 of 4 groups have fewer than 3 experts");
+  json missing = mixture();
+  missing.erase("moe_intermediate_size");
+  CHECK(complaint(missing) == "config.json: /moe_intermediate_size: is missing");
+  CHECK(complaint(with(missing, {{"moe_intermediate_sizes", 32}})) ==
+        "config.json: /moe_intermediate_size: is missing: is moe_intermediate_sizes meant to be "
+        "it?");
+  missing = mixture();
+  missing.erase("n_shared_experts");
+  CHECK(complaint(missing) == "config.json: /n_shared_experts: is missing");
+}
+
 TEST_CASE("A family says whether its MLPs have a gate and its norms biases") {
   CHECK(parameters(with(dense(), {{"model_type", "arcee"}, {"hidden_act", "relu2"}})) ==
         276'032 - 4 * 64 * 128);

@@ -24,7 +24,7 @@ struct Config {
   Model model;
 };
 
-/// Those of tests/configs that are read.
+/// The files of tests/configs that are read.
 std::vector<Config> configs() {
   std::vector<Config> result;
   for (const auto& file : std::filesystem::directory_iterator(source_file("tests/configs"))) {
@@ -55,7 +55,7 @@ class Mutation {
  public:
   explicit Mutation(std::mt19937_64& engine) : engine_(engine) {}
 
-  /// What was done, for whoever reads of a failure.
+  /// Says what was done, for whoever reads of a failure.
   std::string change(json& config) {
     json& part = config.contains("text_config") && draw(4) > 0 ? config["text_config"] : config;
     auto key = part.begin();

@@ -1,4 +1,4 @@
-// What mixers of each kind compute, send and keep, against sums by hand.
+// Mixers of each kind: FLOPs, messages and memory against sums by hand.
 #include "sim/transformer/mixer_costs.h"
 
 #include <string>
@@ -90,6 +90,7 @@ TEST_CASE("Attention counts the pairs of tokens that see each other") {
   attention.chunk = 256;
   CHECK(mean_keys(attention, 1024) == 128);
   CHECK(mean_keys(attention, 200) == 100);
+  CHECK(mean_keys(attention, 320) == (256.0 * 256 + 64.0 * 64) / (2 * 320));  // the last is short
   attention = kAttention;
   attention.indexer = Indexer{.heads = 4, .dim = 16, .kept = 256};
   CHECK(mean_keys(attention, 1024) == 256 - 256.0 * 256 / 2 / 1024);
@@ -103,8 +104,10 @@ TEST_CASE("Attention counts the pairs of tokens that see each other") {
 
 TEST_CASE("A recurrence computes blocks of tokens, and a state of keys by values") {
   // For each token and head: scores with its block's 64 tokens and what they weigh, read and write
-  // the state; the delta rule's keys against keys, and what they take from keys and values.
-  const double delta = 2.0 * 64 * (16 + 32) + 4.0 * 16 * 32 + 2.0 * 64 * (2 * 16 + 32);
+  // the state; the delta rule's keys against keys, what they take from keys and values, and what
+  // they read of the state.
+  const double delta =
+      2.0 * 64 * (16 + 32) + 4.0 * 16 * 32 + 2.0 * 64 * (2 * 16 + 32) + 2.0 * 16 * 32;
   CHECK(between_matrices(job_of({with_mlp(kDelta)}), "delta(F)") ==
         doctest::Approx(1024 * 8 * delta));
   // Two groups of heads share scores with 256 tokens.
@@ -145,10 +148,54 @@ TEST_CASE("Each kind of mixer has phases of its own, and a layer is in one of th
     }
     CHECK(mixers == 1);
   }
-  // Those beside one another take what both do, but for the norm, the sum and a gap each.
+  // Two beside one another take what both do, but for the norm, the sum and a gap each.
   const ModelJob alone = job_of({with_mlp(kAttention), with_mlp(kMamba2)});
   CHECK(phase(job, "attn+mamba(F)").flops ==
         doctest::Approx((phase(alone, "attn(F)").flops + phase(alone, "mamba(F)").flops) / 2));
+}
+
+TEST_CASE("Groups of keys are whole where the tensor group has more GPUs than there are") {
+  const auto per_gpu = [](std::int64_t tensor) {
+    ModelJob job = job_of({{.mixers = {kMamba2}, .norms = 1}});
+    job.parallel.tensor = tensor;
+    return recurrence_linears(job.model, kMamba2, job.parallel)[0].out;
+  };
+  CHECK(per_gpu(1) == 2 * 256 + 2 * 128 + 8);
+  CHECK(per_gpu(2) == 2 * 128 + 2 * 64 + 4);
+  CHECK(per_gpu(4) == 2 * 64 + 2 * 64 + 2);  // two GPUs have the same group
+  ModelJob job = job_of({with_mlp(kMamba2)});
+  job.parallel = {.tensor = 4, .context = 4};
+  CHECK(find_obstacle(job, 1) ==
+        "cp=4 beside tp=4 does not divide the 8 heads of a recurrence of made-up");
+}
+
+TEST_CASE("Mixers keep what their backward reads") {
+  const auto kept = [](const Mixer& mixer, Recompute recompute = Recompute::None) {
+    ModelJob job = job_of({with_mlp(mixer)});
+    job.training.recompute = recompute;
+    return mixer_kept({job.model, job.hardware, job.parallel, job.training}, mixer) / 1024;
+  };
+  // Queries, keys, values and output in bf16, and the softmax's sums in fp32.
+  CHECK(kept(kAttention) == 2 * (256 + 2 * 64 + 256) + 4 * 8);
+  Attention gated = kAttention;
+  gated.output_gate = true;  // and what it gives
+  CHECK(kept(gated) == kept(kAttention) + 2 * 2 * 256);
+  // The convolution's input and output, the gate, the output before the norm and behind, states.
+  const double states = 8.0 * 16 * 32 / 64;
+  CHECK(kept(kDelta) == 2 * (2 * (256 + 2 * 64) + 3 * 256 + states));
+  CHECK(kept(kDelta, Recompute::Selective) == 2 * ((256 + 2 * 64) + 2 * 256 + states));
+}
+
+TEST_CASE("An indexer scores tokens whether attention is fused or not") {
+  Attention sparse = kAttention;
+  sparse.indexer = Indexer{.heads = 4, .dim = 16, .kept = 256};
+  ModelJob job = job_of({with_mlp(sparse)});
+  job.training.fused_attention = false;
+  ModelJob bare = job_of({with_mlp(kAttention)});
+  bare.training.fused_attention = false;
+  const double linears = 2.0 * 1024 * 256 * (4 * 16 + 16 + 4);
+  CHECK(phase(job, "sparse(F)").flops - phase(bare, "attn(F)").flops ==
+        doctest::Approx(4 * (linears + 2.0 * 1024 * 512 * 4 * 16)));
 }
 
 TEST_CASE("Mixers whose kernels nobody timed are told") {

@@ -12,7 +12,9 @@
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include "sim/transformer/model_families.h"
 #include "sim/transformer/model_file.h"
 #include "sim/transformer/parameters.h"
 #include "tests/support/random_schedule.h"
@@ -21,10 +23,7 @@
 namespace bubblescope {
 namespace {
 
-constexpr const char* kBegin = "<!-- models: begin -->\n";
-constexpr const char* kEnd = "<!-- models: end -->\n";
-
-/// What the authors of a model state, in 10⁹; 0: nothing.
+/// Parameters that the authors of a model state, in 10⁹; 0: none.
 struct Published {
   double total = 0;
   double active = 0;
@@ -80,6 +79,20 @@ std::string table() {
   return text;
 }
 
+/// Between two marks of docs/models.md stands what the program says.
+void check_part(const std::string& name, const std::string& text) {
+  const std::filesystem::path path = source_file("docs/models.md");
+  std::string document = contents(path);
+  const std::string mark = "<!-- " + name + ": begin -->\n";
+  const std::size_t begin = document.find(mark) + mark.size();
+  const std::size_t end = document.find("<!-- " + name + ": end -->");
+  REQUIRE(end != std::string::npos);
+  if (std::getenv("BUBBLESCOPE_REWRITE_EXAMPLES") != nullptr)
+    std::ofstream(path) << document.replace(begin, end - begin, text);
+  else
+    CHECK(document.substr(begin, end - begin) == text);
+}
+
 /// The cells of a line.
 std::vector<std::string> cells(const std::string& line) {
   std::vector<std::string> result(1);
@@ -93,16 +106,17 @@ std::vector<std::string> cells(const std::string& line) {
 
 }  // namespace
 
-TEST_CASE("docs/models.md has what the program counts in data/models") {
-  const std::filesystem::path path = source_file("docs/models.md");
-  std::string document = contents(path);
-  const std::size_t begin = document.find(kBegin) + std::string(kBegin).size();
-  const std::size_t end = document.find(kEnd);
-  REQUIRE(end != std::string::npos);
-  if (std::getenv("BUBBLESCOPE_REWRITE_EXAMPLES") != nullptr)
-    std::ofstream(path) << document.replace(begin, end - begin, table());
-  else
-    CHECK(document.substr(begin, end - begin) == table());
+TEST_CASE("docs/models.md has what the program counts in data/models, and the types it reads") {
+  check_part("models", table());
+  check_part("model types", fmt::format("`{}`\n", fmt::join(known_model_types(), "`, `")));
+}
+
+TEST_CASE("The model that docs/models.md shows can be read") {
+  const std::string document = contents(source_file("docs/models.md"));
+  const std::size_t begin = document.find("```json\n") + 8;
+  const Model model =
+      parse_model(document.substr(begin, document.find("```", begin) - begin), "mine.json");
+  CHECK(model.depth() == 24);
 }
 
 TEST_CASE("Built-in models have the parameters that their authors state") {

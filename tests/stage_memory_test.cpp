@@ -68,6 +68,10 @@ TEST_CASE("A GPT layer keeps s·b·h·(34 + 5·a·s/h) bytes, and W needs 32·s�
   CHECK(activation(job).for_weights == doctest::Approx(32 * sbh));
   job.parallel.tensor = 8;  // with sequence parallelism all of it is divided
   CHECK(activation(job).kept == doctest::Approx(sbh / 8 * (34 + 5.0 * 32 * 1024 / 4096)));
+  job.training.sequence_parallel = false;  // 10 of the 34 are of norms and dropout, in whole
+  CHECK(activation(job).kept ==
+        doctest::Approx(sbh * (10 + 24.0 / 8 + 5.0 * 32 * 1024 / 4096 / 8)));
+  job.training.sequence_parallel = true;
   job.training.recompute = Recompute::Selective;  // scores, norms' outputs, the function's output
   CHECK(activation(job).kept == doctest::Approx(sbh / 8 * (34 - 2 * 2 - 8)));
   job.training.recompute = Recompute::None;

@@ -5,11 +5,13 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "sim/base/error.h"
 #include "sim/engine/simulate.h"
 #include "sim/program/posting.h"
 #include "sim/search/automatic.h"
+#include "sim/transformer/mixer_costs.h"
 #include "tools/errors.h"
 
 namespace bubblescope {
@@ -258,6 +260,11 @@ void note_odd_times(const StageCost& stage, const GlobalOptions& global) {
 void note_costs(const Scenario& scenario, const GlobalOptions& global) {
   if (scenario.job && !scenario.job->model.note.empty())
     global.note(scenario.job->model.note);
+  if (const auto words =
+          scenario.job ? estimated_mixers(scenario.job->model) : std::vector<std::string>();
+      !words.empty())
+    global.note(
+        fmt::format("how fast the kernels of {} are is an estimate", fmt::join(words, ", ")));
   if (scenario.costs_by_hand)
     note_odd_times(scenario.costs.stages.front(), global);
   const auto made_for = scenario.costs.ranks;

@@ -113,7 +113,7 @@ Table stage_table(const Rows& rows) {
                {"grad_reduce_ns", "gradient reduction"},
                {"optimizer_ns", "optimizer step"},
                {"activation_bytes", "activations"},
-               {"kept_bytes", "of them after I"},
+               {"kept_bytes", "held after I"},
                {"parameter_bytes", "parameters", {}, Show::IfRoom},
                {"gradient_bytes", "gradients", {}, Show::IfRoom},
                {"optimizer_bytes", "optimizer", {}, Show::IfRoom},

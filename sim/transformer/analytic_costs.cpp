@@ -2,9 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cassert>
-#include <cmath>
-#include <map>
 #include <utility>
 
 #include <fmt/format.h>
@@ -158,6 +155,11 @@ void check_sequence(const ModelJob& job) {
   if (tokens % divisor != 0)
     throw Error(
         fmt::format("cp × tp = {} does not divide the sequence of {} tokens", divisor, tokens));
+  if (!job.training.sequence_parallel && job.parallel.tensor > 1 && job.parallel.expert > 1)
+    throw Error(
+        fmt::format("ep={} beside tp={} needs sequence parallelism, which gives each GPU "
+                    "tokens of its own to send to experts",
+                    job.parallel.expert, job.parallel.tensor));
   if (model.learned_positions > 0 && tokens > model.learned_positions)
     throw Error(fmt::format("a sequence of {} tokens is longer than the {} positions of {}", tokens,
                             model.learned_positions, model.name));

@@ -7,7 +7,7 @@
 namespace bubblescope {
 namespace {
 
-/// What attention has in common in all layers of a model.
+/// Attention has this in common in all layers of a model.
 Attention read_attention(const LayerConfig& config) {
   ObjectReader& object = config.object;
   const Family& family = config.family;
@@ -21,11 +21,12 @@ Attention read_attention(const LayerConfig& config) {
                                                    attention.key_value_heads, attention.heads));
   const auto head_dim = dimension(object, {"head_dim", "attention_head_dim"});
   if (const auto rank = dimension(object, {"kv_lora_rank"})) {
-    attention.latent =
-        LatentAttention{.query_rank = dimension(object, {"q_lora_rank"}, 0).value_or(0),
-                        .key_value_rank = *rank,
-                        .nope_dim = needed_dimension(object, {"qk_nope_head_dim"}),
-                        .rope_dim = needed_dimension(object, {"qk_rope_head_dim"})};
+    attention.latent = LatentAttention{
+        .query_rank = family.is_own() ? dimension(object, {"q_lora_rank"}, 0).value_or(0)
+                                      : needed_dimension(object, {"q_lora_rank"}, 0),
+        .key_value_rank = *rank,
+        .nope_dim = needed_dimension(object, {"qk_nope_head_dim"}),
+        .rope_dim = needed_dimension(object, {"qk_rope_head_dim"})};
     attention.key_dim = attention.latent->nope_dim + attention.latent->rope_dim;
     attention.value_dim = needed_dimension(object, {"v_head_dim"});
     attention.key_value_heads = attention.heads;
@@ -66,7 +67,7 @@ void read_biases(ObjectReader& object, const Family& family, Attention& attentio
 
 bool has_window_on_request(const Family& family) {
   return family.windows == Windows::Late || family.windows == Windows::Early ||
-         family.windows == Windows::Asked;
+         family.windows == Windows::Asked || family.windows == Windows::NotRotary;
 }
 
 void read_query_key_norm(ObjectReader& object, const Family& family, Attention& attention) {
@@ -135,19 +136,20 @@ AttentionRule::AttentionRule(const LayerConfig& config)
 void AttentionRule::read_windows() {
   ObjectReader& object = config_.object;
   const Family& family = config_.family;
-  constexpr std::int64_t kPattern = 6;  // as Gemma 3 has it
   constexpr std::int64_t kRotaryInterval = 4;
-  const auto window = dimension(object, {"sliding_window", "sliding_window_size"});
+  const auto window = dimension(object, {"sliding_window", "sliding_window_size"}, 0);
   const auto positions = object.optional_integer("max_position_embeddings");
   const bool is_used = flag_or(object, "use_sliding_window", !has_window_on_request(family));
-  window_ = is_used ? window.value_or(0) : 0;
-  chunk_ = dimension(object, {"attention_chunk_size"}).value_or(0);
+  window_ = is_used ? window.value_or(family.window) : 0;
+  chunk_ = family.windows == Windows::Chunks
+               ? needed_dimension(object, {"attention_chunk_size"})
+               : dimension(object, {"attention_chunk_size"}).value_or(0);
   if (positions && window_ >= *positions)
     window_ = 0;
   if (positions && chunk_ >= *positions)
     chunk_ = 0;
   late_ = dimension(object, {"max_window_layers"}, 0).value_or(0);
-  pattern_ = dimension(object, {"sliding_window_pattern"}).value_or(kPattern);
+  pattern_ = dimension(object, {"sliding_window_pattern"}).value_or(family.pattern);
   rotary_ = config_.numbers("no_rope_layers");
   rotary_interval_ = dimension(object, {"no_rope_layer_interval"}).value_or(kRotaryInterval);
   const bool needs_window =
@@ -166,8 +168,8 @@ void AttentionRule::read_indexer() {
                             .kept = needed_dimension(object, {"index_topk"})};
   indexers_ = config_.words("indexer_types");
   for (const std::string& word : indexers_)
-    if (word != "full" && word != "shared")
-      config_.refuse_word("indexer_types", word, "full or shared");
+    if (word != "full" && (word != "shared" || &word == &indexers_.front()))
+      config_.refuse_word("indexer_types", word, "full first, then full or shared");
   const auto interval = dimension(object, {"index_topk_freq"});
   const std::int64_t offset = dimension(object, {"index_skip_topk_offset"}, 0).value_or(2);
   if (interval && indexers_.empty())
@@ -210,7 +212,11 @@ void AttentionRule::set_window(std::int64_t i, Attention& attention) const {
       attention.window = window_;
       return;
     case Windows::Late:
+    case Windows::Behind:
       attention.window = i >= late_ ? window_ : 0;
+      return;
+    case Windows::NotRotary:
+      attention.window = is_rotary(i) ? 0 : window_;
       return;
     case Windows::Early:
       attention.window = i < late_ && i % kEveryOther == 0 ? window_ : 0;

@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include <fmt/format.h>
 
 #include "sim/transformer/config_rules.h"
@@ -15,8 +13,9 @@ std::int64_t shared_width(ObjectReader& object, const Family& family, std::int64
                                {"shared_expert_intermediate_size",
                                 "moe_shared_expert_intermediate_size", "shared_intermediate_size"},
                                0);
-  if (family.type == "llama4_text")  // which has one, and no key for it
-    return each;
+  if (!number && !width && family.own_expert_width)
+    object.fail(family.shared_gate ? "shared_expert_intermediate_size" : "n_shared_experts",
+                "is missing");
   if (width && number.value_or(1) > 1 && family.type != "bailing_moe")
     object.fail("n_shared_experts",
                 fmt::format("there are {} shared experts, and whether their width of {} is that of "
@@ -40,10 +39,14 @@ std::optional<Experts> read_experts(ObjectReader& object, const Family& family, 
   if (experts.per_token > *number)
     object.fail("num_experts_per_tok",
                 fmt::format("is {}, and there are {} experts", experts.per_token, *number));
-  const auto width = dimension(object, {"moe_intermediate_size"});
+  const auto width = family.own_expert_width ? needed_dimension(object, {"moe_intermediate_size"})
+                                             : dimension(object, {"moe_intermediate_size"});
   experts.each.width =
       width ? *width : needed_dimension(object, {"intermediate_size", "ffn_hidden_size"});
-  experts.shared_width = shared_width(object, family, experts.each.width);
+  if (family.shared_experts)
+    experts.shared_width = shared_width(object, family, experts.each.width);
+  if (family.type == "llama4_text")  // which has one, and no key for it
+    experts.shared_width = experts.each.width;
   experts.shared_gate = family.shared_gate && experts.shared_width > 0;
   experts.latent_width = dimension(object, {"moe_latent_size"}).value_or(0);
   experts.groups = dimension(object, {"n_group", "num_expert_group"}).value_or(1);
@@ -53,6 +56,10 @@ std::optional<Experts> read_experts(ObjectReader& object, const Family& family, 
   if (*number % experts.groups != 0)
     object.fail("n_group",
                 fmt::format("{} groups do not divide the {} experts", experts.groups, *number));
+  if (experts.per_token > experts.groups_per_token * (*number / experts.groups))
+    object.fail("topk_group",
+                fmt::format("{} of {} groups have fewer than {} experts", experts.groups_per_token,
+                            experts.groups, experts.per_token));
   if (experts.groups_per_token > experts.groups)
     object.fail("topk_group",
                 fmt::format("is {} of {} groups", experts.groups_per_token, experts.groups));
@@ -112,6 +119,7 @@ void FeedForwardRule::read_expert_layers() {
       step_ = dimension(object, {"decoder_sparse_step"}).value_or(1);
       if (object.has("mlp_only_layers"))
         dense_ = object.integers("mlp_only_layers");
+      check_listed(object, "mlp_only_layers", dense_, {0, config_.depth - 1});
       return;
     case ExpertLayers::Range:
       first_ = dimension(object, {"moe_layer_start_index"}, 0).value_or(1);
@@ -122,10 +130,13 @@ void FeedForwardRule::read_expert_layers() {
       step_ = dimension(object, {"interleave_moe_layer_step"}).value_or(1);
       if (object.has("moe_layers"))
         sparse_ = object.integers("moe_layers");
+      check_listed(object, "moe_layers", sparse_, {0, config_.depth - 1});
       return;
     case ExpertLayers::Period:
       step_ = needed_dimension(object, {"expert_layer_period"});
-      offset_ = dimension(object, {"expert_layer_offset"}, 0).value_or(0);
+      offset_ = needed_dimension(object, {"expert_layer_offset"}, 0);
+      if (offset_ >= step_)
+        object.fail("expert_layer_offset", fmt::format("is {} of {} layers", offset_, step_));
   }
 }
 

@@ -26,6 +26,9 @@ void clear(json& config, std::span<const std::string> ignored) {
   if (!config.is_object())
     return;
   for (auto each = config.begin(); each != config.end();) {
+    // These say something by having no value: no compression, no window.
+    if ((each.key() == "q_lora_rank" || each.key() == "sliding_window") && each->is_null())
+      *each = 0;
     const bool goes =
         each->is_null() || std::find(ignored.begin(), ignored.end(), each.key()) != ignored.end();
     each = goes ? config.erase(each) : std::next(each);
@@ -62,6 +65,8 @@ void flatten(json& config, const ObjectReader& object) {
     const json keys = config[part];
     config.erase(part);
     for (const auto& [key, value] : keys.items()) {
+      if (key == "model_type" || key == "kwargs")
+        continue;
       if (config.contains(key))
         object.fail(key, fmt::format("stands beside {} and within it", part));
       config[key] = value;
@@ -82,8 +87,9 @@ const Family& family_in(ObjectReader& object) {
                 "is missing: expected format \"bubblescope-model/1\", or a config.json");
   if (!object.has("model_type"))
     object.fail("model_type", "is missing: it says which layers the keys mean");
+  const std::string type = object.text("model_type");
   try {
-    return family_of(object.text("model_type"));
+    return family_of(type);
   } catch (const Error& error) {
     object.fail("model_type", error.what());
   }

@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>
@@ -18,8 +19,13 @@ namespace bubblescope {
 std::optional<std::int64_t> dimension(ObjectReader& object,
                                       std::initializer_list<const char*> names,
                                       std::int64_t least = 1);
-/// The same; throws Error where it is missing.
-std::int64_t needed_dimension(ObjectReader& object, std::initializer_list<const char*> names);
+/// A dimension that must be there; throws Error where it is missing, with a key that is misspelt.
+std::int64_t needed_dimension(ObjectReader& object, std::initializer_list<const char*> names,
+                              std::int64_t least = 1);
+/// Throws Error for a number out of the range, both ends of which belong to it.
+void check_listed(const ObjectReader& object, const std::string& key,
+                  const std::vector<std::int64_t>& numbers,
+                  std::pair<std::int64_t, std::int64_t> range);
 /// Whether a list names a layer.
 bool is_listed(const std::vector<std::int64_t>& numbers, std::int64_t layer);
 bool flag_or(ObjectReader& object, const std::string& key, bool otherwise);

@@ -50,7 +50,7 @@ class LayerReader {
     return kind;
   }
 
-  /// Of one letter, or of those of a module of multi-token prediction.
+  /// A layer of one letter, or of those of a module of multi-token prediction.
   LayerKind of_letters(const std::string& letters) const {
     LayerKind kind = {.mixers = mixers_.of_letters(letters), .norms = std::ssize(letters)};
     if (letters.find('-') != std::string::npos)
@@ -86,11 +86,13 @@ class LayerReader {
     if (flag_or(object, "mtp_use_dedicated_embeddings", false))
       object.fail("mtp_use_dedicated_embeddings",
                   "expected false: multi-token prediction shares the model's embedding");
-    const std::string letters =
-        pattern_letters(config_, "mtp_hybrid_override_pattern", "mtp_layers_block_type");
+    const bool is_pattern = !mixers_.letters().empty();
+    const std::string letters = is_pattern ? pattern_letters(config_, "mtp_hybrid_override_pattern",
+                                                             "mtp_layers_block_type")
+                                           : "";
     if (!flag_or(object, "use_mtp", true) || number == 0)
       return;
-    if (!mixers_.letters().empty() && letters != "*E")
+    if (is_pattern && letters != "*E")
       object.fail("mtp_hybrid_override_pattern", "expected *E: attention, then experts");
     const LayerKind kind = letters.empty() ? layer(config_.depth) : of_letters(letters);
     model_.predictions.assign(static_cast<std::size_t>(number), kind_index(kind));

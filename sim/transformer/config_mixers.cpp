@@ -7,13 +7,21 @@
 namespace bubblescope {
 namespace {
 
+/// Keys, or groups, divide the heads.
+void check_key_heads(const ObjectReader& object, const std::string& key, const Recurrence& mixer) {
+  if (mixer.heads % mixer.key_heads != 0)
+    object.fail(key, fmt::format("{} do not divide the {} heads", mixer.key_heads, mixer.heads));
+}
+
 Recurrence read_gated_delta(ObjectReader& object) {
-  return {.kind = Recurrence::Kind::GatedDelta,
-          .heads = needed_dimension(object, {"linear_num_value_heads"}),
-          .key_heads = needed_dimension(object, {"linear_num_key_heads"}),
-          .key_dim = needed_dimension(object, {"linear_key_head_dim"}),
-          .value_dim = needed_dimension(object, {"linear_value_head_dim"}),
-          .convolution = needed_dimension(object, {"linear_conv_kernel_dim"})};
+  const Recurrence mixer = {.kind = Recurrence::Kind::GatedDelta,
+                            .heads = needed_dimension(object, {"linear_num_value_heads"}),
+                            .key_heads = needed_dimension(object, {"linear_num_key_heads"}),
+                            .key_dim = needed_dimension(object, {"linear_key_head_dim"}),
+                            .value_dim = needed_dimension(object, {"linear_value_head_dim"}),
+                            .convolution = needed_dimension(object, {"linear_conv_kernel_dim"})};
+  check_key_heads(object, "linear_num_key_heads", mixer);
+  return mixer;
 }
 
 /// Mamba-2 under the names of Nemotron-H, or of Falcon-H1.
@@ -29,6 +37,7 @@ Recurrence read_mamba2(ObjectReader& object, std::int64_t hidden) {
                    .convolution = needed_dimension(object, {"conv_kernel", "mamba_d_conv"}),
                    .convolution_bias =
                        flag_or(object, "use_conv_bias", flag_or(object, "mamba_conv_bias", true))};
+  check_key_heads(object, object.has("n_groups") ? "n_groups" : "mamba_n_groups", mixer);
   // Nemotron-H has another key for the first, which its classes do not use.
   const auto expansion = dimension(object, {"mamba_expand"});
   const auto width = dimension(object, {"mamba_d_ssm"});
@@ -107,7 +116,9 @@ MixerRule::MixerRule(const LayerConfig& config) : config_(config), attention_(co
     case Mixing::Period:
       recurrence_ = read_mamba(object, config.hidden);
       interval_ = needed_dimension(object, {"attn_layer_period"});
-      offset_ = dimension(object, {"attn_layer_offset"}, 0).value_or(0);
+      offset_ = needed_dimension(object, {"attn_layer_offset"}, 0);
+      if (offset_ >= interval_)
+        object.fail("attn_layer_offset", fmt::format("is {} of {} layers", offset_, interval_));
       return;
     case Mixing::Beside:
       recurrence_ = read_mamba2(object, config.hidden);
@@ -120,6 +131,8 @@ MixerRule::MixerRule(const LayerConfig& config) : config_(config), attention_(co
                      .key_dim = attention().key_dim,
                      .value_dim = attention().value_dim};
       lightning_ = config.numbers("attn_type_list");
+      if (std::any_of(lightning_.begin(), lightning_.end(), [](auto type) { return type > 1; }))
+        object.fail("attn_type_list", "expected 0 (lightning) or 1 (attention) for each layer");
       if (lightning_.empty() && !attention_.has_types() && config.family.type != "minimax")
         object.fail("attn_type_list", "is missing");
   }
@@ -138,6 +151,7 @@ void MixerRule::read_kimi() {
                  .rank = dim};
   kimi_ = linear.integers("kda_layers");
   const std::vector<std::int64_t> full = linear.integers("full_attn_layers");
+  check_listed(linear, "kda_layers", kimi_, {1, config_.depth});
   for (std::int64_t i = 1; i <= config_.depth; ++i)
     if (is_listed(kimi_, i) == is_listed(full, i))
       linear.fail("kda_layers", fmt::format("layer {} is expected here or in full_attn_layers, "
@@ -157,7 +171,7 @@ bool MixerRule::is_recurrent(std::int64_t layer) const {
     case Mixing::Period:
       return layer % interval_ != offset_;
     case Mixing::Lightning:
-      if (attention_.has_types())
+      if (attention_.has_types() || layer >= config_.depth)
         return word == "linear_attention";
       return lightning_.empty() ? layer % 2 == 1 : lightning_[static_cast<std::size_t>(layer)] == 0;
     default:

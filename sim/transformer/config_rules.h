@@ -20,7 +20,7 @@ struct LayerConfig {
   std::int64_t hidden;
   std::int64_t depth;
 
-  /// Of a list, a word, or a number, for each layer; empty where it is missing.
+  /// A list has a word, or a number, for each layer; empty where it is missing.
   std::vector<std::string> words(const std::string& key) const;
   std::vector<std::int64_t> numbers(const std::string& key) const;
   void check_length(const std::string& key, std::size_t size) const;
@@ -33,10 +33,10 @@ class AttentionRule {
  public:
   explicit AttentionRule(const LayerConfig& config);
 
-  /// What layers have in common.
+  /// All layers have this in common.
   const Attention& common() const { return common_; }
   Attention at(std::int64_t layer) const;
-  /// What layer_types says of a layer; empty where it is missing.
+  /// The word for a layer in layer_types; empty where it is missing.
   std::string_view type(std::int64_t layer) const;
   bool has_types() const { return !types_.empty(); }
 
@@ -58,8 +58,8 @@ class AttentionRule {
   std::int64_t pattern_ = 0;
 };
 
-/// What mixes tokens, attention among it. A pattern of letters, where layers are one of mixer, MLP
-/// and experts each, is M (Mamba-2), * (attention), - (MLP) and E (experts).
+/// All that mixes tokens, attention among it. A pattern of letters, where layers are one of mixer,
+/// MLP and experts each, is M (Mamba-2), * (attention), - (MLP) and E (experts).
 class MixerRule {
  public:
   explicit MixerRule(const LayerConfig& config);

@@ -119,7 +119,7 @@ double FeedForward::hidden_values() const {
   return setting_.divided_tokens() * real(setting_.model.hidden);
 }
 
-/// Of a token as it is sent to experts.
+/// Width of a token as it is sent to experts.
 double FeedForward::expert_width() const {
   const std::int64_t latent = kind_.experts->latent_width;
   return real(latent > 0 ? latent : setting_.model.hidden);

@@ -1,4 +1,4 @@
-// What the MLP or the experts of a layer compute, move and send.
+// The MLP or the experts of a layer: their work and messages.
 #pragma once
 
 #include "sim/transformer/expert_spread.h"

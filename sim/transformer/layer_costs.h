@@ -1,4 +1,4 @@
-// What the phases of one layer compute, move and send, and how long that takes.
+// The phases of one layer: their work and messages, and how long these take.
 //
 // Counted are matrix products, attention, what quantizes for fp8, norms, activation functions,
 // rotary embeddings, residual additions, and the permutation and reduction of experts' tokens, each
@@ -53,10 +53,10 @@ constexpr std::size_t kPhaseIds = static_cast<std::size_t>(PhaseId::HeadF) + 1;
 using LayerCost = std::array<PhaseCost, kPhaseIds>;
 
 LayerCost layer_cost(const LayerSetting& setting, const LayerKind& kind);
-/// What the first and the last stage have beside their layers.
+/// The first and the last stage have these beside their layers.
 LayerCost embedding_cost(const LayerSetting& setting);
 LayerCost head_cost(const LayerSetting& setting);
-/// What a multi-token prediction layer has beside a layer and a head: the projection of two norms.
+/// A module of multi-token prediction has a projection of two norms beside a layer and a head.
 LayerCost prediction_cost(const LayerSetting& setting);
 
 }  // namespace bubblescope

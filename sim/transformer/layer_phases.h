@@ -12,7 +12,7 @@
 
 namespace bubblescope {
 
-/// What a phase is called, "{}" for the mixer, and where it belongs.
+/// A phase's name, "{}" for the mixer, and where it belongs.
 struct PhaseText {
   const char* name;
   OpKind of;
@@ -30,10 +30,10 @@ struct MixerPhase {
   std::string name() const;
 };
 
-/// Those of the job's layers, in launch order.
+/// All phases of the job's layers, in launch order.
 std::vector<MixerPhase> phases_of(const ModelJob& job);
 
-/// The same as a stage's costs have them.
+/// They are the phases that a stage's costs have.
 std::vector<Phase> analytic_phases(const ModelJob& job);
 
 /// One of a stage, with what its mixers are called.

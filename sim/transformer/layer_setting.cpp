@@ -9,7 +9,7 @@ double LayerSetting::tokens() const {
 }
 
 double LayerSetting::divided_tokens() const {
-  return tokens() / real(parallel.tensor);
+  return training.sequence_parallel ? tokens() / real(parallel.tensor) : tokens();
 }
 
 double LayerSetting::expert_tokens() const {

@@ -35,11 +35,13 @@ struct Training {
   Precision precision = Precision::Bf16;
   Recompute recompute = Recompute::None;
   PairOrder pair_order = PairOrder::DeepSeek;
-  bool fused_attention = true;  ///< FlashAttention; else scores are written to memory.
-  int zero = 1;                 ///< ZeRO stage: 1 divides optimizer state over data parallelism, 2
-                                ///< gradients too, 3 parameters too.
-  int gradient_bytes = 4;       ///< Of one gradient as it is accumulated.
-  int moment_bytes = 4;         ///< Of each of Adam's two moments.
+  bool sequence_parallel = true;  ///< The tensor group divides tokens in norms and residuals too.
+  bool tensor_overlap = false;    ///< Its collectives run beside the products that they feed.
+  bool fused_attention = true;    ///< FlashAttention; else scores are written to memory.
+  int zero = 1;            ///< ZeRO stage: 1 divides optimizer state over data parallelism, 2
+                           ///< gradients too, 3 parameters too.
+  int gradient_bytes = 4;  ///< Of one gradient as it is accumulated.
+  int moment_bytes = 4;    ///< Of each of Adam's two moments.
   Collectives collectives = Collectives::Ring;
 };
 
@@ -50,8 +52,9 @@ struct LayerSetting {
   const Parallel& parallel;
   const Training& training;
 
-  /// Of a micro-batch, on one GPU: in attention and dense matrices, and where sequence parallelism
-  /// divides them over the tensor group too (Korthikanti et al., arXiv 2205.05198).
+  /// Of a micro-batch, on one GPU: in attention and dense matrices, and where sequence parallelism,
+  /// if there is any, divides them over the tensor group too (Korthikanti et al., arXiv
+  /// 2205.05198).
   double tokens() const;
   double divided_tokens() const;
   /// That one GPU sends through experts: each goes to several.

@@ -37,6 +37,29 @@ double efficiency_of(const LayerSetting& setting, bool is_backward) {
   return is_backward ? efficiency.attention_backward : efficiency.attention_forward;
 }
 
+/// A head's query and key, and its value: attention to picked tokens reads latent keys as they are
+/// compressed (DeepSeek-V3.2, arXiv 2512.02556, section 2.1).
+double key_dim(const Attention& attention) {
+  return attention.indexer && attention.latent
+             ? real(attention.latent->key_value_rank + attention.latent->rope_dim)
+             : real(attention.key_dim);
+}
+double value_dim(const Attention& attention) {
+  return attention.indexer && attention.latent ? real(attention.latent->key_value_rank)
+                                               : real(attention.value_dim);
+}
+
+/// An indexer's heads score all tokens before each query.
+void pick(Kernels& kernels, const Attention& attention, bool is_backward) {
+  const auto& indexer = attention.indexer;
+  if (!indexer || indexer->heads == 0)
+    return;
+  const LayerSetting& setting = kernels.setting();
+  const double scored = setting.divided_tokens() * real(indexer->heads * indexer->dim);
+  kernels.computes((is_backward ? 2 : 1) * scored * real(setting.training.sequence),
+                   efficiency_of(setting, is_backward), kHalf * scored);
+}
+
 class AttentionWork {
  public:
   AttentionWork(const LayerSetting& setting, const Attention& attention)
@@ -51,6 +74,7 @@ class AttentionWork {
     if (attention_.latent)
       kernels.norm(latent_values());
     kernels.moves(2 * kHalf * rotated_values());
+    pick(kernels, attention_, false);
     if (setting_.training.fused_attention)
       fused(kernels, false);
     else
@@ -72,6 +96,7 @@ class AttentionWork {
 
   void input_gradient(Kernels& kernels) const {
     gate(kernels, 5);
+    pick(kernels, attention_, true);
     if (setting_.training.fused_attention)
       fused(kernels, true);
     else
@@ -88,14 +113,9 @@ class AttentionWork {
     const Products products = is_backward ? kBackward : kForward;
     const double pairs = setting_.tokens() * mean_keys(attention_, sequence()) * heads();
     const double flops =
-        2 * pairs *
-        (products.key * real(attention_.key_dim) + products.value * real(attention_.value_dim));
+        2 * pairs * (products.key * key_dim(attention_) + products.value * value_dim(attention_));
     const double values = setting_.tokens() * (keys_values() + (queries() + outputs()));
     kernels.computes(flops, efficiency_of(setting_, is_backward), kHalf * values * products.key);
-    if (const auto& indexer = attention_.indexer; indexer && indexer->heads > 0)
-      kernels.computes(indexer_flops(*indexer) * (is_backward ? 2 : 1),
-                       efficiency_of(setting_, is_backward),
-                       kHalf * setting_.divided_tokens() * real(indexer->heads * indexer->dim));
   }
 
   /// Around the context group, in each direction. Its GPUs lie tp apart and each sends to the next,
@@ -154,15 +174,11 @@ class AttentionWork {
     const double copied = attention_.latent ? value_width(attention_, setting_.parallel) : 0;
     return setting_.tokens() * (queries() + key_width(attention_, setting_.parallel) + copied);
   }
-  /// Of the compressed queries, keys and values.
+  /// Compressed queries, keys and values.
   double latent_values() const {
     return attention_.latent ? setting_.divided_tokens() * real(attention_.latent->query_rank +
                                                                 attention_.latent->key_value_rank)
                              : 0;
-  }
-  /// Each query's heads score all tokens before it.
-  double indexer_flops(const Indexer& indexer) const {
-    return setting_.divided_tokens() * sequence() * real(indexer.heads * indexer.dim);
   }
   void gate(Kernels& kernels, double passes) const {
     if (attention_.output_gate)
@@ -181,6 +197,8 @@ class AttentionWork {
     const double others = real(setting_.parallel.context - 1);
     const std::int64_t reach = std::max(attention_.window, attention_.chunk);
     const double share = sequence() / real(setting_.parallel.context);
+    if (attention_.chunk > 0 && std::fmod(share, real(attention_.chunk)) == 0)
+      return 0;  // a GPU has whole chunks
     return reach == 0 ? others : std::min(others, std::ceil(real(reach) / share));
   }
 
@@ -200,7 +218,10 @@ class RecurrenceWork {
     scan(kernels, false);
     kernels.moves(3 * kHalf * values());  // the norm and the gate
   }
-  void make_again(Kernels& kernels) const { convolve(kernels, 2); }
+  void make_again(Kernels& kernels) const {
+    convolve(kernels, 2);
+    kernels.moves(3 * kHalf * values());
+  }
   void input_gradient(Kernels& kernels) const {
     kernels.moves(5 * kHalf * values());
     scan(kernels, true);
@@ -222,22 +243,27 @@ class RecurrenceWork {
     return messages.take();
   }
 
-  /// What the convolution reads and writes, the gate, the output before its norm and after it, and
-  /// a state for each block.
+  /// The convolution's input and output, the gate, the scan's output before its norm and behind, a
+  /// state for each block, and what differs by channel: Mamba's steps, Kimi's decays.
   double kept() const {
     const bool is_selective = setting_.training.recompute == Recompute::Selective;
     const double states =
         setting_.tokens() / block() * heads() * real(mixer_.key_dim * mixer_.value_dim);
-    return kHalf *
-           ((is_selective ? 1 : 2) * convolved() + (is_selective ? 2 : 3) * values() + states);
+    double sum = (is_selective ? 1 : 2) * convolved() + (is_selective ? 2 : 3) * values() + states;
+    if (mixer_.kind == Recurrence::Kind::Mamba)
+      sum += values();
+    if (mixer_.kind == Recurrence::Kind::KimiDelta)
+      sum += keys();
+    return kHalf * sum;
   }
 
  private:
   double heads() const { return real(mixer_.heads) / real(setting_.parallel.tensor); }
   double values() const { return setting_.tokens() * heads() * real(mixer_.value_dim); }
+  double keys() const { return setting_.tokens() * key_width(mixer_, setting_.parallel); }
+  /// Values, queries and keys; of Mamba values alone.
   double convolved() const {
-    return values() +
-           2 * setting_.tokens() * real(mixer_.key_width()) / real(setting_.parallel.tensor);
+    return values() + (mixer_.kind == Recurrence::Kind::Mamba ? 0 : 2 * keys());
   }
   double block() const {
     return mixer_.kind == Recurrence::Kind::Mamba2 || mixer_.kind == Recurrence::Kind::Lightning
@@ -250,20 +276,19 @@ class RecurrenceWork {
   }
 
   /// A token's, forward: scores within its block and what they weigh, and the state that it reads
-  /// and adds to. A delta rule also has the scores of keys with one another, and takes what they
-  /// say away from keys and values.
+  /// and adds to. A delta rule also has the scores of keys with one another, takes what they say
+  /// away from keys and values, and reads the state with keys too.
   double flops_of_token() const {
     using Kind = Recurrence::Kind;
     const double keys = real(mixer_.key_dim);
     const double own = real(mixer_.value_dim);
     if (mixer_.kind == Kind::Mamba)
       return kScanFlops * heads() * keys;
-    const double scored =
-        (mixer_.kind == Kind::Mamba2 ? real(mixer_.key_heads) : real(mixer_.heads)) /
-        real(setting_.parallel.tensor);
+    const double groups = key_width(mixer_, setting_.parallel) / keys;
+    const double scored = mixer_.kind == Kind::Mamba2 ? groups : heads();
     double flops = 2 * block() * (scored * keys + heads() * own) + 4 * heads() * keys * own;
     if (mixer_.kind == Kind::GatedDelta || mixer_.kind == Kind::KimiDelta)
-      flops += 2 * block() * heads() * (2 * keys + own);
+      flops += 2 * heads() * (block() * (2 * keys + own) + keys * own);
     return flops;
   }
   void scan(Kernels& kernels, bool is_backward) const {
@@ -299,7 +324,10 @@ double mean_keys(const Attention& attention, double sequence) {
   const double window = attention.window > 0 ? real(attention.window) : sequence;
   const double chunk = attention.chunk > 0 ? real(attention.chunk) : sequence;
   const double most = std::min({kept, window, chunk, sequence});
-  return chunk <= most ? chunk / 2 : most - most * most / (2 * sequence);
+  if (most < chunk)
+    return most - most * most / (2 * sequence);
+  const double rest = std::fmod(sequence, chunk);  // of the last one, which is not whole
+  return ((sequence - rest) * chunk + rest * rest) / (2 * sequence);
 }
 
 Linears mixer_linears(const LayerSetting& setting, const Mixer& mixer) {

@@ -1,4 +1,4 @@
-// What the mixers of a layer compute, move and send: attention of each kind, and recurrences.
+// Mixers of a layer, attention of each kind and recurrences: their work, messages and memory.
 #pragma once
 
 #include <string>
@@ -13,12 +13,12 @@ Linears mixer_linears(const LayerSetting& setting, const Mixer& mixer);
 
 /// From the norm's output to the mixer's.
 void mixer_forward(Kernels& kernels, const Mixer& mixer);
-/// What of it selective recomputation makes again.
+/// Selective recomputation makes this part of it again.
 void make_mixer_again(Kernels& kernels, const Mixer& mixer);
 void mixer_input_gradient(Kernels& kernels, const Mixer& mixer);
 void mixer_weight_gradient(Kernels& kernels, const Mixer& mixer);
 
-/// What of the messages of context parallelism takes longer than what they pass beside. Attention
+/// Messages of context parallelism, as far as they take longer than what runs beside. Attention
 /// passes keys and values on around the context group, their gradients too in the backward (Liu et
 /// al., Ring Attention, arXiv 2310.01889). A recurrence divides its heads over the group instead
 /// and sends its input and output to all of it, with nothing beside.

@@ -24,6 +24,9 @@ std::string_view word(const Attention& mixer) {
 
 std::string describe(const Attention& mixer) {
   const std::string_view latent = mixer.latent ? "latent " : "";
+  if (mixer.indexer && mixer.indexer->heads == 0)
+    return fmt::format("{}attention to the {} tokens that a layer before picked", latent,
+                       mixer.indexer->kept);
   if (mixer.indexer)
     return fmt::format("{}attention to the {} tokens that an indexer picks", latent,
                        mixer.indexer->kept);

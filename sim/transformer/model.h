@@ -55,12 +55,12 @@ struct Attention {
   std::int64_t query_width() const { return heads * key_dim; }
   std::int64_t key_width() const { return key_value_heads * key_dim; }
   std::int64_t value_width() const { return key_value_heads * value_dim; }
-  /// What attention gives to its last matrix.
+  /// Width of what the last matrix takes.
   std::int64_t output_width() const { return heads * value_dim; }
   bool operator==(const Attention&) const = default;
 };
 
-/// What keeps a state of fixed size instead of keys and values: each head has one of key_dim ×
+/// A mixer that keeps a state of fixed size, not keys and values: each head has one of key_dim ×
 /// value_dim.
 struct Recurrence {
   enum class Kind : std::uint8_t {
@@ -118,7 +118,6 @@ struct Experts {
 
 /// The layers that are alike.
 struct LayerKind {
-  std::string name = {};           ///< "window", by which a file lists layers.
   std::vector<Mixer> mixers = {};  ///< None; one; or several beside one another.
   std::optional<Mlp> mlp = {};
   std::optional<Experts> experts = {};
@@ -126,7 +125,7 @@ struct LayerKind {
   std::int64_t norms = 2;    ///< Of hidden states.
 
   bool has_feed_forward() const { return mlp || experts; }
-  /// Of the norms those of the mixers; the others are the feed-forward's.
+  /// Norms of the mixers; the others are the feed-forward's.
   std::int64_t mixer_norms() const {
     return mixers.empty() ? 0 : has_feed_forward() ? (norms + 1) / 2 : norms;
   }
@@ -156,7 +155,7 @@ struct Model {
   const LayerKind& layer(std::int64_t index) const {
     return kinds[layers[static_cast<std::size_t>(index)]];
   }
-  /// Of a module of multi-token prediction.
+  /// A module of multi-token prediction.
   const LayerKind& prediction(std::int64_t index) const {
     return kinds[predictions[static_cast<std::size_t>(index)]];
   }
@@ -171,7 +170,7 @@ Model uniform_model(LayerKind kind, std::int64_t layers);
 std::string mixer_word(const LayerKind& kind);
 /// "attention in a window of 128, 4 of 128 experts"
 std::string describe(const LayerKind& kind);
-/// "24 × window attention of 128, 128 experts of which 4; …": the layers by kind.
+/// "18 × attention in a window of 128, 4 of 128 experts; 18 × attention, …": the layers by kind.
 std::string describe_layers(const Model& model);
 
 }  // namespace bubblescope

@@ -1,9 +1,12 @@
-// What the classes of Hugging Face's models have that a config.json does not tell, by model_type.
+// Families of Hugging Face's models by model_type: what their classes have that no config.json
+// tells.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "sim/transformer/model.h"
 
@@ -22,13 +25,15 @@ enum class AttentionBias : std::uint8_t {
 /// Which layers have a window or chunks where layer_types does not say it.
 enum class Windows : std::uint8_t {
   Never,
-  All,      ///< Where sliding_window is not null.
-  Late,     ///< With use_sliding_window, from max_window_layers on.
-  Early,    ///< With use_sliding_window, every other one up to max_window_layers.
-  Asked,    ///< With use_sliding_window, all.
-  Even,     ///< Every other one from the first.
-  Pattern,  ///< All but each sliding_window_pattern-th.
-  Chunks,   ///< Those with rotary positions have attention_chunk_size.
+  All,        ///< Where sliding_window is not null.
+  Late,       ///< With use_sliding_window, from max_window_layers on.
+  Early,      ///< With use_sliding_window, every other one up to max_window_layers.
+  Asked,      ///< With use_sliding_window, all.
+  Even,       ///< Every other one from the first.
+  Pattern,    ///< All but each sliding_window_pattern-th.
+  Behind,     ///< From max_window_layers on.
+  NotRotary,  ///< With use_sliding_window, those without rotary positions.
+  Chunks,     ///< Those with rotary positions have attention_chunk_size.
 };
 
 /// Which layers have experts.
@@ -42,7 +47,7 @@ enum class ExpertLayers : std::uint8_t {
   Period,       ///< Of expert_layer_period and expert_layer_offset.
 };
 
-/// What mixes tokens.
+/// Kinds of mixers, and which layers have which.
 enum class Mixing : std::uint8_t {
   Attention,
   GatedDelta,  ///< And attention in each full_attention_interval-th; layer_types.
@@ -63,6 +68,8 @@ struct Family {
   std::optional<bool> tied = false;  ///< tie_word_embeddings by default; none: models differ.
   std::int64_t key_value_heads = 0;  ///< By default; 0: as many as heads.
   std::int64_t head_dim = 0;         ///< By default; 0: hidden_size over heads.
+  std::int64_t window = 0;           ///< sliding_window by default; 0: none.
+  std::int64_t pattern = 6;          ///< sliding_window_pattern by default.
   std::int64_t first_dense = 0;      ///< first_k_dense_replace by default.
   std::int64_t norms = 2;            ///< Of a layer.
   bool norm_bias = false;
@@ -70,11 +77,16 @@ struct Family {
   bool mlp_bias = false;  ///< Without a key that says so.
   bool is_parallel = false;
   bool router_bias = false;
-  bool indexer = false;  ///< Attention is sparse (Indexer).
 
   bool is_own() const { return type.empty(); }
-  bool shared_gate = false;  ///< The shared expert's output has a gate.
+  bool own_expert_width = false;  ///< Experts have moe_intermediate_size, not intermediate_size.
+  bool shared_experts = false;    ///< There may be some.
+  bool shared_gate = false;       ///< Their output has a gate.
+  bool indexer = false;           ///< Attention is sparse (Indexer).
 };
+
+/// Each model_type that is read, by name.
+std::vector<std::string> known_model_types();
 
 /// Throws Error that names the nearest one where the type is not known.
 const Family& family_of(std::string_view model_type);

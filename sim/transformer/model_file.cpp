@@ -35,9 +35,10 @@ bool is_gated(ObjectReader& object) {
   return false;
 }
 
-/// What the keys of Bubblescope's format say of all layers, as a family of Hugging Face's.
+/// A family as the keys of Bubblescope's format tell it.
 Family own_family(ObjectReader& object) {
   Family family;
+  family.shared_experts = true;
   family.gated = is_gated(object);
   family.norm_bias = flag_or(object, "mlp_bias", false);
   if (flag_or(object, "query_key_norm", false))
@@ -119,7 +120,8 @@ Model read_uniform(ObjectReader& object) {
   return model;
 }
 
-Model read_own(const nlohmann::json& json, ObjectReader& object, const std::string& file) {
+Model read_own(const nlohmann::json& json, ObjectReader& object, const std::string& file,
+               std::span<const std::string> ignored) {
   if (const std::string format = object.text("format"); format != kModelFormat)
     object.fail("format", fmt::format("expected \"{}\", got \"{}\"", kModelFormat, format));
   const std::string name = printable_name(object.text("name"));
@@ -127,7 +129,7 @@ Model read_own(const nlohmann::json& json, ObjectReader& object, const std::stri
   Model model;
   if (object.has("config")) {
     object.skip("config");
-    model = read_config_json(json.at("config"), {file, "/config"}, {});
+    model = read_config_json(json.at("config"), {file, "/config"}, ignored);
     object.finish();
   } else {
     refuse_other_keys(object, json);
@@ -166,9 +168,10 @@ Model parse_model(std::string_view text, const std::string& file,
   const nlohmann::json json = parse_json(quote_python_numbers(text), file);
   ObjectReader object(json, {file, ""});
   const bool is_own = object.has("format");
-  if (is_own && !ignored.empty())
+  if (is_own && !object.has("config") && !ignored.empty())
     object.fail(ignored.front(), "every key is read here: a config.json alone has some to ignore");
-  Model model = is_own ? read_own(json, object, file) : read_config_json(json, {file, ""}, ignored);
+  Model model =
+      is_own ? read_own(json, object, file, ignored) : read_config_json(json, {file, ""}, ignored);
   if (!is_own)
     model.description = file;
   model.ignored_keys.insert(model.ignored_keys.end(), ignored.begin(), ignored.end());

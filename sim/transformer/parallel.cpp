@@ -55,6 +55,10 @@ class Division {
   }
   void check(const Recurrence& mixer) const {
     tensor_divides(mixer.heads, "the {} heads of a recurrence");
+    if (mixer.heads % (parallel_.tensor * parallel_.context) != 0)
+      throw Error(
+          fmt::format("cp={} beside tp={} does not divide the {} heads of a recurrence of {}",
+                      parallel_.context, parallel_.tensor, mixer.heads, model_.name));
     tensor_divides_groups(mixer.key_heads, "the {} key heads of a recurrence");
   }
   void check(const Mlp& mlp) const { tensor_divides(mlp.width, "the MLP's width {}"); }

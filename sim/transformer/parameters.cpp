@@ -22,9 +22,9 @@ double norm(const Model& model) {
 
 double vectors(const Model& model, const Attention& attention) {
   std::int64_t sum = attention.sinks ? attention.heads : 0;
-  if (attention.bias && attention.latent)  // of what is compressed, and of queries that are not
-    sum += (attention.latent->query_rank > 0 ? attention.latent->query_rank : 0) +
-           attention.latent->key_value_rank + attention.latent->rope_dim;
+  if (attention.bias && attention.latent)  // what is compressed has some
+    sum += attention.latent->query_rank + attention.latent->key_value_rank +
+           attention.latent->rope_dim;
   if (attention.bias && !attention.latent)
     sum += attention.query_width() + attention.key_width() + attention.value_width();
   if (attention.output_bias)
@@ -73,8 +73,8 @@ Linears linears(const Model& model, const Recurrence& mixer, const Parallel& par
   return recurrence_linears(model, mixer, parallel);
 }
 
-double width_of_heads(const Attention& attention, std::int64_t dim, const Parallel& parallel) {
-  return real(std::max<std::int64_t>(1, attention.key_value_heads / parallel.tensor) * dim);
+double width_of_heads(std::int64_t heads, std::int64_t dim, const Parallel& parallel) {
+  return real(std::max<std::int64_t>(1, heads / parallel.tensor) * dim);
 }
 
 /// The linears of latent attention before its last one.
@@ -97,11 +97,15 @@ Linears latent_linears(const Model& model, const Attention& attention, double sh
 }  // namespace
 
 double key_width(const Attention& attention, const Parallel& parallel) {
-  return width_of_heads(attention, attention.key_dim, parallel);
+  return width_of_heads(attention.key_value_heads, attention.key_dim, parallel);
 }
 
 double value_width(const Attention& attention, const Parallel& parallel) {
-  return width_of_heads(attention, attention.value_dim, parallel);
+  return width_of_heads(attention.key_value_heads, attention.value_dim, parallel);
+}
+
+double key_width(const Recurrence& mixer, const Parallel& parallel) {
+  return width_of_heads(mixer.key_heads, mixer.key_dim, parallel);
 }
 
 Linears attention_linears(const Model& model, const Attention& attention,
@@ -134,7 +138,7 @@ Linears recurrence_linears(const Model& model, const Recurrence& mixer, const Pa
   using Kind = Recurrence::Kind;
   const double h = real(model.hidden);
   const double share = 1 / real(parallel.tensor);
-  const double keys = real(mixer.key_width()) * share;
+  const double keys = key_width(mixer, parallel);
   const double values = real(mixer.value_width()) * share;
   const double heads = real(mixer.heads) * share;
   const double rank = real(mixer.rank);
@@ -151,7 +155,7 @@ Linears recurrence_linears(const Model& model, const Recurrence& mixer, const Pa
       return {{.in = h, .out = 2 * keys + 2 * values}, output};
     case Kind::Mamba:
       return {{.in = h, .out = 2 * values},
-              {.in = values, .out = rank + 2 * real(mixer.key_width())},
+              {.in = values, .out = rank + 2 * keys},
               {.in = rank, .out = values},
               output};
     case Kind::Mamba2:

@@ -10,7 +10,7 @@
 
 namespace bubblescope {
 
-/// What tokens a matrix multiplies.
+/// The tokens that a matrix multiplies.
 enum class Tokens : std::uint8_t {
   All,      ///< All of a micro-batch on the GPU; the tensor group divides the matrix.
   Divided,  ///< Sequence parallelism divides them over the tensor group, and each has the matrix.
@@ -31,12 +31,13 @@ struct Linear {
 };
 using Linears = std::vector<Linear>;
 
-/// Of one GPU's keys and values, which are of whole heads: where the tensor group has more GPUs
-/// than there are heads of them, some have the same.
+/// How wide keys and values are on one GPU, which has whole heads of them: where the tensor group
+/// has more GPUs than there are, some have the same.
 double key_width(const Attention& attention, const Parallel& parallel);
 double value_width(const Attention& attention, const Parallel& parallel);
+double key_width(const Recurrence& mixer, const Parallel& parallel);
 
-/// Those of a part of the model on one GPU. The last one of a mixer makes its output. Router and
+/// Matrices of a part of the model on one GPU. A mixer's last one makes its output. Router and
 /// head are apart: they stay in bf16.
 Linears attention_linears(const Model& model, const Attention& attention, const Parallel& parallel);
 Linears recurrence_linears(const Model& model, const Recurrence& mixer, const Parallel& parallel);
@@ -57,20 +58,20 @@ struct Parameters {
 
 /// Matrices, and what is added and scaled: norms, biases, convolutions, decays, whole on each GPU.
 Parameters layer_parameters(const Model& model, const LayerKind& kind, const Parallel& parallel);
-/// What a module of multi-token prediction has beside its layer, the embedding and the head
+/// A module of multi-token prediction has these beside its layer, the embedding and the head
 /// (DeepSeek-V3, section 2.2).
 double prediction_parameters(const Model& model);
 double embedding_parameters(const Model& model, const Parallel& parallel);
 /// The head's matrix, without the norm before it.
 double head_parameters(const Model& model, const Parallel& parallel);
 
-/// "gpt-oss-120b: 116.8 B parameters, of which 5.1 B are active, in 36 layers (18 × …)".
+/// "gpt-oss-120b: 116.8 B parameters, of which a token meets 5.1 B; 36 layers: 18 × …".
 std::string describe(const Model& model);
 
 /// Without multi-token prediction, as models are named.
 std::int64_t total_parameters(const Model& model);
 std::int64_t prediction_module_parameters(const Model& model);
-/// Those that a token meets; the embedding, where it meets one row, is left out.
+/// Parameters that a token meets; the embedding, where it meets one row, is left out.
 std::int64_t activated_parameters(const Model& model);
 
 }  // namespace bubblescope

@@ -13,8 +13,7 @@
 namespace bubblescope {
 namespace {
 
-/// Bytes of the inputs of matrix products and of the gradients of their outputs. Of products that
-/// share an input it is counted once.
+/// Bytes of the inputs of matrix products and of the gradients of their outputs.
 double for_weights(const LayerSetting& setting, const LayerKind& kind, const Linears& linears) {
   double bytes = 0;
   for (const Linear& linear : linears)
@@ -23,11 +22,11 @@ double for_weights(const LayerSetting& setting, const LayerKind& kind, const Lin
   return bytes;
 }
 
-/// A norm's input; what it gives, too, where it is not made again; and dropout's mask.
-double norm_kept(const LayerSetting& setting) {
+/// Inputs of so many norms; what the first gives, where it is not made again; dropout's mask.
+double norms_kept(const LayerSetting& setting, std::int64_t norms) {
   const double hidden = setting.divided_tokens() * real(setting.model.hidden);
-  double bytes = kHalf * hidden + (setting.model.dropout ? hidden : 0);
-  if (setting.training.recompute != Recompute::Selective)
+  double bytes = kHalf * real(norms) * hidden + (setting.model.dropout ? hidden : 0);
+  if (norms > 0 && setting.training.recompute != Recompute::Selective)
     bytes += setting.element_bytes() * hidden;
   return bytes;
 }
@@ -112,11 +111,13 @@ double largest_at_work(const LayerSetting& setting, const StageLayers& held) {
 LayerActivation layer_activation(const LayerSetting& setting, const LayerKind& kind) {
   LayerActivation result;
   if (!kind.mixers.empty())
-    result.kept += norm_kept(setting);
+    result.kept += norms_kept(setting, kind.mixer_norms());
   for (const Mixer& mixer : kind.mixers)
     result.kept += mixer_kept(setting, mixer);
-  if (kind.has_feed_forward() && !kind.is_parallel)
-    result.kept += norm_kept(setting);
+  if (kind.has_feed_forward())
+    result.kept += norms_kept(setting, kind.feed_forward_norms());
+  if (kind.is_parallel && kind.feed_forward_norms() > 0)  // whose input is the mixer's
+    result.kept -= kHalf * setting.divided_tokens() * real(setting.model.hidden);
   if (kind.mlp)
     result.kept +=
         inner_kept(setting, kind, mlp_linears(setting.model, *kind.mlp, setting.parallel));

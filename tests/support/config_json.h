@@ -17,9 +17,9 @@ nlohmann::json expert_config();
 nlohmann::json with(nlohmann::json config, const nlohmann::json& changes);
 
 std::int64_t parameters(const nlohmann::json& config);
-/// What mixes tokens in each layer; "-" where it is an MLP alone.
+/// The word for what mixes tokens in each layer; "-" where it is an MLP alone.
 std::string mixers(const nlohmann::json& config);
-/// What is wrong with it; empty where nothing is.
+/// The Error that it is refused with; empty where it is read.
 std::string complaint(const nlohmann::json& config, const std::vector<std::string>& ignored = {});
 
 }  // namespace bubblescope

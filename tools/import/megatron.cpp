@@ -279,7 +279,9 @@ void translate_megatron_training(LaunchedJob& launch) {
   if (expert > 1 && each > 1)
     launch.note(fmt::format("each expert is divided over {} GPUs there, and is whole here", each));
   if (tensor > 1 && !launch.has("--sequence-parallel"))
-    launch.note("--sequence-parallel is not given; here tensor parallelism always has it");
+    launch.set("sequence-parallel", "off");
+  if (tensor > 1 && launch.has("--tp-comm-overlap"))
+    launch.set("tp-overlap", "on");
 }
 
 Count translate_megatron_job(LaunchedJob& launch) {

@@ -24,6 +24,7 @@ const Choices<Recompute> kRecomputes = {
 const Choices<PairOrder> kPairOrders = {{"deepseek", PairOrder::DeepSeek},
                                         {"megatron", PairOrder::Megatron}};
 const Choices<bool> kAttentions = {{"flash", true}, {"unfused", false}};
+const Choices<bool> kOnOff = {{"on", true}, {"off", false}};
 const Choices<int> kWidths = {{"fp32", 4}, {"bf16", 2}};
 const Choices<Collectives> kCollectives = {{"ring", Collectives::Ring},
                                            {"hierarchical", Collectives::Hierarchical}};
@@ -58,8 +59,8 @@ class Declaration {
 nlohmann::ordered_json layers_json(const Model& model) {
   auto kinds = nlohmann::ordered_json::array();
   for (std::size_t kind = 0; kind < model.kinds.size(); ++kind)
-    kinds.push_back({{"layers", std::count(model.layers.begin(), model.layers.end(), kind)},
-                     {"kind", describe(model.kinds[kind])}});
+    if (const auto layers = std::count(model.layers.begin(), model.layers.end(), kind); layers > 0)
+      kinds.push_back({{"layers", layers}, {"kind", describe(model.kinds[kind])}});
   return kinds;
 }
 
@@ -135,6 +136,12 @@ void ModelOptions::add_training_to(CLI::App& app) {
       layout);
   add("--pair-order", "WHOSE", "launch order of F&B pairs: deepseek (default), megatron",
       training.pair_order, one_of(kPairOrders));
+  add("--sequence-parallel", "on|off",
+      "the tensor group divides norms and residuals too (default: on)", training.sequence_parallel,
+      one_of(kOnOff));
+  add("--tp-overlap", "on|off",
+      "the tensor group's collectives run beside the products that they feed (default: off)",
+      training.tensor_overlap, one_of(kOnOff));
   add("--attention", "HOW", "flash (default), or unfused, with its scores in memory",
       training.fused_attention, one_of(kAttentions));
   constexpr int kZeroStages = 3;
@@ -217,6 +224,7 @@ nlohmann::ordered_json job_json(const ModelJob& job) {
   const Training& training = job.training;
   return {{"model",
            {{"name", job.model.name},
+            {"source", job.model.description},
             {"total_parameters", total_parameters(job.model)},
             {"active_parameters", activated_parameters(job.model)},
             {"prediction_parameters", prediction_module_parameters(job.model)},
@@ -226,6 +234,7 @@ nlohmann::ordered_json job_json(const ModelJob& job) {
           {"ignored", job.model.ignored_keys},
           {"estimated", estimated_mixers(job.model)},
           {"hardware", job.hardware.name},
+          {"gpus_per_node", job.hardware.gpus_per_node},
           {"parallel",
            {{"tp", job.parallel.tensor},
             {"cp", job.parallel.context},
@@ -236,6 +245,8 @@ nlohmann::ordered_json job_json(const ModelJob& job) {
           {"precision", word_for(kPrecisions, training.precision)},
           {"recompute", word_for(kRecomputes, training.recompute)},
           {"pair_order", word_for(kPairOrders, training.pair_order)},
+          {"sequence_parallel", training.sequence_parallel},
+          {"tp_overlap", training.tensor_overlap},
           {"attention", word_for(kAttentions, training.fused_attention)},
           {"zero", training.zero},
           {"gradients", word_for(kWidths, training.gradient_bytes)},

@@ -23,18 +23,19 @@ struct NamedInput {
 /// "; did you mean 'b'?", or where the numbers in it are others, that it is of another size.
 std::string nearest_input(const std::string& name, const std::vector<std::string>& names);
 
-/// What people mean by a name that begins several: "h100" is "h100-sxm".
-std::string_view meant_by(std::string_view name);
+/// What people mean by a name, whatever the case of its letters: "H100", which begins several, is
+/// "h100-sxm".
+std::string meant_by(std::string_view name);
 
 /// Reads the file of that path, or parses the built-in one of that name, or the only one whose name
 /// goes on with a '-', or the one that is meant where there are several. Throws UsageError, with
 /// the nearest name and all names, where there is none.
 template <typename Read, typename Parse>
 auto find_input(const NamedInput& input, const std::string& asked, Read&& read, Parse&& parse) {
-  const std::string name(meant_by(asked));
-  if (name.find('/') != std::string::npos || name.ends_with(".json") ||
-      name.ends_with(".json.gz") || (exists(name) && !is_folder(name)))
-    return read(name);
+  if (asked.find('/') != std::string::npos || asked.ends_with(".json") ||
+      asked.ends_with(".json.gz") || (exists(asked) && !is_folder(asked)))
+    return read(asked);
+  const std::string name = meant_by(asked);
   std::vector<std::string> names;
   std::vector<const EmbeddedFile*> meant;
   for (const EmbeddedFile& file : input.files) {
@@ -46,11 +47,11 @@ auto find_input(const NamedInput& input, const std::string& asked, Read&& read, 
   }
   if (meant.size() == 1)
     return parse(meant[0]->text, fmt::format("{}/{}.json", input.folder, meant[0]->name));
-  if (exists(name))
-    return read(name);  // which says that it is a folder
+  if (exists(asked))
+    return read(asked);  // which says that it is a folder
   throw wrong_option(
       input.option,
-      fmt::format("there is no file and no such name: '{}'{}\n  names: {}", name.substr(0, 40),
+      fmt::format("there is no file and no such name: '{}'{}\n  names: {}", asked.substr(0, 40),
                   nearest_input(name, names), fmt::join(names, ", ")));
 }
 
