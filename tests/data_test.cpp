@@ -3,6 +3,7 @@
 #include <cctype>
 #include <cmath>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <set>
 #include <sstream>
@@ -139,6 +140,40 @@ TEST_CASE("Every cost file of data can be read and names itself and its source")
     CHECK(costs.ranks);
     CHECK(schema_faults(schema(), json::parse(contents(path))) == std::vector<std::string>());
   }
+}
+
+TEST_CASE("Tables of kernels keep to their schema, and are whole grids of times") {
+  const json kernels_schema = json::parse(contents(source_file("data/schema/kernels.schema.json")));
+  const std::function<void(const json&)> check = [&](const json& part) {
+    if (!part.is_object())
+      return;
+    if (part.contains("us")) {
+      std::size_t times = 1;
+      for (const auto& axis : part.items())
+        if (axis.value().is_array() && axis.key() != "us") {
+          CHECK(std::is_sorted(axis.value().begin(), axis.value().end()));
+          times *= axis.value().size();
+        }
+      CHECK(part["us"].size() == times);
+      for (const json& time : part["us"])
+        CHECK(time.get<double>() > 0);
+    }
+    for (const json& each : part)
+      check(each);
+  };
+  std::size_t count = 0;
+  for (const auto& file : std::filesystem::directory_iterator(source_file("data/kernels"))) {
+    if (file.path().extension() != ".json")
+      continue;
+    CAPTURE(file.path());
+    CHECK(std::filesystem::file_size(file.path()) <= 64 * 1024);
+    const json table = json::parse(contents(file.path()));
+    CHECK(table["name"] == file.path().stem().string());
+    CHECK(schema_faults(kernels_schema, table) == std::vector<std::string>());
+    check(table);
+    ++count;
+  }
+  CHECK(count == 7);
 }
 
 TEST_CASE("The schema tells of every key what it is and in which unit") {

@@ -25,7 +25,7 @@ json expert_config() {
                                {"num_experts", 8},
                                {"num_experts_per_tok", 2},
                                {"moe_intermediate_size", 32},
-                        {"n_shared_experts", 0},
+                               {"n_shared_experts", 0},
                                {"first_k_dense_replace", 1}});
 }
 

@@ -186,8 +186,7 @@ std::int64_t set_stages(LaunchedJob& launch, std::int64_t p) {
   std::int64_t v = told.value_or(1);
   if (layout) {
     launch.set("layout", *layout);
-    const Model model =
-        launch.model.value_or(uniform_model({}, layers.value_or(0)));
+    const Model model = launch.model.value_or(uniform_model({}, layers.value_or(0)));
     try {
       const auto stages = static_cast<std::int64_t>(parse_layout(*layout, model).size());
       v = stages / p;
