@@ -99,9 +99,9 @@ std::string MixerPhase::name() const {
 }
 
 const PhaseCost& StageLayer::operator[](const MixerPhase& phase) const {
-  static const PhaseCost kNone;
+  static const PhaseCost none;
   const bool is_other = phase.is_of_mixer() && phase.word != word;
-  return is_other ? kNone : cost[static_cast<std::size_t>(phase.id)];
+  return is_other ? none : cost[static_cast<std::size_t>(phase.id)];
 }
 
 std::vector<MixerPhase> phases_of(const ModelJob& job) {

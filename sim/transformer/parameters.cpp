@@ -1,6 +1,7 @@
 #include "sim/transformer/parameters.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -279,7 +280,7 @@ std::int64_t activated_parameters(const Model& model) {
     if (kind.experts)
       sum += layer.expert * real(kind.experts->per_token) / real(kind.experts->count);
   }
-  return static_cast<std::int64_t>(sum + 0.5);
+  return std::llround(sum);
 }
 
 }  // namespace bubblescope

@@ -2,8 +2,10 @@
 #include <memory>
 
 #include "analysis/views/document.h"
+#include "sim/schedule/catalogue.h"
 #include "sim/transformer/hardware.h"
 #include "sim/transformer/model_file.h"
+#include "sim/transformer/parameters.h"
 #include "tools/commands/command.h"
 #include "tools/embedded_data.h"
 #include "tools/errors.h"
