@@ -16,6 +16,8 @@ std::span<const EmbeddedFile> embedded_costs();
 /// data/models and data/hardware, by name.
 std::span<const EmbeddedFile> embedded_models();
 std::span<const EmbeddedFile> embedded_hardware();
+/// data/kernels, by name.
+std::span<const EmbeddedFile> embedded_kernels();
 /// data/published, by name.
 std::span<const EmbeddedFile> embedded_published();
 

@@ -207,6 +207,11 @@ std::optional<std::vector<double>> ObjectReader::optional_numbers(const std::str
   return numbers;
 }
 
+std::size_t ObjectReader::size_of(const std::string& key) const {
+  const auto found = value_->find(key);
+  return found != value_->end() && found->is_array() ? found->size() : 0;
+}
+
 std::optional<bool> ObjectReader::optional_flag(const std::string& key) {
   return find(key) != nullptr ? std::optional(flag(key)) : std::nullopt;
 }

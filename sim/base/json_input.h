@@ -55,6 +55,8 @@ class ObjectReader {
   std::vector<std::string> words(const std::string& key);                ///< Of an array.
   /// Of an array, or `count` times a number that stands alone; each ≥ 0.
   std::optional<std::vector<double>> optional_numbers(const std::string& key, std::size_t count);
+  /// How many elements an array has; 0 where there is none.
+  std::size_t size_of(const std::string& key) const;
   bool flag(const std::string& key);
   std::optional<bool> optional_flag(const std::string& key);
   /// The keys and texts of an object that has nothing else, by key.

@@ -14,6 +14,9 @@ double collective_seconds(const LayerSetting& setting, const GpuGroup& group, do
   const auto ring = [](std::int64_t size, double all, double rate, Time latency) {
     return all * real(size - 1) / real(size) / rate + real(size - 1) * seconds(latency);
   };
+  if (group.nodes == 1 && hardware.kernels && hardware.kernels->all_gather)
+    return hardware.sustained.collectives *
+           hardware.kernels->all_gather->seconds(real(group.size), bytes);
   if (group.nodes == 1)
     return ring(group.size, bytes, nvlink, hardware.nvlink_latency);
   if (setting.training.collectives == Collectives::Ring)

@@ -66,6 +66,24 @@ Hardware::Efficiency read_efficiency(ObjectReader object, bool has_fp8) {
   return result;
 }
 
+double factor(ObjectReader& object, const std::string& key) {
+  const double value = object.number(key);
+  if (!(value > 0 && value <= 100))
+    object.fail(key, fmt::format("expected a factor above 0, up to 100, got {}", value));
+  return value;
+}
+
+Hardware::Sustained read_sustained(ObjectReader object) {
+  Hardware::Sustained result{.bf16 = factor(object, "bf16"),
+                             .weight_gradients = factor(object, "weight_gradients"),
+                             .collectives = factor(object, "collectives"),
+                             .attention_backward = factor(object, "attention_backward")};
+  if (object.has("fp8"))
+    result.fp8 = factor(object, "fp8");
+  object.finish();
+  return result;
+}
+
 }  // namespace
 
 Hardware parse_hardware(std::string_view text, const std::string& file) {
@@ -95,6 +113,12 @@ Hardware parse_hardware(std::string_view text, const std::string& file) {
                                                  hardware.communication_sms, hardware.sms));
   hardware.gpus_per_node = count(object, "gpus_per_node", 1);
   hardware.efficiency = read_efficiency(object.object("efficiency"), hardware.fp8_flops > 0);
+  if (object.has("sustained") && !object.has("kernels"))
+    object.fail("sustained", "needs \"kernels\" beside it, the tables that it corrects");
+  if (object.has("kernels")) {
+    hardware.kernels_name = object.text("kernels");
+    hardware.sustained = read_sustained(object.object("sustained"));
+  }
   object.finish();
   return hardware;
 }

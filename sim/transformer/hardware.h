@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "sim/base/types.h"
+#include "sim/transformer/kernel_tables.h"
 
 namespace bubblescope {
 
@@ -25,6 +27,16 @@ struct Hardware {
     double network = 1;
   };
 
+  /// Factors from kernels that were timed alone, in bursts, to training. They are fitted to runs
+  /// (docs/analytic-costs.md).
+  struct Sustained {
+    double bf16 = 1;                ///< Rate of products, as a part of the tables'.
+    double fp8 = 1;                 ///< Likewise.
+    double weight_gradients = 1;    ///< How much longer their products take.
+    double collectives = 1;         ///< How much longer these take.
+    double attention_backward = 1;  ///< How much longer than its forward.
+  };
+
   std::string name = {};
   std::string description = {};  ///< Where the numbers come from.
   double bf16_flops = 0;         ///< A second, dense.
@@ -40,6 +52,9 @@ struct Hardware {
   int communication_sms = 0;  ///< Those that all-to-all kernels hold.
   int gpus_per_node = 0;
   Efficiency efficiency = {};
+  std::string kernels_name = {};  ///< Names tables of kernels; empty: there are none.
+  Sustained sustained = {};
+  std::shared_ptr<const KernelTables> kernels = nullptr;  ///< None unless they were read.
 };
 
 /// Reads a hardware's text, format "bubblescope-hardware/1" (data/schema/hardware.schema.json);

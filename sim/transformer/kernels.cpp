@@ -40,27 +40,37 @@ void Kernels::cast(double values) {
 
 void Kernels::forward(const Linear& linear) {
   const double tokens = rows(linear);
+  const double bytes = kHalf * tokens * linear.out +
+                       setting_.element_bytes() * (tokens * linear.in + linear.weights());
+  if (const KernelGrid* grid = table())
+    return timed_product(*grid, {tokens, linear.out, linear.in}, linear, bytes);
   if (linear.casts_input)
     cast(tokens * linear.in);
-  product(linear, kHalf * tokens * linear.out +
-                      setting_.element_bytes() * (tokens * linear.in + linear.weights()));
+  product(linear, bytes);
 }
 
 void Kernels::input_gradient(const Linear& linear) {
   const double tokens = rows(linear);
+  const double bytes = kHalf * tokens * linear.in +
+                       setting_.element_bytes() * (tokens * linear.out + linear.weights());
+  if (const KernelGrid* grid = table())
+    return timed_product(*grid, {tokens, linear.in, linear.out}, linear, bytes);
   if (linear.casts_gradient)
     cast(tokens * linear.out);
-  product(linear, kHalf * tokens * linear.in +
-                      setting_.element_bytes() * (tokens * linear.out + linear.weights()));
+  product(linear, bytes);
 }
 
 void Kernels::weight_gradient(const Linear& linear) {
   const double tokens = rows(linear);
-  if (is_fp8()) {
+  if (is_fp8() && setting_.training.fp8_recipe == Fp8Recipe::Block) {
     moves(2 * tokens * linear.in);
     moves((linear.casts_gradient ? kHalf + 1 : 2) * tokens * linear.out);
   }
-  product(linear, setting_.element_bytes() * tokens * (linear.in + linear.out));
+  const double bytes = setting_.element_bytes() * tokens * (linear.in + linear.out);
+  if (const KernelGrid* grid = table())
+    timed_product(*grid, {linear.in, linear.out, tokens}, linear, bytes);
+  else
+    product(linear, bytes);
   accumulate(linear.weights());
 }
 
@@ -70,6 +80,10 @@ void Kernels::half_weight_gradient(double rows, double in, double out) {
 }
 
 void Kernels::half_product(double rows, double in, double out, double bytes) {
+  const KernelTables* tables = setting_.hardware.kernels.get();
+  if (tables != nullptr && tables->bf16)
+    return takes(tables->bf16->seconds({rows, out, in}) / setting_.hardware.sustained.bf16,
+                 2 * rows * in * out, bytes);
   computes(2 * rows * in * out, setting_.hardware.efficiency.gemm_bf16, bytes);
 }
 
@@ -84,6 +98,37 @@ void Kernels::send(Sent sent, double latency) {
   cost_.traffic += sent.nvlink + sent.network;
   const Bound bound = network > nvlink ? Bound::Network : Bound::NvLink;
   cost_.seconds_by_bound[static_cast<std::size_t>(bound)] += std::max(nvlink, network) + latency;
+}
+
+const KernelGrid* Kernels::table() const {
+  const KernelTables* tables = setting_.hardware.kernels.get();
+  if (tables == nullptr)
+    return nullptr;
+  const bool is_block = setting_.training.fp8_recipe == Fp8Recipe::Block;
+  const auto& grid = !is_fp8() ? tables->bf16 : is_block ? tables->fp8_block : tables->fp8_tensor;
+  return grid ? &*grid : nullptr;
+}
+
+void Kernels::timed_product(const KernelGrid& grid, const Shape& shape, const Linear& linear,
+                            double bytes) {
+  const Hardware::Sustained& sustained = setting_.hardware.sustained;
+  const bool is_weight_gradient = shape.k == rows(linear);
+  const double copies = linear.copies;
+  const KernelGrid::Point point = {is_weight_gradient ? shape.m : shape.m / copies, shape.n,
+                                   is_weight_gradient ? shape.k / copies : shape.k};
+  takes(copies * grid.seconds(point) * (is_weight_gradient ? sustained.weight_gradients : 1) /
+            (is_fp8() ? sustained.fp8 : sustained.bf16),
+        2 * shape.m * shape.n * shape.k, bytes);
+}
+
+void Kernels::takes(double seconds, double flops, double bytes) {
+  const Hardware& hardware = setting_.hardware;
+  const double moving = bytes / (hardware.memory_bandwidth * hardware.efficiency.memory);
+  const Bound bound = moving < seconds / 2 ? Bound::Compute : Bound::Memory;
+  cost_.flops += flops;
+  cost_.bytes += bytes;
+  cost_.seconds_by_bound[static_cast<std::size_t>(bound)] += seconds;
+  cost_.gaps += bubblescope::seconds(hardware.kernel_gap);
 }
 
 void Kernels::tensor_collectives(int count, double bytes) {

@@ -35,6 +35,8 @@ class Kernels {
   /// In bf16 whatever the precision: router, head. With gradients that it accumulates.
   void half_weight_gradient(double rows, double in, double out);
   void half_product(double rows, double in, double out, double bytes);
+  /// A kernel whose time is known.
+  void takes(double seconds, double flops, double bytes);
   /// A kernel that is none of the above, at a part of the peak in bf16.
   void computes(double flops, double efficiency, double bytes);
 
@@ -62,6 +64,14 @@ class Kernels {
   /// left to run beside it.
   void accumulate(double gradients);
   void product(const Linear& linear, double bytes);
+  /// The table of products in the precision; none where there is none.
+  const KernelGrid* table() const;
+  /// A product of m × k with k × n, or several, as the table has it.
+  struct Shape {
+    double m, n, k;
+  };
+  void timed_product(const KernelGrid& grid, const Shape& shape, const Linear& linear,
+                     double bytes);
   void add(const Kernel& kernel);
 
   const LayerSetting& setting_;

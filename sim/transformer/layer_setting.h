@@ -33,6 +33,7 @@ struct Training {
   std::int64_t microbatch = 1;   ///< Sequences.
   std::int64_t sequence = 4096;  ///< Tokens of one.
   Precision precision = Precision::Bf16;
+  Fp8Recipe fp8_recipe = Fp8Recipe::Block;
   Recompute recompute = Recompute::None;
   PairOrder pair_order = PairOrder::DeepSeek;
   bool sequence_parallel = true;  ///< The tensor group divides tokens in norms and residuals too.

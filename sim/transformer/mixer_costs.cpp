@@ -115,6 +115,8 @@ class AttentionWork {
     const double flops =
         2 * pairs * (products.key * key_dim(attention_) + products.value * value_dim(attention_));
     const double values = setting_.tokens() * (keys_values() + (queries() + outputs()));
+    if (const auto seconds = timed_attention(setting_, attention_, is_backward))
+      return kernels.takes(*seconds, flops, kHalf * values * products.key);
     kernels.computes(flops, efficiency_of(setting_, is_backward), kHalf * values * products.key);
   }
 
@@ -186,10 +188,10 @@ class AttentionWork {
   }
   /// Scores, softmax and dropout written to memory, above the diagonal too.
   void plain(Kernels& kernels, Products products, double bytes) const {
-    kernels.half_product(
-        scores(), 1,
-        products.key * real(attention_.key_dim) + products.value * real(attention_.value_dim),
-        kHalf * scores() * (products.key + products.value));
+    const double dims =
+        products.key * real(attention_.key_dim) + products.value * real(attention_.value_dim);
+    kernels.computes(2 * scores() * dims, setting_.hardware.efficiency.gemm_bf16,
+                     kHalf * scores() * (products.key + products.value));
     kernels.moves(bytes * scores());
   }
   /// As far as keys are attended to.
@@ -318,17 +320,6 @@ auto with_work(const LayerSetting& setting, const Mixer& mixer, const Use& use) 
 }
 
 }  // namespace
-
-double mean_keys(const Attention& attention, double sequence) {
-  const double kept = attention.indexer ? real(attention.indexer->kept) : sequence;
-  const double window = attention.window > 0 ? real(attention.window) : sequence;
-  const double chunk = attention.chunk > 0 ? real(attention.chunk) : sequence;
-  const double most = std::min({kept, window, chunk, sequence});
-  if (most < chunk)
-    return most - most * most / (2 * sequence);
-  const double rest = std::fmod(sequence, chunk);  // of the last one, which is not whole
-  return ((sequence - rest) * chunk + rest * rest) / (2 * sequence);
-}
 
 Linears mixer_linears(const LayerSetting& setting, const Mixer& mixer) {
   return with_work(setting, mixer, [](const auto& work) { return work.linears(); });

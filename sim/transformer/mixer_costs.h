@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/transformer/attention_times.h"
 #include "sim/transformer/kernels.h"
 
 namespace bubblescope {
@@ -23,9 +24,6 @@ void mixer_weight_gradient(Kernels& kernels, const Mixer& mixer);
 /// al., Ring Attention, arXiv 2310.01889). A recurrence divides its heads over the group instead
 /// and sends its input and output to all of it, with nothing beside.
 PhaseCost context_messages(const LayerSetting& setting, const LayerKind& kind, bool is_backward);
-
-/// The mean number of tokens to which one attends, of a sequence of so many.
-double mean_keys(const Attention& attention, double sequence);
 
 /// The words of the model's mixers for whose kernels no speeds were measured: recurrences, and
 /// attention with an indexer.

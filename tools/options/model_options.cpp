@@ -1,6 +1,7 @@
 #include "tools/options/model_options.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include <fmt/format.h>
@@ -19,6 +20,7 @@ namespace {
 constexpr std::int64_t kMost = 100'000'000;
 
 const Choices<Precision> kPrecisions = {{"bf16", Precision::Bf16}, {"fp8", Precision::Fp8}};
+const Choices<Fp8Recipe> kRecipes = {{"block", Fp8Recipe::Block}, {"tensor", Fp8Recipe::Tensor}};
 const Choices<Recompute> kRecomputes = {
     {"none", Recompute::None}, {"selective", Recompute::Selective}, {"full", Recompute::Full}};
 const Choices<PairOrder> kPairOrders = {{"deepseek", PairOrder::DeepSeek},
@@ -80,6 +82,9 @@ void ModelOptions::add_to(CLI::App& app) {
   add("--gpus-per-node", "N",
       "of a node, or of an NVLink domain, those that the job uses (default: all)", gpus_per_node,
       count_from(1));
+  add("--kernel-tables", "on|off",
+      "times of kernels by their shape, where the hardware has them (default: off)", kernel_tables,
+      one_of(kOnOff));
   add_parallel_to(app);
   add_training_to(app);
   CLI::Option* model_option = app.get_option("--model");
@@ -126,6 +131,10 @@ void ModelOptions::add_training_to(CLI::App& app) {
       sequence, count_from<std::int64_t>(1, kMost));
   add("--precision", "WHAT", "of matrix products: bf16 (default), fp8", training.precision,
       one_of(kPrecisions));
+  add("--fp8-recipe", "HOW",
+      "how products in fp8 are scaled: block (default), 1 × 128 as DeepSeek-V3; tensor, a whole "
+      "one",
+      training.fp8_recipe, one_of(kRecipes));
   add("--recompute", "WHAT",
       "in the backward: none (default); selective, norms, activation functions, latent "
       "attention's up-projections and scores that are not fused; full, whole layers",
@@ -198,9 +207,15 @@ ModelJob ModelOptions::job(std::optional<int> ranks) const {
                .hardware = find_input({"--hardware", "data/hardware", embedded_hardware()},
                                       hardware, read_hardware, parse_hardware),
                .training = training};
+  if (!job.hardware.kernels_name.empty() && kernel_tables)
+    job.hardware.kernels = std::make_shared<const KernelTables>(
+        find_input({"--hardware", "data/kernels", embedded_kernels()}, job.hardware.kernels_name,
+                   read_kernel_tables, parse_kernel_tables));
   if (gpus_per_node.value_or(1) > job.hardware.gpus_per_node)
     throw wrong_option("--gpus-per-node",
                        fmt::format("{} has {}", job.hardware.name, job.hardware.gpus_per_node));
+  if (given.is_given("--fp8-recipe") && training.precision != Precision::Fp8)
+    throw UsageError("--fp8-recipe needs --precision fp8", {"--fp8-recipe", "--precision"});
   job.hardware.gpus_per_node = gpus_per_node.value_or(job.hardware.gpus_per_node);
   job.parallel =
       checked({given.is_given("--parallel") ? "--parallel" : "--tp, --cp, --ep, --dp"}, [&] {
@@ -222,36 +237,40 @@ ModelJob ModelOptions::job(std::optional<int> ranks) const {
 
 nlohmann::ordered_json job_json(const ModelJob& job) {
   const Training& training = job.training;
-  return {{"model",
-           {{"name", job.model.name},
-            {"source", job.model.description},
-            {"total_parameters", total_parameters(job.model)},
-            {"active_parameters", activated_parameters(job.model)},
-            {"prediction_parameters", prediction_module_parameters(job.model)},
-            {"vocabulary", job.model.vocabulary},
-            {"tied_embeddings", job.model.tied_embeddings},
-            {"layers", layers_json(job.model)}}},
-          {"ignored", job.model.ignored_keys},
-          {"estimated", estimated_mixers(job.model)},
-          {"hardware", job.hardware.name},
-          {"gpus_per_node", job.hardware.gpus_per_node},
-          {"parallel",
-           {{"tp", job.parallel.tensor},
-            {"cp", job.parallel.context},
-            {"ep", job.parallel.expert},
-            {"dp", job.parallel.data}}},
-          {"microbatch_size", training.microbatch},
-          {"sequence", training.sequence},
-          {"precision", word_for(kPrecisions, training.precision)},
-          {"recompute", word_for(kRecomputes, training.recompute)},
-          {"pair_order", word_for(kPairOrders, training.pair_order)},
-          {"sequence_parallel", training.sequence_parallel},
-          {"tp_overlap", training.tensor_overlap},
-          {"attention", word_for(kAttentions, training.fused_attention)},
-          {"zero", training.zero},
-          {"gradients", word_for(kWidths, training.gradient_bytes)},
-          {"moments", word_for(kWidths, training.moment_bytes)},
-          {"collectives", word_for(kCollectives, training.collectives)}};
+  return {
+      {"model",
+       {{"name", job.model.name},
+        {"source", job.model.description},
+        {"total_parameters", total_parameters(job.model)},
+        {"active_parameters", activated_parameters(job.model)},
+        {"prediction_parameters", prediction_module_parameters(job.model)},
+        {"vocabulary", job.model.vocabulary},
+        {"tied_embeddings", job.model.tied_embeddings},
+        {"layers", layers_json(job.model)}}},
+      {"ignored", job.model.ignored_keys},
+      {"estimated", estimated_mixers(job.model)},
+      {"hardware", job.hardware.name},
+      {"gpus_per_node", job.hardware.gpus_per_node},
+      {"parallel",
+       {{"tp", job.parallel.tensor},
+        {"cp", job.parallel.context},
+        {"ep", job.parallel.expert},
+        {"dp", job.parallel.data}}},
+      {"microbatch_size", training.microbatch},
+      {"sequence", training.sequence},
+      {"precision", word_for(kPrecisions, training.precision)},
+      {"fp8_recipe", word_for(kRecipes, training.fp8_recipe)},
+      {"kernel_tables", job.hardware.kernels ? nlohmann::ordered_json(job.hardware.kernels->name)
+                                             : nlohmann::ordered_json()},
+      {"recompute", word_for(kRecomputes, training.recompute)},
+      {"pair_order", word_for(kPairOrders, training.pair_order)},
+      {"sequence_parallel", training.sequence_parallel},
+      {"tp_overlap", training.tensor_overlap},
+      {"attention", word_for(kAttentions, training.fused_attention)},
+      {"zero", training.zero},
+      {"gradients", word_for(kWidths, training.gradient_bytes)},
+      {"moments", word_for(kWidths, training.moment_bytes)},
+      {"collectives", word_for(kCollectives, training.collectives)}};
 }
 
 }  // namespace bubblescope

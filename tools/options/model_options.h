@@ -19,6 +19,7 @@ struct ModelOptions {
   std::vector<std::string> ignored_keys;
   Degrees degrees;
   std::optional<int> gpus_per_node;
+  bool kernel_tables = false;
   std::optional<int> gpus, global_batch;  ///< They may stand for dp, and for m.
   Training training;
   std::optional<std::int64_t> sequence;
