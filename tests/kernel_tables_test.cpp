@@ -2,6 +2,7 @@
 // tables that are wrong.
 #include "sim/transformer/kernel_tables.h"
 
+#include <cmath>
 #include <string>
 
 #include <doctest/doctest.h>
@@ -186,6 +187,14 @@ TEST_CASE("Tables of kernels are read where they are asked for and the hardware 
   const json tensor = costs("--precision fp8 --fp8-recipe tensor");
   CHECK(tensor["stages"][1]["weight_grad_ns"] < block["stages"][1]["weight_grad_ns"]);
   CHECK(tensor["stages"][1]["forward_ns"] == block["stages"][1]["forward_ns"]);
+  // As many tokens as the model is wide: no forward is taken for a gradient of weights.
+  CHECK(
+      std::abs(
+          costs("--kernel-tables on --sequence 8192")["stages"][1]["forward_ns"].get<double>() /
+              costs("--kernel-tables on --sequence 8184")["stages"][1]["forward_ns"].get<double>() -
+          1) < 0.01);
+  CHECK(has(run("costs -p 4 --model llama-3.1-70b --hardware h800 --kernel-tables on").err,
+            "h800 names none"));
   const ProcessResult refused =
       run("costs -p 4 --model llama-3.1-70b --hardware h100 --fp8-recipe tensor");
   CHECK(refused.exit_code == kUsage);

@@ -31,7 +31,7 @@ Model gpt(std::int64_t hidden, std::int64_t heads, std::int64_t layers) {
   return model;
 }
 
-/// The same with 8 experts, of which a token goes to 2, in all layers but the first.
+/// A GPT with 8 experts, of which a token goes to 2, in all layers but the first.
 Model gpt_with_experts(bool gated) {
   Model model = gpt(64, 4, 4);
   LayerKind experts = model.kinds[0];

@@ -277,7 +277,8 @@ void parse(CLI::App& root, const std::vector<Command>& commands, const CLI::Opti
   refuse_unknown(root, commands);
 }
 
-/// What `help NAME` or --help asks for, whatever else is wrong; none where neither is there.
+/// The help that `help NAME` or --help asks for, whatever else is wrong; none where neither is
+/// there.
 std::optional<std::string> asked_help(const CLI::App& root, const CLI::App& help,
                                       const std::vector<std::string>& words) {
   const bool has_flag = std::any_of(words.begin(), words.end(), [](const std::string& word) {

@@ -102,7 +102,7 @@ class CostModel {
   Bytes weight_bytes(Stage stage) const { return *cost(stage).weights; }
 
   /// Once a step, after a stage's last backward.
-  /// Of a stage, as its phases tell them; 1 where they do not.
+  /// Layers of a stage, as its phases tell them; 1 where they do not.
   std::int64_t layers(Stage stage) const;
   Time grad_reduce(Stage stage) const { return cost(stage).grad_reduce; }
   Time optimizer(Stage stage) const { return cost(stage).optimizer; }

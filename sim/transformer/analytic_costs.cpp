@@ -177,7 +177,7 @@ void check_nodes(const ModelJob& job) {
 int ranks_per_node(const ModelJob& job) {
   const auto present = static_cast<std::uint64_t>(job.hardware.gpus_per_node);
   const auto needed = static_cast<std::uint64_t>(job.parallel.gpus_per_stage());
-  // Of a domain of 72 GPUs jobs use 64, unless they can use all.
+  // Jobs use 64 GPUs of a domain of 72, unless they can use all.
   const std::uint64_t used = present % needed == 0 ? present : std::bit_floor(present);
   const std::uint64_t whole = used % needed == 0 ? used / needed : 1;
   return job.nodes.ranks_per_node.value_or(static_cast<int>(whole));

@@ -43,7 +43,7 @@ void Kernels::forward(const Linear& linear) {
   const double bytes = kHalf * tokens * linear.out +
                        setting_.element_bytes() * (tokens * linear.in + linear.weights());
   if (const KernelGrid* grid = table())
-    return timed_product(*grid, {tokens, linear.out, linear.in}, linear, bytes);
+    return timed_product(*grid, {tokens, linear.out, linear.in}, linear.copies, bytes);
   if (linear.casts_input)
     cast(tokens * linear.in);
   product(linear, bytes);
@@ -54,7 +54,7 @@ void Kernels::input_gradient(const Linear& linear) {
   const double bytes = kHalf * tokens * linear.in +
                        setting_.element_bytes() * (tokens * linear.out + linear.weights());
   if (const KernelGrid* grid = table())
-    return timed_product(*grid, {tokens, linear.in, linear.out}, linear, bytes);
+    return timed_product(*grid, {tokens, linear.in, linear.out}, linear.copies, bytes);
   if (linear.casts_gradient)
     cast(tokens * linear.out);
   product(linear, bytes);
@@ -68,7 +68,7 @@ void Kernels::weight_gradient(const Linear& linear) {
   }
   const double bytes = setting_.element_bytes() * tokens * (linear.in + linear.out);
   if (const KernelGrid* grid = table())
-    timed_product(*grid, {linear.in, linear.out, tokens}, linear, bytes);
+    timed_weight_gradient(*grid, {linear.in, linear.out, tokens}, linear.copies, bytes);
   else
     product(linear, bytes);
   accumulate(linear.weights());
@@ -109,16 +109,22 @@ const KernelGrid* Kernels::table() const {
   return grid ? &*grid : nullptr;
 }
 
-void Kernels::timed_product(const KernelGrid& grid, const Shape& shape, const Linear& linear,
+void Kernels::timed_product(const KernelGrid& grid, const Shape& shape, double copies,
                             double bytes) {
-  const Hardware::Sustained& sustained = setting_.hardware.sustained;
-  const bool is_weight_gradient = shape.k == rows(linear);
-  const double copies = linear.copies;
-  const KernelGrid::Point point = {is_weight_gradient ? shape.m : shape.m / copies, shape.n,
-                                   is_weight_gradient ? shape.k / copies : shape.k};
-  takes(copies * grid.seconds(point) * (is_weight_gradient ? sustained.weight_gradients : 1) /
-            (is_fp8() ? sustained.fp8 : sustained.bf16),
+  takes(copies * grid.seconds({shape.m / copies, shape.n, shape.k}) / sustained_rate(),
         2 * shape.m * shape.n * shape.k, bytes);
+}
+
+void Kernels::timed_weight_gradient(const KernelGrid& grid, const Shape& shape, double copies,
+                                    double bytes) {
+  takes(copies * grid.seconds({shape.m, shape.n, shape.k / copies}) *
+            setting_.hardware.sustained.weight_gradients / sustained_rate(),
+        2 * shape.m * shape.n * shape.k, bytes);
+}
+
+double Kernels::sustained_rate() const {
+  const Hardware::Sustained& sustained = setting_.hardware.sustained;
+  return is_fp8() ? sustained.fp8 : sustained.bf16;
 }
 
 void Kernels::takes(double seconds, double flops, double bytes) {

@@ -70,8 +70,11 @@ class Kernels {
   struct Shape {
     double m, n, k;
   };
-  void timed_product(const KernelGrid& grid, const Shape& shape, const Linear& linear,
-                     double bytes);
+  /// `copies` divide the rows, m, which for gradients of weights are k.
+  void timed_product(const KernelGrid& grid, const Shape& shape, double copies, double bytes);
+  void timed_weight_gradient(const KernelGrid& grid, const Shape& shape, double copies,
+                             double bytes);
+  double sustained_rate() const;
   void add(const Kernel& kernel);
 
   const LayerSetting& setting_;

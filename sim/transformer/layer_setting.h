@@ -53,9 +53,9 @@ struct LayerSetting {
   const Parallel& parallel;
   const Training& training;
 
-  /// Of a micro-batch, on one GPU: in attention and dense matrices, and where sequence parallelism,
-  /// if there is any, divides them over the tensor group too (Korthikanti et al., arXiv
-  /// 2205.05198).
+  /// Tokens of a micro-batch on one GPU: in attention and dense matrices, and where sequence
+  /// parallelism, if there is any, divides them over the tensor group too (Korthikanti et al.,
+  /// arXiv 2205.05198).
   double tokens() const;
   double divided_tokens() const;
   /// That one GPU sends through experts: each goes to several.

@@ -194,7 +194,7 @@ class AttentionWork {
                      kHalf * scores() * (products.key + products.value));
     kernels.moves(bytes * scores());
   }
-  /// As far as keys are attended to.
+  /// Hops that keys make around the ring: no farther than they are attended to.
   double steps_of_ring() const {
     const double others = real(setting_.parallel.context - 1);
     const std::int64_t reach = std::max(attention_.window, attention_.chunk);

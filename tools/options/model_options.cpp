@@ -207,7 +207,9 @@ ModelJob ModelOptions::job(std::optional<int> ranks) const {
                .hardware = find_input({"--hardware", "data/hardware", embedded_hardware()},
                                       hardware, read_hardware, parse_hardware),
                .training = training};
-  if (!job.hardware.kernels_name.empty() && kernel_tables)
+  if (kernel_tables && job.hardware.kernels_name.empty())
+    throw wrong_option("--kernel-tables", fmt::format("{} names none", job.hardware.name));
+  if (kernel_tables)
     job.hardware.kernels = std::make_shared<const KernelTables>(
         find_input({"--hardware", "data/kernels", embedded_kernels()}, job.hardware.kernels_name,
                    read_kernel_tables, parse_kernel_tables));

@@ -23,7 +23,7 @@ struct NamedInput {
 /// "; did you mean 'b'?", or where the numbers in it are others, that it is of another size.
 std::string nearest_input(const std::string& name, const std::vector<std::string>& names);
 
-/// What people mean by a name, whatever the case of its letters: "H100", which begins several, is
+/// The name that people mean, whatever the case of its letters: "H100", which begins several, is
 /// "h100-sxm".
 std::string meant_by(std::string_view name);
 
