@@ -249,7 +249,7 @@ TEST_CASE("Keys and values go around the context group, beside attention") {
 TEST_CASE("Full recomputation runs the forward again in the backward") {
   ModelJob job = job_of("deepseek-v3", "h800", "tp=2,ep=64");
   const auto before = analytic_costs(job, 16).source.stages[2].phases;
-  job.training.recompute = Recompute::Full;
+  job.training.recompute = kRecomputeFull;
   const auto after = analytic_costs(job, 16).source.stages[2].phases;
   const Time forward = run_phases(before, OpKind::Forward).length;
   CHECK(run_phases(after, OpKind::Forward).length == forward);
@@ -268,8 +268,8 @@ TEST_CASE("Selective recomputation makes scores again where they are not fused")
     job.training.recompute = recompute;
     return phase(job, analytic_costs(job, 96).stages[1], "attn(B)");
   };
-  const PhaseCost kept = attention(Recompute::None);
-  const PhaseCost again = attention(Recompute::Selective);
+  const PhaseCost kept = attention(kRecomputeNone);
+  const PhaseCost again = attention(kRecomputeSelective);
   const double scores = 2048.0 * 2048 * 96;
   CHECK(again.flops - kept.flops == doctest::Approx(2 * scores * 128));  // queries × keys
   // Their product is written, softmax and dropout read and write; and a norm.
@@ -339,7 +339,7 @@ TEST_CASE("Jobs that make no sense are refused") {
 // has and this leaves out, docs/analytic-costs.md tells.
 TEST_CASE("DeepSeek's traced pair of 4 layers comes out within 15 %") {
   ModelJob job = job_of("deepseek-v3", "h800", "tp=1,ep=64,dp=128");
-  job.training = {.precision = Precision::Fp8, .recompute = Recompute::Selective};
+  job.training = {.precision = Precision::Fp8, .recompute = kRecomputeSelective};
   const auto costs = analytic_costs(job, 16);
   CHECK(costs.stages[2].layers == StageLayers{.first = 8, .layers = 4});
   const LayerPhases& phases = costs.source.stages[2].phases;

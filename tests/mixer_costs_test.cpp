@@ -170,7 +170,7 @@ TEST_CASE("Groups of keys are whole where the tensor group has more GPUs than th
 }
 
 TEST_CASE("Mixers keep what their backward reads") {
-  const auto kept = [](const Mixer& mixer, Recompute recompute = Recompute::None) {
+  const auto kept = [](const Mixer& mixer, Recompute recompute = kRecomputeNone) {
     ModelJob job = job_of({with_mlp(mixer)});
     job.training.recompute = recompute;
     return mixer_kept({job.model, job.hardware, job.parallel, job.training}, mixer) / 1024;
@@ -183,7 +183,7 @@ TEST_CASE("Mixers keep what their backward reads") {
   // The convolution's input and output, the gate, the output before the norm and behind, states.
   const double states = 8.0 * 16 * 32 / 64;
   CHECK(kept(kDelta) == 2 * (2 * (256 + 2 * 64) + 3 * 256 + states));
-  CHECK(kept(kDelta, Recompute::Selective) == 2 * ((256 + 2 * 64) + 2 * 256 + states));
+  CHECK(kept(kDelta, kRecomputeSelective) == 2 * ((256 + 2 * 64) + 2 * 256 + states));
 }
 
 TEST_CASE("An indexer scores tokens whether attention is fused or not") {

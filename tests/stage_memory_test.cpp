@@ -72,19 +72,19 @@ TEST_CASE("A GPT layer keeps s·b·h·(34 + 5·a·s/h) bytes, and W needs 32·s�
   CHECK(activation(job).kept ==
         doctest::Approx(sbh * (10 + 24.0 / 8 + 5.0 * 32 * 1024 / 4096 / 8)));
   job.training.sequence_parallel = true;
-  job.training.recompute = Recompute::Selective;  // scores, norms' outputs, the function's output
+  job.training.recompute = kRecomputeSelective;  // scores, norms' outputs, the function's output
   CHECK(activation(job).kept == doctest::Approx(sbh / 8 * (34 - 2 * 2 - 8)));
-  job.training.recompute = Recompute::None;
+  job.training.recompute = kRecomputeNone;
   job.training.fused_attention = true;
   const double sums = 4.0 * 1024 * 3 * 32;  // of the softmax
   CHECK(activation(job).kept == doctest::Approx((34 * sbh + sums) / 8));
-  job.training.recompute = Recompute::Full;
+  job.training.recompute = kRecomputeFull;
   CHECK(activation(job).kept == doctest::Approx(2 * sbh / 8));
 }
 
 TEST_CASE("Where I makes activations again, W needs more than F kept") {
   ModelJob job = job_of(gpt(4096, 32, 4));
-  job.training = {.microbatch = 1, .sequence = 1024, .recompute = Recompute::Full};
+  job.training = {.microbatch = 1, .sequence = 1024, .recompute = kRecomputeFull};
   const StageMemory memory = analytic_costs(job, 4).stages[1].memory;
   const Bytes sbh = 1024 * 4096;
   CHECK(memory.activation == 2 * sbh);
@@ -147,8 +147,8 @@ TEST_CASE("While a layer computes, it has whole what ZeRO divides and what is ma
   job.parallel = {.expert = 4, .data = 4};  // experts have no copies
   CHECK(buffers(3) == doctest::Approx(4 * (plain + head)));
   job.training.zero = 1;
-  for (const Recompute recompute : {Recompute::Selective, Recompute::Full}) {
-    job.training.recompute = Recompute::None;
+  for (const Recompute recompute : {kRecomputeSelective, kRecomputeFull}) {
+    job.training.recompute = kRecomputeNone;
     const double kept = activation(job, 1).kept;
     job.training.recompute = recompute;
     CHECK(buffers(1) == doctest::Approx(kept - activation(job, 1).kept));

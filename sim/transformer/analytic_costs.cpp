@@ -8,6 +8,7 @@
 
 #include "sim/base/error.h"
 #include "sim/transformer/data_parallel.h"
+#include "sim/transformer/host_costs.h"
 #include "sim/transformer/layer_phases.h"
 #include "sim/transformer/mixer_costs.h"
 
@@ -31,8 +32,13 @@ class Parts {
         embedding_(embedding_cost(setting)),
         head_(head_cost(setting)),
         prediction_(prediction_cost(setting)) {
-    for (const LayerKind& kind : setting.model.kinds)
-      kinds_.push_back({layer_cost(setting, kind), mixer_word(kind)});
+    const Training whole = without_recompute(setting.training);
+    const LayerSetting unreduced = {setting.model, setting.hardware, setting.parallel, whole};
+    for (const LayerKind& kind : setting.model.kinds) {
+      kinds_.push_back(layer_of(setting, kind));
+      if (setting.training.recomputed_layers)
+        kept_kinds_.push_back(layer_of(unreduced, kind));
+    }
   }
 
   /// One for each layer of a stage. The embedding goes with the first and the head with the last;
@@ -40,8 +46,10 @@ class Parts {
   std::vector<StageLayer> layers(const StageLayers& stage) const {
     const Model& model = setting_.model;
     std::vector<StageLayer> result;
-    for (std::int64_t i = 0; i < stage.layers; ++i)
-      result.push_back(kinds_[model.layers[static_cast<std::size_t>(stage.first + i)]]);
+    for (std::int64_t i = 0; i < stage.layers; ++i) {
+      const auto& kinds = setting_.training.recomputes(i) ? kinds_ : kept_kinds_;
+      result.push_back(kinds[model.layers[static_cast<std::size_t>(stage.first + i)]]);
+    }
     for (std::int64_t i = 0; i < stage.predictions; ++i) {
       result.push_back(kinds_[model.predictions[static_cast<std::size_t>(i)]]);
       add(result.back().cost, prediction_);
@@ -56,23 +64,23 @@ class Parts {
     const std::vector<Parameters> parameters = layer_parameters(setting_, stage);
     for (std::size_t i = 0; i < result.size(); ++i)
       add_what_zero_divides(result[i].cost, parameters[i]);
+    add_host_of_action(setting_, result.front().cost);
     return result;
   }
 
  private:
+  static StageLayer layer_of(const LayerSetting& setting, const LayerKind& kind) {
+    StageLayer layer = {layer_cost(setting, kind), mixer_word(kind)};
+    add_host(setting, kind, layer.cost);
+    return layer;
+  }
+
   /// A layer's parameters are gathered while the one before computes, and its gradients reduced
   /// while the next one does: what takes longer is seen.
   void add_what_zero_divides(LayerCost& layer, const Parameters& parameters) const {
-    const auto beside = [&](const PhaseCost& cost, OpKind kind) {
-      double computes = 0;
-      for (std::size_t i = 0; i < layer.size(); ++i)
-        if (const PhaseText& text = text_of(static_cast<PhaseId>(i));
-            text.of == kind && text.stream == PhaseStream::Compute)
-          computes += layer[i].seconds();
-      return cost.longer_than(computes);
-    };
     const auto put = [&](PhaseId id, const PhaseCost& cost) {
-      layer[static_cast<std::size_t>(id)] = beside(cost, text_of(id).of);
+      layer[static_cast<std::size_t>(id)] =
+          cost.longer_than(compute_seconds(layer, text_of(id).of));
     };
     if (setting_.training.zero >= 2)
       put(PhaseId::ReduceW, reduce_gradients(setting_, parameters));
@@ -82,11 +90,25 @@ class Parts {
   }
 
   const LayerSetting& setting_;
-  std::vector<StageLayer> kinds_ = {};  // [Model::kinds]
+  std::vector<StageLayer> kinds_ = {};       // [Model::kinds]
+  std::vector<StageLayer> kept_kinds_ = {};  // likewise, of layers that are not recomputed
   LayerCost embedding_;
   LayerCost head_;
   LayerCost prediction_;
 };
+
+/// Seconds of a gather that the stage's first forward does not hide. The first layer's parameters
+/// are waited for, and NCCL slows down what runs beside.
+double exposed_gather(const LayerSetting& setting, double gather,
+                      const std::vector<StageLayer>& layers) {
+  constexpr double kHiddenPart = 0.9;
+  if (!setting.training.gather_overlap)
+    return gather;
+  double forward = 0;
+  for (const StageLayer& layer : layers)
+    forward += compute_seconds(layer.cost, OpKind::Forward);
+  return std::max(gather - kHiddenPart * forward, gather / static_cast<double>(layers.size()));
+}
 
 LayerPhases to_phases(const ModelJob& job, const std::vector<MixerPhase>& order,
                       const std::vector<StageLayer>& layers) {
@@ -217,7 +239,9 @@ AnalyticCosts analytic_costs(const ModelJob& job, int stages) {
         to_stage_cost(to_phases(job, order, layers), stage.memory, message_bytes(setting)));
     const StageUpdate update = stage_update(setting, stage_parameters(setting, result.layout[i]));
     source.stages.back().grad_reduce = to_time(update.reduce);
-    source.stages.back().optimizer = to_time(update.optimizer);
+    source.stages.back().optimizer =
+        to_time(update.optimizer + exposed_gather(setting, update.gather, layers)) +
+        (i == 0 ? job.hardware.host.step : Time{});
     result.stages.push_back(std::move(stage));
   }
   lay_links(job, source);

@@ -46,7 +46,7 @@ StageUpdate stage_update(const LayerSetting& setting, const Parameters& paramete
   const double bytes = training.gradient_bytes + 2 * (kFull + 2 * training.moment_bytes) + kHalf;
   update.optimizer = updated * bytes / (hardware.memory_bandwidth * hardware.efficiency.memory);
   if (training.zero == 1 || training.zero == 2)
-    update.optimizer += gather_parameters(setting, parameters).seconds();
+    update.gather = gather_parameters(setting, parameters).seconds();
   return update;
 }
 

@@ -22,8 +22,8 @@ PhaseCost reduce_gradients(const LayerSetting& setting, const Parameters& parame
 struct StageUpdate {
   double reduce =
       0;  ///< An all-reduce; with ZeRO 1 a reduce-scatter; with 2 and 3 nothing is left.
-  double optimizer =
-      0;  ///< Adam, bound by memory; with ZeRO 1 and 2 parameters are gathered after.
+  double optimizer = 0;  ///< Adam, bound by memory.
+  double gather = 0;     ///< With ZeRO 1 and 2: parameters, after the optimizer.
 };
 StageUpdate stage_update(const LayerSetting& setting, const Parameters& parameters);
 

@@ -7,9 +7,13 @@
 namespace bubblescope {
 namespace {
 
+bool sends_quantized(const Training& training) {
+  return training.precision == Precision::Fp8 && training.dispatch == Dispatch::DeepEp;
+}
+
 /// fp8 values of DeepSeek-V3 come with a scale in fp32 for each 128 (section 3.3.2).
 double dispatched_bytes(const LayerSetting& setting) {
-  return setting.training.precision == Precision::Fp8 ? 1 + kFull / 128 : kHalf;
+  return sends_quantized(setting.training) ? 1 + kFull / 128 : kHalf;
 }
 
 }  // namespace
@@ -38,7 +42,8 @@ void FeedForward::route(Kernels& kernels) const {
   kernels.moves(3 * kFull * tokens * experts);  // scores, the best, their weights
   if (!latent_.empty())
     kernels.forward(latent_[0]);
-  kernels.cast(tokens * expert_width());  // before they are sent
+  if (sends_quantized(setting_.training))
+    kernels.cast(tokens * expert_width());
 }
 
 void FeedForward::route_input_gradient(Kernels& kernels) const {
@@ -85,7 +90,8 @@ void FeedForward::input_gradient(Kernels& kernels) const {
   }
   if (!latent_.empty())
     kernels.input_gradient(latent_[1]);
-  kernels.cast(setting_.expert_tokens() * expert_width());  // before they are sent
+  if (sends_quantized(setting_.training))
+    kernels.cast(setting_.expert_tokens() * expert_width());
   kernels.moves(permuted_bytes(dispatched_bytes(setting_)));
   mlp_input_gradient(kernels, routed_);
   kernels.moves(permuted_bytes(kHalf));
@@ -134,7 +140,10 @@ double FeedForward::permuted_bytes(double bytes) const {
 void FeedForward::exchange(Kernels& kernels, double bytes) const {
   const Hardware& hardware = setting_.hardware;
   const double per_node = std::min(real(setting_.parallel.expert), real(hardware.gpus_per_node));
-  const double sent = setting_.expert_tokens() * expert_width() * bytes;
+  const double sent =
+      setting_.expert_tokens() * expert_width() * bytes * setting_.training.expert_imbalance;
+  if (setting_.training.dispatch == Dispatch::AllToAll)
+    return kernels.all_to_all(sent * real(kind_.experts->per_token), setting_.parallel.expert);
   kernels.send({sent * spread_.gpu_copies * (per_node - 1) / per_node,
                 sent * spread_.node_copies * (spread_.nodes - 1) / spread_.nodes},
                seconds(spread_.nodes > 1 ? hardware.nic_latency : hardware.nvlink_latency));
@@ -156,7 +165,7 @@ void FeedForward::mlp_input_gradient(Kernels& kernels, const Linears& linears) c
   const double rows = kernels.rows(linears[0]);
   kernels.input_gradient(linears[1]);
   kernels.moves(kHalf * (rows * linears[1].in + 2 * rows * linears[0].out));
-  if (is_selective())
+  if (setting_.training.recompute.activation)
     activation_function(kernels, linears);
   kernels.input_gradient(linears[0]);
 }

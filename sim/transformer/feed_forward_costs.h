@@ -19,9 +19,8 @@ class FeedForward {
   void input_gradient(Kernels& kernels) const;
   void weight_gradient(Kernels& kernels) const;
 
-  /// All-to-all with one copy for each node, which passes it on over NVLink, as DeepEP does.
-  /// Forward tokens and the gradients that go the same way are quantized, what comes back is not
-  /// (DeepSeek-V3, section 3.3.3).
+  /// All-to-all. DeepEP quantizes forward tokens and the gradients that go the same way, and not
+  /// what comes back (DeepSeek-V3, section 3.3.3).
   void exchange_quantized(Kernels& kernels) const;
   void exchange_whole(Kernels& kernels) const;
 
@@ -32,7 +31,6 @@ class FeedForward {
 
  private:
   double hidden_values() const;
-  bool is_selective() const { return setting_.training.recompute == Recompute::Selective; }
   double expert_width() const;
   double permuted_bytes(double bytes) const;
   void exchange(Kernels& kernels, double bytes) const;

@@ -84,6 +84,16 @@ Hardware::Sustained read_sustained(ObjectReader object) {
   return result;
 }
 
+Hardware::Host read_host(ObjectReader object) {
+  const Hardware::Host result = {.layer_forward = duration(object, "layer_forward_us"),
+                                 .layer_backward = duration(object, "layer_backward_us"),
+                                 .experts = duration(object, "experts_us"),
+                                 .action = duration(object, "action_us"),
+                                 .step = duration(object, "step_us")};
+  object.finish();
+  return result;
+}
+
 }  // namespace
 
 Hardware parse_hardware(std::string_view text, const std::string& file) {
@@ -119,6 +129,8 @@ Hardware parse_hardware(std::string_view text, const std::string& file) {
     hardware.kernels_name = object.text("kernels");
     hardware.sustained = read_sustained(object.object("sustained"));
   }
+  if (auto host = object.optional_object("host"))
+    hardware.host = read_host(std::move(*host));
   object.finish();
   return hardware;
 }

@@ -37,6 +37,18 @@ struct Hardware {
     double attention_backward = 1;  ///< How much longer than its forward.
   };
 
+  /// What the host that launches kernels costs, where no graph replays them. Fitted to runs
+  /// (docs/accuracy.md).
+  struct Host {
+    Time layer_forward{};   ///< The least that a layer's forward takes.
+    Time layer_backward{};  ///< Likewise its backward.
+    Time experts{};  ///< Of experts more, each way: routing, permutation, many small kernels.
+    Time action{};   ///< Of each action of a stage.
+    Time step{};     ///< Of each step.
+
+    bool is_told() const { return layer_forward + layer_backward + experts + action > Time{}; }
+  };
+
   std::string name = {};
   std::string description = {};  ///< Where the numbers come from.
   double bf16_flops = 0;         ///< A second, dense.
@@ -54,6 +66,7 @@ struct Hardware {
   Efficiency efficiency = {};
   std::string kernels_name = {};  ///< Names tables of kernels; empty: there are none.
   Sustained sustained = {};
+  Host host = {};
   std::shared_ptr<const KernelTables> kernels = nullptr;  ///< None unless they were read.
 };
 

@@ -168,9 +168,9 @@ KernelTables parse_kernel_tables(std::string_view text, const std::string& file)
   ObjectReader collectives = object.object("collectives");
   read_optional(collectives, "all_gather", tables.all_gather, read_collective);
   read_optional(collectives, "reduce_scatter", tables.reduce_scatter, read_collective);
-  for (const char* unused : {"all_reduce", "all_to_all"})
-    if (collectives.has(unused))
-      collectives.skip(unused);
+  read_optional(collectives, "all_to_all", tables.all_to_all, read_collective);
+  if (collectives.has("all_reduce"))
+    collectives.skip("all_reduce");
   collectives.finish();
   object.skip("grouped");
   object.finish();

@@ -13,6 +13,7 @@ namespace bubblescope {
 enum class Fp8Recipe : std::uint8_t {
   Block,   ///< In blocks of 1 × 128, as DeepSeek-V3 does.
   Tensor,  ///< A whole tensor at once.
+  Mx,      ///< In blocks of 1 × 32, by the tensor cores of Blackwell.
 };
 
 /// Times at the nodes of some axes. Between them their logarithms are linear over the logarithms of
@@ -59,6 +60,7 @@ struct KernelTables {
   std::optional<KernelGrid> latent_attention = {};  ///< heads, sequence
   std::optional<CollectiveTable> all_gather = {};
   std::optional<CollectiveTable> reduce_scatter = {};
+  std::optional<CollectiveTable> all_to_all = {};
 };
 
 /// Reads tables' text, format "bubblescope-kernels/1" (data/schema/kernels.schema.json); `file`

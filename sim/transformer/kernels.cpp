@@ -12,11 +12,13 @@ void Kernels::moves(double bytes) {
 }
 
 void Kernels::norm(double values) {
-  moves(2 * kHalf * values);
+  constexpr double kUnfused = 66;
+  moves((setting_.training.fused_norms ? 2 * kHalf : kUnfused) * values);
 }
 
 void Kernels::norm_gradient(double values) {
-  moves(3 * kHalf * values);
+  constexpr double kUnfused = 120;
+  moves((setting_.training.fused_norms ? 3 * kHalf : kUnfused) * values);
 }
 
 void Kernels::norms(std::int64_t count) {
@@ -100,11 +102,24 @@ void Kernels::send(Sent sent, double latency) {
   cost_.seconds_by_bound[static_cast<std::size_t>(bound)] += std::max(nvlink, network) + latency;
 }
 
+void Kernels::all_to_all(double bytes, std::int64_t gpus) {
+  const Hardware& hardware = setting_.hardware;
+  const GpuGroup group = group_of(gpus, 1, hardware);
+  const double each = bytes / real(gpus);
+  const Sent sent = {each * real(group.per_node - 1), each * real(gpus - group.per_node)};
+  const bool is_within = group.nodes == 1;
+  if (!is_within || !hardware.kernels || !hardware.kernels->all_to_all)
+    return send(sent, seconds(is_within ? hardware.nvlink_latency : hardware.nic_latency));
+  cost_.traffic += sent.nvlink;
+  cost_.seconds_by_bound[static_cast<std::size_t>(Bound::NvLink)] +=
+      hardware.sustained.collectives * hardware.kernels->all_to_all->seconds(real(gpus), bytes);
+}
+
 const KernelGrid* Kernels::table() const {
   const KernelTables* tables = setting_.hardware.kernels.get();
   if (tables == nullptr)
     return nullptr;
-  const bool is_block = setting_.training.fp8_recipe == Fp8Recipe::Block;
+  const bool is_block = setting_.training.fp8_recipe == Fp8Recipe::Block;  // Mx: as a tensor
   const auto& grid = !is_fp8() ? tables->bf16 : is_block ? tables->fp8_block : tables->fp8_tensor;
   return grid ? &*grid : nullptr;
 }

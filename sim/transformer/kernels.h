@@ -46,6 +46,8 @@ class Kernels {
     double network;
   };
   void send(Sent sent, double latency);
+  /// NCCL's, of so many bytes that this GPU has for all of a group of GPUs beside one another.
+  void all_to_all(double bytes, std::int64_t gpus);
   /// `count` all-gathers or reduce-scatters of so many bytes over the tensor group.
   void tensor_collectives(int count, double bytes);
 

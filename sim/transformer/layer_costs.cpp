@@ -53,23 +53,25 @@ class LayerPhasesOf {
       phase(PhaseId::CombineF, &FeedForward::exchange_whole);
       phase(PhaseId::DispatchB, &FeedForward::exchange_whole);
     }
-    if (setting_.training.recompute == Recompute::Full)
-      run_again(result);
+    run_again(result);
     return result;
   }
 
  private:
-  static void run_again(LayerCost& cost) {
-    constexpr std::pair<PhaseId, PhaseId> kAgain[] = {
-        {PhaseId::RecomputeMixer, PhaseId::MixerF},
-        {PhaseId::RecomputeTensorMixer, PhaseId::TensorMixerF},
-        {PhaseId::RecomputeContext, PhaseId::ContextF},
-        {PhaseId::RecomputeDispatch, PhaseId::DispatchF},
-        {PhaseId::RecomputeMlp, PhaseId::MlpF},
-        {PhaseId::RecomputeTensorMlp, PhaseId::TensorMlpF},
-        {PhaseId::RecomputeCombine, PhaseId::CombineF}};
-    for (const auto& [again, forward] : kAgain)
-      at(cost, again) = at(cost, forward);
+  void run_again(LayerCost& cost) const {
+    const Recompute& recompute = setting_.training.recompute;
+    if (recompute.layer)
+      for (const auto& [again, forward] : {std::pair(PhaseId::RecomputeMixer, PhaseId::MixerF),
+                                           {PhaseId::RecomputeTensorMixer, PhaseId::TensorMixerF},
+                                           {PhaseId::RecomputeContext, PhaseId::ContextF}})
+        at(cost, again) = at(cost, forward);
+    if (recompute.layer || (kind_.experts ? recompute.experts : recompute.mlp))
+      for (const auto& [again, forward] :
+           {std::pair(PhaseId::RecomputeDispatch, PhaseId::DispatchF),
+            {PhaseId::RecomputeMlp, PhaseId::MlpF},
+            {PhaseId::RecomputeTensorMlp, PhaseId::TensorMlpF},
+            {PhaseId::RecomputeCombine, PhaseId::CombineF}})
+        at(cost, again) = at(cost, forward);
   }
 
   double hidden_values() const { return setting_.divided_tokens() * real(setting_.model.hidden); }
@@ -90,13 +92,13 @@ class LayerPhasesOf {
     Kernels kernels(setting_, kind_);
     if (kind_.experts)
       feed_forward_.route_input_gradient(kernels);
-    if (setting_.training.recompute == Recompute::Selective) {
+    if (setting_.training.recompute.norms) {
       kernels.norms(kind_.mixer_norms());
       if (kind_.experts)
         kernels.norms(kind_.feed_forward_norms());
-      for (const Mixer& mixer : kind_.mixers)
-        make_mixer_again(kernels, mixer);
     }
+    for (const Mixer& mixer : kind_.mixers)
+      make_mixer_again(kernels, mixer);
     for (const Mixer& mixer : kind_.mixers)
       mixer_input_gradient(kernels, mixer);
     kernels.norm_gradients(kind_.mixer_norms());
@@ -128,6 +130,14 @@ class LayerPhasesOf {
   FeedForward feed_forward_;
 };
 
+/// Bytes that the loss reads and writes for each logit, forward and backward. Unfused: fitted to
+/// runs on A100 (docs/accuracy.md).
+double loss_bytes(const Training& training) {
+  constexpr double kFused = 16;
+  constexpr double kUnfused = 30;
+  return training.fused_loss ? kFused : kUnfused;
+}
+
 /// Where no kernel is of a layer.
 const LayerKind kNoLayer = {};
 
@@ -158,8 +168,7 @@ LayerCost head_cost(const LayerSetting& setting) {
   Kernels forward(setting, kNoLayer);
   forward.norm(setting.divided_tokens() * h);
   forward.half_product(tokens, h, columns, kHalf * (tokens * h + h * columns + logits));
-  forward.moves((kHalf + kFull) * logits);  // into fp32
-  forward.moves(kFull * logits);            // the loss
+  forward.moves((loss_bytes(setting.training) - kHalf - kFull) * logits);
   at(cost, PhaseId::HeadF) = forward.take();
   Kernels input(setting, kNoLayer);
   input.moves((kFull + kHalf) * logits);
@@ -188,7 +197,7 @@ LayerCost prediction_cost(const LayerSetting& setting) {
   Kernels weights(setting, kNoLayer);
   weights.weight_gradient(projection);
   at(cost, PhaseId::MixerW) = weights.take();
-  if (setting.training.recompute == Recompute::Full)
+  if (setting.training.recompute.layer)
     at(cost, PhaseId::RecomputeMixer) = at(cost, PhaseId::MixerF);
   return cost;
 }

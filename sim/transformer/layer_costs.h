@@ -46,8 +46,10 @@ enum class PhaseId : std::uint8_t {
   ReduceW,
   EmbeddingW,
   HeadF,
+  HostF,  ///< What the host needs longer to launch kernels than the GPU to run them.
+  HostB,
 };
-constexpr std::size_t kPhaseIds = static_cast<std::size_t>(PhaseId::HeadF) + 1;
+constexpr std::size_t kPhaseIds = static_cast<std::size_t>(PhaseId::HostB) + 1;
 
 /// One layer's, or the sum of several: [PhaseId].
 using LayerCost = std::array<PhaseCost, kPhaseIds>;

@@ -36,9 +36,13 @@ std::vector<PhaseId> launch_order(PairOrder order) {
 /// Whether any layer of the job has it.
 bool is_possible(PhaseId id, const ModelJob& job) {
   const PhaseText& text = text_of(id);
+  const Recompute& recompute = job.training.recompute;
   const bool is_again = id >= PhaseId::RecomputeMixer && id <= PhaseId::RecomputeCombine;
-  if (is_again && job.training.recompute != Recompute::Full)
+  const bool is_feed_forward = id >= PhaseId::RecomputeDispatch;
+  if (is_again && !recompute.layer && !(is_feed_forward && (recompute.mlp || recompute.experts)))
     return false;
+  if (id == PhaseId::HostF || id == PhaseId::HostB)
+    return job.hardware.host.is_told() && job.training.cuda_graphs != CudaGraphs::Full;
   if (id == PhaseId::GatherF || id == PhaseId::GatherB || id == PhaseId::ReduceW)
     return job.training.zero >= (id == PhaseId::ReduceW ? 2 : 3) &&
            (job.parallel.replicas() > 1 || job.parallel.expert_replicas() > 1);
@@ -86,8 +90,19 @@ const PhaseText& text_of(PhaseId id) {
       {"reduce(W)", kW, kTensor, PhaseId::MixerB},
       {"embedding(W)", kW, kCompute, PhaseId::MixerB},
       {"head(F)", kF, kCompute},
+      {"host(F)", kF, kCompute},
+      {"host(B)", kI, kCompute},
   }};
   return kTexts[static_cast<std::size_t>(id)];
+}
+
+double compute_seconds(const LayerCost& cost, OpKind kind) {
+  double sum = 0;
+  for (std::size_t i = 0; i < cost.size(); ++i)
+    if (const PhaseText& text = text_of(static_cast<PhaseId>(i));
+        text.of == kind && text.stream == PhaseStream::Compute)
+      sum += cost[i].seconds();
+  return sum;
 }
 
 bool MixerPhase::is_of_mixer() const {

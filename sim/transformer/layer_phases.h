@@ -21,6 +21,9 @@ struct PhaseText {
 };
 const PhaseText& text_of(PhaseId id);
 
+/// Seconds of the phases of that kind that compute.
+double compute_seconds(const LayerCost& cost, OpKind kind);
+
 /// A phase of the mixers of one word, or of all layers.
 struct MixerPhase {
   PhaseId id;

@@ -4,6 +4,11 @@
 
 namespace bubblescope {
 
+Training without_recompute(Training training) {
+  training.recompute = kRecomputeNone;
+  return training;
+}
+
 double LayerSetting::tokens() const {
   return real(training.microbatch) * real(training.sequence) / real(parallel.context);
 }
@@ -25,7 +30,7 @@ double LayerSetting::rows(Tokens which, const LayerKind& kind) const {
     case Tokens::Routed:
       break;
   }
-  return expert_tokens() * real(kind.experts->per_token);
+  return expert_tokens() * real(kind.experts->per_token) * training.expert_imbalance;
 }
 
 }  // namespace bubblescope

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "sim/transformer/hardware.h"
 #include "sim/transformer/model.h"
@@ -10,14 +11,34 @@
 
 namespace bubblescope {
 
-/// What of a layer's activations is made again in the backward instead of being kept.
-enum class Recompute : std::uint8_t {
-  None,
-  Selective,  ///< Norms, activation functions and the up-projections of latent attention
-              ///< (DeepSeek-V3, section 3.2.3), and scores of attention that is not fused
-              ///< (Korthikanti et al., arXiv 2205.05198, section 5).
-  Full,       ///< All but the layer's input: the whole forward runs again, messages too.
+/// Parts of a layer that are made again in the backward instead of being kept.
+struct Recompute {
+  bool norms = false;
+  bool activation = false;  ///< Outputs of activation functions.
+  bool latent_up = false;   ///< Up-projections of latent attention.
+  bool scores = false;      ///< Scores of attention that is not fused.
+  bool mlp = false;         ///< All of a dense MLP but its input.
+  bool experts = false;     ///< All of a layer of experts but its input, messages too.
+  bool layer = false;       ///< All but the layer's input: the whole forward runs again.
+
+  friend bool operator==(const Recompute&, const Recompute&) = default;
 };
+constexpr Recompute kRecomputeNone = {};
+/// What is cheap to make again (DeepSeek-V3, section 3.2.3; Korthikanti et al., arXiv 2205.05198,
+/// section 5).
+constexpr Recompute kRecomputeSelective = {
+    .norms = true, .activation = true, .latent_up = true, .scores = true};
+constexpr Recompute kRecomputeFull = {.layer = true};
+
+/// How tokens go to their experts on other GPUs, and come back.
+enum class Dispatch : std::uint8_t {
+  AllToAll,  ///< NCCL: a copy in bf16 for each expert that a token goes to.
+  DeepEp,  ///< A copy for each node, which passes it on over NVLink; quantized where products are.
+  HybridEp,  ///< A copy in bf16 for each GPU of an NVLink domain, and one for each other domain.
+};
+
+/// Which launches the host records once and replays as a graph.
+enum class CudaGraphs : std::uint8_t { None, Moe, Attention, Full };
 
 /// The order in which an F&B pair launches the phases of a layer.
 enum class PairOrder : std::uint8_t {
@@ -34,17 +55,32 @@ struct Training {
   std::int64_t sequence = 4096;  ///< Tokens of one.
   Precision precision = Precision::Bf16;
   Fp8Recipe fp8_recipe = Fp8Recipe::Block;
-  Recompute recompute = Recompute::None;
+  Recompute recompute = kRecomputeNone;
+  std::optional<std::int64_t> recomputed_layers = {};  ///< The first of each stage; none: all.
   PairOrder pair_order = PairOrder::DeepSeek;
   bool sequence_parallel = true;  ///< The tensor group divides tokens in norms and residuals too.
   bool tensor_overlap = false;    ///< Its collectives run beside the products that they feed.
   bool fused_attention = true;    ///< FlashAttention; else scores are written to memory.
-  int zero = 1;            ///< ZeRO stage: 1 divides optimizer state over data parallelism, 2
-                           ///< gradients too, 3 parameters too.
-  int gradient_bytes = 4;  ///< Of one gradient as it is accumulated.
-  int moment_bytes = 4;    ///< Of each of Adam's two moments.
+  bool fused_norms = true;        ///< A norm is one kernel, and not one for each of its steps.
+  bool fused_loss = true;         ///< Likewise the loss, which keeps its logits in bf16 then.
+  Dispatch dispatch = Dispatch::DeepEp;
+  CudaGraphs cuda_graphs = CudaGraphs::None;
+  double expert_imbalance = 1;  ///< Rows of the fullest GPU's experts over the mean's.
+  bool gather_overlap = false;  ///< Parameters that ZeRO 1 divided are gathered beside forwards.
+  int zero = 1;                 ///< ZeRO stage: 1 divides optimizer state over data parallelism, 2
+                                ///< gradients too, 3 parameters too.
+  int gradient_bytes = 4;       ///< Of one gradient as it is accumulated.
+  int moment_bytes = 4;         ///< Of each of Adam's two moments.
   Collectives collectives = Collectives::Ring;
+
+  /// Whether the layer of that place in its stage is recomputed.
+  bool recomputes(std::int64_t place) const {
+    return !recomputed_layers || place < *recomputed_layers;
+  }
 };
+
+/// The same with everything kept.
+Training without_recompute(Training training);
 
 /// A model on hardware, divided over GPUs, at work. Refers to what it is made of.
 struct LayerSetting {

@@ -83,11 +83,14 @@ class AttentionWork {
   }
 
   void make_again(Kernels& kernels) const {
-    if (!setting_.training.fused_attention)
+    const Recompute& again = setting_.training.recompute;
+    if (again.scores && !setting_.training.fused_attention)
       plain(kernels, {1, 0}, score_bytes());
-    if (!attention_.latent)
+    if (!attention_.latent || !(again.norms || again.latent_up))
       return;
     kernels.norm(latent_values());
+    if (!again.latent_up)
+      return;
     for (const Linear& linear : linears())
       if (linear.is_up_projection)
         kernels.forward(linear);
@@ -138,21 +141,21 @@ class AttentionWork {
 
   double kept() const {
     const Training& training = setting_.training;
-    const bool is_selective = training.recompute == Recompute::Selective;
+    const Recompute& again = training.recompute;
     double bytes = 0;
     if (attention_.latent) {
       const double compressed = latent_values();
       bytes += kHalf * (compressed + setting_.divided_tokens() * real(attention_.latent->rope_dim));
-      if (!is_selective)
+      if (!again.norms)
         bytes += setting_.element_bytes() * compressed;
     }
     const double tokens = setting_.tokens();
-    if (!attention_.latent || !is_selective)
+    if (!attention_.latent || !again.latent_up)
       bytes += kHalf * (tokens * queries() + tokens * keys_values());
     bytes += kHalf * tokens * outputs() * (attention_.output_gate ? 3 : 1);
     if (training.fused_attention)
       bytes += kFull * tokens * heads();  // the softmax's sums
-    else if (!is_selective)
+    else if (!again.scores)
       bytes += (setting_.model.dropout ? 5 : 2) * scores();
     return bytes;
   }
@@ -221,6 +224,8 @@ class RecurrenceWork {
     kernels.moves(3 * kHalf * values());  // the norm and the gate
   }
   void make_again(Kernels& kernels) const {
+    if (!setting_.training.recompute.norms)
+      return;
     convolve(kernels, 2);
     kernels.moves(3 * kHalf * values());
   }
@@ -248,7 +253,7 @@ class RecurrenceWork {
   /// The convolution's input and output, the gate, the scan's output before its norm and behind, a
   /// state for each block, and what differs by channel: Mamba's steps, Kimi's decays.
   double kept() const {
-    const bool is_selective = setting_.training.recompute == Recompute::Selective;
+    const bool is_selective = setting_.training.recompute.norms;
     const double states =
         setting_.tokens() / block() * heads() * real(mixer_.key_dim * mixer_.value_dim);
     double sum = (is_selective ? 1 : 2) * convolved() + (is_selective ? 2 : 3) * values() + states;

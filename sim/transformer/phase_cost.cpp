@@ -6,7 +6,7 @@
 namespace bubblescope {
 
 std::string_view to_string(Bound bound) {
-  constexpr std::string_view kNames[] = {"compute", "memory", "nvlink", "network"};
+  constexpr std::string_view kNames[] = {"compute", "memory", "nvlink", "network", "host"};
   return kNames[static_cast<std::size_t>(bound)];
 }
 

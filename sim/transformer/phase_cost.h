@@ -8,8 +8,8 @@
 namespace bubblescope {
 
 /// What decides how long work takes.
-enum class Bound : std::uint8_t { Compute, Memory, NvLink, Network };
-/// "compute", "memory", "nvlink", "network", in the order of the enumerators.
+enum class Bound : std::uint8_t { Compute, Memory, NvLink, Network, Host };
+/// "compute", "memory", "nvlink", "network", "host", in the order of the enumerators.
 std::string_view to_string(Bound bound);
 
 /// A phase of one layer, or the sum over layers.
@@ -17,7 +17,7 @@ struct PhaseCost {
   double flops = 0;
   double bytes = 0;    ///< Read from and written to the GPU's memory.
   double traffic = 0;  ///< Bytes that this GPU sends to others.
-  std::array<double, 4> seconds_by_bound = {};
+  std::array<double, 5> seconds_by_bound = {};
   double gaps = 0;  ///< Seconds between kernels.
 
   double seconds() const;

@@ -26,17 +26,17 @@ double for_weights(const LayerSetting& setting, const LayerKind& kind, const Lin
 double norms_kept(const LayerSetting& setting, std::int64_t norms) {
   const double hidden = setting.divided_tokens() * real(setting.model.hidden);
   double bytes = kHalf * real(norms) * hidden + (setting.model.dropout ? hidden : 0);
-  if (norms > 0 && setting.training.recompute != Recompute::Selective)
+  if (norms > 0 && !setting.training.recompute.norms)
     bytes += setting.element_bytes() * hidden;
   return bytes;
 }
 
 /// What an MLP, or experts, keep beside the first product's input.
 double inner_kept(const LayerSetting& setting, const LayerKind& kind, const Linears& linears) {
-  const bool is_selective = setting.training.recompute == Recompute::Selective;
   const double rows = setting.rows(linears[0].tokens, kind);
-  return kHalf * rows * linears[0].out +
-         (is_selective ? 0 : setting.element_bytes() * rows * linears[1].in);
+  return kHalf * rows * linears[0].out + (setting.training.recompute.activation
+                                              ? 0
+                                              : setting.element_bytes() * rows * linears[1].in);
 }
 
 double experts_kept(const LayerSetting& setting, const LayerKind& kind) {
@@ -68,13 +68,19 @@ std::vector<Linears> linears_of(const LayerSetting& setting, const LayerKind& ki
   return result;
 }
 
-/// Calls `use` with the kind of each layer and each module of multi-token prediction of a stage.
+/// Calls `use` with the kind of each layer and each module of multi-token prediction of a stage,
+/// and what it keeps.
 template <typename Use>
-void for_each_layer(const Model& model, const StageLayers& held, const Use& use) {
-  for (std::int64_t i = 0; i < held.layers; ++i)
-    use(model.layer(held.first + i));
+void for_each_layer(const LayerSetting& setting, const StageLayers& held, const Use& use) {
+  const Model& model = setting.model;
+  const Training whole = without_recompute(setting.training);
+  const LayerSetting unreduced = {model, setting.hardware, setting.parallel, whole};
+  for (std::int64_t i = 0; i < held.layers; ++i) {
+    const LayerKind& kind = model.layer(held.first + i);
+    use(kind, layer_activation(setting.training.recomputes(i) ? setting : unreduced, kind));
+  }
   for (std::int64_t i = 0; i < held.predictions; ++i)
-    use(model.prediction(i));
+    use(model.prediction(i), layer_activation(setting, model.prediction(i)));
 }
 
 Bytes rounded(double bytes) {
@@ -95,13 +101,11 @@ double largest_at_work(const LayerSetting& setting, const StageLayers& held) {
   for (const Parameters& layer : layer_parameters(setting, held))
     divided = std::max(divided, each * ((parallel.replicas() > 1 ? layer.plain : 0) +
                                         (parallel.expert_replicas() > 1 ? layer.expert : 0)));
-  Training whole = training;
-  whole.recompute = Recompute::None;
+  const Training whole = without_recompute(training);
   const LayerSetting unreduced = {setting.model, setting.hardware, parallel, whole};
   double again = 0;
-  for_each_layer(setting.model, held, [&](const LayerKind& kind) {
-    again = std::max(again,
-                     layer_activation(unreduced, kind).kept - layer_activation(setting, kind).kept);
+  for_each_layer(setting, held, [&](const LayerKind& kind, const LayerActivation& activation) {
+    again = std::max(again, layer_activation(unreduced, kind).kept - activation.kept);
   });
   return divided + again;
 }
@@ -118,14 +122,15 @@ LayerActivation layer_activation(const LayerSetting& setting, const LayerKind& k
     result.kept += norms_kept(setting, kind.feed_forward_norms());
   if (kind.is_parallel && kind.feed_forward_norms() > 0)  // whose input is the mixer's
     result.kept -= kHalf * setting.divided_tokens() * real(setting.model.hidden);
-  if (kind.mlp)
+  const Recompute& again = setting.training.recompute;
+  if (kind.mlp && !again.mlp)
     result.kept +=
         inner_kept(setting, kind, mlp_linears(setting.model, *kind.mlp, setting.parallel));
-  if (kind.experts)
+  if (kind.experts && !again.experts)
     result.kept += experts_kept(setting, kind);
   for (const Linears& linears : linears_of(setting, kind))
     result.for_weights += for_weights(setting, kind, linears);
-  if (setting.training.recompute == Recompute::Full)
+  if (again.layer)
     result.kept = kHalf * setting.divided_tokens() * real(setting.model.hidden);
   return result;
 }
@@ -152,15 +157,14 @@ StageMemory stage_memory(const LayerSetting& setting, const StageLayout& layout,
   memory.optimizer = bytes(kFull + 2 * training.moment_bytes, training.zero >= 1);
   double kept = 0;
   double needed = 0;
-  for_each_layer(model, held, [&](const LayerKind& kind) {
-    const LayerActivation activation = layer_activation(setting, kind);
+  for_each_layer(setting, held, [&](const LayerKind&, const LayerActivation& activation) {
     kept += activation.kept;
     needed += activation.for_weights;
   });
   const double heads = real(held.predictions) + (held.head ? 1 : 0);
   const double hidden = setting.divided_tokens() * real(model.hidden);
   const double logits = setting.tokens() * real(model.vocabulary) / real(setting.parallel.tensor);
-  kept += heads * (kHalf * 2 * hidden + kFull * logits);
+  kept += heads * (kHalf * 2 * hidden + (training.fused_loss ? kHalf : kFull) * logits);
   needed += heads * (kHalf * hidden + kHalf * logits);
   if (held.embedding && model.dropout)
     kept += hidden;

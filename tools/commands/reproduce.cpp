@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "analysis/published/tables.h"
+#include "analysis/views/accuracy_view.h"
 #include "analysis/views/published_view.h"
 #include "sim/base/error.h"
 #include "sim/base/files.h"
@@ -18,6 +19,7 @@
 #include "tools/options/named_input.h"
 #include "tools/output.h"
 #include "tools/progress.h"
+#include "tools/reproduce/predict_rows.h"
 
 namespace bubblescope {
 namespace {
@@ -26,6 +28,21 @@ struct ReproduceOptions {
   std::string table;
   OutputOptions output;
 };
+
+/// Rows of measured runs; none where `name` is a table of figures.
+std::vector<MeasuredRow> find_rows(const std::string& name) {
+  constexpr std::size_t kMostBytes = std::size_t{1} << 24;
+  const auto parse = [](std::string_view text, const std::string& file) {
+    const std::size_t begin = text.find_first_not_of(" \t\r\n");
+    const bool is_array = begin != std::string_view::npos && text[begin] == '[';
+    return is_array ? parse_measured_rows(text, file) : std::vector<MeasuredRow>();
+  };
+  if (name.empty())
+    return {};
+  return find_input(
+      {"TABLE", "data/published", embedded_published()}, name,
+      [&](const std::string& path) { return parse(read_file(path, kMostBytes), path); }, parse);
+}
 
 PublishedTable find_table(const std::string& name) {
   constexpr std::size_t kMostBytes = std::size_t{1} << 24;
@@ -57,6 +74,15 @@ int run(const ReproduceOptions& options, const GlobalOptions& global) {
   Style style = options.output.style(global);
   style.provenance = provenance("reproduce");
   require_writable(options.output.path);
+  if (const std::vector<MeasuredRow> rows = find_rows(options.table); !rows.empty()) {
+    std::vector<PublishedRun> runs;
+    {
+      Progress progress(global.quiet);
+      runs = predict(rows, [&](const MeasuredRow& row) { progress.now(row.run.id); });
+    }
+    write_output(options.output.path, accuracy_view(runs, style));
+    return kDone;
+  }
   std::vector<PublishedTable> tables = chosen_tables(options.table);
   {
     Progress progress(global.quiet);

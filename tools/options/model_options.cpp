@@ -18,11 +18,29 @@ namespace bubblescope {
 namespace {
 
 constexpr std::int64_t kMost = 100'000'000;
+constexpr double kMostImbalance = 1000;
 
 const Choices<Precision> kPrecisions = {{"bf16", Precision::Bf16}, {"fp8", Precision::Fp8}};
-const Choices<Fp8Recipe> kRecipes = {{"block", Fp8Recipe::Block}, {"tensor", Fp8Recipe::Tensor}};
+const Choices<Fp8Recipe> kRecipes = {
+    {"block", Fp8Recipe::Block}, {"tensor", Fp8Recipe::Tensor}, {"mxfp8", Fp8Recipe::Mx}};
 const Choices<Recompute> kRecomputes = {
-    {"none", Recompute::None}, {"selective", Recompute::Selective}, {"full", Recompute::Full}};
+    {"none", kRecomputeNone}, {"selective", kRecomputeSelective}, {"full", kRecomputeFull}};
+/// Megatron-Core's names of what a layer may make again.
+const Choices<bool Recompute::*> kModules = {{"core_attn", &Recompute::scores},
+                                             {"layernorm", &Recompute::norms},
+                                             {"moe_act", &Recompute::activation},
+                                             {"mla_up_proj", &Recompute::latent_up},
+                                             {"mlp", &Recompute::mlp},
+                                             {"moe", &Recompute::experts}};
+const Choices<Dispatch> kDispatches = {{"alltoall", Dispatch::AllToAll},
+                                       {"deepep", Dispatch::DeepEp},
+                                       {"hybridep", Dispatch::HybridEp}};
+const Choices<CudaGraphs> kCudaGraphs = {{"none", CudaGraphs::None},
+                                         {"moe", CudaGraphs::Moe},
+                                         {"attention", CudaGraphs::Attention},
+                                         {"full", CudaGraphs::Full}};
+const Choices<bool> kFused = {{"fused", true}, {"unfused", false}};
+const Choices<bool> kGathers = {{"after", false}, {"overlapped", true}};
 const Choices<PairOrder> kPairOrders = {{"deepseek", PairOrder::DeepSeek},
                                         {"megatron", PairOrder::Megatron}};
 const Choices<bool> kAttentions = {{"flash", true}, {"unfused", false}};
@@ -39,6 +57,29 @@ auto checked(std::vector<std::string> about, Read&& read) {
   } catch (const Error& error) {
     throw UsageError(fmt::format("{}: {}", fmt::join(about, " × "), error.what()), about);
   }
+}
+
+Recompute read_recompute(const std::string& word) {
+  for (const auto& [name, recompute] : kRecomputes)
+    if (name == word)
+      return recompute;
+  Recompute modules;
+  for (std::size_t begin = 0; begin <= word.size();) {
+    const std::size_t end = std::min(word.find(',', begin), word.size());
+    modules.*one_of(kModules)(word.substr(begin, end - begin)) = true;
+    begin = end + 1;
+  }
+  return modules;
+}
+
+std::string recompute_word(const Recompute& recompute) {
+  std::string word = word_for(kRecomputes, recompute);
+  if (!word.empty())
+    return word;
+  for (const auto& [name, module] : kModules)
+    if (recompute.*module)
+      word += (word.empty() ? "" : ",") + name;
+  return word;
 }
 
 /// Declares options of a model, and notes them in its group.
@@ -83,10 +124,11 @@ void ModelOptions::add_to(CLI::App& app) {
       "of a node, or of an NVLink domain, those that the job uses (default: all)", gpus_per_node,
       count_from(1));
   add("--kernel-tables", "on|off",
-      "times of kernels by their shape, where the hardware has them (default: off)", kernel_tables,
+      "times of kernels by their shape (default: on, where the hardware has them)", kernel_tables,
       one_of(kOnOff));
   add_parallel_to(app);
   add_training_to(app);
+  add_experts_to(app);
   CLI::Option* model_option = app.get_option("--model");
   model_option->needs(app.get_option("--hardware"));
   for (const CLI::Option* option : given.options())
@@ -133,12 +175,15 @@ void ModelOptions::add_training_to(CLI::App& app) {
       one_of(kPrecisions));
   add("--fp8-recipe", "HOW",
       "how products in fp8 are scaled: block (default), 1 × 128 as DeepSeek-V3; tensor, a whole "
-      "one",
+      "one; mxfp8, 1 × 32 by Blackwell's tensor cores",
       training.fp8_recipe, one_of(kRecipes));
   add("--recompute", "WHAT",
       "in the backward: none (default); selective, norms, activation functions, latent "
-      "attention's up-projections and scores that are not fused; full, whole layers",
-      training.recompute, one_of(kRecomputes));
+      "attention's up-projections and scores that are not fused; full, whole layers; or modules "
+      "with commas: core_attn, layernorm, moe_act, mla_up_proj, mlp, moe",
+      training.recompute, read_recompute);
+  add("--recompute-layers", "N", "only the first N layers of each stage (default: all)",
+      training.recomputed_layers, count_from<std::int64_t>(0, kMost));
   add("--layout", "TEXT",
       "layers of each stage, as Megatron's --pipeline-model-parallel-layout: 'Et*3|(tt|)*29,m|L' "
       "(default: even, the earlier stages have one more)",
@@ -153,9 +198,17 @@ void ModelOptions::add_training_to(CLI::App& app) {
       training.tensor_overlap, one_of(kOnOff));
   add("--attention", "HOW", "flash (default), or unfused, with its scores in memory",
       training.fused_attention, one_of(kAttentions));
+  add("--norms", "HOW", "fused (default), or unfused, a kernel for each step of theirs",
+      training.fused_norms, one_of(kFused));
+  add("--loss", "HOW", "fused (default), or unfused, with logits in fp32", training.fused_loss,
+      one_of(kFused));
   constexpr int kZeroStages = 3;
   add("--zero", "STAGE", "what data parallelism divides, as ZeRO: 0, 1 (default), 2, 3",
       training.zero, count_from(0, kZeroStages));
+  add("--gather", "WHEN",
+      "parameters that --zero 1 and 2 divide: after the optimizer (default); overlapped, beside "
+      "the next forwards",
+      training.gather_overlap, one_of(kGathers));
   add("--gradients", "WHAT", "how gradients are accumulated: fp32 (default), bf16",
       training.gradient_bytes, one_of(kWidths));
   add("--moments", "WHAT", "Adam's moments: fp32 (default), bf16", training.moment_bytes,
@@ -163,6 +216,20 @@ void ModelOptions::add_training_to(CLI::App& app) {
   add("--collectives", "HOW",
       "reductions and gathers over several nodes: ring (default); hierarchical, NVLink first",
       training.collectives, one_of(kCollectives));
+}
+
+void ModelOptions::add_experts_to(CLI::App& app) {
+  const Declaration add(app, given);
+  add("--dispatch", "HOW",
+      "tokens to experts: deepep (default), a copy a node, quantized where products are; hybridep, "
+      "a copy a GPU or NVLink domain; alltoall, a copy an expert, by NCCL",
+      training.dispatch, one_of(kDispatches));
+  add("--cuda-graphs", "SCOPE",
+      "what the host need not launch: none (default), moe, attention, full", training.cuda_graphs,
+      one_of(kCudaGraphs));
+  add("--expert-imbalance", "X", "rows of the fullest GPU's experts over the mean's (default: 1)",
+      training.expert_imbalance,
+      [](const std::string& word) { return read_factor(word, 1, kMostImbalance); });
 }
 
 Parallel ModelOptions::parallel(std::optional<int> ranks) const {
@@ -207,9 +274,9 @@ ModelJob ModelOptions::job(std::optional<int> ranks) const {
                .hardware = find_input({"--hardware", "data/hardware", embedded_hardware()},
                                       hardware, read_hardware, parse_hardware),
                .training = training};
-  if (kernel_tables && job.hardware.kernels_name.empty())
+  if (kernel_tables.value_or(false) && job.hardware.kernels_name.empty())
     throw wrong_option("--kernel-tables", fmt::format("{} names none", job.hardware.name));
-  if (kernel_tables)
+  if (kernel_tables.value_or(true) && !job.hardware.kernels_name.empty())
     job.hardware.kernels = std::make_shared<const KernelTables>(
         find_input({"--hardware", "data/kernels", embedded_kernels()}, job.hardware.kernels_name,
                    read_kernel_tables, parse_kernel_tables));
@@ -264,11 +331,20 @@ nlohmann::ordered_json job_json(const ModelJob& job) {
       {"fp8_recipe", word_for(kRecipes, training.fp8_recipe)},
       {"kernel_tables", job.hardware.kernels ? nlohmann::ordered_json(job.hardware.kernels->name)
                                              : nlohmann::ordered_json()},
-      {"recompute", word_for(kRecomputes, training.recompute)},
+      {"recompute", recompute_word(training.recompute)},
+      {"recompute_layers", training.recomputed_layers
+                               ? nlohmann::ordered_json(*training.recomputed_layers)
+                               : nlohmann::ordered_json()},
       {"pair_order", word_for(kPairOrders, training.pair_order)},
       {"sequence_parallel", training.sequence_parallel},
       {"tp_overlap", training.tensor_overlap},
       {"attention", word_for(kAttentions, training.fused_attention)},
+      {"norms", word_for(kFused, training.fused_norms)},
+      {"loss", word_for(kFused, training.fused_loss)},
+      {"dispatch", word_for(kDispatches, training.dispatch)},
+      {"cuda_graphs", word_for(kCudaGraphs, training.cuda_graphs)},
+      {"expert_imbalance", training.expert_imbalance},
+      {"gather", word_for(kGathers, training.gather_overlap)},
       {"zero", training.zero},
       {"gradients", word_for(kWidths, training.gradient_bytes)},
       {"moments", word_for(kWidths, training.moment_bytes)},

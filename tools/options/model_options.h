@@ -19,7 +19,7 @@ struct ModelOptions {
   std::vector<std::string> ignored_keys;
   Degrees degrees;
   std::optional<int> gpus_per_node;
-  bool kernel_tables = false;
+  std::optional<bool> kernel_tables;      ///< None: where the hardware has them.
   std::optional<int> gpus, global_batch;  ///< They may stand for dp, and for m.
   Training training;
   std::optional<std::int64_t> sequence;
@@ -36,6 +36,7 @@ struct ModelOptions {
  private:
   void add_parallel_to(CLI::App& app);
   void add_training_to(CLI::App& app);
+  void add_experts_to(CLI::App& app);
   Parallel parallel(std::optional<int> ranks) const;
 };
 

@@ -27,11 +27,13 @@ std::string nearest_input(const std::string& name, const std::vector<std::string
 /// "h100-sxm".
 std::string meant_by(std::string_view name);
 
-/// Reads the file of that path, or parses the built-in one of that name, or the only one whose name
+/// Parses JSON that stands for a file, or reads the file of that path, or parses the built-in one of that name, or the only one whose name
 /// goes on with a '-', or the one that is meant where there are several. Throws UsageError, with
 /// the nearest name and all names, where there is none.
 template <typename Read, typename Parse>
 auto find_input(const NamedInput& input, const std::string& asked, Read&& read, Parse&& parse) {
+  if (asked.starts_with('{'))
+    return parse(asked, input.option);
   if (asked.find('/') != std::string::npos || asked.ends_with(".json") ||
       asked.ends_with(".json.gz") || (exists(asked) && !is_folder(asked)))
     return read(asked);

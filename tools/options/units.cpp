@@ -49,6 +49,15 @@ double read(std::string_view word, std::span<const Unit> units, std::string_view
 
 }  // namespace
 
+double read_factor(std::string_view word, double least, double most) {
+  double factor = 0;
+  const auto [rest, error] = std::from_chars(word.data(), word.data() + word.size(), factor);
+  if (error != std::errc() || rest != word.data() + word.size() ||
+      !(factor >= least && factor <= most))
+    refuse_word(fmt::format("a number from {:g} to {:g}", least, most), word);
+  return factor;
+}
+
 std::int64_t read_count(std::string_view word, std::int64_t least, std::int64_t most) {
   constexpr std::int64_t kThousand = 1024;
   const std::int64_t factor = word.ends_with('k') || word.ends_with('K') ? kThousand : 1;

@@ -19,6 +19,8 @@ Bytes read_size(std::string_view word);
 double read_rate(std::string_view word);
 /// "2", "2%", "0.5%", as a fraction. A number below 1 needs its sign: 0.05 may mean 5 %.
 double read_percent(std::string_view word);
+/// "1.5"
+double read_factor(std::string_view word, double least, double most);
 /// "8192", or "8k" for 8 × 1024.
 std::int64_t read_count(std::string_view word, std::int64_t least, std::int64_t most);
 

@@ -1,0 +1,60 @@
+// How far predictions are from runs that others measured.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/base/types.h"
+
+namespace bubblescope {
+
+/// A run, and what is predicted for it.
+struct PublishedRun {
+  std::string id;
+  std::string table;  ///< Where it was published.
+  std::string kind;   ///< "h100-sxm fp8 dense"
+  std::string job;    ///< Runs of one job differ in how it was divided and scheduled.
+  std::optional<Time> measured = {};
+  bool ran_out = false;       ///< It ran out of memory.
+  bool is_judged = true;      ///< Its configuration is known, and its time is what is compared.
+  double gpus_per_token = 0;  ///< By which runs of one job are compared: GPUs / tokens a step.
+  std::string command = {};   ///< What predicts it.
+  std::optional<Time> predicted = {};
+  std::optional<Bytes> device_memory = {};
+  bool is_told_to_run_out = false;
+  std::string refused = {};  ///< Why it cannot be predicted.
+
+  /// As a fraction of what was measured; none where either is missing.
+  std::optional<double> error() const;
+};
+
+/// Runs of one table or kind.
+struct Accuracy {
+  std::string name;
+  std::size_t runs = 0;  ///< That are judged and predicted.
+  double median_error = 0;
+  double median_abs_error = 0;
+  double mean_abs_error = 0;
+  double p90_abs_error = 0;
+  std::size_t pairs = 0;  ///< Of one job, whose GPU time a token differs by more than 2 %.
+  std::size_t pairs_right = 0;
+  double worst_choice =
+      0;  ///< How much longer the run predicted best takes than the best, at most.
+};
+
+/// Of those that are judged; quantiles between two values lie on the line between them.
+Accuracy accuracy(const std::string& name, const std::vector<const PublishedRun*>& runs);
+/// By what `key` gives, in the order in which they come first.
+std::vector<Accuracy> accuracies(const std::vector<PublishedRun>& runs,
+                                 std::string PublishedRun::*key);
+
+/// Whether runs that ran out of memory, and those that did not, were told so.
+struct MemoryVerdicts {
+  std::size_t ran = 0, ran_right = 0;
+  std::size_t ran_out = 0, ran_out_right = 0;
+};
+MemoryVerdicts memory_verdicts(const std::vector<PublishedRun>& runs);
+
+}  // namespace bubblescope

@@ -1,0 +1,42 @@
+#include "sim/transformer/host_costs.h"
+
+#include <algorithm>
+
+#include "sim/transformer/layer_phases.h"
+
+namespace bubblescope {
+namespace {
+
+void add(LayerCost& layer, PhaseId id, double seconds) {
+  PhaseCost cost;
+  cost.seconds_by_bound[static_cast<std::size_t>(Bound::Host)] = seconds;
+  layer[static_cast<std::size_t>(id)] += cost;
+}
+
+}  // namespace
+
+void add_host(const LayerSetting& setting, const LayerKind& kind, LayerCost& layer) {
+  const Hardware::Host& host = setting.hardware.host;
+  const Training& training = setting.training;
+  if (training.cuda_graphs == CudaGraphs::Full)
+    return;
+  if (training.cuda_graphs != CudaGraphs::Attention) {
+    const double forward = seconds(host.layer_forward);
+    const double backward = seconds(host.layer_backward) + (training.recompute.layer ? forward : 0);
+    const double runs = compute_seconds(layer, OpKind::BackwardInput) +
+                        compute_seconds(layer, OpKind::BackwardWeight);
+    add(layer, PhaseId::HostF, std::max(0.0, forward - compute_seconds(layer, OpKind::Forward)));
+    add(layer, PhaseId::HostB, std::max(0.0, backward - runs));
+  }
+  if (kind.experts && training.cuda_graphs != CudaGraphs::Moe)
+    for (const PhaseId id : {PhaseId::HostF, PhaseId::HostB})
+      add(layer, id, seconds(host.experts));
+}
+
+void add_host_of_action(const LayerSetting& setting, LayerCost& layer) {
+  if (setting.training.cuda_graphs != CudaGraphs::Full)
+    for (const PhaseId id : {PhaseId::HostF, PhaseId::HostB})
+      add(layer, id, seconds(setting.hardware.host.action));
+}
+
+}  // namespace bubblescope

@@ -1,0 +1,25 @@
+// Rows of training runs that others measured (docs/accuracy.md), as `simulate` is asked for them.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "analysis/published/accuracy.h"
+
+namespace bubblescope {
+
+struct MeasuredRow {
+  PublishedRun run;
+  std::vector<std::string> words = {};  ///< Of `simulate`, its schedule first.
+  bool is_layer = false;  ///< What was measured is a layer's forward and backward alone.
+  std::optional<int> live_activations = {};  ///< What a searched schedule may keep.
+  /// What the source profiled of a stage, one micro-batch; 0 where it did not.
+  Time forward{}, input_grad{}, weight_grad{};
+};
+
+/// Reads an array of rows; `file` names it in errors. Throws Error with the JSON path.
+std::vector<MeasuredRow> parse_measured_rows(std::string_view text, const std::string& file);
+
+}  // namespace bubblescope
