@@ -28,6 +28,7 @@
 #include "tools/options/files.h"
 #include "tools/options/option.h"
 #include "tools/output.h"
+#include "tools/shell_line.h"
 #include "tools/variables.h"
 #include "tools/version.h"
 
@@ -215,19 +216,6 @@ std::vector<std::string> with_config_of_environment(std::vector<std::string> rev
   return reversed;
 }
 
-/// The words as a shell takes them.
-std::string command_line(const std::vector<std::string>& words) {
-  std::string line = "bubblescope";
-  for (std::size_t i = 1; i < words.size(); ++i) {
-    const bool plain = words[i].find_first_of(" \t\n\"'$&|;<>()*?[]#~`\\!{}") == std::string::npos;
-    std::string quoted;
-    for (const char c : words[i])
-      quoted += c == '\'' ? "'\\''" : std::string(1, c);
-    line += plain && !words[i].empty() ? " " + words[i] : " '" + quoted + "'";
-  }
-  return line;
-}
-
 /// Options before the subcommand, and what holds for all subcommands. Returns --config.
 const CLI::Option& declare_root(CLI::App& root, GlobalOptions& global) {
   global.add_to(root);
@@ -298,7 +286,7 @@ int run(int argc, char** argv) {
   CLI::App root("Simulates and explains pipeline-parallel training schedules.", "bubblescope");
   GlobalOptions global;
   const std::vector<std::string> words(argv, argv + argc);
-  global.command = command_line(words);
+  global.command = shell_line({words.begin() + 1, words.end()});
   const CLI::Option& config = declare_root(root, global);
   const std::vector<Command> commands = {
       add_schedules(root, global), add_models(root, global),    add_hardware(root, global),

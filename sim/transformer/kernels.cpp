@@ -160,7 +160,7 @@ void Kernels::tensor_collectives(int count, double bytes) {
 
 void Kernels::accumulate(double gradients) {
   const Hardware& hardware = setting_.hardware;
-  const double bytes = 2 * kFull * gradients;
+  const double bytes = (setting_.training.gradient_bytes == kFull ? 2 * kFull : kHalf) * gradients;
   cost_.bytes += bytes;
   cost_.seconds_by_bound[static_cast<std::size_t>(Bound::Memory)] +=
       bytes / (hardware.memory_bandwidth * hardware.efficiency.memory);

@@ -62,8 +62,8 @@ class Kernels {
   };
 
   bool is_fp8() const { return setting_.training.precision == Precision::Fp8; }
-  /// Gradients of weights are read and written in fp32 when a block has its product, with nothing
-  /// left to run beside it.
+  /// Gradients of weights in fp32 are read and written when a block has its product, with nothing
+  /// left to run beside it; those in bf16 are written by the product anyway, and read.
   void accumulate(double gradients);
   void product(const Linear& linear, double bytes);
   /// The table of products in the precision; none where there is none.

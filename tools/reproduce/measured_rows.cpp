@@ -139,7 +139,9 @@ class RowReader {
     if (const auto seconds = row_.optional_number("iteration_s"); seconds.value_or(0) > 0)
       run.measured = time_from_us(*seconds * 1e6);
     run.ran_out = row_.object("measured").optional_flag("oom").value_or(false);
-    run.is_judged = flag("config_complete", true) && !flag("uncertain") && !flag("ratio_only");
+    const bool is_complete = flag("config_complete", true);
+    const bool is_uncertain = flag("uncertain");
+    run.is_judged = !flag("ratio_only") && is_complete && !is_uncertain;
     result_.is_layer = row_.has("kind") && row_.text("kind") == "layer";
   }
 
@@ -175,7 +177,7 @@ class RowReader {
     add({"--attention", row_.text("attention") == "flash" ? "flash" : "unfused"});
     if (!kernel_.empty() && kernel_.find("RMS") == std::string::npos)
       add({"--norms", "unfused"});
-    if (hardware_.starts_with("a100"))
+    if (hardware_.find("a100") != std::string::npos)
       add({"--loss", "unfused"});
     add_number("--zero", "zero");
     add_text("--gradients", "gradients");

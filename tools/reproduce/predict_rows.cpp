@@ -8,6 +8,7 @@
 
 #include "sim/base/error.h"
 #include "sim/schedule/placement.h"
+#include "tools/shell_line.h"
 #include "tools/subject.h"
 
 namespace bubblescope {
@@ -38,7 +39,8 @@ Time layer_time(const CostSource& costs) {
   Time sum{};
   for (std::size_t i = 0; i < stage.phases.phases.size(); ++i) {
     const std::string& name = stage.phases.phases[i].name;
-    if (!name.starts_with("head") && !name.starts_with("embedding"))
+    if (!name.starts_with("head") && !name.starts_with("embedding") &&
+        !name.starts_with("host"))
       sum += stage.phases.times[i].elapsed;
   }
   return sum;
@@ -75,6 +77,9 @@ void add_profile(const MeasuredRow& row, const Scenario& scenario, std::vector<P
 
 PublishedRun predict(const MeasuredRow& row, std::vector<PublishedRun>& profiles) {
   PublishedRun run = row.run;
+  std::vector<std::string> command = {"simulate"};
+  command.insert(command.end(), row.words.begin(), row.words.end());
+  run.command = shell_line(command);
   Asked asked;
   std::vector<std::string> reversed(row.words.rbegin(), row.words.rend());
   asked.app.parse(std::move(reversed));
