@@ -12,6 +12,7 @@
 #include "sim/program/posting.h"
 #include "sim/search/automatic.h"
 #include "sim/transformer/mixer_costs.h"
+#include "sim/transformer/stage_memory.h"
 #include "tools/errors.h"
 
 namespace bubblescope {
@@ -136,6 +137,13 @@ MemoryLimit Scenario::limit() const {
   return {.bytes = job->hardware.memory, .owner = job->hardware.name};
 }
 
+AutomaticOptions Scenario::search() const {
+  AutomaticOptions options = automatic;
+  if (job && options.memory.bytes)
+    options.memory.bytes = std::max<Bytes>(tensor_memory(*options.memory.bytes), 0);
+  return options;
+}
+
 bool Scenario::shares_links() const {
   if (links)
     return false;
@@ -167,7 +175,7 @@ std::optional<std::string> find_obstacle(const CatalogueEntry& entry, const Scen
   if (entry.automatic == nullptr)
     return std::nullopt;
   return memory_obstacle(entry, scenario.shape.ranks, costs_of(entry, scenario),
-                         scenario.automatic.memory);
+                         scenario.search().memory);
 }
 
 ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scenario) {
@@ -178,7 +186,7 @@ ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scena
     return scheduled;
   }
   SearchResult result =
-      make_automatic(entry, scenario.shape, costs_of(entry, scenario), scenario.automatic);
+      make_automatic(entry, scenario.shape, costs_of(entry, scenario), scenario.search());
   const SearchFigures figures = {
       .objective = scenario.automatic.objective,
       .reached = Time(scenario.automatic.objective == Objective::Step ? result.score.step
@@ -196,6 +204,8 @@ Analysis Prediction::analysis() const& {
   Analysis run(graph, timeline);
   run.report.search = search;
   run.report.noise = noise;
+  if (work && run.report.peak_memory)
+    run.report.device_memory = device_memory(*run.report.peak_memory);
   run.report.iteration = end_iteration(graph, timeline, iteration);
   if (work)
     run.report.throughput = throughput(*work, run.report.whole_time());

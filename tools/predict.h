@@ -43,6 +43,8 @@ struct Scenario {
 
   /// What fits: what was asked for, else the memory of a model's hardware.
   MemoryLimit limit() const;
+  /// What automatic schedules are made for: tensors have less than the memory of a device.
+  AutomaticOptions search() const;
   /// Whether messages contend for links.
   bool shares_links() const;
   /// For a pipe of `depth` stages. Throws Error where a model cannot be laid over so many.

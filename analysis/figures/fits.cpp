@@ -9,7 +9,8 @@ namespace bubblescope {
 bool fits(const Report& report, const MemoryLimit& limit) {
   if (limit.live_activations && report.peak_live_activations > *limit.live_activations)
     return false;
-  return !limit.bytes || (report.peak_memory && *report.peak_memory <= *limit.bytes);
+  const std::optional<Bytes> held = report.held_memory();
+  return !limit.bytes || (held && *held <= *limit.bytes);
 }
 
 std::string limit_words(const MemoryLimit& limit) {

@@ -129,6 +129,7 @@ Throughput throughput(const StepWork& work, Time time) {
   if (seconds > 0) {
     result.tokens_per_second = work.tokens / seconds;
     result.mfu = work.flops / (work.peak * seconds);
+    result.mfu_full_attention = work.flops_full_attention / (work.peak * seconds);
   }
   return result;
 }

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "analysis/views/report_json.h"
+#include "sim/transformer/stage_memory.h"
 
 namespace bubblescope {
 namespace {
@@ -128,12 +129,13 @@ std::string nearest(const Comparison& comparison) {
   }
   const Report& next =
       least([](const Report& r) { return std::pair(!r.peak_memory, r.peak_memory.value_or(0)); });
-  if (!next.peak_memory)
+  if (!next.held_memory())
     return text + ": unknown, the costs give no sizes";
-  return text + fmt::format(": nearest is {} with {}, {} too much; {}", name(comparison, next),
-                            format_bytes(*next.peak_memory),
-                            format_bytes(*next.peak_memory - *limit.bytes),
-                            remedy(next, *limit.bytes));
+  return text +
+         fmt::format(": nearest is {} with {}, {} too much; {}", name(comparison, next),
+                     format_bytes(*next.held_memory()),
+                     format_bytes(*next.held_memory() - *limit.bytes),
+                     remedy(next, next.device_memory ? tensor_memory(*limit.bytes) : *limit.bytes));
 }
 
 /// One unit for all times of a comparison.
@@ -167,6 +169,8 @@ Table table(const Comparison& comparison) {
       std::any_of(results.begin(), results.end(), [](const Report& r) { return r.chunks != 1; });
   const bool has_iteration = std::any_of(results.begin(), results.end(),
                                          [](const Report& r) { return r.iteration.has_value(); });
+  const bool has_device = std::any_of(results.begin(), results.end(),
+                                      [](const Report& r) { return r.device_memory.has_value(); });
   const Show stages = has_chunks ? Show::Usual : Show::OnRequest;
   Table out{"schedule",
             {{"schedule"},
@@ -187,7 +191,8 @@ Table table(const Comparison& comparison) {
              {"weight_copies"},
              {"chunks", "v", {}, stages},
              {"mfu", "MFU", percent},
-             {"peak_memory_bytes"},
+             {"peak_memory_bytes", "", {}, has_device ? Show::OnRequest : Show::Usual},
+             {"device_memory_bytes"},
              {"fits"},
              {"messages"}}};
   bool best_is_ahead = true;

@@ -55,6 +55,7 @@ Json summary_json(const Report& report) {
                {"peak_live_activations", report.peak_live_activations},
                {"peak_activation_share", report.peak_activation_share},
                {"peak_memory_bytes", report.peak_memory},
+               {"device_memory_bytes", report.device_memory},
                {"weight_copies", report.weight_copies}});
   const auto add = [&](const char* key, const auto& part, const auto& figure) {
     json[key] = or_null(part, figure);
@@ -64,6 +65,7 @@ Json summary_json(const Report& report) {
   add("gpus", work, [](const auto& w) { return w.gpus; });
   add("tokens_per_second", work, [](const auto& w) { return w.tokens_per_second; });
   add("mfu", work, [](const auto& w) { return w.mfu; });
+  add("mfu_full_attention", work, [](const auto& w) { return w.mfu_full_attention; });
   add("objective", search,
       [](const auto& s) { return s.objective == Objective::Step ? "step" : "span"; });
   add("objective_ns", search, [](const auto& s) { return s.reached; });

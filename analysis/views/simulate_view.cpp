@@ -62,6 +62,7 @@ void add_summary(Document& page, const Report& report, const MemoryLimit& limit)
                                         report.peak_activation_share)},
       {{"weight_copies"}, "of the model, over all ranks"},
       {{"peak_memory_bytes"}, peak_words(report)},
+      {{"device_memory_bytes"}, "with context, NCCL and the allocator's rest: what has to fit"},
       {{"iteration_time_ns", "iteration"},
        is_global ? "the step, gradients reduced, weights updated"
                  : "the longest of a rank, from its start to its weights' update"},
@@ -72,6 +73,8 @@ void add_summary(Document& page, const Report& report, const MemoryLimit& limit)
        fmt::format("over all GPUs, by the {}", time)},
       {{"mfu", "MFU", percent},
        fmt::format("FLOPs of the model, without recomputation / (GPUs × peak × {})", time)},
+      {{"mfu_full_attention", "MFU, full attention", percent},
+       "counting the whole square of scores, as most publications do"},
       {{"fits"}, limit.is_given() ? "within " + limit_words(limit) : ""}};
   if (report.search) {
     const std::string assumed = search_assumption(report);

@@ -163,6 +163,20 @@ void lay_links(const ModelJob& job, CostSource& source) {
     source.link = nic;
 }
 
+/// FLOPs of a micro-batch's forward through the model; fused attention leaves out what is above the
+/// diagonal.
+double forward_flops(const ModelJob& job, bool fused_attention) {
+  ModelJob whole{.model = job.model, .hardware = job.hardware, .training = job.training};
+  whole.training.fused_attention = fused_attention;
+  const std::vector<Phase> phases = analytic_phases(whole);
+  const AnalyticCosts costs = analytic_costs(whole, 1);
+  double forward = 0;
+  for (std::size_t i = 0; i < phases.size(); ++i)
+    if (phases[i].of == OpKind::Forward)
+      forward += costs.stages[0].phases[i].flops;
+  return forward;
+}
+
 }  // namespace
 
 void check_precision(const ModelJob& job) {
@@ -249,20 +263,14 @@ AnalyticCosts analytic_costs(const ModelJob& job, int stages) {
 }
 
 StepWork step_work(const ModelJob& job, int ranks, int microbatches) {
-  ModelJob whole{.model = job.model, .hardware = job.hardware, .training = job.training};
-  whole.training.fused_attention = true;  // which leaves out what is above the diagonal
-  const std::vector<Phase> phases = analytic_phases(whole);
-  const AnalyticCosts costs = analytic_costs(whole, 1);
-  double forward = 0;
-  for (std::size_t i = 0; i < phases.size(); ++i)
-    if (phases[i].of == OpKind::Forward)
-      forward += costs.stages[0].phases[i].flops;
   const Training& training = job.training;
   const auto of_stage = static_cast<double>(job.parallel.gpus_per_stage());
+  const double passes = 3 * static_cast<double>(job.parallel.data) * microbatches;
   StepWork work{.gpus = ranks * job.parallel.gpus_per_stage()};
   work.tokens = static_cast<double>(training.microbatch * training.sequence * job.parallel.data) *
                 microbatches;
-  work.flops = 3 * forward * static_cast<double>(job.parallel.data) * microbatches;
+  work.flops = passes * forward_flops(job, true);
+  work.flops_full_attention = passes * forward_flops(job, false);
   work.peak =
       of_stage * ranks *
       (training.precision == Precision::Fp8 ? job.hardware.fp8_flops : job.hardware.bf16_flops);

@@ -135,7 +135,7 @@ class LayerPhasesOf {
 double loss_bytes(const Training& training) {
   constexpr double kFused = 16;
   constexpr double kUnfused = 30;
-  return training.fused_loss ? kFused : kUnfused;
+  return training.loss == LossKernels::Fused ? kFused : kUnfused;
 }
 
 /// Where no kernel is of a layer.
@@ -164,14 +164,18 @@ LayerCost head_cost(const LayerSetting& setting) {
   const double h = real(setting.model.hidden);
   const double columns = real(setting.model.vocabulary) / real(setting.parallel.tensor);
   const double logits = tokens * columns;
+  const bool is_gathered = setting.training.loss == LossKernels::Gathered;
+  const double lost = is_gathered ? tokens * real(setting.model.vocabulary) : logits;
   LayerCost cost;
   Kernels forward(setting, kNoLayer);
   forward.norm(setting.divided_tokens() * h);
   forward.half_product(tokens, h, columns, kHalf * (tokens * h + h * columns + logits));
-  forward.moves((loss_bytes(setting.training) - kHalf - kFull) * logits);
+  if (is_gathered)
+    forward.tensor_collectives(1, kHalf * lost);
+  forward.moves((loss_bytes(setting.training) - kHalf - kFull) * lost);
   at(cost, PhaseId::HeadF) = forward.take();
   Kernels input(setting, kNoLayer);
-  input.moves((kFull + kHalf) * logits);
+  input.moves((kFull + kHalf) * lost);
   input.half_product(tokens, columns, h, kHalf * (tokens * h + h * columns + logits));
   input.norm_gradient(setting.divided_tokens() * h);
   at(cost, PhaseId::HeadB) = input.take();

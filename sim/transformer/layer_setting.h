@@ -37,6 +37,13 @@ enum class Dispatch : std::uint8_t {
   HybridEp,  ///< A copy in bf16 for each GPU of an NVLink domain, and one for each other domain.
 };
 
+/// How the loss is made of logits.
+enum class LossKernels : std::uint8_t {
+  Fused,     ///< By one kernel, which keeps them in bf16.
+  Unfused,   ///< By several, in fp32.
+  Gathered,  ///< Likewise, of all columns on each GPU of the tensor group.
+};
+
 /// Which launches the host records once and replays as a graph.
 enum class CudaGraphs : std::uint8_t { None, Moe, Attention, Full };
 
@@ -62,7 +69,7 @@ struct Training {
   bool tensor_overlap = false;    ///< Its collectives run beside the products that they feed.
   bool fused_attention = true;    ///< FlashAttention; else scores are written to memory.
   bool fused_norms = true;        ///< A norm is one kernel, and not one for each of its steps.
-  bool fused_loss = true;         ///< Likewise the loss, which keeps its logits in bf16 then.
+  LossKernels loss = LossKernels::Fused;
   Dispatch dispatch = Dispatch::DeepEp;
   CudaGraphs cuda_graphs = CudaGraphs::None;
   double expert_imbalance = 1;  ///< Rows of the fullest GPU's experts over the mean's.

@@ -25,7 +25,8 @@ double for_weights(const LayerSetting& setting, const LayerKind& kind, const Lin
 /// Inputs of so many norms; what the first gives, where it is not made again; dropout's mask.
 double norms_kept(const LayerSetting& setting, std::int64_t norms) {
   const double hidden = setting.divided_tokens() * real(setting.model.hidden);
-  double bytes = kHalf * real(norms) * hidden + (setting.model.dropout ? hidden : 0);
+  const double each = setting.training.fused_norms ? kHalf : kHalf + 2 * kFull;
+  double bytes = each * real(norms) * hidden + (setting.model.dropout ? hidden : 0);
   if (norms > 0 && !setting.training.recompute.norms)
     bytes += setting.element_bytes() * hidden;
   return bytes;
@@ -110,6 +111,21 @@ double largest_at_work(const LayerSetting& setting, const StageLayers& held) {
   return divided + again;
 }
 
+/// What the loss has while it computes, beside the logits that are kept. Gathered are logits in
+/// bf16; those in fp32, their softmax and its gradient are each made anew, and so are gradients.
+double loss_at_work(const LayerSetting& setting) {
+  const double logits = setting.tokens() * real(setting.model.vocabulary);
+  switch (setting.training.loss) {
+    case LossKernels::Fused:
+      return 0;
+    case LossKernels::Unfused:
+      return (kHalf + 2 * kFull) * logits / real(setting.parallel.tensor);
+    case LossKernels::Gathered:
+      break;
+  }
+  return (3 * kHalf + 4 * kFull) * logits;
+}
+
 }  // namespace
 
 LayerActivation layer_activation(const LayerSetting& setting, const LayerKind& kind) {
@@ -133,6 +149,19 @@ LayerActivation layer_activation(const LayerSetting& setting, const LayerKind& k
   if (again.layer)
     result.kept = kHalf * setting.divided_tokens() * real(setting.model.hidden);
   return result;
+}
+
+namespace {
+constexpr double kAllocator = 1.05;
+constexpr double kContext = 3e9;
+}  // namespace
+
+Bytes device_memory(Bytes tensors) {
+  return rounded(kAllocator * static_cast<double>(tensors) + kContext);
+}
+
+Bytes tensor_memory(Bytes device) {
+  return static_cast<Bytes>(std::floor((static_cast<double>(device) - kContext) / kAllocator));
 }
 
 Bytes message_bytes(const LayerSetting& setting) {
@@ -164,13 +193,15 @@ StageMemory stage_memory(const LayerSetting& setting, const StageLayout& layout,
   const double heads = real(held.predictions) + (held.head ? 1 : 0);
   const double hidden = setting.divided_tokens() * real(model.hidden);
   const double logits = setting.tokens() * real(model.vocabulary) / real(setting.parallel.tensor);
-  kept += heads * (kHalf * 2 * hidden + (training.fused_loss ? kHalf : kFull) * logits);
+  kept +=
+      heads * (kHalf * 2 * hidden + (training.loss == LossKernels::Fused ? kHalf : kFull) * logits);
   needed += heads * (kHalf * hidden + kHalf * logits);
   if (held.embedding && model.dropout)
     kept += hidden;
   const double messages = (stage > 0 ? 1 : 0) + (stage + 1 < layout.size() ? 1 : 0);
-  memory.buffers = rounded(messages * static_cast<double>(message_bytes(setting)) +
-                           largest_at_work(setting, held));
+  memory.buffers =
+      rounded(messages * static_cast<double>(message_bytes(setting)) +
+              std::max(heads > 0 ? loss_at_work(setting) : 0.0, largest_at_work(setting, held)));
   memory.activation = rounded(kept);
   memory.activation_after_input_grad = rounded(needed);
   return memory;

@@ -17,6 +17,7 @@
 #include "tools/errors.h"
 #include "tools/inputs.h"
 #include "tools/options/named_input.h"
+#include "tools/options/option.h"
 #include "tools/output.h"
 #include "tools/progress.h"
 #include "tools/reproduce/predict_rows.h"
@@ -26,22 +27,32 @@ namespace {
 
 struct ReproduceOptions {
   std::string table;
+  std::vector<Assumption> assumed;
   OutputOptions output;
 };
 
 /// Rows of measured runs; none where `name` is a table of figures.
-std::vector<MeasuredRow> find_rows(const std::string& name) {
+std::vector<MeasuredRow> find_rows(const ReproduceOptions& options) {
+  const std::string& name = options.table;
   constexpr std::size_t kMostBytes = std::size_t{1} << 24;
-  const auto parse = [](std::string_view text, const std::string& file) {
+  const auto parse = [&](std::string_view text, const std::string& file) {
     const std::size_t begin = text.find_first_not_of(" \t\r\n");
     const bool is_array = begin != std::string_view::npos && text[begin] == '[';
-    return is_array ? parse_measured_rows(text, file) : std::vector<MeasuredRow>();
+    return is_array ? parse_measured_rows(text, file, options.assumed) : std::vector<MeasuredRow>();
   };
   if (name.empty())
     return {};
   return find_input(
       {"TABLE", "data/published", embedded_published()}, name,
       [&](const std::string& path) { return parse(read_file(path, kMostBytes), path); }, parse);
+}
+
+Assumption read_assumption(const std::string& word) {
+  const std::size_t middle = word.find('=');
+  const std::size_t dot = word.rfind('.', middle);
+  if (middle == std::string::npos || dot == std::string::npos)
+    refuse_word("TABLE.KEY=VALUE", word);
+  return {word.substr(0, dot), word.substr(dot + 1, middle - dot - 1), word.substr(middle + 1)};
 }
 
 PublishedTable find_table(const std::string& name) {
@@ -74,7 +85,7 @@ int run(const ReproduceOptions& options, const GlobalOptions& global) {
   Style style = options.output.style(global);
   style.provenance = provenance("reproduce");
   require_writable(options.output.path);
-  if (const std::vector<MeasuredRow> rows = find_rows(options.table); !rows.empty()) {
+  if (const std::vector<MeasuredRow> rows = find_rows(options); !rows.empty()) {
     std::vector<PublishedRun> runs;
     {
       Progress progress(global.quiet);
@@ -105,6 +116,12 @@ Command add_reproduce(CLI::App& root, const GlobalOptions& global) {
                   "a table (default: all; a wrong name lists them), or a file like those of "
                   "data/published")
       ->type_name("");
+  add_list(*app,
+           {"--assume", "TABLE.KEY=VALUE",
+            "of measured runs: what their source does not tell, as in 'hagemann*.loss=gathered'; "
+            "several times",
+            "Measured runs"},
+           options->assumed, read_assumption);
   options->output.add_to(*app);
   app->footer(
       "Exit code 1 when one of our values is no longer what is recorded beside the published one.\n"

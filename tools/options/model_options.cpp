@@ -40,6 +40,9 @@ const Choices<CudaGraphs> kCudaGraphs = {{"none", CudaGraphs::None},
                                          {"attention", CudaGraphs::Attention},
                                          {"full", CudaGraphs::Full}};
 const Choices<bool> kFused = {{"fused", true}, {"unfused", false}};
+const Choices<LossKernels> kLosses = {{"fused", LossKernels::Fused},
+                                      {"unfused", LossKernels::Unfused},
+                                      {"gathered", LossKernels::Gathered}};
 const Choices<bool> kGathers = {{"after", false}, {"overlapped", true}};
 const Choices<PairOrder> kPairOrders = {{"deepseek", PairOrder::DeepSeek},
                                         {"megatron", PairOrder::Megatron}};
@@ -200,8 +203,11 @@ void ModelOptions::add_training_to(CLI::App& app) {
       training.fused_attention, one_of(kAttentions));
   add("--norms", "HOW", "fused (default), or unfused, a kernel for each step of theirs",
       training.fused_norms, one_of(kFused));
-  add("--loss", "HOW", "fused (default), or unfused, with logits in fp32", training.fused_loss,
-      one_of(kFused));
+  add("--loss", "HOW",
+      "fused (default), or unfused, with logits in fp32; gathered, and those of the whole "
+      "vocabulary "
+      "on each GPU",
+      training.loss, one_of(kLosses));
   constexpr int kZeroStages = 3;
   add("--zero", "STAGE", "what data parallelism divides, as ZeRO: 0, 1 (default), 2, 3",
       training.zero, count_from(0, kZeroStages));
@@ -340,7 +346,7 @@ nlohmann::ordered_json job_json(const ModelJob& job) {
       {"tp_overlap", training.tensor_overlap},
       {"attention", word_for(kAttentions, training.fused_attention)},
       {"norms", word_for(kFused, training.fused_norms)},
-      {"loss", word_for(kFused, training.fused_loss)},
+      {"loss", word_for(kLosses, training.loss)},
       {"dispatch", word_for(kDispatches, training.dispatch)},
       {"cuda_graphs", word_for(kCudaGraphs, training.cuda_graphs)},
       {"expert_imbalance", training.expert_imbalance},

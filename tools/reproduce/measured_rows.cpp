@@ -177,7 +177,9 @@ class RowReader {
     add({"--attention", row_.text("attention") == "flash" ? "flash" : "unfused"});
     if (!kernel_.empty() && kernel_.find("RMS") == std::string::npos)
       add({"--norms", "unfused"});
-    if (hardware_.find("a100") != std::string::npos)
+    if (row_.has("loss"))
+      add_text("--loss", "loss");
+    else if (hardware_.find("a100") != std::string::npos)
       add({"--loss", "unfused"});
     add_number("--zero", "zero");
     add_text("--gradients", "gradients");
@@ -254,13 +256,31 @@ nlohmann::json told(const nlohmann::json& row) {
   return result;
 }
 
+bool is_of(const Assumption& assumption, std::string_view table) {
+  std::string_view pattern = assumption.table;
+  if (!pattern.ends_with('*'))
+    return pattern == table;
+  pattern.remove_suffix(1);
+  return table.starts_with(pattern);
+}
+
+nlohmann::json value_of(const Assumption& assumption) {
+  nlohmann::json value = nlohmann::json::parse(assumption.value, nullptr, false);
+  return value.is_discarded() ? nlohmann::json(assumption.value) : value;
+}
+
 }  // namespace
 
-std::vector<MeasuredRow> parse_measured_rows(std::string_view text, const std::string& file) {
+std::vector<MeasuredRow> parse_measured_rows(std::string_view text, const std::string& file,
+                                             const std::vector<Assumption>& assumed) {
   const nlohmann::json json = parse_json(text, file);
   std::vector<MeasuredRow> rows;
   for (std::size_t i = 0; i < json.size(); ++i) {
-    const nlohmann::json row = told(json[i]);
+    nlohmann::json row = told(json[i]);
+    for (const Assumption& each : assumed)
+      if (row.contains("table") && row["table"].is_string() &&
+          is_of(each, row["table"].get<std::string>()))
+        row[each.key] = value_of(each);
     rows.push_back(RowReader(row, {file, fmt::format("/{}", i)}).read());
   }
   return rows;

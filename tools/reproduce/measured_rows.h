@@ -19,7 +19,15 @@ struct MeasuredRow {
   Time forward{}, input_grad{}, weight_grad{};
 };
 
+/// A key of rows that their source does not tell, or tells wrongly: "hagemann*.gradients=bf16".
+struct Assumption {
+  std::string table;  ///< A '*' at its end stands for any end.
+  std::string key;
+  std::string value;  ///< JSON, or else words.
+};
+
 /// Reads an array of rows; `file` names it in errors. Throws Error with the JSON path.
-std::vector<MeasuredRow> parse_measured_rows(std::string_view text, const std::string& file);
+std::vector<MeasuredRow> parse_measured_rows(std::string_view text, const std::string& file,
+                                             const std::vector<Assumption>& assumed);
 
 }  // namespace bubblescope

@@ -39,8 +39,7 @@ Time layer_time(const CostSource& costs) {
   Time sum{};
   for (std::size_t i = 0; i < stage.phases.phases.size(); ++i) {
     const std::string& name = stage.phases.phases[i].name;
-    if (!name.starts_with("head") && !name.starts_with("embedding") &&
-        !name.starts_with("host"))
+    if (!name.starts_with("head") && !name.starts_with("embedding") && !name.starts_with("host"))
       sum += stage.phases.times[i].elapsed;
   }
   return sum;
@@ -57,7 +56,8 @@ Time iteration_time(const Report& report, OptimizerSync sync) {
 }
 
 /// Adds a run for each time of the row's profile, beside what a stage in the middle takes.
-void add_profile(const MeasuredRow& row, const Scenario& scenario, std::vector<PublishedRun>& runs) {
+void add_profile(const MeasuredRow& row, const Scenario& scenario,
+                 std::vector<PublishedRun>& runs) {
   const int ranks = scenario.shape.ranks;
   const CostModel costs(scenario.costs_over(ranks), loop_placement({.ranks = ranks, .chunks = 1}),
                         scenario.cost_options);
@@ -66,9 +66,9 @@ void add_profile(const MeasuredRow& row, const Scenario& scenario, std::vector<P
                                              {"T_B", OpKind::BackwardInput, row.input_grad},
                                              {"T_W", OpKind::BackwardWeight, row.weight_grad}}) {
     PublishedRun run{.id = row.run.id + " " + name,
-                    .table = row.run.table + " profile",
-                    .kind = "profile",
-                    .job = row.run.id + " " + name};
+                     .table = row.run.table + " profile",
+                     .kind = "profile",
+                     .job = row.run.id + " " + name};
     run.measured = measured;
     run.predicted = costs.duration(Op(kind, middle, 0));
     runs.push_back(std::move(run));
@@ -95,7 +95,7 @@ PublishedRun predict(const MeasuredRow& row, std::vector<PublishedRun>& profiles
   const Prediction prediction = predict(subject.take_program(progress), scenario, progress);
   const Analysis analysis = prediction.analysis();
   run.predicted = iteration_time(analysis.report, scenario.iteration.sync);
-  run.device_memory = analysis.report.peak_memory;
+  run.device_memory = analysis.report.device_memory;
   run.is_told_to_run_out = !fits(analysis.report, scenario.limit());
   if (row.forward > Time{} && asked.name == "1f1b")
     add_profile(row, scenario, profiles);
@@ -109,7 +109,7 @@ std::string reason_of(const std::string& text) {
 }  // namespace
 
 std::vector<PublishedRun> predict(const std::vector<MeasuredRow>& rows,
-                                 const std::function<void(const MeasuredRow&)>& tell) {
+                                  const std::function<void(const MeasuredRow&)>& tell) {
   std::vector<PublishedRun> runs;
   std::vector<PublishedRun> profiles;
   for (const MeasuredRow& row : rows) {
