@@ -261,7 +261,7 @@ TEST_CASE("Full recomputation runs the forward again in the backward") {
 
 TEST_CASE("Selective recomputation makes scores again where they are not fused") {
   ModelJob job = job_of("gpt3-175b", "a100-80g");
-  job.training = {.sequence = 2048, .fused_attention = false};
+  job.training = {.sequence = 2048, .attention = AttentionKernels::Unfused};
   job.hardware.efficiency = {};
   job.hardware.kernel_gap = Time(0);
   const auto attention = [&](Recompute recompute) {

@@ -190,9 +190,9 @@ TEST_CASE("An indexer scores tokens whether attention is fused or not") {
   Attention sparse = kAttention;
   sparse.indexer = Indexer{.heads = 4, .dim = 16, .kept = 256};
   ModelJob job = job_of({with_mlp(sparse)});
-  job.training.fused_attention = false;
+  job.training.attention = AttentionKernels::Unfused;
   ModelJob bare = job_of({with_mlp(kAttention)});
-  bare.training.fused_attention = false;
+  bare.training.attention = AttentionKernels::Unfused;
   const double linears = 2.0 * 1024 * 256 * (4 * 16 + 16 + 4);
   CHECK(phase(job, "sparse(F)").flops - phase(bare, "attn(F)").flops ==
         doctest::Approx(4 * (linears + 2.0 * 1024 * 512 * 4 * 16)));

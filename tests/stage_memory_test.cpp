@@ -62,7 +62,7 @@ LayerActivation activation(const ModelJob& job, std::size_t kind = 0) {
 
 TEST_CASE("A GPT layer keeps s·b·h·(34 + 5·a·s/h) bytes, and W needs 32·s·b·h") {
   ModelJob job = job_of(gpt(4096, 32, 30));
-  job.training = {.microbatch = 3, .sequence = 1024, .fused_attention = false};
+  job.training = {.microbatch = 3, .sequence = 1024, .attention = AttentionKernels::Unfused};
   const double sbh = 1024.0 * 3 * 4096;
   CHECK(activation(job).kept == doctest::Approx(sbh * (34 + 5.0 * 32 * 1024 / 4096)));
   CHECK(activation(job).for_weights == doctest::Approx(32 * sbh));
@@ -75,7 +75,7 @@ TEST_CASE("A GPT layer keeps s·b·h·(34 + 5·a·s/h) bytes, and W needs 32·s�
   job.training.recompute = kRecomputeSelective;  // scores, norms' outputs, the function's output
   CHECK(activation(job).kept == doctest::Approx(sbh / 8 * (34 - 2 * 2 - 8)));
   job.training.recompute = kRecomputeNone;
-  job.training.fused_attention = true;
+  job.training.attention = AttentionKernels::Flash;
   const double sums = 4.0 * 1024 * 3 * 32;  // of the softmax
   CHECK(activation(job).kept == doctest::Approx((34 * sbh + sums) / 8));
   job.training.recompute = kRecomputeFull;
@@ -189,7 +189,7 @@ TEST_CASE("Peaks of Zero Bubble's table 4 come out within 10 %") {
     ModelJob job = job_of(gpt(get("hidden"), get("heads"), get("layers")));
     job.training = {.microbatch = get("mbs"),
                     .sequence = get("seq"),
-                    .fused_attention = false,
+                    .attention = AttentionKernels::Unfused,
                     .gradient_bytes = 2};
     const int p = static_cast<int>(get("p"));
     const std::int64_t each = (get("layers") + 2) / p;

@@ -110,7 +110,7 @@ double zero_bubble_memory(const PublishedRow& row, const std::string& column,
   const Model model = gpt(setting);
   const Training training = {.microbatch = setting.integer("microbatch_size"),
                              .sequence = setting.integer("sequence"),
-                             .fused_attention = false,
+                             .attention = AttentionKernels::Unfused,
                              .gradient_bytes = 2};
   setting.finish();
   const Schedule schedule = schedule_of(column, shape, profiled, context);

@@ -165,9 +165,9 @@ void lay_links(const ModelJob& job, CostSource& source) {
 
 /// FLOPs of a micro-batch's forward through the model; fused attention leaves out what is above the
 /// diagonal.
-double forward_flops(const ModelJob& job, bool fused_attention) {
+double forward_flops(const ModelJob& job, AttentionKernels attention) {
   ModelJob whole{.model = job.model, .hardware = job.hardware, .training = job.training};
-  whole.training.fused_attention = fused_attention;
+  whole.training.attention = attention;
   const std::vector<Phase> phases = analytic_phases(whole);
   const AnalyticCosts costs = analytic_costs(whole, 1);
   double forward = 0;
@@ -269,8 +269,8 @@ StepWork step_work(const ModelJob& job, int ranks, int microbatches) {
   StepWork work{.gpus = ranks * job.parallel.gpus_per_stage()};
   work.tokens = static_cast<double>(training.microbatch * training.sequence * job.parallel.data) *
                 microbatches;
-  work.flops = passes * forward_flops(job, true);
-  work.flops_full_attention = passes * forward_flops(job, false);
+  work.flops = passes * forward_flops(job, AttentionKernels::Flash);
+  work.flops_full_attention = passes * forward_flops(job, AttentionKernels::Unfused);
   work.peak =
       of_stage * ranks *
       (training.precision == Precision::Fp8 ? job.hardware.fp8_flops : job.hardware.bf16_flops);

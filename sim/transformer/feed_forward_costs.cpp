@@ -8,7 +8,8 @@ namespace bubblescope {
 namespace {
 
 bool sends_quantized(const Training& training) {
-  return training.precision == Precision::Fp8 && training.dispatch == Dispatch::DeepEp;
+  return training.precision == Precision::Fp8 && training.fp8_recipe == Fp8Recipe::Block &&
+         training.dispatch == Dispatch::DeepEp;
 }
 
 /// fp8 values of DeepSeek-V3 come with a scale in fp32 for each 128 (section 3.3.2).
@@ -75,6 +76,7 @@ void FeedForward::forward(Kernels& kernels) const {
   kernels.moves(permuted_bytes(dispatched_bytes(setting_)));
   mlp_forward(kernels, routed_);
   kernels.moves(permuted_bytes(kHalf));
+  kernels.moves(unfused_bytes());
   if (!latent_.empty())
     kernels.forward(latent_[1]);
   kernels.sum(hidden_values());
@@ -95,6 +97,7 @@ void FeedForward::input_gradient(Kernels& kernels) const {
   kernels.moves(permuted_bytes(dispatched_bytes(setting_)));
   mlp_input_gradient(kernels, routed_);
   kernels.moves(permuted_bytes(kHalf));
+  kernels.moves(unfused_bytes());
 }
 
 void FeedForward::weight_gradient(Kernels& kernels) const {
@@ -137,6 +140,15 @@ double FeedForward::permuted_bytes(double bytes) const {
   return bytes * expert_width() * (arrivals + setting_.rows(Tokens::Routed, kind_));
 }
 
+/// Passes over the rows of experts that pad, quantize in both directions, and weigh. How many is
+/// fitted to runs (docs/accuracy.md).
+double FeedForward::unfused_bytes() const {
+  constexpr double kPasses = 6;
+  return setting_.training.fused_experts
+             ? 0
+             : kPasses * kHalf * setting_.rows(Tokens::Routed, kind_) * expert_width();
+}
+
 void FeedForward::exchange(Kernels& kernels, double bytes) const {
   const Hardware& hardware = setting_.hardware;
   const double per_node = std::min(real(setting_.parallel.expert), real(hardware.gpus_per_node));
@@ -151,6 +163,8 @@ void FeedForward::exchange(Kernels& kernels, double bytes) const {
 
 /// Between the two products of `linears`: reads both halves, writes one, quantized.
 void FeedForward::activation_function(Kernels& kernels, const Linears& linears) const {
+  if (is_fused(linears))
+    return;
   const double rows = kernels.rows(linears[0]);
   kernels.moves(rows * kHalf * linears[0].out + rows * setting_.element_bytes() * linears[1].in);
 }
@@ -164,7 +178,8 @@ void FeedForward::mlp_forward(Kernels& kernels, const Linears& linears) const {
 void FeedForward::mlp_input_gradient(Kernels& kernels, const Linears& linears) const {
   const double rows = kernels.rows(linears[0]);
   kernels.input_gradient(linears[1]);
-  kernels.moves(kHalf * (rows * linears[1].in + 2 * rows * linears[0].out));
+  if (!is_fused(linears))
+    kernels.moves(kHalf * (rows * linears[1].in + 2 * rows * linears[0].out));
   if (setting_.training.recompute.activation)
     activation_function(kernels, linears);
   kernels.input_gradient(linears[0]);

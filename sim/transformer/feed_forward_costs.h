@@ -19,8 +19,9 @@ class FeedForward {
   void input_gradient(Kernels& kernels) const;
   void weight_gradient(Kernels& kernels) const;
 
-  /// All-to-all. DeepEP quantizes forward tokens and the gradients that go the same way, and not
-  /// what comes back (DeepSeek-V3, section 3.3.3).
+  /// All-to-all. DeepEP sends forward tokens, and the gradients that go the same way, as
+  /// blocks in fp8 where products are in these, and not what comes back (DeepSeek-V3,
+  /// section 3.3.3).
   void exchange_quantized(Kernels& kernels) const;
   void exchange_whole(Kernels& kernels) const;
 
@@ -31,8 +32,13 @@ class FeedForward {
 
  private:
   double hidden_values() const;
+  /// Whether the activation function between two products is a part of them.
+  bool is_fused(const Linears& linears) const {
+    return setting_.training.fused_experts && &linears == &routed_;
+  }
   double expert_width() const;
   double permuted_bytes(double bytes) const;
+  double unfused_bytes() const;
   void exchange(Kernels& kernels, double bytes) const;
   void activation_function(Kernels& kernels, const Linears& linears) const;
   void mlp_forward(Kernels& kernels, const Linears& linears) const;

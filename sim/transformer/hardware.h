@@ -42,7 +42,8 @@ struct Hardware {
   struct Host {
     Time layer_forward{};   ///< The least that a layer's forward takes.
     Time layer_backward{};  ///< Likewise its backward.
-    Time experts{};  ///< Of experts more, each way: routing, permutation, many small kernels.
+    Time experts{};  ///< Of NCCL's all-to-all more, each way: it waits until the host knows how
+                     ///< many tokens go to each expert.
     Time action{};   ///< Of each action of a stage.
     Time step{};     ///< Of each step.
 

@@ -28,7 +28,7 @@ void add_host(const LayerSetting& setting, const LayerKind& kind, LayerCost& lay
     add(layer, PhaseId::HostF, std::max(0.0, forward - compute_seconds(layer, OpKind::Forward)));
     add(layer, PhaseId::HostB, std::max(0.0, backward - runs));
   }
-  if (kind.experts && training.cuda_graphs != CudaGraphs::Moe)
+  if (kind.experts && training.dispatch == Dispatch::AllToAll)
     for (const PhaseId id : {PhaseId::HostF, PhaseId::HostB})
       add(layer, id, seconds(host.experts));
 }

@@ -37,6 +37,13 @@ enum class Dispatch : std::uint8_t {
   HybridEp,  ///< A copy in bf16 for each GPU of an NVLink domain, and one for each other domain.
 };
 
+/// How attention is computed.
+enum class AttentionKernels : std::uint8_t {
+  Flash,    ///< FlashAttention, in bf16.
+  Fp8,      ///< Likewise, with products in fp8.
+  Unfused,  ///< Scores are written to memory.
+};
+
 /// How the loss is made of logits.
 enum class LossKernels : std::uint8_t {
   Fused,     ///< By one kernel, which keeps them in bf16.
@@ -67,10 +74,12 @@ struct Training {
   PairOrder pair_order = PairOrder::DeepSeek;
   bool sequence_parallel = true;  ///< The tensor group divides tokens in norms and residuals too.
   bool tensor_overlap = false;    ///< Its collectives run beside the products that they feed.
-  bool fused_attention = true;    ///< FlashAttention; else scores are written to memory.
-  bool fused_norms = true;        ///< A norm is one kernel, and not one for each of its steps.
+  AttentionKernels attention = AttentionKernels::Flash;
+  bool fused_norms = true;  ///< A norm is one kernel, and not one for each of its steps.
   LossKernels loss = LossKernels::Fused;
   Dispatch dispatch = Dispatch::DeepEp;
+  bool dispatch_overlap = false;  ///< Beside what another micro-batch computes.
+  bool fused_experts = false;     ///< Their activation functions are part of their products.
   CudaGraphs cuda_graphs = CudaGraphs::None;
   double expert_imbalance = 1;  ///< Rows of the fullest GPU's experts over the mean's.
   bool gather_overlap = false;  ///< Parameters that ZeRO 1 divided are gathered beside forwards.

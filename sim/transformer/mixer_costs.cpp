@@ -30,6 +30,8 @@ constexpr double kRecurrenceEfficiency = 0.5;
 constexpr double kScanEfficiency = 1.0 / 16;
 /// FLOPs of a selective scan for each state and token (arXiv 2312.00752, section 3.3.2).
 constexpr double kScanFlops = 9;
+/// How much faster attention is in fp8; fitted to runs on GB200 and GB300 (docs/accuracy.md).
+constexpr double kFp8Attention = 1.5;
 constexpr double kBackwardFactor = 2.5;  // what backward computes of a recurrence, as attention's
 
 double efficiency_of(const LayerSetting& setting, bool is_backward) {
@@ -75,7 +77,7 @@ class AttentionWork {
       kernels.norm(latent_values());
     kernels.moves(2 * kHalf * rotated_values());
     pick(kernels, attention_, false);
-    if (setting_.training.fused_attention)
+    if (setting_.training.attention != AttentionKernels::Unfused)
       fused(kernels, false);
     else
       plain(kernels, {1, 1}, score_bytes());
@@ -84,7 +86,7 @@ class AttentionWork {
 
   void make_again(Kernels& kernels) const {
     const Recompute& again = setting_.training.recompute;
-    if (again.scores && !setting_.training.fused_attention)
+    if (again.scores && setting_.training.attention == AttentionKernels::Unfused)
       plain(kernels, {1, 0}, score_bytes());
     if (!attention_.latent || !(again.norms || again.latent_up))
       return;
@@ -100,7 +102,7 @@ class AttentionWork {
   void input_gradient(Kernels& kernels) const {
     gate(kernels, 5);
     pick(kernels, attention_, true);
-    if (setting_.training.fused_attention)
+    if (setting_.training.attention != AttentionKernels::Unfused)
       fused(kernels, true);
     else
       plain(kernels, {2, 2}, setting_.model.dropout ? 17 : 12);
@@ -118,9 +120,11 @@ class AttentionWork {
     const double flops =
         2 * pairs * (products.key * key_dim(attention_) + products.value * value_dim(attention_));
     const double values = setting_.tokens() * (keys_values() + (queries() + outputs()));
+    const double faster = setting_.training.attention == AttentionKernels::Fp8 ? kFp8Attention : 1;
     if (const auto seconds = timed_attention(setting_, attention_, is_backward))
-      return kernels.takes(*seconds, flops, kHalf * values * products.key);
-    kernels.computes(flops, efficiency_of(setting_, is_backward), kHalf * values * products.key);
+      return kernels.takes(*seconds / faster, flops, kHalf * values * products.key);
+    kernels.computes(flops, faster * efficiency_of(setting_, is_backward),
+                     kHalf * values * products.key);
   }
 
   /// Around the context group, in each direction. Its GPUs lie tp apart and each sends to the next,
@@ -153,7 +157,7 @@ class AttentionWork {
     if (!attention_.latent || !again.latent_up)
       bytes += kHalf * (tokens * queries() + tokens * keys_values());
     bytes += kHalf * tokens * outputs() * (attention_.output_gate ? 3 : 1);
-    if (training.fused_attention)
+    if (training.attention != AttentionKernels::Unfused)
       bytes += kFull * tokens * heads();  // the softmax's sums
     else if (!again.scores)
       bytes += (setting_.model.dropout ? 5 : 2) * scores();

@@ -46,7 +46,9 @@ const Choices<LossKernels> kLosses = {{"fused", LossKernels::Fused},
 const Choices<bool> kGathers = {{"after", false}, {"overlapped", true}};
 const Choices<PairOrder> kPairOrders = {{"deepseek", PairOrder::DeepSeek},
                                         {"megatron", PairOrder::Megatron}};
-const Choices<bool> kAttentions = {{"flash", true}, {"unfused", false}};
+const Choices<AttentionKernels> kAttentions = {{"flash", AttentionKernels::Flash},
+                                               {"fp8", AttentionKernels::Fp8},
+                                               {"unfused", AttentionKernels::Unfused}};
 const Choices<bool> kOnOff = {{"on", true}, {"off", false}};
 const Choices<int> kWidths = {{"fp32", 4}, {"bf16", 2}};
 const Choices<Collectives> kCollectives = {{"ring", Collectives::Ring},
@@ -199,8 +201,9 @@ void ModelOptions::add_training_to(CLI::App& app) {
   add("--tp-overlap", "on|off",
       "the tensor group's collectives run beside the products that they feed (default: off)",
       training.tensor_overlap, one_of(kOnOff));
-  add("--attention", "HOW", "flash (default), or unfused, with its scores in memory",
-      training.fused_attention, one_of(kAttentions));
+  add("--attention", "HOW",
+      "flash (default); fp8, likewise with products in fp8; unfused, with its scores in memory",
+      training.attention, one_of(kAttentions));
   add("--norms", "HOW", "fused (default), or unfused, a kernel for each step of theirs",
       training.fused_norms, one_of(kFused));
   add("--loss", "HOW",
@@ -230,6 +233,12 @@ void ModelOptions::add_experts_to(CLI::App& app) {
       "tokens to experts: deepep (default), a copy a node, quantized where products are; hybridep, "
       "a copy a GPU or NVLink domain; alltoall, a copy an expert, by NCCL",
       training.dispatch, one_of(kDispatches));
+  add("--dispatch-overlap", "on|off",
+      "beside what another micro-batch computes, where no F&B pair says so (default: off)",
+      training.dispatch_overlap, one_of(kOnOff));
+  add("--fused-experts", "on|off",
+      "activation functions are part of the experts' products (default: off)",
+      training.fused_experts, one_of(kOnOff));
   add("--cuda-graphs", "SCOPE",
       "what the host need not launch: none (default), moe, attention, full", training.cuda_graphs,
       one_of(kCudaGraphs));
@@ -344,10 +353,12 @@ nlohmann::ordered_json job_json(const ModelJob& job) {
       {"pair_order", word_for(kPairOrders, training.pair_order)},
       {"sequence_parallel", training.sequence_parallel},
       {"tp_overlap", training.tensor_overlap},
-      {"attention", word_for(kAttentions, training.fused_attention)},
+      {"attention", word_for(kAttentions, training.attention)},
       {"norms", word_for(kFused, training.fused_norms)},
       {"loss", word_for(kLosses, training.loss)},
       {"dispatch", word_for(kDispatches, training.dispatch)},
+      {"dispatch_overlap", training.dispatch_overlap},
+      {"fused_experts", training.fused_experts},
       {"cuda_graphs", word_for(kCudaGraphs, training.cuda_graphs)},
       {"expert_imbalance", training.expert_imbalance},
       {"gather", word_for(kGathers, training.gather_overlap)},

@@ -17,12 +17,20 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 /// Keys that say where a row comes from, or what no option can say.
-constexpr const char* kRemarks[] = {"source",          "confidence",       "assumed",
-                                    "notes",           "scheme",           "m",
-                                    "settings_key",    "recipe_source",    "recipe_match",
-                                    "not_expressible", "a2a_overlap",      "moe_permute_fusion",
-                                    "force_balanced",  "token_drop",       "etp",
-                                    "fp8_attention",   "fused_grouped_mlp"};
+constexpr const char* kRemarks[] = {"source",
+                                    "confidence",
+                                    "assumed",
+                                    "notes",
+                                    "scheme",
+                                    "m",
+                                    "settings_key",
+                                    "recipe_source",
+                                    "recipe_match",
+                                    "token_drop",
+                                    "not_expressible",
+                                    "force_balanced",
+                                    "etp",
+                                    "moe_permute_fusion"};
 
 const EmbeddedFile* built_in_model(std::string_view name) {
   const auto files = embedded_models();
@@ -174,7 +182,8 @@ class RowReader {
     add({"--precision", precision_});
     if (precision_ == "fp8")
       add({"--fp8-recipe", recipe()});
-    add({"--attention", row_.text("attention") == "flash" ? "flash" : "unfused"});
+    const bool is_flash = row_.text("attention") == "flash";
+    add({"--attention", flag("fp8_attention") ? "fp8" : is_flash ? "flash" : "unfused"});
     if (!kernel_.empty() && kernel_.find("RMS") == std::string::npos)
       add({"--norms", "unfused"});
     if (row_.has("loss"))
@@ -208,6 +217,12 @@ class RowReader {
     const std::string recompute = row_.text("recompute");
     add({"--recompute", modules.empty() ? recompute : modules});
     add_text("--dispatch", "dispatch");
+    const std::string& schedule = result_.words[0];
+    const bool has_pairs = schedule.ends_with("overlap") || schedule.starts_with("dualpipe");
+    if (flag("a2a_overlap") && !has_pairs)
+      add({"--dispatch-overlap", "on"});
+    if (flag("fused_grouped_mlp"))
+      add({"--fused-experts", "on"});
     if (row_.has("cuda_graphs"))
       add({"--cuda-graphs", graphs(row_.words("cuda_graphs"))});
   }
