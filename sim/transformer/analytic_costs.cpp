@@ -119,8 +119,10 @@ LayerPhases to_phases(const ModelJob& job, const std::vector<MixerPhase>& order,
       Phase& phase = result.phases[i];
       if (phase.stream == PhaseStream::Expert)
         phase.sent = std::max(phase.sent, static_cast<Bytes>(cost.traffic));
-      const Time elapsed = to_time(cost.seconds());
-      result.times.push_back({elapsed, std::min(elapsed, to_time(cost.seconds() - cost.gaps))});
+      const double scale = phase.stream == PhaseStream::Compute ? job.compute_scale : 1;
+      const Time elapsed = to_time(scale * cost.seconds());
+      result.times.push_back(
+          {elapsed, std::min(elapsed, to_time(scale * (cost.seconds() - cost.gaps)))});
     }
   return result;
 }

@@ -12,6 +12,7 @@
 #include "analysis/views/sweep_view.h"
 #include "sim/base/error.h"
 #include "sim/base/printable.h"
+#include "tools/anchor.h"
 #include "tools/commands/command.h"
 #include "tools/commands/compare_sweep.h"
 #include "tools/commands/contender.h"
@@ -34,6 +35,7 @@ struct CompareOptions {
   PictureOption html = {"--html", kMostHtmlActions};
   LimitOptions limits;
   NoiseCommandOptions noise;
+  AnchorOption anchor;
   std::vector<Contender> schedules;  ///< Those that --schedules names; empty: all.
   std::vector<std::string> programs;
   Dialect dialect = Dialect::Auto;
@@ -71,7 +73,7 @@ std::vector<Contender> contenders(const CompareOptions& options, const GlobalOpt
     result.push_back({.source = {std::move(program)}});
   std::vector<Contender> schedules = options.schedules;
   if (schedules.empty())
-    choose_schedules("all", schedules);
+    choose_schedules(options.costs.like.empty() ? "all" : options.costs.like, schedules);
   for (const Contender& schedule : schedules) {
     const std::vector<int>& asked = options.shape.chunks;
     if (!schedule.source.entry()->any_chunks || asked.empty()) {
@@ -173,10 +175,13 @@ int run(const CompareOptions& options, const GlobalOptions& global) {
   const Shape present = program != nullptr ? shape_of(*program) : Shape{};
   if (options.vary.are_given() && options.noise.are_given())
     throw UsageError("--vary compares steps without noise", {"--vary"});
+  if (options.vary.are_given() && options.anchor.time)
+    throw UsageError("--vary and --anchor do not go together", {"--vary", "--anchor"});
   if (options.vary.are_given())
     return run_varied(options, all, present, global);
   Scenario scenario =
       make_scenario(shape_of(options.shape, options.costs, present), options.costs, options.limits);
+  options.anchor.scale(scenario, all.front().source, global);
   scenario.noise = options.noise.noise(scenario.shape.ranks);
   Comparison comparison;
   {
@@ -203,6 +208,7 @@ Command add_compare(CLI::App& root, const GlobalOptions& global) {
   options->limits.add_to(*app);
   options->output.add_to(*app);
   options->noise.add_to(*app);
+  options->anchor.add_to(*app);
   options->html.add_to(*app, "a page of them side by side, which opens offline in any browser");
   declare_list(*app,
                {"--schedules", "A,B,...",

@@ -6,6 +6,7 @@
 
 #include "analysis/views/closed_form_view.h"
 #include "analysis/views/explain_view.h"
+#include "tools/anchor.h"
 #include "tools/commands/command.h"
 #include "tools/errors.h"
 #include "tools/inputs.h"
@@ -19,6 +20,7 @@ struct ExplainOptions {
   std::string name;
   SubjectOptions subject;
   OutputOptions output;
+  AnchorOption anchor;
 };
 
 /// What stages cost where nothing is told: all alike, and a pair hides nothing.
@@ -71,6 +73,7 @@ std::string run(const ExplainOptions& options, const GlobalOptions& global) {
       !options.name.empty())
     return run_formulas(options, style);
   Subject subject = make_subject(options.name, options.subject, global);
+  options.anchor.scale(subject.scenario, subject.source, global);
   style.provenance = provenance("explain", subject.scenario);
   std::string text;
   {
@@ -93,6 +96,7 @@ Command add_explain(CLI::App& root, const GlobalOptions& global) {
   app->add_option("NAME", options->name, "a schedule; 'bubblescope schedules' lists them")
       ->type_name("");
   options->subject.add_to(*app);
+  options->anchor.add_to(*app);
   options->output.add_to(*app);
   app->footer(
       "Without -p and -m it gives the schedule's formulas in p and m, found and checked on shapes\n"

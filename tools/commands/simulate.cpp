@@ -5,6 +5,7 @@
 #include "analysis/pictures/html_view.h"
 #include "analysis/pictures/svg_view.h"
 #include "analysis/views/simulate_view.h"
+#include "tools/anchor.h"
 #include "tools/commands/command.h"
 #include "tools/errors.h"
 #include "tools/inputs.h"
@@ -25,6 +26,7 @@ struct SimulateOptions {
   PictureOption svg = {"--svg", kMostSvgActions};
   PictureOption html = {"--html", kMostHtmlActions};
   NoiseCommandOptions noise;
+  AnchorOption anchor;
 };
 
 void write_files(const SimulateOptions& options, const Analysis& run, Progress& progress) {
@@ -45,6 +47,7 @@ std::string run(const SimulateOptions& options, const GlobalOptions& global) {
   Style style = options.output.style(global);
   options.trace.check();
   Subject subject = make_subject(options.name, options.subject, global);
+  options.anchor.scale(subject.scenario, subject.source, global);
   subject.scenario.noise = options.noise.noise(subject.scenario.shape.ranks);
   style.provenance = provenance("simulate", subject.scenario);
   Report figures;
@@ -75,6 +78,7 @@ Command add_simulate(CLI::App& root, const GlobalOptions& global) {
   options->svg.add_to(*app, "a picture of the schedule, as papers draw it");
   options->html.add_to(*app, "a page to zoom and to ask, which opens offline in any browser");
   options->noise.add_to(*app);
+  options->anchor.add_to(*app);
   app->footer(
       "Examples:\n"
       "  bubblescope simulate 1f1b -p 4 -m 8 --forward 10us --input-grad 10us --weight-grad 10us\n"

@@ -245,6 +245,68 @@ void set_data_parallel(LaunchedJob& launch) {
     launch.set("moments", "bf16");
 }
 
+/// Modules that are made again, without those that have no counterpart.
+std::string recomputed_modules(LaunchedJob& launch, bool is_unfused) {
+  const GivenFlag* given = launch.find("--recompute-modules");
+  std::string modules;
+  const std::vector<std::string> by_default = {"core_attn"};
+  for (const std::string& module : given == nullptr ? by_default : given->values) {
+    if (module == "core_attn" && !is_unfused)
+      launch.note("recomputation of core_attn is left out: fused attention keeps no scores");
+    else if (module == "shared_experts")
+      launch.note("recomputation of shared_experts is left out");
+    else
+      modules += (modules.empty() ? "" : ",") + module;
+  }
+  return modules;
+}
+
+void set_recompute(LaunchedJob& launch, bool is_unfused) {
+  const auto is = [&](const char* flag, std::string_view value) {
+    return launch.text(flag).value_or("") == value;
+  };
+  if (is("--recompute-granularity", "full") || launch.has("--checkpoint-activations")) {
+    launch.set("recompute", "full");
+    const Count layers = launch.count("--recompute-num-layers", 0);
+    if (is("--recompute-method", "block") && layers)
+      launch.set("recompute-layers", *layers);
+  } else if (launch.has("--recompute-activations") || is("--recompute-granularity", "selective")) {
+    if (const std::string modules = recomputed_modules(launch, is_unfused); !modules.empty())
+      launch.set("recompute", modules);
+  }
+}
+
+void set_fp8_and_loss(LaunchedJob& launch) {
+  constexpr const char* kRecipe = "--fp8-recipe";
+  if (launch.has("--fp8-format")) {
+    const std::string recipe = launch.text(kRecipe).value_or("delayed");
+    if (recipe != "delayed" && recipe != "tensorwise" && recipe != "blockwise" && recipe != "mxfp8")
+      launch.fail(kRecipe, fmt::format("expected delayed, tensorwise, blockwise or mxfp8, got '{}'",
+                                       recipe));
+    launch.set("fp8-recipe", recipe == "blockwise" ? "block"
+                             : recipe == "mxfp8"   ? "mxfp8"
+                                                   : "tensor");
+  }
+  if (!launch.has("--cross-entropy-loss-fusion"))
+    launch.set("loss", "unfused");
+}
+
+void set_dispatch(LaunchedJob& launch) {
+  if (launch.count_or_1("--expert-model-parallel-size") == 1)
+    return;
+  const std::string type = launch.text("--moe-token-dispatcher-type").value_or("allgather");
+  const std::string backend = launch.text("--moe-flex-dispatcher-backend").value_or("deepep");
+  if (type == "flex" && backend != "deepep" && backend != "hybridep")
+    launch.fail("--moe-flex-dispatcher-backend",
+                fmt::format("expected deepep or hybridep, got '{}'", backend));
+  if (type == "allgather")
+    launch.note(
+        "experts get tokens by an all-gather there, which is Megatron-LM's default, and by "
+        "an all-to-all here");
+  const bool is_deepep = type != "flex" && launch.has("--moe-enable-deepep");
+  launch.set("dispatch", is_deepep ? "deepep" : type == "flex" ? backend : "alltoall");
+}
+
 }  // namespace
 
 void translate_megatron_training(LaunchedJob& launch) {
@@ -255,23 +317,9 @@ void translate_megatron_training(LaunchedJob& launch) {
       is("--attention-backend", "unfused") || is("--attention-backend", "local");
   if (is_unfused)
     launch.set("attention", "unfused");
-  const GivenFlag* modules = launch.find("--recompute-modules");
-  const bool is_core =
-      modules == nullptr || modules->values == std::vector<std::string>{"core_attn"};
-  if (is("--recompute-granularity", "full") || launch.has("--checkpoint-activations")) {
-    launch.set("recompute", "full");
-    if (is("--recompute-method", "block"))
-      launch.note_of("--recompute-method", "some layers there are not recomputed; here all are");
-  } else if (launch.has("--recompute-activations") || is("--recompute-granularity", "selective")) {
-    if (is_core && !is_unfused)
-      launch.note("recomputation of core_attn alone is left out: fused attention keeps no scores");
-    else
-      launch.set("recompute", "selective");
-    if (!is_core)
-      launch.note_of("--recompute-modules",
-                     "`--recompute selective` makes norms, activation functions, latent "
-                     "attention's up-projections and scores that are not fused, nothing else");
-  }
+  set_recompute(launch, is_unfused);
+  set_fp8_and_loss(launch);
+  set_dispatch(launch);
   const std::int64_t tensor = launch.count_or_1("--tensor-model-parallel-size");
   const std::int64_t expert = launch.count_or_1("--expert-model-parallel-size");
   const std::int64_t each = launch.count("--expert-tensor-parallel-size").value_or(tensor);

@@ -35,21 +35,32 @@ constexpr Flag kMegatronFlags[] = {
     {"--global-batch-size", "`-m` global batch / (dp · micro-batch size)"},
     {"--seq-length", "`--sequence`"},
     {"--fp8-format --fp8", "`--precision fp8`"},
+    {"--fp8-recipe",
+     "`--fp8-recipe` tensor for delayed, the default, and tensorwise, block for blockwise, mxfp8"},
+    {"--moe-token-dispatcher-type",
+     "`--dispatch alltoall`; for flex `--dispatch` as the next one says, deepep by default"},
+    {"--moe-flex-dispatcher-backend", "`--dispatch` deepep or hybridep"},
+    {"--moe-enable-deepep", "`--dispatch deepep`"},
+    {"--cross-entropy-loss-fusion", "`--loss unfused` where it is not given"},
     {"--recompute-granularity", "`--recompute`, selective or full"},
     {"--recompute-activations", "`--recompute selective`, as the next ones say"},
     {"--checkpoint-activations --deepspeed-activation-checkpointing "
      "--activations-checkpoint-method",
      "`--recompute full`"},
-    {"--recompute-method", "`uniform` is what `--recompute full` does; `block` is noted"},
+    {"--recompute-method",
+     "`uniform` is what `--recompute full` does; for `block` see the next one"},
+    {"--recompute-num-layers", "`--recompute-layers`, with the method `block`"},
     {"--recompute-modules",
-     "noted, where they are not those of `--recompute selective`; `core_attn` alone, which is the "
-     "default, recomputes nothing where attention is fused"},
+     "`--recompute` with these modules; `core_attn` alone, which is the default, recomputes "
+     "nothing "
+     "where attention is fused, and `shared_experts` is noted"},
     {"--use-distributed-optimizer", "`--zero 1`; without it `--zero 0`"},
     {"--use-megatron-fsdp --use-custom-fsdp --use-torch-fsdp2",
      "`--zero` as the next one says, 3 by default"},
     {"--data-parallel-sharding-strategy",
      "`--zero` 0, 1, 2, 3 for no_shard, optim, optim_grads, optim_grads_params"},
     {"--overlap-grad-reduce", "`--reduce overlapped`"},
+    {"--overlap-param-gather", "`--gather overlapped`"},
     {"--grad-reduce-in-bf16", "`--gradients bf16`"},
     {"--exp-avg-dtype", "`--moments bf16` where it has 16 bits or fewer"},
     {"--attention-backend", "`--attention unfused` for unfused and local"},
@@ -97,26 +108,22 @@ constexpr Flag kMegatronWithoutCounterpart[] = {
     {"--fp4-format --mamba-* --linear-* --hybrid-* --is-hybrid-model --encoder-* "
      "--decoder-num-layers --decoder-seq-length --perform-rl-step --rl-* --grpo-*",
      "not modelled"},
-    {"--fp8-recipe", "products in fp8 are scaled as DeepSeek-V3's are"},
     {"--fp8-param-gather --fp8-param", "parameters are gathered in bf16"},
     {"--first-last-layers-bf16 --num-layers-at-start-in-bf16 --num-layers-at-end-in-bf16",
      "all layers have one precision"},
     {"--tp-comm-overlap-*", "which products hide the tensor group's communication is not told"},
-    {"--overlap-param-gather*", "parameters are gathered after the update"},
+    {"--overlap-param-gather-*", "parameters are gathered beside forwards, all alike"},
     {"--overlap-p2p-communication-warmup-flush", "`--comm stream` overlaps there in any case"},
     {"--defer-embedding-wgrad-compute --wgrad-deferral-limit",
      "the output layer's weight gradients stay in the last stage's B"},
     {"--delay-wgrad-compute",
      "the weight gradients of a pair stand where `--pair-order` puts them"},
-    {"--moe-token-dispatcher-type --moe-flex-dispatcher-backend",
-     "tokens are sent once to each node, as DeepEP does"},
     {"--moe-shared-expert-overlap", "shared experts compute beside nothing"},
     {"--moe-expert-capacity-factor --moe-pad-expert-input-to-capacity", "routing is balanced"},
     {"--moe-latent-size", "experts take the hidden size"},
     {"--cp-comm-type --hierarchical-context-parallel-sizes", "keys and values go around a ring"},
     {"--cuda-graph-* --enable-cuda-graph --external-cuda-graph",
      "gaps between kernels stay as the hardware's file has them"},
-    {"--recompute-num-layers", "`--recompute full` recomputes all layers"},
     {"--distribute-saved-activations", "saved activations are whole"},
     {"--fine-grained-activation-offloading --offload-modules --cpu-offloading* "
      "--optimizer-cpu-offload --optimizer-offload-fraction",
@@ -159,7 +166,7 @@ constexpr std::string_view kMegatronSilent =
     "--apply-query-key-layer-scaling --apply-layernorm-1p --norm-epsilon --layernorm-epsilon "
     "--rotary-* --rope-* --use-rope-* --mscale* --no-rope-fusion --no-bias-* "
     "--no-masked-softmax-fusion --no-gradient-accumulation-fusion --no-persist-layer-norm "
-    "--cross-entropy-* --moe-grouped-gemm --moe-permute-fusion --moe-aux-loss-coeff "
+    "--cross-entropy-fusion-impl --moe-grouped-gemm --moe-permute-fusion --moe-aux-loss-coeff "
     "--moe-z-loss-coeff --moe-router-* --moe-use-* --moe-per-layer-logging --moe-deepep-* "
     "--mtp-loss-* --accumulate-allreduce-grads-in-fp32 --ddp-* --use-nccl-ub --disable-gloo-* "
     "--nccl-* --use-sharp --manual-gc* --empty-unused-memory-level --calculate-per-token-loss "

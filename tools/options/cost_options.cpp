@@ -8,6 +8,7 @@
 #include "analysis/traces/unpacked_file.h"
 #include "sim/base/error.h"
 #include "sim/costs/cost_file.h"
+#include "tools/options/framework_defaults.h"
 #include "tools/options/named_input.h"
 #include "tools/options/units.h"
 
@@ -121,6 +122,19 @@ void CostCommandOptions::add_to(CLI::App& app) {
   for (const char* name : {"--grad-reduce", "--optimizer"})
     iteration.add(app.get_option(name));
   comm.add_to(app);
+  CLI::Option* like_option = add_option(
+      app,
+      {"--like", "WHOM",
+       "what a framework does by default: megatron, torchtitan, deepspeed (--comm, --zero, "
+       "--dispatch, --loss, --sequence-parallel; schedules that compare has)",
+       "Costs from a model"},
+      like, [](const std::string& word) { return std::string(framework_defaults(word)->name); });
+  like_option->needs(app.get_option("--model"));
+  model.given.add(like_option);
+  app.callback([this] {
+    if (const FrameworkDefaults* defaults = framework_defaults(like))
+      apply(*defaults, *this);
+  });
 }
 
 bool CostCommandOptions::is_given_by_hand(std::string_view option) const {

@@ -22,6 +22,7 @@ struct CostCommandOptions {
   CostSource by_hand;  ///< One stage and a link, as far as they are given.
   NetworkOptions network = {};
   ModelOptions model = {};
+  std::string like;  ///< A framework, whose defaults `add_to` sets where nothing is given.
   CostOptions how = {};
   IterationOptions iteration_options = {};
   CommOptions comm = {};

@@ -365,7 +365,8 @@ nlohmann::ordered_json job_json(const ModelJob& job) {
       {"zero", training.zero},
       {"gradients", word_for(kWidths, training.gradient_bytes)},
       {"moments", word_for(kWidths, training.moment_bytes)},
-      {"collectives", word_for(kCollectives, training.collectives)}};
+      {"collectives", word_for(kCollectives, training.collectives)},
+      {"compute_scale", job.compute_scale}};
 }
 
 }  // namespace bubblescope

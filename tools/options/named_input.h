@@ -27,9 +27,9 @@ std::string nearest_input(const std::string& name, const std::vector<std::string
 /// "h100-sxm".
 std::string meant_by(std::string_view name);
 
-/// Parses JSON that stands for a file, or reads the file of that path, or parses the built-in one of that name, or the only one whose name
-/// goes on with a '-', or the one that is meant where there are several. Throws UsageError, with
-/// the nearest name and all names, where there is none.
+/// Parses JSON that stands for a file, or reads the file of that path, or parses the built-in one
+/// of that name, or the only one whose name goes on with a '-', or the one that is meant where
+/// there are several. Throws UsageError, with the nearest name and all names, where there is none.
 template <typename Read, typename Parse>
 auto find_input(const NamedInput& input, const std::string& asked, Read&& read, Parse&& parse) {
   if (asked.starts_with('{'))

@@ -1,0 +1,26 @@
+// What --like says: what a framework does unless it is told otherwise.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "tools/options/cost_options.h"
+
+namespace bubblescope {
+
+struct FrameworkDefaults {
+  std::string_view name;  ///< The catalogue names those that have a schedule by it, too.
+  Comm comm;
+  int zero;
+  Dispatch dispatch;
+  LossKernels loss;
+  bool sequence_parallel;
+};
+
+/// Null where `name` is empty. Throws UsageError for another one.
+const FrameworkDefaults* framework_defaults(const std::string& name);
+
+/// Sets what the command line leaves open.
+void apply(const FrameworkDefaults& defaults, CostCommandOptions& options);
+
+}  // namespace bubblescope
