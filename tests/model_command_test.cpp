@@ -24,7 +24,8 @@ const std::string kDeepseek =
 
 /// As of a cost file, which does not tell what the model needs.
 json without_throughput(json report) {
-  for (const char* key : {"gpus", "tokens_per_second", "mfu"}) {
+  for (const char* key :
+       {"gpus", "tokens_per_second", "mfu", "mfu_full_attention", "device_memory_bytes"}) {
     CHECK(report[key].is_number());
     report[key] = nullptr;
   }

@@ -1,5 +1,6 @@
 // Every JSON output of the program, held against its schema in data/schema.
 #include <set>
+#include <fstream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -29,10 +30,10 @@ const std::string kNoise = " --jitter 5% --samples 10";
 const std::string kMachine = " --model qwen3-235b-a22b --hardware h800 --parallel tp=1,ep=8,dp=8";
 const std::string kModelJob = " -p 4 -m 8" + kMachine;
 
-const std::vector<std::string> kResults = {"analyze",      "calibrate", "check",        "compare",
-                                           "costs-report", "explain",   "profile",      "program",
-                                           "reproduce",    "schedules", "simulate",     "timeline",
-                                           "validate",     "models",    "hardware-list"};
+const std::vector<std::string> kResults = {
+    "analyze",  "calibrate", "check",     "compare",      "costs-report", "explain",
+    "profile",  "program",   "reproduce", "accuracy",     "schedules",    "simulate",
+    "timeline", "validate",  "models",    "hardware-list"};
 
 json schema(const std::string& name) {
   return json::parse(contents(source_file("data/schema/" + name + ".schema.json")));
@@ -216,6 +217,12 @@ TEST_CASE("What schedules, order, check and reproduce print is as their schemas 
   check_outputs("hardware-list", {"hardware"});
   check_outputs("check", {"check data/programs/mended.csv", "check data/programs/deadlock.csv"});
   check_outputs("reproduce", {"reproduce megatron-interleaved", "reproduce dualpipe-readme"});
+  const TemporaryFolder folder;
+  json rows = json::parse(contents(source_file("data/published/measured.json")));
+  rows.erase(rows.begin() + 12, rows.end());
+  std::ofstream(folder / "rows.json") << rows;
+  const std::string rows_file = (folder / "rows.json").string();
+  check_outputs("accuracy", {"reproduce " + rows_file});
   for (const char* line :
        {"order 1f1b -p 2 -m 4 --to json", "order zb-v -p 2 -m 4 --to json --comm stream",
         "order dualpipe -p 2 -m 4 --to json --comm batched",

@@ -195,9 +195,12 @@ void check_pairs(const CLI::App& app) {
       if (needed->count() == 0)
         throw UsageError(fmt::format("{} needs {}", name(option), name(needed)), {name(option)});
     const std::set<CLI::Option*> excluded = option->get_excludes();
-    const auto other = std::find_if(excluded.begin(), excluded.end(),
-                                    [](const CLI::Option* each) { return each->count() > 0; });
-    if (other != excluded.end())
+    const auto all = app.get_options();  // in the order of the help
+    const auto other = std::find_if(all.begin(), all.end(), [&](const CLI::Option* each) {
+      return each->count() > 0 &&
+             std::find(excluded.begin(), excluded.end(), each) != excluded.end();
+    });
+    if (other != all.end())
       throw UsageError(
           fmt::format("{} and {} do not go together: give one of them", name(option), name(*other)),
           {name(option), name(*other)});

@@ -13,12 +13,29 @@
 namespace bubblescope {
 namespace {
 
-/// Of the rank where they take most.
-Bytes heaviest_weights(const Placement& placement, const CostModel& costs) {
+/// [rank] Bytes of weights.
+std::vector<Bytes> weights_of_ranks(const Placement& placement, const CostModel& costs) {
   std::vector<Bytes> weights(static_cast<std::size_t>(placement.ranks));
   for (Stage stage = 0; stage < placement.stages(); ++stage)
     weights[static_cast<std::size_t>(placement.rank(stage))] += costs.weight_bytes(stage);
+  return weights;
+}
+
+Bytes heaviest_weights(const Placement& placement, const CostModel& costs) {
+  const std::vector<Bytes> weights = weights_of_ranks(placement, costs);
   return *std::max_element(weights.begin(), weights.end());
+}
+
+/// [rank] What each may keep of activations: none has less than the search is held to.
+std::vector<std::int64_t> rooms(const Placement& placement, const CostModel& costs,
+                                const AutomaticOptions& options, std::int64_t activations) {
+  std::vector<std::int64_t> room(static_cast<std::size_t>(placement.ranks), activations);
+  if (!options.memory.bytes)
+    return room;
+  const std::vector<Bytes> weights = weights_of_ranks(placement, costs);
+  std::transform(weights.begin(), weights.end(), room.begin(),
+                 [&](Bytes of_rank) { return *options.memory.bytes - of_rank; });
+  return room;
 }
 
 /// Step time and widest span with ideal communication, each message having its links for itself.
@@ -35,18 +52,19 @@ Score score_of(const Schedule& schedule, const CostModel& costs) {
   return score;
 }
 
-/// Whether each rank keeps to the limit along its order.
-bool keeps_to(const SearchOptions& options, const Schedule& schedule, const CostModel& costs) {
+/// Whether each rank keeps to its room along its order.
+bool keeps_to(const std::vector<std::int64_t>& room, MemoryUnit unit, const Schedule& schedule,
+              const CostModel& costs) {
   for (Rank rank = 0; rank < schedule.placement.ranks; ++rank) {
     std::int64_t live = 0;
     std::int64_t most = 0;
     for (const Action& action : schedule.order(rank))
       action.for_each_op([&](const Op& op) {
-        live += options.memory_unit == MemoryUnit::Activations ? live_activation_change(op.kind())
-                                                               : costs.activation_change(op);
+        live += unit == MemoryUnit::Activations ? live_activation_change(op.kind())
+                                                : costs.activation_change(op);
         most = std::max(most, live);
       });
-    if (most > options.memory_limit)
+    if (most > room[static_cast<std::size_t>(rank)])
       return false;
   }
   return true;
@@ -54,13 +72,14 @@ bool keeps_to(const SearchOptions& options, const Schedule& schedule, const Cost
 
 /// The search has one kind of backward a stage; a seed that mixes B with I and W may be better.
 void take_better_seed(const std::vector<Schedule>& seeds, const CostModel& costs,
-                      const SearchOptions& options, SearchResult& result) {
+                      const SearchOptions& options, const std::vector<std::int64_t>& room,
+                      SearchResult& result) {
   const auto key = [&](const Score& score) {
     return options.objective == Objective::Step ? std::pair(score.step, score.span)
                                                 : std::pair(score.span, score.step);
   };
   for (const Schedule& seed : seeds) {
-    if (!keeps_to(options, seed, costs))
+    if (!keeps_to(room, options.memory_unit, seed, costs))
       continue;
     const Score score = score_of(seed, costs);
     if (key(score) < key(result.score)) {
@@ -110,8 +129,9 @@ SearchResult make_automatic(const CatalogueEntry& entry, Shape shape, const Cost
       .memory_limit = options.memory.live_activations.value_or(entry.chunks * shape.ranks),
       .objective = options.objective,
       .effort = options.effort};
+  const std::vector<std::int64_t> room = rooms(placement, costs, options, search.memory_limit);
   if (options.memory.bytes) {
-    search.memory_limit = *options.memory.bytes - heaviest_weights(placement, costs);
+    search.memory_limit = *std::min_element(room.begin(), room.end());
     search.memory_unit = MemoryUnit::SizeInBytes;
   }
   std::vector<Schedule> seeds;
@@ -119,7 +139,7 @@ SearchResult make_automatic(const CatalogueEntry& entry, Shape shape, const Cost
     if (const CatalogueEntry& seed = *find_schedule(name); !find_misfit(seed, shape))
       seeds.push_back(make_schedule(seed, shape));
   SearchResult result = search_schedule(placement, shape.microbatches, costs, search, seeds);
-  take_better_seed(seeds, costs, search, result);
+  take_better_seed(seeds, costs, search, room, result);
   result.schedule.name = entry.name;
   return result;
 }

@@ -24,6 +24,21 @@ void add(LayerCost& sum, const LayerCost& part) {
     sum[i] += part[i];
 }
 
+/// What another micro-batch computes in such a layer runs beside the layer's messages to experts.
+void hide_dispatch(LayerCost& layer) {
+  const auto is_message = [](std::size_t i) {
+    return text_of(static_cast<PhaseId>(i)).stream == PhaseStream::Expert;
+  };
+  double messages = 0;
+  double computes = 0;
+  for (std::size_t i = 0; i < layer.size(); ++i)
+    (is_message(i) ? messages : computes) += layer[i].seconds();
+  const double hidden = messages > 0 ? std::min(1.0, computes / messages) : 0;
+  for (std::size_t i = 0; i < layer.size(); ++i)
+    if (is_message(i))
+      layer[i] = layer[i].longer_than(hidden * layer[i].seconds());
+}
+
 /// What all stages are made of, computed once.
 class Parts {
  public:
@@ -71,6 +86,8 @@ class Parts {
  private:
   static StageLayer layer_of(const LayerSetting& setting, const LayerKind& kind) {
     StageLayer layer = {layer_cost(setting, kind), mixer_word(kind)};
+    if (setting.training.dispatch_overlap)
+      hide_dispatch(layer.cost);
     add_host(setting, kind, layer.cost);
     return layer;
   }

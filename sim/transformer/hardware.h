@@ -46,8 +46,6 @@ struct Hardware {
                      ///< many tokens go to each expert.
     Time action{};   ///< Of each action of a stage.
     Time step{};     ///< Of each step.
-
-    bool is_told() const { return layer_forward + layer_backward + experts + action > Time{}; }
   };
 
   std::string name = {};

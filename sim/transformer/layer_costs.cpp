@@ -5,7 +5,6 @@
 
 #include "sim/transformer/analytic_units.h"
 #include "sim/transformer/feed_forward_costs.h"
-#include "sim/transformer/layer_phases.h"
 #include "sim/transformer/mixer_costs.h"
 
 namespace bubblescope {
@@ -13,10 +12,6 @@ namespace {
 
 PhaseCost& at(LayerCost& cost, PhaseId id) {
   return cost[static_cast<std::size_t>(id)];
-}
-
-PhaseStream stream_of(PhaseId id) {
-  return text_of(id).stream;
 }
 
 /// So much of a tensor collective is hidden where it runs beside the products that it feeds. Fitted
@@ -60,8 +55,6 @@ class LayerPhasesOf {
       phase(PhaseId::DispatchB, &FeedForward::exchange_whole);
     }
     run_again(result);
-    if (setting_.training.dispatch_overlap)
-      hide_dispatch(result);
     return result;
   }
 
@@ -80,19 +73,6 @@ class LayerPhasesOf {
             {PhaseId::RecomputeTensorMlp, PhaseId::TensorMlpF},
             {PhaseId::RecomputeCombine, PhaseId::CombineF}})
         at(cost, again) = at(cost, forward);
-  }
-
-  /// What another micro-batch computes in such a layer runs beside the layer's messages to experts.
-  static void hide_dispatch(LayerCost& cost) {
-    double messages = 0;
-    double computes = 0;
-    for (std::size_t i = 0; i < cost.size(); ++i)
-      (stream_of(static_cast<PhaseId>(i)) == PhaseStream::Expert ? messages : computes) +=
-          cost[i].seconds();
-    const double hidden = messages > 0 ? std::min(1.0, computes / messages) : 0;
-    for (std::size_t i = 0; i < cost.size(); ++i)
-      if (stream_of(static_cast<PhaseId>(i)) == PhaseStream::Expert)
-        cost[i] = cost[i].longer_than(hidden * cost[i].seconds());
   }
 
   double hidden_values() const { return setting_.divided_tokens() * real(setting_.model.hidden); }

@@ -33,6 +33,16 @@ std::vector<PhaseId> launch_order(PairOrder order) {
   return ids;
 }
 
+/// Whether the host may keep a GPU waiting.
+bool has_host(const ModelJob& job) {
+  const Hardware::Host& host = job.hardware.host;
+  const Training& training = job.training;
+  const bool waits_for_experts =
+      job.model.has_experts() && training.dispatch == Dispatch::AllToAll && host.experts > Time{};
+  return training.cuda_graphs != CudaGraphs::Full &&
+         (waits_for_experts || host.layer_forward + host.layer_backward + host.action > Time{});
+}
+
 /// Whether any layer of the job has it.
 bool is_possible(PhaseId id, const ModelJob& job) {
   const PhaseText& text = text_of(id);
@@ -42,7 +52,7 @@ bool is_possible(PhaseId id, const ModelJob& job) {
   if (is_again && !recompute.layer && !(is_feed_forward && (recompute.mlp || recompute.experts)))
     return false;
   if (id == PhaseId::HostF || id == PhaseId::HostB)
-    return job.hardware.host.is_told() && job.training.cuda_graphs != CudaGraphs::Full;
+    return has_host(job);
   if (id == PhaseId::GatherF || id == PhaseId::GatherB || id == PhaseId::ReduceW)
     return job.training.zero >= (id == PhaseId::ReduceW ? 2 : 3) &&
            (job.parallel.replicas() > 1 || job.parallel.expert_replicas() > 1);

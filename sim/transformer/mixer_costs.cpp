@@ -144,8 +144,7 @@ class AttentionWork {
   }
 
   double kept() const {
-    const Training& training = setting_.training;
-    const Recompute& again = training.recompute;
+    const Recompute& again = setting_.training.recompute;
     double bytes = 0;
     if (attention_.latent) {
       const double compressed = latent_values();
@@ -153,12 +152,11 @@ class AttentionWork {
       if (!again.norms)
         bytes += setting_.element_bytes() * compressed;
     }
-    const double tokens = setting_.tokens();
     if (!attention_.latent || !again.latent_up)
-      bytes += kHalf * (tokens * queries() + tokens * keys_values());
-    bytes += kHalf * tokens * outputs() * (attention_.output_gate ? 3 : 1);
-    if (training.attention != AttentionKernels::Unfused)
-      bytes += kFull * tokens * heads();  // the softmax's sums
+      bytes += kHalf * setting_.tokens() * (queries() + keys_values());
+    bytes += kHalf * setting_.tokens() * outputs() * (attention_.output_gate ? 3 : 1);
+    if (setting_.training.attention != AttentionKernels::Unfused)
+      bytes += kFull * setting_.tokens() * heads();  // the softmax's sums
     else if (!again.scores)
       bytes += (setting_.model.dropout ? 5 : 2) * scores();
     return bytes;

@@ -91,6 +91,7 @@ int run(const ReproduceOptions& options, const GlobalOptions& global) {
       Progress progress(global.quiet);
       runs = predict(rows, [&](const MeasuredRow& row) { progress.now(row.run.id); });
     }
+    style.provenance = provenance("accuracy");
     write_output(options.output.path, accuracy_view(runs, style));
     return kDone;
   }

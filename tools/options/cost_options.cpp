@@ -133,7 +133,7 @@ void CostCommandOptions::add_to(CLI::App& app) {
   model.given.add(like_option);
   app.callback([this] {
     if (const FrameworkDefaults* defaults = framework_defaults(like))
-      apply(*defaults, *this);
+      apply(*defaults, model, comm);
   });
 }
 

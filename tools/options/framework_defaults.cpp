@@ -26,19 +26,19 @@ const FrameworkDefaults* framework_defaults(const std::string& name) {
   return one_of(choices)(name);
 }
 
-void apply(const FrameworkDefaults& defaults, CostCommandOptions& options) {
-  const OptionGroup& given = options.model.given;
-  Training& training = options.model.training;
+void apply(const FrameworkDefaults& defaults, ModelOptions& model, CommOptions& comm) {
+  const OptionGroup& given = model.given;
+  Training& training = model.training;
   const auto set = [&](const char* option, auto& value, const auto& by_default) {
     if (!given.is_given(option))
       value = by_default;
   };
-  if (!options.comm.comm)
-    options.comm.comm = defaults.comm;
+  if (!comm.comm)
+    comm.comm = defaults.comm;
   set("--zero", training.zero, defaults.zero);
   set("--dispatch", training.dispatch, defaults.dispatch);
   set("--loss", training.loss, defaults.loss);
-  const bool needs_it = options.model.degrees.expert.value_or(1) > 1;
+  const bool needs_it = model.degrees.expert.value_or(1) > 1;
   set("--sequence-parallel", training.sequence_parallel, defaults.sequence_parallel || needs_it);
 }
 

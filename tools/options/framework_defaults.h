@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "tools/options/cost_options.h"
+#include "tools/options/model_options.h"
 
 namespace bubblescope {
 
@@ -21,6 +21,6 @@ struct FrameworkDefaults {
 const FrameworkDefaults* framework_defaults(const std::string& name);
 
 /// Sets what the command line leaves open.
-void apply(const FrameworkDefaults& defaults, CostCommandOptions& options);
+void apply(const FrameworkDefaults& defaults, ModelOptions& model, CommOptions& comm);
 
 }  // namespace bubblescope

@@ -98,6 +98,24 @@ std::string layout_word(ObjectReader& row, std::int64_t layers, std::int64_t sta
   return fmt::format("Et*{0}|(t*{1}|)*{2}t*{0}L", each - 1, each, stages - 2);
 }
 
+/// Scaled per tensor, unless the row tells otherwise: so did NVIDIA's releases before there was a
+/// choice.
+std::string recipe(ObjectReader& row) {
+  const std::string told = row.has("precision_recipe") ? row.text("precision_recipe") : "fp8_cs";
+  return told == "fp8_blockwise" ? "block" : told == "fp8_mx" ? "mxfp8" : "tensor";
+}
+
+/// The scope of CUDA graphs, from what they hold.
+std::string graphs(const std::vector<std::string>& scopes) {
+  const auto has = [&](std::string_view scope) {
+    return std::find(scopes.begin(), scopes.end(), scope) != scopes.end();
+  };
+  return scopes.empty()          ? "none"
+         : has("full_iteration") ? "full"
+         : has("attn")           ? "attention"
+                                 : "moe";
+}
+
 class RowReader {
  public:
   RowReader(const nlohmann::json& json, ObjectReader::Place place) : row_(json, std::move(place)) {}
@@ -181,7 +199,7 @@ class RowReader {
   void add_training() {
     add({"--precision", precision_});
     if (precision_ == "fp8")
-      add({"--fp8-recipe", recipe()});
+      add({"--fp8-recipe", recipe(row_)});
     const bool is_flash = row_.text("attention") == "flash";
     add({"--attention", flag("fp8_attention") ? "fp8" : is_flash ? "flash" : "unfused"});
     if (!kernel_.empty() && kernel_.find("RMS") == std::string::npos)
@@ -202,14 +220,6 @@ class RowReader {
     }
   }
 
-  /// Scaled per tensor, unless the row tells otherwise: so did NVIDIA's releases before there was
-  /// a choice.
-  std::string recipe() {
-    const std::string told =
-        row_.has("precision_recipe") ? row_.text("precision_recipe") : "fp8_cs";
-    return told == "fp8_blockwise" ? "block" : told == "fp8_mx" ? "mxfp8" : "tensor";
-  }
-
   void add_experts() {
     std::string modules;
     if (row_.has("recompute_modules"))
@@ -225,16 +235,6 @@ class RowReader {
       add({"--fused-experts", "on"});
     if (row_.has("cuda_graphs"))
       add({"--cuda-graphs", graphs(row_.words("cuda_graphs"))});
-  }
-
-  static std::string graphs(const std::vector<std::string>& scopes) {
-    const auto has = [&](std::string_view scope) {
-      return std::find(scopes.begin(), scopes.end(), scope) != scopes.end();
-    };
-    return scopes.empty()          ? "none"
-           : has("full_iteration") ? "full"
-           : has("attn")           ? "attention"
-                                   : "moe";
   }
 
   void read_rest() {

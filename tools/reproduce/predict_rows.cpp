@@ -1,6 +1,8 @@
 #include "tools/reproduce/predict_rows.h"
 
 #include <algorithm>
+#include <atomic>
+#include <thread>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -75,11 +77,8 @@ void add_profile(const MeasuredRow& row, const Scenario& scenario,
   }
 }
 
-PublishedRun predict(const MeasuredRow& row, std::vector<PublishedRun>& profiles) {
-  PublishedRun run = row.run;
-  std::vector<std::string> command = {"simulate"};
-  command.insert(command.end(), row.words.begin(), row.words.end());
-  run.command = shell_line(command);
+/// The row's run, and those of its profile.
+std::vector<PublishedRun> predict(const MeasuredRow& row, PublishedRun run) {
   Asked asked;
   std::vector<std::string> reversed(row.words.rbegin(), row.words.rend());
   asked.app.parse(std::move(reversed));
@@ -87,7 +86,7 @@ PublishedRun predict(const MeasuredRow& row, std::vector<PublishedRun>& profiles
   Scenario& scenario = subject.scenario;
   if (row.is_layer) {
     run.predicted = layer_time(scenario.costs_over(1));
-    return run;
+    return {run};
   }
   if (row.live_activations)
     scenario.automatic.memory = {.live_activations = row.live_activations};
@@ -97,37 +96,55 @@ PublishedRun predict(const MeasuredRow& row, std::vector<PublishedRun>& profiles
   run.predicted = iteration_time(analysis.report, scenario.iteration.sync);
   run.device_memory = analysis.report.device_memory;
   run.is_told_to_run_out = !fits(analysis.report, scenario.limit());
+  std::vector<PublishedRun> runs = {run};
   if (row.forward > Time{} && asked.name == "1f1b")
-    add_profile(row, scenario, profiles);
-  return run;
+    add_profile(row, scenario, runs);
+  return runs;
 }
 
 std::string reason_of(const std::string& text) {
   return text.substr(0, text.find('\n'));
 }
 
+std::vector<PublishedRun> predict_or_refuse(const MeasuredRow& row) {
+  PublishedRun run = row.run;
+  std::vector<std::string> command = {"simulate"};
+  command.insert(command.end(), row.words.begin(), row.words.end());
+  run.command = shell_line(command);
+  try {
+    return predict(row, run);
+  } catch (const Error& error) {
+    run.refused = reason_of(error.what());
+  } catch (const UsageError& error) {
+    run.refused = reason_of(error.what());
+  } catch (const CLI::ParseError& error) {
+    run.refused = reason_of(error.what());
+  }
+  return {run};
+}
+
 }  // namespace
 
 std::vector<PublishedRun> predict(const std::vector<MeasuredRow>& rows,
                                   const std::function<void(const MeasuredRow&)>& tell) {
-  std::vector<PublishedRun> runs;
-  std::vector<PublishedRun> profiles;
-  for (const MeasuredRow& row : rows) {
-    tell(row);
-    try {
-      runs.push_back(predict(row, profiles));
-    } catch (const Error& error) {
-      runs.push_back(row.run);
-      runs.back().refused = reason_of(error.what());
-    } catch (const UsageError& error) {
-      runs.push_back(row.run);
-      runs.back().refused = reason_of(error.what());
-    } catch (const CLI::ParseError& error) {
-      runs.push_back(row.run);
-      runs.back().refused = reason_of(error.what());
+  std::vector<std::vector<PublishedRun>> found(rows.size());
+  std::atomic<std::size_t> next = 0;
+  const auto work = [&](bool tells) {
+    for (std::size_t i = next++; i < rows.size(); i = next++) {
+      if (tells)
+        tell(rows[i]);
+      found[i] = predict_or_refuse(rows[i]);
     }
+  };
+  {
+    std::vector<std::jthread> helpers;
+    for (unsigned i = 1; i < std::thread::hardware_concurrency(); ++i)
+      helpers.emplace_back(work, false);
+    work(true);
   }
-  runs.insert(runs.end(), profiles.begin(), profiles.end());
+  std::vector<PublishedRun> runs;
+  for (const std::vector<PublishedRun>& of_row : found)
+    runs.insert(runs.end(), of_row.begin(), of_row.end());
   return runs;
 }
 

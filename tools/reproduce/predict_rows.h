@@ -8,8 +8,8 @@
 
 namespace bubblescope {
 
-/// The runs with what is predicted for each, or why it cannot be; `tell` is called before each. A
-/// row that has a profile gives one more run for each of its times.
+/// The runs with what is predicted for each, or why it cannot be, on all cores; `tell` is called
+/// before some of them. A row that has a profile gives one more run for each of its times.
 std::vector<PublishedRun> predict(const std::vector<MeasuredRow>& rows,
                                   const std::function<void(const MeasuredRow&)>& tell);
 
