@@ -190,7 +190,12 @@ TEST_CASE("Computation is scaled until one measured iteration comes out") {
     for (const json& each : both)
       if (each["schedule"] == "1f1b")
         CHECK(each["iteration_time_ns"] == run_["iteration_time_ns"]);
-    CHECK(run_["inputs"]["compute_scale"] == doctest::Approx(factor).epsilon(0.1));
+    const double scale = run_["inputs"]["compute_scale"];
+    CHECK(scale == doctest::Approx(factor).epsilon(0.1));
+    const json again =
+        json::parse(output("simulate 1f1b" + job + "--compute-scale " + std::to_string(scale)));
+    CHECK(again["iteration_time_ns"].get<double>() ==
+          doctest::Approx(static_cast<double>(wanted)).epsilon(1e-5));
   }
   for (const char* time : {"1h", "1us", "100s"}) {
     CAPTURE(time);

@@ -28,7 +28,8 @@ void AnchorOption::add_to(CLI::App& app) {
               "takes as long",
               "Costs from a model"},
              time, read_time)
-      ->needs(app.get_option("--model"));
+      ->needs(app.get_option("--model"))
+      ->excludes(app.get_option("--compute-scale"));
 }
 
 void AnchorOption::scale(Scenario& scenario, const ScheduleSource& source,
@@ -63,7 +64,10 @@ void AnchorOption::scale(Scenario& scenario, const ScheduleSource& source,
   }
   scenario.job->compute_scale = factor;
   scenario.noise = noise;
-  global.note(fmt::format("--anchor: computation takes {:.4f} times what the model says", factor));
+  global.note(
+      fmt::format("--anchor: computation takes {0:.4f} times what the model says; "
+                  "--compute-scale {0:.4f} says so for other runs",
+                  factor));
 }
 
 }  // namespace bubblescope

@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::int64_t kMost = 100'000'000;
 constexpr double kMostImbalance = 1000;
+constexpr double kMostScale = 10;
 
 const Choices<Precision> kPrecisions = {{"bf16", Precision::Bf16}, {"fp8", Precision::Fp8}};
 const Choices<Fp8Recipe> kRecipes = {
@@ -222,6 +223,10 @@ void ModelOptions::add_training_to(CLI::App& app) {
       training.gradient_bytes, one_of(kWidths));
   add("--moments", "WHAT", "Adam's moments: fp32 (default), bf16", training.moment_bytes,
       one_of(kWidths));
+  add("--compute-scale", "X",
+      "computation takes so many times what the model says, as --anchor tells (default: 1)",
+      compute_scale,
+      [](const std::string& word) { return read_factor(word, 1 / kMostScale, kMostScale); });
   add("--collectives", "HOW",
       "reductions and gathers over several nodes: ring (default); hierarchical, NVLink first",
       training.collectives, one_of(kCollectives));
@@ -288,7 +293,8 @@ ModelJob ModelOptions::job(std::optional<int> ranks) const {
                    }),
                .hardware = find_input({"--hardware", "data/hardware", embedded_hardware()},
                                       hardware, read_hardware, parse_hardware),
-               .training = training};
+               .training = training,
+               .compute_scale = compute_scale};
   if (kernel_tables.value_or(false) && job.hardware.kernels_name.empty())
     throw wrong_option("--kernel-tables", fmt::format("{} names none", job.hardware.name));
   if (kernel_tables.value_or(true) && !job.hardware.kernels_name.empty())

@@ -23,6 +23,7 @@ struct ModelOptions {
   std::optional<int> gpus, global_batch;  ///< They may stand for dp, and for m.
   Training training;
   std::optional<std::int64_t> sequence;
+  double compute_scale = 1;
   OptionGroup given;  ///< All of them.
 
   void add_to(CLI::App& app);
