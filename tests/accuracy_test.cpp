@@ -60,7 +60,7 @@ struct RowsFile {
 };
 
 PublishedRun run_of(const std::string& id, std::int64_t measured, std::int64_t predicted) {
-  PublishedRun run{.id = id, .table = "t", .kind = "k", .job = "j", .gpus_per_token = 1};
+  PublishedRun run{.id = id, .table = "t", .kind = "k", .job = "j"};
   run.measured = Time(measured);
   run.predicted = Time(predicted);
   return run;

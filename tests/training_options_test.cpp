@@ -147,6 +147,20 @@ TEST_CASE("A device holds more than its tensors, and that decides what fits") {
   CHECK(run_["mfu_full_attention"] > run_["mfu"]);
 }
 
+TEST_CASE("Attention over a context group sends keys around, gathers them, or changes heads") {
+  // 8 layers, 2 GPUs of 4,096 of 8,192 tokens; keys and values 2 × 1,024 wide, queries 4,096.
+  const std::string job = kLlama + "--cp 2 --sequence 8192 ";
+  const auto sent = [&](const std::string& how) {
+    return phase(costs(job + how), "cp_ring(F)")["sent_bytes"].get<double>();
+  };
+  CHECK(sent("--cp-comm allgather") == 8 * 2 * 4096.0 * 2048);
+  CHECK(sent("--cp-comm alltoall") == 8 * 2 * 4096.0 * (4096 + 2048 + 4096) / 2);
+  CHECK(time_of(costs(job), "cp_ring(F)") == 0);  // hidden
+  CHECK(time_of(costs(job + "--cp-comm allgather"), "cp_ring(F)") > 0);
+  CHECK(has(run("costs --cp-comm alltoall --cp 64 --sequence 8192" + kLlama).err,
+            "cp × tp = 64 does not divide the 32 heads"));
+}
+
 TEST_CASE("Parameters are gathered beside a forward, but for the first layer's") {
   const std::string job = "simulate 1f1b -m 8 --format json -q --dp 64" + kLlama;
   const auto time = [&](const std::string& options) {

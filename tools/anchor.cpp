@@ -13,7 +13,7 @@ namespace {
 
 /// Nanoseconds of an iteration whose computation is scaled.
 double iteration(Scenario& scenario, const ScheduleSource& source, double factor) {
-  scenario.job->compute_scale = factor;
+  scenario.job->hardware.compute_scale = factor;
   Progress progress(true);
   const Prediction run = predict(schedule_for(source, scenario, progress), scenario, progress);
   return static_cast<double>(run.analysis().report.whole_time().count());
@@ -38,36 +38,36 @@ void AnchorOption::scale(Scenario& scenario, const ScheduleSource& source,
     return;
   constexpr double kMost = 10;
   constexpr double kCloseEnough = 1e-6;
-  constexpr int kMostTries = 20;
+  constexpr int kMostTries = 40;
   const auto measured = static_cast<double>(time->count());
-  const std::optional<NoiseOptions> noise = std::exchange(scenario.noise, std::nullopt);
+  const double first = iteration(scenario, source, 1);
   // The time grows with the factor, by straight pieces: a secant through two points of one piece
   // hits it.
   double before = 1;
-  double time_before = iteration(scenario, source, before);
-  double factor = measured / time_before;
-  for (int i = 0; i < kMostTries; ++i) {
+  double time_before = first;
+  double factor = measured / first;
+  double now = 0;
+  for (int i = 0; i < kMostTries && std::abs(now / measured - 1) >= kCloseEnough; ++i) {
     if (!(factor > 1 / kMost && factor < kMost))
-      throw wrong_option(
-          "--anchor",
-          fmt::format("{} is {:.3g} times what the model says, {}: computation cannot "
-                      "make up for that",
-                      TimeUnit::fit(*time).format(*time), measured / iteration(scenario, source, 1),
-                      TimeUnit::fit(*time).format(Time(std::llround(time_before)))));
-    const double now = iteration(scenario, source, factor);
-    if (std::abs(now / measured - 1) < kCloseEnough)
       break;
+    now = iteration(scenario, source, factor);
     const double slope = (now - time_before) / (factor - before);
-    before = factor;
+    before = std::exchange(factor, slope > 0 ? factor + (measured - now) / slope : 0);
     time_before = now;
-    factor = slope > 0 ? factor + (measured - now) / slope : 0;
   }
-  scenario.job->compute_scale = factor;
-  scenario.noise = noise;
+  if (std::abs(now / measured - 1) >= kCloseEnough)
+    throw wrong_option(
+        "--anchor", fmt::format("{} is {:.3g} times what the model says of {}, {}: computation "
+                                "cannot make up for that",
+                                TimeUnit::fit(*time).format(*time), measured / first, source.name(),
+                                TimeUnit::fit(*time).format(Time(std::llround(first)))));
+  factor = before;
+  scenario.job->hardware.compute_scale = factor;
   global.note(
-      fmt::format("--anchor: computation takes {0:.4f} times what the model says; "
-                  "--compute-scale {0:.4f} says so for other runs",
-                  factor));
+      fmt::format("--anchor: computation takes {0:.4f} times what the model says of {1}; "
+                  "--compute-scale {0:.4f} "
+                  "says so for other runs",
+                  factor, source.name()));
 }
 
 }  // namespace bubblescope

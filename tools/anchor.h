@@ -12,9 +12,9 @@ struct AnchorOption {
 
   /// The app has --model.
   void add_to(CLI::App& app);
-  /// Sets `compute_scale` of the scenario's job so that the schedule takes that time, and tells it;
-  /// does nothing where none is given. Throws UsageError where computation would have to take more
-  /// than ten times as long, or less than a tenth.
+  /// Scales the computation of the scenario so that the schedule takes that time, and tells by how
+  /// much; does nothing where none is given. Throws UsageError where computation would have to take
+  /// more than ten times as long, or less than a tenth.
   void scale(Scenario& scenario, const ScheduleSource& source, const GlobalOptions& global) const;
 };
 

@@ -265,9 +265,39 @@ void note_odd_times(const StageCost& stage, const GlobalOptions& global) {
                             *stage.overlapped < stage.forward ? "F" : "B"));
 }
 
+/// Options of a model's training that change nothing.
+void note_training(const ModelJob& job, const GlobalOptions& global) {
+  const Training& training = job.training;
+  const Recompute& again = training.recompute;
+  const auto note = [&](bool is_unused, std::string_view text) {
+    if (is_unused)
+      global.note(text);
+  };
+  const auto has = [&](bool (*holds)(const LayerKind&)) {
+    return std::any_of(job.model.kinds.begin(), job.model.kinds.end(), holds);
+  };
+  note(training.recomputed_layers && again == kRecomputeNone,
+       "--recompute-layers is for --recompute: nothing is recomputed");
+  note(again.mlp && !has([](const LayerKind& kind) { return kind.mlp.has_value(); }),
+       "--recompute mlp: the model has no dense MLP");
+  note(again.experts && !job.model.has_experts(), "--recompute moe: the model has no experts");
+  note(training.gather_overlap && (training.zero == 0 || training.zero == 3),
+       "--gather is for --zero 1 and 2");
+  note(training.dispatch_overlap && !(job.model.has_experts() && job.parallel.expert > 1),
+       "--dispatch-overlap is for experts on several GPUs");
+  note(training.fused_experts && !job.model.has_experts(),
+       "--fused-experts: the model has no experts");
+  const Hardware::Host& host = job.hardware.host;
+  note(training.cuda_graphs != CudaGraphs::None &&
+           host.layer_forward + host.experts + host.action == Time{},
+       "--cuda-graphs changes nothing: the hardware's file does not say what its host costs");
+}
+
 }  // namespace
 
 void note_costs(const Scenario& scenario, const GlobalOptions& global) {
+  if (scenario.job)
+    note_training(*scenario.job, global);
   if (scenario.job && !scenario.job->model.note.empty())
     global.note(scenario.job->model.note);
   if (const auto words =

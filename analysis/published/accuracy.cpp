@@ -16,34 +16,29 @@ double quantile(std::vector<double> values, double share) {
   return values[below] + (values[above] - values[below]) * (place - static_cast<double>(below));
 }
 
-/// GPU nanoseconds a token.
-double measured_cost(const PublishedRun& run) {
-  return static_cast<double>(run.measured->count()) * run.gpus_per_token;
-}
-double predicted_cost(const PublishedRun& run) {
-  return static_cast<double>(run.predicted->count()) * run.gpus_per_token;
+double nanoseconds(const std::optional<Time>& time) {
+  return static_cast<double>(time->count());
 }
 
 void compare_pairs(const std::vector<const PublishedRun*>& job, Accuracy& result) {
   constexpr double kMargin = 0.02;
-  const auto by_prediction = [](const PublishedRun* a, const PublishedRun* b) {
-    return predicted_cost(*a) < predicted_cost(*b);
-  };
-  double best = measured_cost(*job[0]);
+  double best = nanoseconds(job[0]->measured);
   for (std::size_t i = 0; i < job.size(); ++i) {
-    best = std::min(best, measured_cost(*job[i]));
+    const double one = nanoseconds(job[i]->measured);
+    best = std::min(best, one);
     for (std::size_t j = 0; j < i; ++j) {
-      const double one = measured_cost(*job[i]);
-      const double other = measured_cost(*job[j]);
-      if (std::abs(one / other - 1) <= kMargin)
+      const double other = nanoseconds(job[j]->measured);
+      if (std::abs(one - other) <= kMargin * std::min(one, other))
         continue;
       ++result.pairs;
-      const bool is_right = (one > other) == (predicted_cost(*job[i]) > predicted_cost(*job[j]));
-      result.pairs_right += is_right ? 1U : 0U;
+      const double told = nanoseconds(job[i]->predicted) - nanoseconds(job[j]->predicted);
+      result.pairs_right += (one - other) * told > 0 ? 1U : 0U;
     }
   }
-  const PublishedRun& chosen = **std::min_element(job.begin(), job.end(), by_prediction);
-  result.worst_choice = std::max(result.worst_choice, measured_cost(chosen) / best - 1);
+  const PublishedRun& chosen = **std::min_element(
+      job.begin(), job.end(),
+      [](const PublishedRun* a, const PublishedRun* b) { return *a->predicted < *b->predicted; });
+  result.worst_choice = std::max(result.worst_choice, nanoseconds(chosen.measured) / best - 1);
 }
 
 }  // namespace
@@ -102,7 +97,7 @@ std::vector<Accuracy> accuracies(const std::vector<PublishedRun>& runs,
 MemoryVerdicts memory_verdicts(const std::vector<PublishedRun>& runs) {
   MemoryVerdicts result;
   for (const PublishedRun& run : runs) {
-    if (!run.device_memory)
+    if (!run.device_memory || !run.is_judged)
       continue;
     ++(run.ran_out ? result.ran_out : result.ran);
     if (run.is_told_to_run_out == run.ran_out)

@@ -19,7 +19,6 @@ struct PublishedRun {
   std::optional<Time> measured = {};
   bool ran_out = false;       ///< It ran out of memory.
   bool is_judged = true;      ///< Its configuration is known, and its time is what is compared.
-  double gpus_per_token = 0;  ///< By which runs of one job are compared: GPUs / tokens a step.
   std::string command = {};   ///< What predicts it.
   std::optional<Time> predicted = {};
   std::optional<Bytes> device_memory = {};
@@ -33,20 +32,20 @@ struct PublishedRun {
 /// Runs of one table or kind.
 struct Accuracy {
   std::string name;
-  std::size_t runs = 0;  ///< That are judged and predicted.
+  std::size_t runs = 0;  ///< Judged and predicted ones.
   double median_error = 0;
   double median_abs_error = 0;
   double mean_abs_error = 0;
   double p90_abs_error = 0;
-  std::size_t pairs = 0;  ///< Of one job, whose GPU time a token differs by more than 2 %.
+  std::size_t pairs = 0;  ///< They are of one job, and differ by more than 2 %.
   std::size_t pairs_right = 0;
   double worst_choice =
       0;  ///< How much longer the run predicted best takes than the best, at most.
 };
 
-/// Of those that are judged; quantiles between two values lie on the line between them.
+/// Counts those that are judged; quantiles between two values lie on the line between them.
 Accuracy accuracy(const std::string& name, const std::vector<const PublishedRun*>& runs);
-/// By what `key` gives, in the order in which they come first.
+/// Groups them by what `key` gives, in the order in which they come first.
 std::vector<Accuracy> accuracies(const std::vector<PublishedRun>& runs,
                                  std::string PublishedRun::*key);
 

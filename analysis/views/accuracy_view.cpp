@@ -76,11 +76,13 @@ std::vector<const PublishedRun*> pointers(const std::vector<PublishedRun>& runs)
 
 std::string verdict(const std::vector<PublishedRun>& runs) {
   const Accuracy all = accuracy("all", pointers(runs));
+  if (all.runs == 0)
+    return "no run is predicted";
   const MemoryVerdicts memory = memory_verdicts(runs);
   std::string text = fmt::format(
-      "{} runs: half of the errors are within {:.1f} %, nine in ten "
+      "{} run{}: half of the errors are within {:.1f} %, nine in ten "
       "within {:.1f} %",
-      all.runs, 100 * all.median_abs_error, 100 * all.p90_abs_error);
+      all.runs, all.runs == 1 ? "" : "s", 100 * all.median_abs_error, 100 * all.p90_abs_error);
   if (all.pairs > 0)
     text += fmt::format("; {} of {} pairs ranked right", all.pairs_right, all.pairs);
   if (memory.ran_out > 0)

@@ -24,15 +24,17 @@ void add(LayerCost& sum, const LayerCost& part) {
     sum[i] += part[i];
 }
 
-/// What another micro-batch computes in such a layer runs beside the layer's messages to experts.
+/// The layer's messages to experts run beside what another micro-batch computes in such a layer.
 void hide_dispatch(LayerCost& layer) {
   const auto is_message = [](std::size_t i) {
     return text_of(static_cast<PhaseId>(i)).stream == PhaseStream::Expert;
   };
   double messages = 0;
-  double computes = 0;
   for (std::size_t i = 0; i < layer.size(); ++i)
-    (is_message(i) ? messages : computes) += layer[i].seconds();
+    messages += is_message(i) ? layer[i].seconds() : 0;
+  double computes = 0;
+  for (const OpKind kind : {OpKind::Forward, OpKind::BackwardInput, OpKind::BackwardWeight})
+    computes += compute_seconds(layer, kind);
   const double hidden = messages > 0 ? std::min(1.0, computes / messages) : 0;
   for (std::size_t i = 0; i < layer.size(); ++i)
     if (is_message(i))
@@ -46,13 +48,12 @@ class Parts {
       : setting_(setting),
         embedding_(embedding_cost(setting)),
         head_(head_cost(setting)),
-        prediction_(prediction_cost(setting)) {
-    const Training whole = without_recompute(setting.training);
-    const LayerSetting unreduced = {setting.model, setting.hardware, setting.parallel, whole};
+        whole_(without_recompute(setting.training)),
+        prediction_(prediction_cost(setting.training.recomputed_layers ? unreduced() : setting)) {
     for (const LayerKind& kind : setting.model.kinds) {
       kinds_.push_back(layer_of(setting, kind));
       if (setting.training.recomputed_layers)
-        kept_kinds_.push_back(layer_of(unreduced, kind));
+        kept_kinds_.push_back(layer_of(unreduced(), kind));
     }
   }
 
@@ -66,7 +67,8 @@ class Parts {
       result.push_back(kinds[model.layers[static_cast<std::size_t>(stage.first + i)]]);
     }
     for (std::int64_t i = 0; i < stage.predictions; ++i) {
-      result.push_back(kinds_[model.predictions[static_cast<std::size_t>(i)]]);
+      const auto& kinds = setting_.training.recomputed_layers ? kept_kinds_ : kinds_;
+      result.push_back(kinds[model.predictions[static_cast<std::size_t>(i)]]);
       add(result.back().cost, prediction_);
       add(result.back().cost, head_);
     }
@@ -84,6 +86,10 @@ class Parts {
   }
 
  private:
+  LayerSetting unreduced() const {
+    return {setting_.model, setting_.hardware, setting_.parallel, whole_};
+  }
+
   static StageLayer layer_of(const LayerSetting& setting, const LayerKind& kind) {
     StageLayer layer = {layer_cost(setting, kind), mixer_word(kind)};
     if (setting.training.dispatch_overlap)
@@ -111,6 +117,7 @@ class Parts {
   std::vector<StageLayer> kept_kinds_ = {};  // likewise, of layers that are not recomputed
   LayerCost embedding_;
   LayerCost head_;
+  Training whole_;  // with everything kept
   LayerCost prediction_;
 };
 
@@ -136,10 +143,8 @@ LayerPhases to_phases(const ModelJob& job, const std::vector<MixerPhase>& order,
       Phase& phase = result.phases[i];
       if (phase.stream == PhaseStream::Expert)
         phase.sent = std::max(phase.sent, static_cast<Bytes>(cost.traffic));
-      const double scale = phase.stream == PhaseStream::Compute ? job.compute_scale : 1;
-      const Time elapsed = to_time(scale * cost.seconds());
-      result.times.push_back(
-          {elapsed, std::min(elapsed, to_time(scale * (cost.seconds() - cost.gaps)))});
+      const Time elapsed = to_time(cost.seconds());
+      result.times.push_back({elapsed, std::min(elapsed, to_time(cost.seconds() - cost.gaps))});
     }
   return result;
 }
@@ -187,6 +192,7 @@ void lay_links(const ModelJob& job, CostSource& source) {
 double forward_flops(const ModelJob& job, AttentionKernels attention) {
   ModelJob whole{.model = job.model, .hardware = job.hardware, .training = job.training};
   whole.training.attention = attention;
+  whole.training.expert_imbalance = 1;
   const std::vector<Phase> phases = analytic_phases(whole);
   const AnalyticCosts costs = analytic_costs(whole, 1);
   double forward = 0;
@@ -196,11 +202,29 @@ double forward_flops(const ModelJob& job, AttentionKernels attention) {
   return forward;
 }
 
+/// Throws Error unless heads can be divided over so many GPUs.
+void check_heads(const ModelJob& job, std::int64_t gpus) {
+  for (const LayerKind& kind : job.model.kinds)
+    for (const Mixer& mixer : kind.mixers)
+      if (const auto* attention = std::get_if<Attention>(&mixer);
+          attention != nullptr && attention->heads % gpus != 0)
+        throw Error(fmt::format("cp × tp = {} does not divide the {} heads of {}", gpus,
+                                attention->heads, job.model.name));
+}
+
 }  // namespace
 
 void check_precision(const ModelJob& job) {
   if (job.training.precision == Precision::Fp8 && job.hardware.fp8_flops <= 0)
     throw Error(fmt::format("{} has no fp8", job.hardware.name));
+}
+
+void check_training(const ModelJob& job) {
+  const Training& training = job.training;
+  if (training.attention == AttentionKernels::Fp8 && training.precision != Precision::Fp8)
+    throw Error("attention in fp8 needs precision fp8");
+  if (training.expert_imbalance > 1 && (job.parallel.expert == 1 || !job.model.has_experts()))
+    throw Error("experts on one GPU have no fullest one: an imbalance needs ep > 1");
 }
 
 void check_sequence(const ModelJob& job) {
@@ -215,6 +239,8 @@ void check_sequence(const ModelJob& job) {
         fmt::format("ep={} beside tp={} needs sequence parallelism, which gives each GPU "
                     "tokens of its own to send to experts",
                     job.parallel.expert, job.parallel.tensor));
+  if (job.training.context == ContextMessages::AllToAll)
+    check_heads(job, divisor);
   if (model.learned_positions > 0 && tokens > model.learned_positions)
     throw Error(fmt::format("a sequence of {} tokens is longer than the {} positions of {}", tokens,
                             model.learned_positions, model.name));

@@ -32,10 +32,12 @@ struct AnalyticCosts {
   CostSource source;  ///< Stage by stage; timed by phases.
 };
 
-/// Each throws Error where the job makes no sense: hardware without the precision; a sequence that
+/// Each throws Error where the job makes no sense: hardware without the precision; attention in
+/// fp8 in a job that is not, an imbalance of experts that are on one GPU; a sequence that
 /// the parallelism does not divide, or that is longer than the positions that the model learned;
 /// more ranks on a node than it has GPUs for.
 void check_precision(const ModelJob& job);
+void check_training(const ModelJob& job);
 void check_sequence(const ModelJob& job);
 void check_nodes(const ModelJob& job);
 

@@ -44,7 +44,8 @@ StageUpdate stage_update(const LayerSetting& setting, const Parameters& paramete
                          parameters.expert / (is_divided ? real(expert_replicas(setting).size) : 1);
   // Gradients are read, fp32 parameters and moments read and written, bf16 parameters written.
   const double bytes = training.gradient_bytes + 2 * (kFull + 2 * training.moment_bytes) + kHalf;
-  update.optimizer = updated * bytes / (hardware.memory_bandwidth * hardware.efficiency.memory);
+  update.optimizer = hardware.compute_scale * updated * bytes /
+                     (hardware.memory_bandwidth * hardware.efficiency.memory);
   if (training.zero == 1 || training.zero == 2)
     update.gather = gather_parameters(setting, parameters).seconds();
   return update;

@@ -87,6 +87,9 @@ void FeedForward::input_gradient(Kernels& kernels) const {
     mlp_input_gradient(kernels, own);
   kernels.sum(hidden_values());
   if (!kind_.experts) {
+    const Recompute& again = setting_.training.recompute;
+    if (again.norms && !again.mlp)
+      kernels.norms(kind_.feed_forward_norms());
     kernels.norm_gradients(kind_.feed_forward_norms());
     return;
   }
@@ -136,7 +139,8 @@ double FeedForward::expert_width() const {
 
 /// Bytes that take the tokens as they arrive to the rows of their experts, or back.
 double FeedForward::permuted_bytes(double bytes) const {
-  const double arrivals = setting_.expert_tokens() * spread_.gpu_copies;
+  const double arrivals =
+      setting_.expert_tokens() * spread_.gpu_copies * setting_.training.expert_imbalance;
   return bytes * expert_width() * (arrivals + setting_.rows(Tokens::Routed, kind_));
 }
 
@@ -180,7 +184,8 @@ void FeedForward::mlp_input_gradient(Kernels& kernels, const Linears& linears) c
   kernels.input_gradient(linears[1]);
   if (!is_fused(linears))
     kernels.moves(kHalf * (rows * linears[1].in + 2 * rows * linears[0].out));
-  if (setting_.training.recompute.activation)
+  const Recompute& again = setting_.training.recompute;
+  if (again.activation && !(kind_.experts ? again.experts : again.mlp))
     activation_function(kernels, linears);
   kernels.input_gradient(linears[0]);
 }

@@ -67,6 +67,7 @@ struct Hardware {
   Sustained sustained = {};
   Host host = {};
   std::shared_ptr<const KernelTables> kernels = nullptr;  ///< None unless they were read.
+  double compute_scale = 1;  ///< How much longer kernels take than all of this says.
 };
 
 /// Reads a hardware's text, format "bubblescope-hardware/1" (data/schema/hardware.schema.json);

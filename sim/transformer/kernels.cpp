@@ -144,6 +144,7 @@ double Kernels::sustained_rate() const {
 
 void Kernels::takes(double seconds, double flops, double bytes) {
   const Hardware& hardware = setting_.hardware;
+  seconds *= hardware.compute_scale;
   const double moving = bytes / (hardware.memory_bandwidth * hardware.efficiency.memory);
   const Bound bound = moving < seconds / 2 ? Bound::Compute : Bound::Memory;
   cost_.flops += flops;
@@ -163,7 +164,7 @@ void Kernels::accumulate(double gradients) {
   const double bytes = (setting_.training.gradient_bytes == kFull ? 2 * kFull : kHalf) * gradients;
   cost_.bytes += bytes;
   cost_.seconds_by_bound[static_cast<std::size_t>(Bound::Memory)] +=
-      bytes / (hardware.memory_bandwidth * hardware.efficiency.memory);
+      hardware.compute_scale * bytes / (hardware.memory_bandwidth * hardware.efficiency.memory);
 }
 
 void Kernels::product(const Linear& linear, double bytes) {
@@ -180,7 +181,8 @@ void Kernels::add(const Kernel& kernel) {
   const Bound bound = computing > moving ? Bound::Compute : Bound::Memory;
   cost_.flops += kernel.flops;
   cost_.bytes += kernel.bytes;
-  cost_.seconds_by_bound[static_cast<std::size_t>(bound)] += std::max(computing, moving);
+  cost_.seconds_by_bound[static_cast<std::size_t>(bound)] +=
+      hardware.compute_scale * std::max(computing, moving);
   cost_.gaps += seconds(hardware.kernel_gap);
 }
 

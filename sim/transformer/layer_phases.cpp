@@ -37,8 +37,8 @@ std::vector<PhaseId> launch_order(PairOrder order) {
 bool has_host(const ModelJob& job) {
   const Hardware::Host& host = job.hardware.host;
   const Training& training = job.training;
-  const bool waits_for_experts =
-      job.model.has_experts() && training.dispatch == Dispatch::AllToAll && host.experts > Time{};
+  const bool waits_for_experts = job.model.has_experts() && job.parallel.expert > 1 &&
+                                 training.dispatch == Dispatch::AllToAll && host.experts > Time{};
   return training.cuda_graphs != CudaGraphs::Full &&
          (waits_for_experts || host.layer_forward + host.layer_backward + host.action > Time{});
 }
@@ -164,7 +164,7 @@ std::vector<Phase> analytic_phases(const ModelJob& job) {
       phase.after = place_of(*text.after, each.word);
     if (text.stream == kExpert)
       phase.sms = job.hardware.communication_sms;
-    if (text.stream == kCompute)
+    if (text.stream == kCompute && each.id != PhaseId::HostF && each.id != PhaseId::HostB)
       phase.slowdown.kind = Slowdown::Kind::Shared;
     phases.push_back(std::move(phase));
   }

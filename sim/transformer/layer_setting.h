@@ -37,6 +37,13 @@ enum class Dispatch : std::uint8_t {
   HybridEp,  ///< A copy in bf16 for each GPU of an NVLink domain, and one for each other domain.
 };
 
+/// How attention reaches the tokens of other GPUs of a context group.
+enum class ContextMessages : std::uint8_t {
+  Ring,       ///< Keys and values go around, beside attention to those that are there.
+  AllGather,  ///< They are gathered before.
+  AllToAll,   ///< Tokens are changed for heads, and back.
+};
+
 /// How attention is computed.
 enum class AttentionKernels : std::uint8_t {
   Flash,    ///< FlashAttention, in bf16.
@@ -88,6 +95,7 @@ struct Training {
   int gradient_bytes = 4;       ///< Of one gradient as it is accumulated.
   int moment_bytes = 4;         ///< Of each of Adam's two moments.
   Collectives collectives = Collectives::Ring;
+  ContextMessages context = ContextMessages::Ring;
 
   /// Whether the layer of that place in its stage is recomputed.
   bool recomputes(std::int64_t place) const {

@@ -62,6 +62,34 @@ void pick(Kernels& kernels, const Attention& attention, bool is_backward) {
                    efficiency_of(setting, is_backward), kHalf * scored);
 }
 
+/// Hops that keys make around the ring: no farther than they are attended to.
+double steps_of_ring(const LayerSetting& setting, const Attention& attention) {
+  const double others = real(setting.parallel.context - 1);
+  const std::int64_t reach = std::max(attention.window, attention.chunk);
+  const double share = real(setting.training.sequence) / real(setting.parallel.context);
+  if (attention.chunk > 0 && std::fmod(share, real(attention.chunk)) == 0)
+    return 0;  // a GPU has whole chunks
+  return reach == 0 ? others : std::min(others, std::ceil(real(reach) / share));
+}
+
+/// What a GPU sends within its context group, in so many steps. Its GPUs lie tp apart, so that all
+/// wait for the one whose next is in another node.
+struct ContextTraffic {
+  double bytes;
+  double steps;
+};
+PhaseCost sent_in_context(const LayerSetting& setting, const LayerKind& kind,
+                          ContextTraffic traffic) {
+  const Hardware& hardware = setting.hardware;
+  const Parallel& parallel = setting.parallel;
+  const bool is_within = group_of(parallel.context, parallel.tensor, hardware).nodes == 1;
+  Kernels messages(setting, kind);
+  messages.send(
+      {is_within ? traffic.bytes : 0, is_within ? 0 : traffic.bytes},
+      traffic.steps * seconds(is_within ? hardware.nvlink_latency : hardware.nic_latency));
+  return messages.take();
+}
+
 class AttentionWork {
  public:
   AttentionWork(const LayerSetting& setting, const Attention& attention)
@@ -127,20 +155,22 @@ class AttentionWork {
                      kHalf * values * products.key);
   }
 
-  /// Around the context group, in each direction. Its GPUs lie tp apart and each sends to the next,
-  /// so that all wait for the one whose next is in another node.
-  PhaseCost ring(const LayerKind& kind, bool is_backward) const {
-    const Parallel& parallel = setting_.parallel;
-    const Hardware& hardware = setting_.hardware;
-    const bool is_within = group_of(parallel.context, parallel.tensor, hardware).nodes == 1;
-    const double steps = (is_backward ? 2 : 1) * steps_of_ring();
-    const double sent = steps * kHalf * setting_.tokens() * keys_values();
-    Kernels messages(setting_, kind);
-    messages.send({is_within ? sent : 0, is_within ? 0 : sent},
-                  steps * seconds(is_within ? hardware.nvlink_latency : hardware.nic_latency));
+  PhaseCost context(const LayerKind& kind, bool is_backward) const {
+    const double passes = is_backward ? 2 : 1;  // back go gradients of keys and values
+    const double others = real(setting_.parallel.context - 1);
+    const double tokens = kHalf * setting_.tokens();
+    if (setting_.training.context == ContextMessages::AllGather)
+      return sent_in_context(setting_, kind, {passes * others * tokens * keys_values(), passes});
+    if (setting_.training.context == ContextMessages::AllToAll)
+      return sent_in_context(setting_, kind,
+                             {tokens * (queries() + keys_values() + outputs()) * others /
+                                  real(setting_.parallel.context),
+                              2});
+    const double steps = passes * steps_of_ring(setting_, attention_);
     Kernels attention(setting_, kind);
     fused(attention, is_backward);
-    return messages.take().longer_than(attention.take().seconds());
+    return sent_in_context(setting_, kind, {steps * tokens * keys_values(), steps})
+        .longer_than(attention.take().seconds());
   }
 
   double kept() const {
@@ -149,7 +179,7 @@ class AttentionWork {
     if (attention_.latent) {
       const double compressed = latent_values();
       bytes += kHalf * (compressed + setting_.divided_tokens() * real(attention_.latent->rope_dim));
-      if (!again.norms)
+      if (!again.norms && !again.latent_up)
         bytes += setting_.element_bytes() * compressed;
     }
     if (!attention_.latent || !again.latent_up)
@@ -199,16 +229,6 @@ class AttentionWork {
                      kHalf * scores() * (products.key + products.value));
     kernels.moves(bytes * scores());
   }
-  /// Hops that keys make around the ring: no farther than they are attended to.
-  double steps_of_ring() const {
-    const double others = real(setting_.parallel.context - 1);
-    const std::int64_t reach = std::max(attention_.window, attention_.chunk);
-    const double share = sequence() / real(setting_.parallel.context);
-    if (attention_.chunk > 0 && std::fmod(share, real(attention_.chunk)) == 0)
-      return 0;  // a GPU has whole chunks
-    return reach == 0 ? others : std::min(others, std::ceil(real(reach) / share));
-  }
-
   const LayerSetting& setting_;
   const Attention& attention_;
 };
@@ -239,17 +259,10 @@ class RecurrenceWork {
   void last_gradient(Kernels&) const {}
 
   /// From tokens to heads and back.
-  PhaseCost ring(const LayerKind& kind, bool) const {
-    const Parallel& parallel = setting_.parallel;
-    const GpuGroup group = group_of(parallel.context, parallel.tensor, setting_.hardware);
-    const bool is_within = group.nodes == 1;
-    const double sent =
-        kHalf * (convolved() + 2 * values()) * real(group.size - 1) / real(group.size);
-    const Hardware& hardware = setting_.hardware;
-    Kernels messages(setting_, kind);
-    messages.send({is_within ? sent : 0, is_within ? 0 : sent},
-                  2 * seconds(is_within ? hardware.nvlink_latency : hardware.nic_latency));
-    return messages.take();
+  PhaseCost context(const LayerKind& kind, bool) const {
+    const double size = real(setting_.parallel.context);
+    return sent_in_context(setting_, kind,
+                           {kHalf * (convolved() + 2 * values()) * (size - 1) / size, 2});
   }
 
   /// The convolution's input and output, the gate, the scan's output before its norm and behind, a
@@ -361,8 +374,8 @@ void mixer_weight_gradient(Kernels& kernels, const Mixer& mixer) {
 PhaseCost context_messages(const LayerSetting& setting, const LayerKind& kind, bool is_backward) {
   PhaseCost sum;
   for (const Mixer& mixer : kind.mixers)
-    sum +=
-        with_work(setting, mixer, [&](const auto& work) { return work.ring(kind, is_backward); });
+    sum += with_work(setting, mixer,
+                     [&](const auto& work) { return work.context(kind, is_backward); });
   return sum;
 }
 

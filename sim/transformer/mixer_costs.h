@@ -21,8 +21,10 @@ void mixer_weight_gradient(Kernels& kernels, const Mixer& mixer);
 
 /// Messages of context parallelism, as far as they take longer than what runs beside. Attention
 /// passes keys and values on around the context group, their gradients too in the backward (Liu et
-/// al., Ring Attention, arXiv 2310.01889). A recurrence divides its heads over the group instead
-/// and sends its input and output to all of it, with nothing beside.
+/// al., Ring Attention, arXiv 2310.01889); or gathers them, or divides heads over the group instead
+/// of tokens (Jacobs et al., DeepSpeed Ulysses, arXiv 2309.14509), with nothing beside. A
+/// recurrence divides its heads over the group instead and sends its input and output to all of it,
+/// with nothing beside.
 PhaseCost context_messages(const LayerSetting& setting, const LayerKind& kind, bool is_backward);
 
 /// The words of the model's mixers for whose kernels no speeds were measured: recurrences, and

@@ -23,7 +23,6 @@ struct ModelJob {
   Training training = {};
   std::optional<StageLayout> layout = {};  ///< Default: `even_layout`.
   Nodes nodes = {};
-  double compute_scale = 1;  ///< How much longer computation takes than the model says.
 };
 
 }  // namespace bubblescope

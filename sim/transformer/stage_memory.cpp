@@ -13,6 +13,10 @@
 namespace bubblescope {
 namespace {
 
+/// A process holds so much more than tensors.
+constexpr double kAllocator = 1.05;
+constexpr double kContext = 3e9;
+
 /// Bytes of the inputs of matrix products and of the gradients of their outputs.
 double for_weights(const LayerSetting& setting, const LayerKind& kind, const Linears& linears) {
   double bytes = 0;
@@ -25,7 +29,8 @@ double for_weights(const LayerSetting& setting, const LayerKind& kind, const Lin
 /// Inputs of so many norms; what the first gives, where it is not made again; dropout's mask.
 double norms_kept(const LayerSetting& setting, std::int64_t norms) {
   const double hidden = setting.divided_tokens() * real(setting.model.hidden);
-  const double each = setting.training.fused_norms ? kHalf : kHalf + 2 * kFull;
+  const bool keeps_steps = !setting.training.fused_norms && !setting.training.recompute.norms;
+  const double each = keeps_steps ? kHalf + 2 * kFull : kHalf;
   double bytes = each * real(norms) * hidden + (setting.model.dropout ? hidden : 0);
   if (norms > 0 && !setting.training.recompute.norms)
     bytes += setting.element_bytes() * hidden;
@@ -81,7 +86,9 @@ void for_each_layer(const LayerSetting& setting, const StageLayers& held, const 
     use(kind, layer_activation(setting.training.recomputes(i) ? setting : unreduced, kind));
   }
   for (std::int64_t i = 0; i < held.predictions; ++i)
-    use(model.prediction(i), layer_activation(setting, model.prediction(i)));
+    use(model.prediction(i),
+        layer_activation(setting.training.recomputed_layers ? unreduced : setting,
+                         model.prediction(i)));
 }
 
 Bytes rounded(double bytes) {
@@ -150,11 +157,6 @@ LayerActivation layer_activation(const LayerSetting& setting, const LayerKind& k
     result.kept = kHalf * setting.divided_tokens() * real(setting.model.hidden);
   return result;
 }
-
-namespace {
-constexpr double kAllocator = 1.05;
-constexpr double kContext = 3e9;
-}  // namespace
 
 Bytes device_memory(Bytes tensors) {
   return rounded(kAllocator * static_cast<double>(tensors) + kContext);

@@ -74,6 +74,15 @@ std::vector<Contender> contenders(const CompareOptions& options, const GlobalOpt
   std::vector<Contender> schedules = options.schedules;
   if (schedules.empty())
     choose_schedules(options.costs.like.empty() ? "all" : options.costs.like, schedules);
+  else if (!options.costs.like.empty())
+    std::erase_if(schedules, [&](const Contender& each) {
+      const auto frameworks = words_in(each.source.entry()->frameworks);
+      return !each.by_name && std::find(frameworks.begin(), frameworks.end(), options.costs.like) ==
+                                  frameworks.end();
+    });
+  if (schedules.empty())
+    throw UsageError(fmt::format("--like {}: it has none of these schedules", options.costs.like),
+                     {"--like", "--schedules"});
   for (const Contender& schedule : schedules) {
     const std::vector<int>& asked = options.shape.chunks;
     if (!schedule.source.entry()->any_chunks || asked.empty()) {
@@ -181,7 +190,14 @@ int run(const CompareOptions& options, const GlobalOptions& global) {
     return run_varied(options, all, present, global);
   Scenario scenario =
       make_scenario(shape_of(options.shape, options.costs, present), options.costs, options.limits);
-  options.anchor.scale(scenario, all.front().source, global);
+  if (options.anchor.time) {
+    if (options.schedules.empty() || !options.schedules.front().by_name)
+      throw UsageError("--anchor needs --schedules that begin with the one that was measured",
+                       {"--anchor"});
+    Scenario own = all.front().own(scenario);
+    options.anchor.scale(own, all.front().source, global);
+    scenario.job = own.job;
+  }
   scenario.noise = options.noise.noise(scenario.shape.ranks);
   Comparison comparison;
   {

@@ -85,7 +85,10 @@ int run(const ReproduceOptions& options, const GlobalOptions& global) {
   Style style = options.output.style(global);
   style.provenance = provenance("reproduce");
   require_writable(options.output.path);
-  if (const std::vector<MeasuredRow> rows = find_rows(options); !rows.empty()) {
+  const std::vector<MeasuredRow> rows = find_rows(options);
+  if (rows.empty() && !options.assumed.empty())
+    throw UsageError("--assume is for rows of measured runs", {"--assume"});
+  if (!rows.empty()) {
     std::vector<PublishedRun> runs;
     {
       Progress progress(global.quiet);
@@ -114,8 +117,8 @@ Command add_reproduce(CLI::App& root, const GlobalOptions& global) {
   auto* app = root.add_subcommand("reproduce", "published tables, ours beside theirs");
   auto options = std::make_shared<ReproduceOptions>();
   app->add_option("TABLE", options->table,
-                  "a table (default: all; a wrong name lists them), or a file like those of "
-                  "data/published")
+                  "a table (default: all; a wrong name lists them), a file like those of "
+                  "data/published, or 'measured', runs of others")
       ->type_name("");
   add_list(*app,
            {"--assume", "TABLE.KEY=VALUE",
@@ -125,10 +128,12 @@ Command add_reproduce(CLI::App& root, const GlobalOptions& global) {
            options->assumed, read_assumption);
   options->output.add_to(*app);
   app->footer(
-      "Exit code 1 when one of our values is no longer what is recorded beside the published one.\n"
+      "Exit code 1 when one of our values is no longer what is recorded beside the published one;\n"
+      "measured runs are told, and fail nothing.\n"
       "Examples:\n"
       "  bubblescope reproduce dualpipe-readme\n"
-      "  bubblescope reproduce zero-bubble-table5 --format csv -o table5.csv");
+      "  bubblescope reproduce zero-bubble-table5 --format csv -o table5.csv\n"
+      "  bubblescope reproduce measured");
   return {app, [options, &global] { return run(*options, global); }};
 }
 

@@ -247,6 +247,8 @@ void set_data_parallel(LaunchedJob& launch) {
 
 /// Modules that are made again, without those that have no counterpart.
 std::string recomputed_modules(LaunchedJob& launch, bool is_unfused) {
+  static constexpr std::string_view kModules[] = {"core_attn",   "moe_act", "layernorm",
+                                                  "mla_up_proj", "mlp",     "moe"};
   const GivenFlag* given = launch.find("--recompute-modules");
   std::string modules;
   const std::vector<std::string> by_default = {"core_attn"};
@@ -255,6 +257,9 @@ std::string recomputed_modules(LaunchedJob& launch, bool is_unfused) {
       launch.note("recomputation of core_attn is left out: fused attention keeps no scores");
     else if (module == "shared_experts")
       launch.note("recomputation of shared_experts is left out");
+    else if (std::find(std::begin(kModules), std::end(kModules), module) == std::end(kModules))
+      launch.fail("--recompute-modules",
+                  fmt::format("expected some of {}, got '{}'", fmt::join(kModules, ", "), module));
     else
       modules += (modules.empty() ? "" : ",") + module;
   }
@@ -270,6 +275,8 @@ void set_recompute(LaunchedJob& launch, bool is_unfused) {
     const Count layers = launch.count("--recompute-num-layers", 0);
     if (is("--recompute-method", "block") && layers)
       launch.set("recompute-layers", *layers);
+    else if (layers.value_or(1) > 1)
+      launch.note_of("--recompute-num-layers", "each layer's input is kept here");
   } else if (launch.has("--recompute-activations") || is("--recompute-granularity", "selective")) {
     if (const std::string modules = recomputed_modules(launch, is_unfused); !modules.empty())
       launch.set("recompute", modules);
@@ -291,11 +298,32 @@ void set_fp8_and_loss(LaunchedJob& launch) {
     launch.set("loss", "unfused");
 }
 
+void set_context(LaunchedJob& launch) {
+  constexpr const char* kFlag = "--cp-comm-type";
+  if (launch.count_or_1("--context-parallel-size") == 1 || !launch.has(kFlag))
+    return;
+  const std::string type = launch.text(kFlag).value_or("p2p");
+  if (type == "a2a+p2p")
+    return launch.note_of(kFlag, "keys and values go around one ring here");
+  constexpr std::pair<std::string_view, const char*> kTypes[] = {{"p2p", "ring"},
+                                                                 {"all_gather", "allgather"},
+                                                                 {"allgather", "allgather"},
+                                                                 {"a2a", "alltoall"}};
+  const auto* found = std::find_if(std::begin(kTypes), std::end(kTypes),
+                                   [&](const auto& each) { return each.first == type; });
+  if (found == std::end(kTypes))
+    launch.fail(kFlag, fmt::format("expected p2p, all_gather, a2a or a2a+p2p, got '{}'", type));
+  launch.set("cp-comm", found->second);
+}
+
 void set_dispatch(LaunchedJob& launch) {
   if (launch.count_or_1("--expert-model-parallel-size") == 1)
     return;
   const std::string type = launch.text("--moe-token-dispatcher-type").value_or("allgather");
   const std::string backend = launch.text("--moe-flex-dispatcher-backend").value_or("deepep");
+  if (type != "alltoall" && type != "allgather" && type != "flex")
+    launch.fail("--moe-token-dispatcher-type",
+                fmt::format("expected alltoall, allgather or flex, got '{}'", type));
   if (type == "flex" && backend != "deepep" && backend != "hybridep")
     launch.fail("--moe-flex-dispatcher-backend",
                 fmt::format("expected deepep or hybridep, got '{}'", backend));
@@ -320,6 +348,7 @@ void translate_megatron_training(LaunchedJob& launch) {
   set_recompute(launch, is_unfused);
   set_fp8_and_loss(launch);
   set_dispatch(launch);
+  set_context(launch);
   const std::int64_t tensor = launch.count_or_1("--tensor-model-parallel-size");
   const std::int64_t expert = launch.count_or_1("--expert-model-parallel-size");
   const std::int64_t each = launch.count("--expert-tensor-parallel-size").value_or(tensor);

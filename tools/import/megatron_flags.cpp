@@ -12,6 +12,7 @@ constexpr Flag kMegatronFlags[] = {
     {"--tensor-model-parallel-size --model-parallel-size", "`--parallel tp=`"},
     {"--pipeline-model-parallel-size --pipe-parallel-size", "`-p`"},
     {"--context-parallel-size", "`--parallel cp=`"},
+    {"--cp-comm-type", "`--cp-comm` ring for p2p, the default, allgather, alltoall for a2a"},
     {"--expert-model-parallel-size --moe-expert-parallel-size", "`--parallel ep=`"},
     {"--expert-tensor-parallel-size",
      "1, where ep is more than 1, and tp where it is 1; others, of which tp is the default, are "
@@ -121,7 +122,7 @@ constexpr Flag kMegatronWithoutCounterpart[] = {
     {"--moe-shared-expert-overlap", "shared experts compute beside nothing"},
     {"--moe-expert-capacity-factor --moe-pad-expert-input-to-capacity", "routing is balanced"},
     {"--moe-latent-size", "experts take the hidden size"},
-    {"--cp-comm-type --hierarchical-context-parallel-sizes", "keys and values go around a ring"},
+    {"--hierarchical-context-parallel-sizes", "the context group has one level"},
     {"--cuda-graph-* --enable-cuda-graph --external-cuda-graph",
      "gaps between kernels stay as the hardware's file has them"},
     {"--distribute-saved-activations", "saved activations are whole"},

@@ -44,6 +44,9 @@ const Choices<bool> kFused = {{"fused", true}, {"unfused", false}};
 const Choices<LossKernels> kLosses = {{"fused", LossKernels::Fused},
                                       {"unfused", LossKernels::Unfused},
                                       {"gathered", LossKernels::Gathered}};
+const Choices<ContextMessages> kContexts = {{"ring", ContextMessages::Ring},
+                                            {"allgather", ContextMessages::AllGather},
+                                            {"alltoall", ContextMessages::AllToAll}};
 const Choices<bool> kGathers = {{"after", false}, {"overlapped", true}};
 const Choices<PairOrder> kPairOrders = {{"deepseek", PairOrder::DeepSeek},
                                         {"megatron", PairOrder::Megatron}};
@@ -223,6 +226,10 @@ void ModelOptions::add_training_to(CLI::App& app) {
       training.gradient_bytes, one_of(kWidths));
   add("--moments", "WHAT", "Adam's moments: fp32 (default), bf16", training.moment_bytes,
       one_of(kWidths));
+  add("--cp-comm", "HOW",
+      "attention over a context group: ring (default), allgather of keys and values, alltoall of "
+      "heads",
+      training.context, one_of(kContexts));
   add("--compute-scale", "X",
       "computation takes so many times what the model says, as --anchor tells (default: 1)",
       compute_scale,
@@ -293,8 +300,8 @@ ModelJob ModelOptions::job(std::optional<int> ranks) const {
                    }),
                .hardware = find_input({"--hardware", "data/hardware", embedded_hardware()},
                                       hardware, read_hardware, parse_hardware),
-               .training = training,
-               .compute_scale = compute_scale};
+               .training = training};
+  job.hardware.compute_scale = compute_scale;
   if (kernel_tables.value_or(false) && job.hardware.kernels_name.empty())
     throw wrong_option("--kernel-tables", fmt::format("{} names none", job.hardware.name));
   if (kernel_tables.value_or(true) && !job.hardware.kernels_name.empty())
@@ -317,6 +324,8 @@ ModelJob ModelOptions::job(std::optional<int> ranks) const {
   job.training.sequence = sequence.value_or(
       positions > 0 ? std::min(positions, job.training.sequence) : job.training.sequence);
   checked({"--precision"}, [&] { check_precision(job); });
+  checked({training.expert_imbalance > 1 ? "--expert-imbalance" : "--attention"},
+          [&] { check_training(job); });
   checked({"--sequence"}, [&] { check_sequence(job); });
   checked({"--microbatch-size", "--sequence"},
           [&] { return analytic_costs(job, 1).stages.size(); });
@@ -372,7 +381,8 @@ nlohmann::ordered_json job_json(const ModelJob& job) {
       {"gradients", word_for(kWidths, training.gradient_bytes)},
       {"moments", word_for(kWidths, training.moment_bytes)},
       {"collectives", word_for(kCollectives, training.collectives)},
-      {"compute_scale", job.compute_scale}};
+      {"cp_comm", word_for(kContexts, training.context)},
+      {"compute_scale", job.hardware.compute_scale}};
 }
 
 }  // namespace bubblescope

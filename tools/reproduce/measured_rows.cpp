@@ -6,10 +6,12 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "sim/base/error.h"
 #include "sim/base/json_input.h"
 #include "sim/costs/cost_file.h"
 #include "sim/schedule/catalogue.h"
 #include "tools/embedded_data.h"
+#include "tools/errors.h"
 
 namespace bubblescope {
 namespace {
@@ -72,6 +74,14 @@ Json dimensions(ObjectReader& model, const std::string& name) {
 
 /// A name, or where the catalogue has none, JSON.
 std::string model_word(ObjectReader model) {
+  for (const char* key : {"layers",        "hidden",   "heads",   "kv_heads",  "ffn",
+                          "vocab",         "act",      "bias",    "dropout",   "learned_positions",
+                          "tied",          "head_dim", "experts", "per_token", "expert_ffn",
+                          "shared",        "mla",      "mtp",     "qk_norm",   "sliding_window",
+                          "sliding_every", "builtin",  "name"})
+    if (model.has(key))
+      model.skip(key);
+  model.finish();
   const std::string name = model.text("name");
   const std::string known = model.has("builtin") ? model.text("builtin") : name;
   if (built_in_model(known) != nullptr)
@@ -156,12 +166,16 @@ class RowReader {
     gpus_ = row_.integer("gpus");
     const std::int64_t batch = row_.integer("gbs");
     const std::int64_t sequence = row_.integer("seq");
+    const std::int64_t replicas = row_.integer("dp");
+    if (gpus_ != row_.integer("tp") * row_.integer("cp") * row_.integer("pp") * replicas)
+      row_.fail("gpus", "is not tp · cp · pp · dp");
+    if (batch != replicas * row_.integer("mbs") * row_.integer("microbatches"))
+      row_.fail("gbs", "is not dp · mbs · microbatches");
     ObjectReader model = row_.object("model");
     run.kind =
         fmt::format("{} {} {}", hardware_, precision_, model.has("experts") ? "experts" : "dense");
     run.job = fmt::format("{} {} {} {} {} {} {}", run.table, model.text("name"), hardware_, gpus_,
                           batch, sequence, kernel_);
-    run.gpus_per_token = static_cast<double>(gpus_) / static_cast<double>(batch * sequence);
     if (const auto seconds = row_.optional_number("iteration_s"); seconds.value_or(0) > 0)
       run.measured = time_from_us(*seconds * 1e6);
     run.ran_out = row_.object("measured").optional_flag("oom").value_or(false);
@@ -225,7 +239,8 @@ class RowReader {
     if (row_.has("recompute_modules"))
       modules = fmt::format("{}", fmt::join(row_.words("recompute_modules"), ","));
     const std::string recompute = row_.text("recompute");
-    add({"--recompute", modules.empty() ? recompute : modules});
+    const bool is_usual = modules.empty() && recompute == "selective";
+    add({"--recompute", is_usual ? "core_attn" : modules.empty() ? recompute : modules});
     add_text("--dispatch", "dispatch");
     const std::string& schedule = result_.words[0];
     const bool has_pairs = schedule.ends_with("overlap") || schedule.starts_with("dualpipe");
@@ -262,6 +277,8 @@ class RowReader {
 
 /// Without keys whose value is not known.
 nlohmann::json told(const nlohmann::json& row) {
+  if (!row.is_object())
+    return row;
   nlohmann::json result = row;
   for (const auto& [key, value] : row.items())
     if (value.is_null())
@@ -289,6 +306,14 @@ nlohmann::json value_of(const Assumption& assumption) {
 std::vector<MeasuredRow> parse_measured_rows(std::string_view text, const std::string& file,
                                              const std::vector<Assumption>& assumed) {
   const nlohmann::json json = parse_json(text, file);
+  if (json.empty())
+    throw Error(fmt::format("{}: holds no rows", file));
+  for (const Assumption& each : assumed)
+    if (std::none_of(json.begin(), json.end(), [&](const nlohmann::json& row) {
+          return row.is_object() && row.contains("table") && row["table"].is_string() &&
+                 is_of(each, row["table"].get<std::string>());
+        }))
+      throw UsageError(fmt::format("--assume: no row is of table '{}'", each.table), {"--assume"});
   std::vector<MeasuredRow> rows;
   for (std::size_t i = 0; i < json.size(); ++i) {
     nlohmann::json row = told(json[i]);

@@ -113,11 +113,7 @@ std::vector<PublishedRun> predict_or_refuse(const MeasuredRow& row) {
   run.command = shell_line(command);
   try {
     return predict(row, run);
-  } catch (const Error& error) {
-    run.refused = reason_of(error.what());
-  } catch (const UsageError& error) {
-    run.refused = reason_of(error.what());
-  } catch (const CLI::ParseError& error) {
+  } catch (const std::exception& error) {
     run.refused = reason_of(error.what());
   }
   return {run};
