@@ -30,8 +30,8 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
 const std::map<std::string, std::vector<std::string>> kRooms = {
     {"sim", {"base", "schedule", "program", "costs", "engine", "formats", "transformer", "search"}},
     {"analysis",
-     {"figures", "explain", "traces", "gpu_trace", "calibration", "pictures", "sweep", "published",
-      "views"}},
+     {"figures", "explain", "traces", "gpu_trace", "calibration", "pictures", "sweep", "plan",
+      "published", "views"}},
     {"backend_cuda", {"replay", "host", "cuda", "cluster", "nccl"}}};
 constexpr std::size_t kMostFloors = 5;  // of the rooms of sim
 

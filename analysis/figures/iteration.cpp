@@ -7,15 +7,9 @@
 namespace bubblescope {
 namespace {
 
-/// When ranks begin and end, and when the last action of each stage that makes gradients does.
-struct Readiness {
-  std::vector<Span> rank;   // [rank] first start to last end
-  std::vector<Span> stage;  // [stage]
-};
-
-Readiness readiness(const DependencyGraph& graph, const Timeline& timeline) {
+StepEnds ends_of(const DependencyGraph& graph, const Timeline& timeline) {
   const Placement& placement = graph.schedule().placement;
-  Readiness ready{
+  StepEnds ends{
       rank_spans(graph, timeline),
       std::vector<Span>(static_cast<std::size_t>(placement.stages()), {Time::min(), Time::min()})};
   for (NodeId node = 0; node < graph.size(); ++node) {
@@ -23,13 +17,13 @@ Readiness readiness(const DependencyGraph& graph, const Timeline& timeline) {
       continue;
     graph.action(node).for_each_op([&](const Op& op) {
       if (op.kind() == OpKind::Backward || op.kind() == OpKind::BackwardWeight) {
-        Span& stage = ready.stage[static_cast<std::size_t>(op.stage())];
+        Span& stage = ends.stage[static_cast<std::size_t>(op.stage())];
         if (timeline.spans[node].end > stage.end)
           stage = timeline.spans[node];
       }
     });
   }
-  return ready;
+  return ends;
 }
 
 /// The reduction of one stage's gradients, by all ranks that hold a copy: in buckets, a layer each,
@@ -41,20 +35,19 @@ struct Reduction {
   std::vector<Rank> ranks = {};
 };
 
-std::vector<Reduction> reductions(const DependencyGraph& graph, const Readiness& ready,
-                                  GradReduce when) {
-  const Placement& placement = graph.schedule().placement;
+std::vector<Reduction> reductions(const Placement& placement, const StepEnds& ends,
+                                  std::span<const UpdateTimes> updates, GradReduce when) {
   std::vector<Reduction> result(static_cast<std::size_t>(placement.depth));
   for (Stage stage = 0; stage < placement.stages(); ++stage) {
     const auto number = static_cast<std::size_t>(stage);
     const Rank rank = placement.rank(stage);
     Reduction& reduction = result[static_cast<std::size_t>(placement.weights_of_stage[number])];
-    const Time length = graph.costs().grad_reduce(stage);
-    const std::int64_t layers = graph.costs().layers(stage);
-    const Span& last = ready.stage[number];
+    const Time length = updates[number].grad_reduce;
+    const std::int64_t layers = updates[number].layers;
+    const Span& last = ends.stage[number];
     const bool is_overlapped = when == GradReduce::Overlapped;
     const Time moment = is_overlapped ? last.start + (last.end - last.start) / layers
-                                      : ready.rank[static_cast<std::size_t>(rank)].end;
+                                      : ends.rank[static_cast<std::size_t>(rank)].end;
     reduction.ready = std::max(reduction.ready, moment);
     if (is_overlapped && length > Time::zero())
       reduction.earliest_end = std::max(reduction.earliest_end, last.end + length / layers);
@@ -68,23 +61,23 @@ std::vector<Reduction> reductions(const DependencyGraph& graph, const Readiness&
 
 }  // namespace
 
-std::optional<IterationReport> end_iteration(const DependencyGraph& graph, const Timeline& timeline,
+std::optional<IterationReport> end_iteration(const Placement& placement, const StepEnds& ends,
+                                             std::span<const UpdateTimes> updates,
                                              IterationOptions options) {
-  const Placement& placement = graph.schedule().placement;
   const auto ranks = static_cast<std::size_t>(placement.ranks);
   std::vector<Time> optimizer(ranks);  // [rank]
   bool is_told = false;
   for (Stage stage = 0; stage < placement.stages(); ++stage) {
-    optimizer[static_cast<std::size_t>(placement.rank(stage))] += graph.costs().optimizer(stage);
-    is_told = is_told || graph.costs().grad_reduce(stage) + graph.costs().optimizer(stage) > Time{};
+    const UpdateTimes& update = updates[static_cast<std::size_t>(stage)];
+    optimizer[static_cast<std::size_t>(placement.rank(stage))] += update.optimizer;
+    is_told = is_told || update.grad_reduce + update.optimizer > Time{};
   }
   if (!is_told)
     return std::nullopt;
-  const Readiness ready = readiness(graph, timeline);
   IterationReport report{.options = options};
   report.per_rank.resize(ranks);
   std::vector<Time> free(ranks, Time::min());  // when a rank's last reduction ends
-  for (const Reduction& reduction : reductions(graph, ready, options.reduce)) {
+  for (const Reduction& reduction : reductions(placement, ends, updates, options.reduce)) {
     Time start = reduction.ready;
     for (const Rank rank : reduction.ranks)
       start = std::max(start, free[static_cast<std::size_t>(rank)]);
@@ -95,7 +88,7 @@ std::optional<IterationReport> end_iteration(const DependencyGraph& graph, const
   Time all_reduced = Time::min();
   Time first_start = Time::max();
   for (std::size_t rank = 0; rank < ranks; ++rank) {
-    const Span& span = ready.rank[rank];
+    const Span& span = ends.rank[rank];
     report.per_rank[rank].reduced = std::max(free[rank], span.end);
     all_reduced = std::max(all_reduced, report.per_rank[rank].reduced);
     first_start = std::min(first_start, span.start);
@@ -106,10 +99,25 @@ std::optional<IterationReport> end_iteration(const DependencyGraph& graph, const
     const bool is_global = options.sync == OptimizerSync::Global;
     IterationEnd& end = report.per_rank[rank];
     end.optimized = (is_global ? all_reduced : end.reduced) + optimizer[rank];
-    const Time begin = is_global ? first_start : ready.rank[rank].start;
+    const Time begin = is_global ? first_start : ends.rank[rank].start;
     report.time = std::max(report.time, end.optimized - begin);
   }
   return report;
+}
+
+std::optional<IterationReport> end_iteration(const DependencyGraph& graph, const Timeline& timeline,
+                                             IterationOptions options) {
+  const Placement& placement = graph.schedule().placement;
+  std::vector<UpdateTimes> updates;
+  bool is_told = false;
+  for (Stage stage = 0; stage < placement.stages(); ++stage) {
+    const CostModel& costs = graph.costs();
+    updates.push_back({costs.grad_reduce(stage), costs.optimizer(stage), costs.layers(stage)});
+    is_told = is_told || updates.back().grad_reduce + updates.back().optimizer > Time{};
+  }
+  if (!is_told)
+    return std::nullopt;
+  return end_iteration(placement, ends_of(graph, timeline), updates, options);
 }
 
 }  // namespace bubblescope

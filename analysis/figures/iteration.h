@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "sim/engine/dependency_graph.h"
@@ -44,10 +45,27 @@ struct IterationReport {
   std::vector<IterationEnd> per_rank = {};  ///< [rank]
 };
 
+/// When ranks begin and end, and when the last action of each stage that makes gradients does.
+struct StepEnds {
+  std::vector<Span> rank = {};   ///< [rank] First start to last end.
+  std::vector<Span> stage = {};  ///< [stage] Its last W or B.
+};
+
+/// What follows a stage's last backward, once a step.
+struct UpdateTimes {
+  Time grad_reduce{};
+  Time optimizer{};
+  std::int64_t layers = 1;
+};
+
 /// A rank's reductions run one after another, as their stages get ready; the gradients of a stage
 /// that two pipes share are reduced together, once both are ready. None where the costs tell of
 /// neither reduction nor optimizer.
 std::optional<IterationReport> end_iteration(const DependencyGraph& graph, const Timeline& timeline,
+                                             IterationOptions options);
+/// The same of a step that is told by its ends; `updates` has an entry for each stage of all pipes.
+std::optional<IterationReport> end_iteration(const Placement& placement, const StepEnds& ends,
+                                             std::span<const UpdateTimes> updates,
                                              IterationOptions options);
 
 }  // namespace bubblescope

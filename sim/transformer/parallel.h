@@ -26,6 +26,8 @@ struct Parallel {
   std::int64_t expert_tensor() const { return expert > 1 ? 1 : tensor; }
   /// GPUs with the same experts.
   std::int64_t expert_replicas() const { return gpus_per_stage() / (expert * expert_tensor()); }
+
+  friend bool operator==(const Parallel&, const Parallel&) = default;
 };
 
 /// Degrees as they are asked for.

@@ -1,0 +1,65 @@
+// What `plan` is asked: a training job on so many GPUs, and which ways to divide it are open.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "analysis/figures/iteration.h"
+#include "sim/costs/memory_limit.h"
+#include "sim/program/posted_program.h"
+#include "sim/schedule/catalogue.h"
+#include "sim/transformer/model_job.h"
+
+namespace bubblescope {
+
+/// Micro-batches of as many sequences are tried where none are asked for, as far as the batch
+/// divides so.
+constexpr std::int64_t kUsualMicrobatchSizes[] = {1, 2, 4, 8};
+
+/// What each choice is narrowed to; an empty list leaves it open.
+struct PlanChoices {
+  std::vector<std::int64_t> tensor = {};
+  std::vector<std::int64_t> context = {};
+  std::vector<std::int64_t> pipeline = {};
+  std::vector<std::int64_t> expert = {};
+  std::vector<std::int64_t> chunks = {};
+  std::vector<std::int64_t> microbatch_sizes = {};
+  std::vector<Recompute> recompute = {};
+  /// Never empty, and in the order in which they are tried.
+  std::vector<const CatalogueEntry*> schedules = {};
+};
+
+/// How layers are laid over stages where the job has no layout of its own.
+enum class PlanLayout : std::uint8_t { Even, Balanced };
+
+struct PlanQuestion {
+  /// Its parallel degrees, micro-batch and recomputation are what is searched. A layout of its own
+  /// fixes pp · v.
+  ModelJob job;
+  std::int64_t gpus = 1;
+  std::int64_t global_batch = 1;  ///< Sequences.
+  PlanChoices choices = {};
+  PlanLayout layout = PlanLayout::Even;
+  Comm comm = {};
+  IterationOptions iteration = {};
+  Bytes memory_limit = 0;
+};
+
+/// How a job is divided, but for its schedule.
+struct PlanSplit {
+  Parallel parallel = {};
+  int ranks = 1;
+  int chunks = 1;
+  std::int64_t microbatch = 1;
+  int microbatches = 1;
+  Recompute recompute = {};
+
+  int depth() const { return ranks * chunks; }
+  friend bool operator==(const PlanSplit&, const PlanSplit&) = default;
+};
+
+/// The question's job, divided so. It has the layout that the split asks for.
+ModelJob job_of(const PlanQuestion& question, const PlanSplit& split);
+
+}  // namespace bubblescope

@@ -1,0 +1,251 @@
+#include "analysis/plan/plan_space.h"
+
+#include <algorithm>
+#include <limits>
+#include <map>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "sim/base/error.h"
+#include "sim/transformer/analytic_costs.h"
+
+namespace bubblescope {
+namespace {
+
+std::vector<std::int64_t> divisors(std::int64_t number) {
+  std::vector<std::int64_t> low;
+  std::vector<std::int64_t> high;
+  for (std::int64_t i = 1; i * i <= number; ++i)
+    if (number % i == 0) {
+      low.push_back(i);
+      if (i != number / i)
+        high.push_back(number / i);
+    }
+  low.insert(low.end(), high.rbegin(), high.rend());
+  return low;
+}
+
+/// Those asked for, or all that are open, as far as they divide `whole`.
+std::vector<std::int64_t> dividing(std::int64_t whole, const std::vector<std::int64_t>& asked) {
+  if (asked.empty())
+    return divisors(whole);
+  std::vector<std::int64_t> result;
+  std::copy_if(asked.begin(), asked.end(), std::back_inserter(result),
+               [&](std::int64_t degree) { return whole % degree == 0; });
+  return result;
+}
+
+std::int64_t most_experts(const Model& model) {
+  std::int64_t most = 1;
+  for (const LayerKind& kind : model.kinds)
+    if (kind.experts)
+      most = std::max(most, kind.experts->count);
+  return most;
+}
+
+/// Chunks that make the longest stage shorter, and two, which many schedules have.
+std::vector<std::int64_t> open_chunks(std::int64_t layers, int ranks) {
+  if (ranks == 1)
+    return {1};
+  std::vector<std::int64_t> result;
+  std::int64_t longest = std::numeric_limits<std::int64_t>::max();
+  for (std::int64_t chunks = 1; chunks * ranks <= layers; ++chunks) {
+    const std::int64_t stage = (layers + chunks * ranks - 1) / (chunks * ranks);
+    if (stage < longest || chunks == 2)
+      result.push_back(chunks);
+    longest = stage;
+  }
+  return result;
+}
+
+/// Why a schedule cannot be had with a split, or is no choice of its own there; none where it is.
+std::optional<std::string> misfit_with(const CatalogueEntry& entry, const PlanSplit& split) {
+  if (entry.any_chunks && split.chunks == 1)
+    return fmt::format("{} with v=1 is no schedule of its own", entry.name);
+  if (split.ranks == 1 && entry.weight_copies > 1)
+    return fmt::format("{} needs several ranks", entry.name);
+  const auto misfit = find_misfit(
+      entry, {.ranks = split.ranks, .microbatches = split.microbatches, .chunks = split.chunks});
+  if (!misfit)
+    return std::nullopt;
+  return fmt::format("{} at p={}, m={}, v={}: {}", entry.name, split.ranks, split.microbatches,
+                     split.chunks, misfit->reason);
+}
+
+/// How far a search for configurations came: the last stage that any of them reached tells why
+/// there are none.
+enum class Reached : std::uint8_t { Nothing, Gpus, Model, Batch, Stages, Schedule };
+
+class Enumeration {
+ public:
+  explicit Enumeration(const PlanQuestion& question)
+      : question_(question), choices_(question.choices) {}
+
+  PlanSpace run() {
+    const Hardware& hardware = question_.job.hardware;
+    for (const std::int64_t tensor : dividing(question_.gpus, choices_.tensor)) {
+      if (tensor > hardware.gpus_per_node) {
+        refuse(Reached::Gpus, fmt::format("tp={} does not stay within the {} GPUs of a node of {}",
+                                          tensor, hardware.gpus_per_node, hardware.name));
+        continue;
+      }
+      for (const std::int64_t context : dividing(question_.gpus / tensor, choices_.context))
+        for (const std::int64_t ranks :
+             dividing(question_.gpus / tensor / context, choices_.pipeline))
+          add_experts({.tensor = tensor,
+                       .data = question_.gpus / tensor / context / ranks,
+                       .context = context},
+                      ranks);
+    }
+    return std::move(space_);
+  }
+
+  /// Why there are none.
+  std::string obstacle() const {
+    return reached_ == Reached::Nothing
+               ? fmt::format("{} GPUs are no multiple of any tp · cp · pp asked for",
+                             question_.gpus)
+               : reason_;
+  }
+
+ private:
+  void refuse(Reached reached, const std::string& reason) {
+    if (reached <= reached_)
+      return;
+    reached_ = reached;
+    reason_ = reason;
+  }
+
+  void add_experts(Parallel parallel, std::int64_t ranks) {
+    if (ranks > question_.job.model.depth())
+      return refuse(Reached::Gpus,
+                    fmt::format("pp={} is more than the {} layers of {}", ranks,
+                                question_.job.model.depth(), question_.job.model.name));
+    for (const std::int64_t expert : dividing(parallel.gpus_per_stage(), choices_.expert)) {
+      if (choices_.expert.empty() && expert > most_experts(question_.job.model))
+        break;
+      parallel.expert = expert;
+      ModelJob job = question_.job;
+      job.parallel = parallel;
+      try {
+        check(parallel, job.model);
+        check_sequence(job);
+      } catch (const Error& error) {
+        refuse(Reached::Model, error.what());
+        continue;
+      }
+      add_batches(parallel, static_cast<int>(ranks));
+    }
+  }
+
+  void add_batches(const Parallel& parallel, int ranks) {
+    const auto usual = std::vector<std::int64_t>(std::begin(kUsualMicrobatchSizes),
+                                                 std::end(kUsualMicrobatchSizes));
+    for (const std::int64_t size :
+         choices_.microbatch_sizes.empty() ? usual : choices_.microbatch_sizes) {
+      if (question_.global_batch % (parallel.data * size) != 0) {
+        refuse(Reached::Batch,
+               fmt::format("dp={} · micro-batch size {} does not divide the batch of {} sequences",
+                           parallel.data, size, question_.global_batch));
+        continue;
+      }
+      add_chunks(
+          {.parallel = parallel,
+           .ranks = ranks,
+           .microbatch = size,
+           .microbatches = static_cast<int>(question_.global_batch / (parallel.data * size))});
+    }
+  }
+
+  void add_chunks(PlanSplit split) {
+    const std::int64_t layers = question_.job.model.depth();
+    for (const std::int64_t chunks :
+         choices_.chunks.empty() ? open_chunks(layers, split.ranks) : choices_.chunks) {
+      const std::int64_t depth = chunks * split.ranks;
+      const auto& layout = question_.job.layout;
+      if (layout && static_cast<std::int64_t>(layout->size()) != depth) {
+        refuse(Reached::Stages, fmt::format("the layout has {} stages, and pp={}, v={} {}",
+                                            layout->size(), split.ranks, chunks, depth));
+        continue;
+      }
+      if (!layout && depth > layers) {
+        refuse(Reached::Stages, fmt::format("the {} layers of {} do not give each of {} stages one",
+                                            layers, question_.job.model.name, depth));
+        continue;
+      }
+      split.chunks = static_cast<int>(chunks);
+      add_schedules(split);
+    }
+  }
+
+  void add_schedules(PlanSplit split) {
+    std::vector<std::uint32_t> fitting;
+    for (std::uint32_t i = 0; i < choices_.schedules.size(); ++i) {
+      if (split.ranks == 1 && !fitting.empty())
+        break;  // one rank has nobody to wait for: all orders are alike
+      if (const auto misfit = misfit_with(*choices_.schedules[i], split))
+        refuse(Reached::Schedule, *misfit);
+      else
+        fitting.push_back(i);
+    }
+    if (fitting.empty())
+      return;
+    const std::vector<Recompute> all = {kRecomputeNone, kRecomputeSelective, kRecomputeFull};
+    for (const Recompute& recompute : choices_.recompute.empty() ? all : choices_.recompute) {
+      split.recompute = recompute;
+      const auto number = static_cast<std::uint32_t>(space_.splits.size());
+      space_.splits.push_back(split);
+      for (const std::uint32_t schedule : fitting)
+        space_.configurations.push_back({number, schedule});
+    }
+  }
+
+  const PlanQuestion& question_;
+  const PlanChoices& choices_;
+  PlanSpace space_ = {};
+  Reached reached_ = Reached::Nothing;
+  std::string reason_ = {};
+};
+
+/// The options whose list, opened again, would give some configurations: "--tp, --pp".
+std::vector<std::string> blamed(const PlanQuestion& question) {
+  std::vector<std::string> result;
+  const auto open = [&](const char* name, auto list) {
+    if ((question.choices.*list).empty())
+      return;
+    PlanQuestion other = question;
+    (other.choices.*list).clear();
+    if (!Enumeration(other).run().configurations.empty())
+      result.emplace_back(name);
+  };
+  open("--tp", &PlanChoices::tensor);
+  open("--cp", &PlanChoices::context);
+  open("--pp", &PlanChoices::pipeline);
+  open("--ep", &PlanChoices::expert);
+  open("-v", &PlanChoices::chunks);
+  open("--microbatch-size", &PlanChoices::microbatch_sizes);
+  PlanQuestion other = question;
+  other.choices.schedules.clear();
+  for (const CatalogueEntry& entry : catalogue())
+    other.choices.schedules.push_back(&entry);
+  if (!Enumeration(other).run().configurations.empty())
+    result.emplace_back("--schedules");
+  return result;
+}
+
+}  // namespace
+
+PlanSpace plan_space(const PlanQuestion& question) {
+  check_precision(question.job);
+  Enumeration enumeration(question);
+  PlanSpace space = enumeration.run();
+  if (!space.configurations.empty())
+    return space;
+  std::string text = fmt::format("no configuration is left: {}", enumeration.obstacle());
+  if (const std::vector<std::string> options = blamed(question); !options.empty())
+    text += fmt::format("; without {} there would be some", fmt::join(options, ", or without "));
+  throw Error(text);
+}
+
+}  // namespace bubblescope

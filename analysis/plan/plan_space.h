@@ -1,0 +1,31 @@
+// All configurations that a plan chooses from.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "analysis/plan/plan_question.h"
+
+namespace bubblescope {
+
+/// Splits with the schedules that each can have: what passes divisibility, and the constraints of
+/// model, node and schedule. In an order of its own, the same for all who ask the same.
+struct PlanSpace {
+  std::vector<PlanSplit> splits = {};
+  /// A configuration is one of the splits with one of the question's schedules.
+  struct Configuration {
+    std::uint32_t split;
+    std::uint32_t schedule;
+  };
+  std::vector<Configuration> configurations = {};
+};
+
+/// Tensor parallelism stays within a node. An interleaved schedule has two chunks at least, since
+/// with one it is another schedule, and chunks that do not make the longest stage shorter are left
+/// out unless they are asked for. Throws Error, which tells what leaves nothing, where the space is
+/// empty.
+PlanSpace plan_space(const PlanQuestion& question);
+
+}  // namespace bubblescope

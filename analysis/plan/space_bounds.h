@@ -1,0 +1,21 @@
+// Bounds of all configurations of a space.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "analysis/plan/plan_bounds.h"
+#include "analysis/plan/plan_space.h"
+
+namespace bubblescope {
+
+/// Configurations that need more than so many times the limit are not looked at any closer.
+constexpr Bytes kMostBeyond = 2;
+
+/// [configuration] Splits are told on several threads. Of one whose weights alone are beyond
+/// `kMostBeyond` times the limit only the memory is bounded. Bounds that `is_stopped`, which may be
+/// empty, cuts off are zero.
+std::vector<PlanBound> space_bounds(const PlanQuestion& question, const PlanSpace& space,
+                                    int threads, const std::function<bool()>& is_stopped);
+
+}  // namespace bubblescope

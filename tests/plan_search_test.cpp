@@ -1,0 +1,160 @@
+// The search for a plan: its figures are those of the simulator, and what it excludes is nothing
+// that could matter.
+#include "analysis/plan/plan_search.h"
+
+#include <algorithm>
+#include <random>
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include "analysis/figures/analysis.h"
+#include "sim/engine/simulate.h"
+#include "sim/transformer/analytic_costs.h"
+#include "sim/transformer/model_file.h"
+#include "tests/support/effort.h"
+#include "tests/support/reference.h"
+
+namespace bubblescope {
+namespace {
+
+PlanQuestion question_of(const std::string& model, const std::string& hardware, int gpus,
+                         int batch) {
+  PlanQuestion question{
+      .job = {.model = read_model(source_file("data/models/" + model + ".json")),
+              .hardware = read_hardware(source_file("data/hardware/" + hardware + ".json"))},
+      .gpus = gpus,
+      .global_batch = batch};
+  question.memory_limit = question.job.hardware.memory;
+  for (const CatalogueEntry& entry : catalogue())
+    if (entry.automatic == nullptr)
+      question.choices.schedules.push_back(&entry);
+  return question;
+}
+
+/// The way that `simulate` goes.
+PlanFigures simulated(const PlanQuestion& question, const CatalogueEntry& entry,
+                      const PlanSplit& split) {
+  const ModelJob job = job_of(question, split);
+  PostedProgram program = post_messages(
+      entry, {.ranks = split.ranks, .microbatches = split.microbatches, .chunks = split.chunks},
+      question.comm);
+  CostModel costs(analytic_costs(job, program.schedule.placement.depth).source,
+                  program.schedule.placement, {});
+  const DependencyGraph graph = build_graph(std::move(program), std::move(costs));
+  const Timeline timeline = simulate(graph);
+  const Report run = report(graph, timeline);
+  const auto iteration = end_iteration(graph, timeline, question.iteration);
+  PlanFigures figures{.iteration_time = iteration ? iteration->time : run.step_time,
+                      .step_time = run.step_time,
+                      .bubble_fraction = run.bubble_fraction,
+                      .peak_memory = *run.peak_memory};
+  for (const RankReport& rank : run.per_rank)
+    figures.busy += rank.busy;
+  return figures;
+}
+
+template <typename T>
+T one_of_list(std::mt19937& random, const std::vector<T>& list) {
+  return list[random() % list.size()];
+}
+
+/// A small space of its own: each choice narrowed to few, or left open where that is not many.
+PlanQuestion random_question(std::mt19937& random) {
+  const auto pick = [&](const auto& list) { return one_of_list(random, list); };
+  const bool has_experts = random() % 2 == 0;
+  PlanQuestion question =
+      question_of(has_experts ? "qwen3-30b-a3b" : "llama-3.1-8b", "h100-sxm",
+                  pick(std::vector{4, 8, 16, 32}), pick(std::vector{16, 24, 32, 48}));
+  question.job.training.sequence = pick(std::vector<std::int64_t>{1024, 4096, 8192});
+  question.memory_limit = pick(std::vector<Bytes>{20, 40, 80, 120}) << 30U;
+  question.iteration.reduce = pick(std::vector{GradReduce::After, GradReduce::Overlapped});
+  question.iteration.sync = pick(std::vector{OptimizerSync::Global, OptimizerSync::None});
+  PlanChoices& choices = question.choices;
+  choices.tensor = {1, pick(std::vector<std::int64_t>{2, 4})};
+  choices.context = {pick(std::vector<std::int64_t>{1, 2})};
+  choices.expert = has_experts ? std::vector<std::int64_t>{2, 4} : std::vector<std::int64_t>{1};
+  choices.microbatch_sizes = {1, 2};
+  choices.recompute = {pick(std::vector{kRecomputeNone, kRecomputeFull})};
+  std::shuffle(choices.schedules.begin(), choices.schedules.end(), random);
+  choices.schedules.resize(5);
+  return question;
+}
+
+/// All that is found but for how much was simulated.
+void check_equal(const PlanResult& one, const PlanResult& other, std::size_t top) {
+  const auto best = [&](const PlanResult& result) {
+    return std::vector(result.simulated.begin(),
+                       result.simulated.begin() +
+                           static_cast<std::ptrdiff_t>(std::min(top, result.simulated.size())));
+  };
+  CHECK(best(one) == best(other));
+  CHECK(one.front == other.front);
+  CHECK(one.beyond == other.beyond);
+  CHECK(one.lightest == other.lightest);
+  CHECK(one.simulated.empty() == other.simulated.empty());
+  if (!one.simulated.empty())
+    CHECK(one.ties() == other.ties());
+}
+
+}  // namespace
+
+TEST_CASE("Every configuration of a plan comes to the nanosecond and byte to what simulate tells") {
+  for (const char* model : {"llama-3.1-8b", "qwen3-30b-a3b", "deepseek-v2"}) {
+    PlanQuestion question = question_of(model, "h100-sxm", 16, 32);
+    question.memory_limit = Bytes{1} << 50U;
+    question.iteration.reduce = GradReduce::Overlapped;
+    question.choices.tensor = {2};
+    question.choices.context = {1};
+    question.choices.pipeline = {4};
+    question.choices.microbatch_sizes = {2};
+    question.choices.chunks = {1, 2, 3};
+    question.choices.recompute = {kRecomputeSelective};
+    if (question.job.model.has_experts())
+      question.choices.expert = {4};
+    for (const Comm comm : {Comm::Ideal, Comm::Stream, Comm::Batched, Comm::Torch}) {
+      question.comm = comm;
+      const PlanResult result = search_plan(question, {.exhaustive = true});
+      CHECK(result.simulated.size() > 10);
+      for (const PlanRow& row : result.simulated) {
+        const auto& each = result.space.configurations[row.number];
+        const CatalogueEntry& entry = *question.choices.schedules[each.schedule];
+        const PlanSplit& split = result.space.splits[each.split];
+        CAPTURE(fmt::format("{} {} v={} {}", model, entry.name, split.chunks, to_string(comm)));
+        CHECK(row.figures == simulated(question, entry, split));
+        CHECK(result.bounds[row.number].time <= row.figures.iteration_time);
+        CHECK(result.bounds[row.number].memory <= row.figures.peak_memory);
+      }
+    }
+  }
+}
+
+TEST_CASE("A plan finds the same with and without exclusion, on one and two threads") {
+  const unsigned seed = 20260917;
+  MESSAGE("seed " << seed);
+  std::mt19937 random(seed);
+  std::size_t excluded = 0;
+  for (int space = 0; space < (kSanitized ? 20 : 200); ++space) {
+    CAPTURE(space);
+    const PlanQuestion question = random_question(random);
+    const std::size_t top = 1 + random() % 4;
+    PlanResult all;
+    try {
+      all = search_plan(question, {.top = top, .exhaustive = true, .threads = 2});
+    } catch (const Error&) {
+      CHECK_THROWS_AS(search_plan(question, {.top = top}), Error);
+      continue;
+    }
+    const PlanResult one = search_plan(question, {.top = top});
+    const PlanResult two = search_plan(question, {.top = top, .threads = 2});
+    check_equal(one, all, top);
+    check_equal(two, one, top);
+    CHECK(one.counts == two.counts);
+    CHECK(one.counts.is_complete());
+    CHECK(all.counts.excluded == 0);
+    excluded += one.counts.excluded;
+  }
+  CHECK(excluded > 1000);
+}
+
+}  // namespace bubblescope
