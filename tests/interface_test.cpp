@@ -114,6 +114,7 @@ TEST_CASE("Keys of JSON documents are those of the golden list") {
       {"compare --vary",
        "compare --schedules 1f1b,gpipe --vary bandwidth=1GB/s:4GB/s:3 --message 1KB --format json" +
            kJob},
+      {"plan", "plan --model llama-3.1-8b --hardware h800 --gpus 8 --global-batch 8 --format json"},
       {"explain", "explain 1f1b --format json" + kJob},
       {"explain, with a model", "explain dualpipe --format json" + kModelJob},
       {"explain, without a shape", "explain 1f1b --format json"},

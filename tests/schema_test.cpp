@@ -1,6 +1,6 @@
 // Every JSON output of the program, held against its schema in data/schema.
-#include <set>
 #include <fstream>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,9 +31,9 @@ const std::string kMachine = " --model qwen3-235b-a22b --hardware h800 --paralle
 const std::string kModelJob = " -p 4 -m 8" + kMachine;
 
 const std::vector<std::string> kResults = {
-    "analyze",  "calibrate", "check",     "compare",      "costs-report", "explain",
-    "profile",  "program",   "reproduce", "accuracy",     "schedules",    "simulate",
-    "timeline", "validate",  "models",    "hardware-list"};
+    "analyze",  "calibrate", "check",     "compare",       "costs-report", "explain",
+    "profile",  "program",   "reproduce", "accuracy",      "schedules",    "simulate",
+    "timeline", "validate",  "models",    "hardware-list", "plan"};
 
 json schema(const std::string& name) {
   return json::parse(contents(source_file("data/schema/" + name + ".schema.json")));
@@ -189,6 +189,13 @@ TEST_CASE("What compare --vary prints is as its schema says, keys of axes apart"
           each.erase(axis["key"].get<std::string>());
     check_valid(closed, sweep);
   }
+}
+
+TEST_CASE("What plan prints is as its schema says") {
+  const std::string job =
+      "plan --model qwen3-30b-a3b --hardware h800 --gpus 16 --global-batch 32 --tp 1,2 --cp 1 ";
+  check_outputs("plan", {job + "--schedules 1f1b,dualpipe --pp 2,4",
+                         job + "--schedules vpp --ep 8 --tokens 1T --price 2.5 --top 2"});
 }
 
 TEST_CASE("What explain prints is as its schema says") {

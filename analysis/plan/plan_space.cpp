@@ -73,6 +73,11 @@ std::optional<std::string> misfit_with(const CatalogueEntry& entry, const PlanSp
                      split.chunks, misfit->reason);
 }
 
+std::int64_t peak_of(const CatalogueEntry& entry, const PlanSplit& split) {
+  return entry.peak.of(
+      {.ranks = split.ranks, .microbatches = split.microbatches, .chunks = split.chunks});
+}
+
 /// How far a search for configurations came: the last stage that any of them reached tells why
 /// there are none.
 enum class Reached : std::uint8_t { Nothing, Gpus, Model, Batch, Stages, Schedule };
@@ -182,8 +187,6 @@ class Enumeration {
   void add_schedules(PlanSplit split) {
     std::vector<std::uint32_t> fitting;
     for (std::uint32_t i = 0; i < choices_.schedules.size(); ++i) {
-      if (split.ranks == 1 && !fitting.empty())
-        break;  // one rank has nobody to wait for: all orders are alike
       if (const auto misfit = misfit_with(*choices_.schedules[i], split))
         refuse(Reached::Schedule, *misfit);
       else
@@ -191,6 +194,10 @@ class Enumeration {
     }
     if (fitting.empty())
       return;
+    if (split.ranks == 1)  // which has nobody to wait for: orders differ in what they hold alone
+      fitting = {*std::min_element(fitting.begin(), fitting.end(), [&](auto a, auto b) {
+        return peak_of(*choices_.schedules[a], split) < peak_of(*choices_.schedules[b], split);
+      })};
     const std::vector<Recompute> all = {kRecomputeNone, kRecomputeSelective, kRecomputeFull};
     for (const Recompute& recompute : choices_.recompute.empty() ? all : choices_.recompute) {
       split.recompute = recompute;

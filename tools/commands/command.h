@@ -32,6 +32,7 @@ Command add_explain(CLI::App& root, const GlobalOptions& global);
 Command add_calibrate(CLI::App& root, const GlobalOptions& global);
 Command add_import(CLI::App& root, const GlobalOptions& global);
 Command add_man(CLI::App& root, const GlobalOptions& global);
+Command add_plan(CLI::App& root, const GlobalOptions& global);
 Command add_replay(CLI::App& root, const GlobalOptions& global);
 Command add_reproduce(CLI::App& root, const GlobalOptions& global);
 Command add_analyze(CLI::App& root, const GlobalOptions& global);

@@ -120,7 +120,7 @@ std::string plain(std::string_view text) {
   return letters;
 }
 
-void set_model(LaunchedJob& launch) {
+void set_flavour(LaunchedJob& launch) {
   const std::string name = launch.text("model.name").value_or("");
   const std::string flavor = launch.text("model.flavor").value_or("");
   for (const Named& each : kFlavors)
@@ -239,7 +239,7 @@ void set_batch(LaunchedJob& launch, std::int64_t p, Count data) {
 void translate(LaunchedJob& launch) {
   const std::int64_t p = launch.count_or_1("parallelism.pipeline_parallel_degree");
   const Count data = set_job_division(launch);
-  set_model(launch);
+  set_flavour(launch);
   set_schedule(launch, p);
   set_batch(launch, p, data);
   const std::string mode = launch.text("activation_checkpoint.mode").value_or("selective");

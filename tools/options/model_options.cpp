@@ -94,17 +94,21 @@ std::string recompute_word(const Recompute& recompute) {
 /// Declares options of a model, and notes them in its group.
 class Declaration {
  public:
-  Declaration(CLI::App& app, OptionGroup& given) : app_(app), given_(given) {}
+  Declaration(CLI::App& app, ModelOptions& options)
+      : app_(app), given_(options.given), left_out_(options.left_out) {}
 
   template <typename T, typename... Read>
   void operator()(const char* names, const char* value, const char* help, T& target,
                   Read... read) const {
+    if (std::find(left_out_.begin(), left_out_.end(), names) != left_out_.end())
+      return;
     given_.add(add_option(app_, {names, value, help, "Costs from a model"}, target, read...));
   }
 
  private:
   CLI::App& app_;
   OptionGroup& given_;
+  const std::vector<std::string_view>& left_out_;
 };
 
 /// Its layers by kind, in the order in which they come first.
@@ -119,7 +123,7 @@ nlohmann::ordered_json layers_json(const Model& model) {
 }  // namespace
 
 void ModelOptions::add_to(CLI::App& app) {
-  const Declaration add(app, given);
+  const Declaration add(app, *this);
   add("--model", "FILE|NAME", "such as deepseek-v3, or a config.json; 'bubblescope models' lists",
       model);
   given.add(add_list(app,
@@ -146,7 +150,7 @@ void ModelOptions::add_to(CLI::App& app) {
 }
 
 void ModelOptions::add_parallel_to(CLI::App& app) {
-  const Declaration add(app, given);
+  const Declaration add(app, *this);
   add("--parallel", "LIST",
       "tensor, expert, data, context: tp=8,ep=64,dp=128,cp=1 (default: 1 each; dp as many as ep "
       "needs)",
@@ -157,23 +161,25 @@ void ModelOptions::add_parallel_to(CLI::App& app) {
           throw UsageError(error.what());
         }
       });
-  CLI::Option* list = app.get_option("--parallel");
+  CLI::Option* list = app.get_option_no_throw("--parallel");
   for (const auto& [name, degree] : {std::pair("--tp", &degrees.tensor),
                                      {"--cp", &degrees.context},
                                      {"--ep", &degrees.expert},
                                      {"--dp", &degrees.data}}) {
     add(name, "N", "short for a part of --parallel", *degree, count_from<std::int64_t>(1, kMost));
-    app.get_option(name)->excludes(list);
+    if (list != nullptr)
+      app.get_option(name)->excludes(list);
   }
   add("--gpus", "N", "instead of dp: GPUs of the whole job, tp · cp · pp · dp", gpus,
       count_from(1));
   add("--global-batch", "N", "instead of -m: sequences a step, over all replicas", global_batch,
       count_from(1));
-  app.get_option("--gpus")->excludes(app.get_option("--dp"));
+  if (CLI::Option* data = app.get_option_no_throw("--dp"))
+    app.get_option("--gpus")->excludes(data);
 }
 
 void ModelOptions::add_training_to(CLI::App& app) {
-  const Declaration add(app, given);
+  const Declaration add(app, *this);
   add("--microbatch-size", "N", "sequences of a micro-batch (default: 1)", training.microbatch,
       count_from<std::int64_t>(1, kMost));
   add("--sequence", "N",
@@ -240,7 +246,7 @@ void ModelOptions::add_training_to(CLI::App& app) {
 }
 
 void ModelOptions::add_experts_to(CLI::App& app) {
-  const Declaration add(app, given);
+  const Declaration add(app, *this);
   add("--dispatch", "HOW",
       "tokens to experts: deepep (default), a copy a node, quantized where products are; hybridep, "
       "a copy a GPU or NVLink domain; alltoall, a copy an expert, by NCCL",

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -25,6 +26,8 @@ struct ModelOptions {
   std::optional<std::int64_t> sequence;
   double compute_scale = 1;
   OptionGroup given;  ///< All of them.
+  /// Options that are not declared: what a subcommand takes lists of, "--tp".
+  std::vector<std::string_view> left_out = {};
 
   void add_to(CLI::App& app);
   bool are_given() const { return given.is_given(); }

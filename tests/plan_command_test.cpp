@@ -1,0 +1,138 @@
+// bubblescope plan, as a user types it.
+#include <string>
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/command.h"
+#include "tests/support/command_line.h"
+
+namespace bubblescope {
+namespace {
+
+using nlohmann::json;
+
+const std::string kPlan = "plan --model llama-3.1-8b --hardware h100-sxm";
+const std::string kSmall = kPlan + " --gpus 16 --global-batch 32 --sequence 4096";
+const std::string kExperts =
+    "plan --model qwen3-30b-a3b --hardware h800 --gpus 32 --global-batch 64 --sequence 4k";
+
+/// Runs the commands of some rows, and compares.
+void check_commands(const json& rows) {
+  for (std::size_t i = 0; i < rows.size(); i += 1 + rows.size() / 6) {
+    const json& row = rows[i];
+    const std::string command = row["command"];
+    CAPTURE(command);
+    REQUIRE(command.starts_with("bubblescope simulate "));
+    const json run = output_json(command.substr(std::string("bubblescope ").size()));
+    CHECK(run["iteration_time_ns"] == row["iteration_time_ns"]);
+    for (const char* key : {"step_time_ns", "bubble_fraction", "peak_memory_bytes", "chunks",
+                            "microbatches", "schedule"})
+      CHECK_MESSAGE(run[key] == row[key], key);
+    for (const char* key : {"tokens_per_second", "mfu"})
+      CHECK(run[key].get<double>() == doctest::Approx(row[key].get<double>()).epsilon(1e-12));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("The command of each row of a plan gives the row, to the nanosecond") {
+  for (const std::string& line :
+       {kSmall, kExperts, kSmall + " --comm stream --schedules 1f1b,vpp --zero 2",
+        kSmall + " --precision fp8 --fp8-recipe tensor --reduce overlapped --optimizer-sync none",
+        kExperts + " --dispatch alltoall --sequence-parallel off --tp 1"}) {
+    CAPTURE(line);
+    const json plan = output_json(line);
+    REQUIRE(!plan["results"].empty());
+    check_commands(plan["results"]);
+    check_commands(plan["pareto"]);
+    check_commands(plan["with_more_memory"]);
+    check_commands(json::array({plan["simplest"]}));
+  }
+}
+
+TEST_CASE("A plan is ordered by time, and its counts add up") {
+  const json plan = output_json(kSmall + " --top 1000");
+  std::int64_t last = 0;
+  std::size_t ties = 0;
+  for (const json& row : plan["results"]) {
+    CHECK(row["iteration_time_ns"] >= last);
+    last = row["iteration_time_ns"];
+    CHECK(row["fits"] == true);
+    CHECK(row["tp"].get<int>() * row["cp"].get<int>() * row["pp"].get<int>() *
+              row["dp"].get<int>() ==
+          16);
+    ties += row["ties_with_best"] ? 1U : 0U;
+  }
+  CHECK(plan["ties"] == ties);
+  CHECK(plan["configurations"] == plan["simulated"].get<int>() +
+                                      plan["excluded_by_bound"].get<int>() +
+                                      plan["infeasible"].get<int>());
+  CHECK(plan["complete"] == true);
+  CHECK(without_provenance(output_json(kSmall + " --top 1000 --exhaustive"))["results"] ==
+        plan["results"]);
+}
+
+TEST_CASE("--all writes each configuration once, as CSV or as lines of JSON") {
+  const std::string line = kSmall + " --tp 1,2 --cp 1 --all --format ";
+  const json plan = output_json(kSmall + " --tp 1,2 --cp 1");
+  const auto rows = lines(output(line + "json"));
+  CHECK(rows.size() == plan["configurations"]);
+  CHECK(lines(output(line + "csv")).size() == rows.size() + 1);
+  std::map<std::string, std::size_t> states;
+  for (const std::string& row : rows)
+    ++states[json::parse(row)["state"]];
+  CHECK(states["simulated"] == plan["simulated"]);
+  CHECK(states["excluded"] == plan["excluded_by_bound"]);
+  CHECK(states["does not fit"] == plan["infeasible"]);
+}
+
+TEST_CASE("What a plan cannot be made of is refused, with what to change") {
+  check_failures(
+      {{kPlan + " --gpus 16 --global-batch 32 --tp 3",
+        {"no configuration is left: 16 GPUs are no multiple", "without --tp there would be some"}},
+       {kPlan + " --gpus 7 --global-batch 32 --tp 1 --cp 1 --pp 1",
+        {"dp=7 · micro-batch size 1 does not divide the batch of 32 sequences",
+         "without --pp there would be some"}},
+       {kPlan + " --gpus 16 --global-batch 32 --tp 16",
+        {"tp=16 does not stay within the 8 GPUs of a node of h100-sxm"}},
+       {kPlan + " --gpus 16 --global-batch 32 --pp 8 -v 9",
+        {"do not give each of 72 stages one", "without --pp", "without -v"}},
+       {kPlan + " --gpus 16 --global-batch 32 --ep 2", {"ep=2", "no experts", "without --ep"}},
+       {kPlan + " --gpus 16 --global-batch 32 --pp 2 --schedules dualpipe -v 2",
+        {"dualpipe", "without -v", "without --schedules"}},
+       {kPlan + " --gpus 16 --global-batch 32 --memory-limit 1GiB",
+        {"no configuration fits 1.0 GiB a GPU: the least memory that would do is", " GiB, by ",
+         "bubblescope simulate "}}},
+      kBadInput);
+  check_failures({{"plan --gpus 16 --global-batch 32", {"--gpus needs --model"}},
+                  {"plan", {"--model is required"}},
+                  {kPlan + " --global-batch 32", {"--gpus is required"}},
+                  {kSmall + " --tp 2,2", {"--tp: 2 is given twice"}},
+                  {kSmall + " --schedules nosuch", {"there is no schedule 'nosuch'"}},
+                  {kSmall + " --schedules v-auto", {"v-auto is searched for one split"}},
+                  {kSmall + " --recompute some", {"expected none|selective|full"}},
+                  {kSmall + " --tokens many", {"a number of tokens such as 15T"}},
+                  {kSmall + " --price 2", {"--price needs --tokens"}},
+                  {kSmall + " --dp 4", {"there is no option --dp"}},
+                  {kSmall + " --memory-limit 80", {"--memory-limit"}}},
+                 kUsage);
+}
+
+TEST_CASE("--tokens and --price add days and costs to the rows of a plan") {
+  const json plan = output_json(kSmall + " --tokens 15T --price 2.5");
+  const json& row = plan["results"][0];
+  const double days = 15e12 / row["tokens_per_second"].get<double>() / 86'400;
+  CHECK(row["days"].get<double>() == doctest::Approx(days));
+  CHECK(row["cost"].get<double>() == doctest::Approx(days * 24 * 16 * 2.5));
+}
+
+TEST_CASE("A plan's table is no wider than a terminal") {
+  for (const std::string& line : {kSmall, kExperts + " --tokens 15T --price 2.5"})
+    for (const std::string& row : lines(output(line)))
+      if (!row.starts_with("  bubblescope") && !row.starts_with("best") && !has(row, "%"))
+        CHECK_MESSAGE(row.size() <= 140, row);  // bytes
+}
+
+}  // namespace bubblescope

@@ -1,0 +1,85 @@
+// bubblescope plan: the best split and schedule of a training job within memory.
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "analysis/figures/fits.h"
+#include "analysis/plan/plan_front.h"
+#include "analysis/views/plan_view.h"
+#include "sim/base/error.h"
+#include "sim/base/json_text.h"
+#include "sim/base/parallel.h"
+#include "tools/commands/command.h"
+#include "tools/errors.h"
+#include "tools/inputs.h"
+#include "tools/interrupt.h"
+#include "tools/options/plan_options.h"
+#include "tools/output.h"
+#include "tools/plan_page.h"
+#include "tools/progress.h"
+
+namespace bubblescope {
+namespace {
+
+PlanResult search(const PlanCommandOptions& options, const PlanQuestion& question,
+                  const GlobalOptions& global) {
+  const InterruptGuard guard;
+  Progress progress(global.quiet);
+  progress.now("planning: bounds of all configurations");
+  PlanOptions how{.top = static_cast<std::size_t>(options.top),
+                  .exhaustive = options.exhaustive,
+                  .threads = machine_threads()};
+  how.is_stopped = [&guard] { return guard.seen().load(); };
+  how.tell = [&progress](const PlanCounts& counts, std::optional<Time> best) {
+    const std::size_t done = counts.simulated + counts.excluded + counts.infeasible;
+    progress.now(fmt::format(
+        "planning: {} of {} configurations{}", done, counts.configurations,
+        best ? fmt::format(", best so far {:.3f} s", std::chrono::duration<double>(*best).count())
+             : ""));
+  };
+  return search_plan(question, how);
+}
+
+int run(const PlanCommandOptions& options, const GlobalOptions& global) {
+  Style style = options.output.style(global);
+  const PlanQuestion question = options.question();
+  require_writable(options.output.path);
+  const PlanResult result = search(options, question, global);
+  if (result.simulated.empty())
+    throw Error(why_nothing_fits(options, question, result));
+  if (!result.counts.is_complete())
+    global.note("interrupted: what follows is known so far, and not the whole");
+  if (options.all) {
+    write_output(options.output.path,
+                 all_rows(options, question, result, style.format == Format::Json));
+    return kDone;
+  }
+  style.provenance = plan_provenance(options, question);
+  write_output(options.output.path, plan_view(plan_page(options, question, result), style));
+  return kDone;
+}
+
+}  // namespace
+
+Command add_plan(CLI::App& root, const GlobalOptions& global) {
+  auto* app = root.add_subcommand(
+      "plan", "the best parallel split, schedule and recomputation of a model within memory");
+  auto options = std::make_shared<PlanCommandOptions>();
+  options->add_to(*app);
+  app->footer(
+      "Examples:\n"
+      "  bubblescope plan --model llama-3.1-70b --hardware h100-sxm --gpus 256 \\\n"
+      "      --global-batch 512 --sequence 8192\n"
+      "  bubblescope plan --model deepseek-v3 --hardware h800 --gpus 2048 --global-batch 15360 \\\n"
+      "      --precision fp8 --schedules megatron --tokens 15T --price 2.5\n"
+      "  bubblescope plan --model llama-3.1-8b --hardware h100-sxm --gpus 16 --global-batch 64 \\\n"
+      "      --tp 1,2 --recompute none --all --format csv");
+  return {app, [options, &global] { return run(*options, global); }};
+}
+
+}  // namespace bubblescope

@@ -1,0 +1,159 @@
+#include "tools/options/plan_options.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "tools/commands/contender.h"
+#include "tools/options/units.h"
+
+namespace bubblescope {
+namespace {
+
+constexpr std::int64_t kMostDegree = 1'000'000;
+
+/// "15T", "300B", "1.5e12"
+double read_tokens(const std::string& word) {
+  constexpr std::pair<char, double> kUnits[] = {{'K', 1e3}, {'M', 1e6}, {'B', 1e9}, {'T', 1e12}};
+  double factor = 1;
+  std::string digits = word;
+  for (const auto& [letter, value] : kUnits)
+    if (word.ends_with(letter)) {
+      factor = value;
+      digits.pop_back();
+    }
+  double number = 0;
+  const auto [rest, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  constexpr double kMostTokens = 1e18;
+  if (error != std::errc() || rest != digits.data() + digits.size() || !(number > 0) ||
+      number * factor > kMostTokens)
+    refuse_word("a number of tokens such as 15T or 300B", word);
+  return number * factor;
+}
+
+template <typename T>
+void add_once(std::vector<T>& list, T value, const std::string& word) {
+  if (std::find(list.begin(), list.end(), value) != list.end())
+    throw UsageError(fmt::format("{} is given twice", word));
+  list.push_back(value);
+}
+
+}  // namespace
+
+PlanCommandOptions::PlanCommandOptions() {
+  model.left_out = {"--parallel",        "--tp",       "--cp", "--ep", "--dp",
+                    "--microbatch-size", "--recompute"};
+}
+
+void PlanCommandOptions::add_choices_to(CLI::App& app) {
+  const char* group = "Choices, each a list; all that are valid where it is left out";
+  const auto add = [&](const char* names, const char* help, std::vector<std::int64_t>& list) {
+    declare_list(app, {names, "N,...", help, group}, [&list](const std::string& word) {
+      add_once(list, count_from<std::int64_t>(1, kMostDegree)(word), word);
+    });
+  };
+  add("--tp", "tensor parallelism, within a node", choices.tensor);
+  add("--cp", "context parallelism", choices.context);
+  add("-p,--ranks,--pp", "ranks of the pipeline", choices.pipeline);
+  add("--ep", "expert parallelism", choices.expert);
+  add("-v,--chunks", "stages that a rank holds (default: those that make stages shorter)",
+      choices.chunks);
+  add("--microbatch-size", "sequences of a micro-batch (default: 1, 2, 4 and 8)",
+      choices.microbatch_sizes);
+  declare_list(app, {"--recompute", "WHAT,...", "none, selective, full", group},
+               [this](const std::string& word) {
+                 add_once(choices.recompute,
+                          one_of<Recompute>({{"none", kRecomputeNone},
+                                             {"selective", kRecomputeSelective},
+                                             {"full", kRecomputeFull}})(word),
+                          word);
+               });
+  declare_list(
+      app,
+      {"--schedules", "A,B,...",
+       "by name, family (zero-bubble) or framework (megatron, torchtitan, deepspeed)", group},
+      [this](const std::string& word) {
+        std::vector<Contender> chosen;
+        choose_schedules(CLI::detail::trim_copy(word), chosen);
+        for (const Contender& each : chosen) {
+          const CatalogueEntry* entry = each.source.entry();
+          if (entry->automatic != nullptr && each.by_name)
+            throw UsageError(fmt::format(
+                "{} is searched for one split: ask 'bubblescope compare' about it", entry->name));
+          auto& list = choices.schedules;
+          if (entry->automatic == nullptr &&
+              std::find(list.begin(), list.end(), entry) == list.end())
+            list.push_back(entry);
+        }
+      });
+}
+
+void PlanCommandOptions::add_run_to(CLI::App& app) {
+  std::vector<std::pair<std::string, Comm>> ways;
+  for (const CommName& each : comm_names())
+    ways.emplace_back(each.name, each.comm);
+  passed_on.add(
+      add_option(app,
+                 {"--comm", "WAY", "how messages travel: ideal (default), stream, batched, torch",
+                  "Communication"},
+                 comm, one_of<Comm>(std::move(ways))));
+  passed_on.add(add_option(
+      app,
+      {"--reduce", "WHEN",
+       "gradients are reduced: after a rank's last action (default); overlapped", "Communication"},
+      iteration.reduce,
+      one_of<GradReduce>({{"after", GradReduce::After}, {"overlapped", GradReduce::Overlapped}})));
+  passed_on.add(add_option(
+      app,
+      {"--optimizer-sync", "WHAT", "the optimizer waits for: global (default); none, its own",
+       "Communication"},
+      iteration.sync,
+      one_of<OptimizerSync>({{"global", OptimizerSync::Global}, {"none", OptimizerSync::None}})));
+}
+
+void PlanCommandOptions::add_to(CLI::App& app) {
+  add_choices_to(app);
+  model.add_to(app);
+  add_run_to(app);
+  const char* group = "Search";
+  add_option(app, {"--memory-limit", "SIZE", "bytes a GPU (default: what the hardware has)", group},
+             memory_limit, read_size);
+  constexpr int kMostTop = 100'000;
+  add_option(app, {"--top", "N", "how many of the best are shown (default: 10)", group}, top,
+             count_from(1, kMostTop));
+  add_flag(
+      app,
+      {"--all", "", "every configuration and what became of it, as CSV or lines of JSON", group},
+      all);
+  add_flag(app, {"--exhaustive", "", "simulates all that fit; what is found is the same", group},
+           exhaustive);
+  add_option(app, {"--tokens", "N", "adds days: of the whole training, such as 15T", group}, tokens,
+             read_tokens);
+  constexpr double kMostPrice = 1e6;
+  add_option(app, {"--price", "X", "adds costs: of a GPU for an hour", group}, price,
+             [](const std::string& word) { return read_factor(word, 0, kMostPrice); });
+  app.get_option("--price")->needs(app.get_option("--tokens"));
+  output.add_to(app);
+}
+
+PlanQuestion PlanCommandOptions::question() const {
+  for (const char* name : {"--model", "--hardware", "--gpus", "--global-batch"})
+    if (!model.given.is_given(name))
+      throw UsageError(fmt::format("{} is required", name));
+  PlanQuestion question{.job = model.job(1),
+                        .gpus = *model.gpus,
+                        .global_batch = *model.global_batch,
+                        .choices = choices,
+                        .comm = comm,
+                        .iteration = iteration};
+  question.memory_limit = memory_limit.value_or(question.job.hardware.memory);
+  if (question.choices.schedules.empty())
+    for (const CatalogueEntry& entry : catalogue())
+      if (entry.automatic == nullptr)
+        question.choices.schedules.push_back(&entry);
+  return question;
+}
+
+}  // namespace bubblescope

@@ -1,0 +1,27 @@
+// What `plan` says of a search: rows, notes and messages.
+#pragma once
+
+#include <string>
+
+#include "analysis/views/plan_view.h"
+#include "tools/inputs.h"
+#include "tools/options/plan_options.h"
+
+namespace bubblescope {
+
+/// Something was simulated.
+PlanPage plan_page(const PlanCommandOptions& options, const PlanQuestion& question,
+                   const PlanResult& result);
+
+/// Every configuration with what became of it, as CSV or a line of JSON each.
+std::string all_rows(const PlanCommandOptions& options, const PlanQuestion& question,
+                     const PlanResult& result, bool as_json);
+
+/// The least memory that would do and by what; or that nothing is known yet.
+std::string why_nothing_fits(const PlanCommandOptions& options, const PlanQuestion& question,
+                             const PlanResult& result);
+
+/// With "inputs": what was asked.
+Provenance plan_provenance(const PlanCommandOptions& options, const PlanQuestion& question);
+
+}  // namespace bubblescope
