@@ -9,8 +9,10 @@
 #include <fmt/format.h>
 
 #include "analysis/figures/analysis.h"
+#include "analysis/plan/quickest_layout.h"
 #include "sim/engine/simulate.h"
 #include "sim/transformer/analytic_costs.h"
+#include "sim/transformer/balanced_layout.h"
 #include "sim/transformer/model_file.h"
 #include "tests/support/effort.h"
 #include "tests/support/reference.h"
@@ -34,8 +36,7 @@ PlanQuestion question_of(const std::string& model, const std::string& hardware, 
 
 /// The way that `simulate` goes.
 PlanFigures simulated(const PlanQuestion& question, const CatalogueEntry& entry,
-                      const PlanSplit& split) {
-  const ModelJob job = job_of(question, split);
+                      const PlanSplit& split, const ModelJob& job) {
   PostedProgram program = post_messages(
       entry, {.ranks = split.ranks, .microbatches = split.microbatches, .chunks = split.chunks},
       question.comm);
@@ -121,12 +122,44 @@ TEST_CASE("Every configuration of a plan comes to the nanosecond and byte to wha
         const CatalogueEntry& entry = *question.choices.schedules[each.schedule];
         const PlanSplit& split = result.space.splits[each.split];
         CAPTURE(fmt::format("{} {} v={} {}", model, entry.name, split.chunks, to_string(comm)));
-        CHECK(row.figures == simulated(question, entry, split));
+        CHECK(row.figures ==
+              simulated(question, entry, split, result.space.job_of(question, row.number)));
         CHECK(result.bounds[row.number].time <= row.figures.iteration_time);
         CHECK(result.bounds[row.number].memory <= row.figures.peak_memory);
       }
     }
   }
+}
+
+TEST_CASE("Of balanced layouts that tie, the one with the shortest iteration is taken") {
+  PlanQuestion question = question_of("llama-3.1-8b", "h100-sxm", 16, 32);
+  question.job.parallel = {.tensor = 2};
+  const CatalogueEntry& entry = *find_schedule("interleaved-1f1b");
+  std::size_t several = 0;
+  for (const int ranks : {2, 3, 4, 5})
+    for (const int chunks : {2, 3}) {
+      CAPTURE(fmt::format("p={}, v={}", ranks, chunks));
+      const Shape shape = {.ranks = ranks, .microbatches = 2 * ranks, .chunks = chunks};
+      const PostedProgram program = post_messages(entry, shape, Comm::Ideal);
+      const PlanSplit split = {.parallel = question.job.parallel,
+                               .ranks = ranks,
+                               .chunks = chunks,
+                               .microbatches = 2 * ranks};
+      const auto time = [&](const StageLayout& layout) {
+        ModelJob job = question.job;
+        job.layout = layout;
+        return simulated(question, entry, split, job).iteration_time;
+      };
+      Time least = Time::max();
+      const auto all = balanced_layouts(question.job.model, layout_weights(question.job),
+                                        program.schedule.placement, kMostLayoutTies)
+                           .layouts;
+      for (const StageLayout& layout : all)
+        least = std::min(least, time(layout));
+      several += all.size() > 1 ? 1 : 0;
+      CHECK(time(quickest_layout(question.job, program, {})) == least);
+    }
+  CHECK(several > 0);
 }
 
 TEST_CASE("A plan finds the same with and without exclusion, on one and two threads") {

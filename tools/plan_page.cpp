@@ -8,6 +8,7 @@
 #include "analysis/figures/fits.h"
 #include "analysis/plan/plan_front.h"
 #include "sim/base/json_text.h"
+#include "sim/transformer/stage_memory.h"
 #include "tools/plan_rows.h"
 
 namespace bubblescope {
@@ -19,7 +20,7 @@ const char* state_word(PlanState state) {
 }
 
 MemoryLimit limit_of(const PlanCommandOptions& options, const PlanQuestion& question) {
-  return {.bytes = question.memory_limit,
+  return {.bytes = options.device_limit(question.job.hardware),
           .owner = options.memory_limit ? "" : question.job.hardware.name};
 }
 
@@ -81,7 +82,8 @@ class Notes {
     const auto add = [&](const PlanRow& row) {
       const double less = 1 - ratio(row.figures.iteration_time, best().figures.iteration_time);
       text += fmt::format("{}with {} more: {} less time, by {}", text.empty() ? "" : "; ",
-                          format_bytes(row.figures.peak_memory - question_.memory_limit),
+                          format_bytes(device_memory(row.figures.peak_memory) -
+                                       device_memory(question_.memory_limit)),
                           short_percent(less), rows_.name(row.number));
     };
     add(result_.beyond.back());
@@ -190,7 +192,7 @@ std::string why_nothing_fits(const PlanCommandOptions& options, const PlanQuesti
   const PlanRows rows(options, question, result.space);
   return fmt::format("no configuration fits {}: the least memory that would do is {}, by {}\n  {}",
                      limit_words(limit_of(options, question)),
-                     format_bytes(result.lightest->figures.peak_memory),
+                     format_bytes(device_memory(result.lightest->figures.peak_memory)),
                      rows.name(result.lightest->number), rows.command(result.lightest->number));
 }
 
@@ -198,9 +200,10 @@ Provenance plan_provenance(const PlanCommandOptions& options, const PlanQuestion
   Json all = *provenance("plan");
   Json inputs = {{"gpus", question.gpus},
                  {"global_batch", question.global_batch},
-                 {"memory_limit_bytes", question.memory_limit},
+                 {"memory_limit_bytes", options.device_limit(question.job.hardware)},
                  {"comm", to_string(question.comm)},
                  {"top", options.top},
+                 {"balanced_layout", question.job.is_balanced},
                  {"schedules", Json::array()}};
   for (const CatalogueEntry* entry : question.choices.schedules)
     inputs["schedules"].push_back(entry->name);

@@ -6,33 +6,24 @@
 #include <fmt/ranges.h>
 
 #include "analysis/plan/plan_front.h"
+#include "sim/transformer/stage_memory.h"
+#include "tools/shell_line.h"
 
 namespace bubblescope {
 namespace {
 
-/// A word as a shell takes it.
-std::string shell_word(const std::string& word) {
-  const bool plain =
-      !word.empty() && word.find_first_of(" \t\n\"'$&|;<>()*?[]#~`\\!{}") == std::string::npos;
-  if (plain)
-    return word;
-  std::string quoted;
-  for (const char c : word)
-    quoted += c == '\'' ? "'\\''" : std::string(1, c);
-  return "'" + quoted + "'";
-}
-
-std::string passed_on(const OptionGroup& group) {
-  std::string text;
+/// Options of a group as they were given, but for those that a row says itself.
+std::vector<std::string> words_of(const OptionGroup& group) {
+  std::vector<std::string> words;
   for (const CLI::Option* option : group.options()) {
     const std::string name = "--" + option->get_lnames().front();
     if (option->count() == 0 || name == "--gpus" || name == "--global-batch" ||
         name == "--sequence" || name == "--layout")
       continue;
-    text += fmt::format(" {} {}", name,
-                        shell_word(fmt::format("{}", fmt::join(option->results(), ","))));
+    words.push_back(name);
+    words.push_back(fmt::format("{}", fmt::join(option->results(), ",")));
   }
-  return text;
+  return words;
 }
 
 constexpr double kSecondsADay = 86'400;
@@ -46,7 +37,10 @@ PlanRows::PlanRows(const PlanCommandOptions& options, const PlanQuestion& questi
       question_(question),
       space_(space),
       job_(job_json(question.job)),
-      passed_on_(passed_on(options.model.given) + passed_on(options.passed_on)) {}
+      passed_on_(words_of(options.model.given)) {
+  const std::vector<std::string> more = words_of(options.passed_on);
+  passed_on_.insert(passed_on_.end(), more.begin(), more.end());
+}
 
 const PlanSplit& PlanRows::split_of(std::uint32_t number) const {
   return space_.splits[space_.configurations[number].split];
@@ -62,21 +56,21 @@ std::string PlanRows::recompute_word(const PlanSplit& split) const {
                                              : "selective";
 }
 
-/// That a step needs, over all GPUs: as `step_work` counts them.
-double PlanRows::flops(const PlanSplit& split) {
-  const auto found = flops_.find(split.microbatch);
-  if (found != flops_.end())
-    return found->second * static_cast<double>(split.parallel.data) * split.microbatches;
+/// All micro-batches of a step come to the same, however they are divided.
+const StepWork& PlanRows::work_of(const PlanSplit& split) {
+  const auto found = work_.find(split.microbatch);
+  if (found != work_.end())
+    return found->second;
   ModelJob job = question_.job;
   job.parallel = {};
   job.training.microbatch = split.microbatch;
-  flops_[split.microbatch] = step_work(job, 1, 1).flops;
-  return flops(split);
+  const auto microbatches = static_cast<int>(question_.global_batch / split.microbatch);
+  return work_[split.microbatch] = step_work(job, 1, microbatches);
 }
 
 Json PlanRows::choices_json(std::uint32_t number) const {
   const PlanSplit& split = split_of(number);
-  const ModelJob job = job_of(question_, split);
+  const ModelJob job = space_.job_of(question_, number);
   return {{"schedule", schedule_of(number).name},
           {"tp", split.parallel.tensor},
           {"cp", split.parallel.context},
@@ -111,10 +105,12 @@ Json PlanRows::row(const PlanRow& row, Time best) {
   json["iteration_time_ns"] = figures.iteration_time;
   json["step_time_ns"] = figures.step_time;
   json["tokens_per_second"] = tokens / seconds;
-  json["mfu"] = flops(split_of(row.number)) / (peak * seconds);
+  const StepWork& work = work_of(split_of(row.number));
+  json["mfu"] = work.flops / (peak * seconds);
+  json["mfu_full_attention"] = work.flops_full_attention / (peak * seconds);
   json["bubble_fraction"] = figures.bubble_fraction;
   json["peak_memory_bytes"] = figures.peak_memory;
-  json["device_memory_bytes"] = nullptr;
+  json["device_memory_bytes"] = device_memory(figures.peak_memory);
   json["fits"] = figures.peak_memory <= question_.memory_limit;
   json["ties_with_best"] = ties_with(best, figures.iteration_time);
   json["days"] = nullptr;
@@ -131,9 +127,9 @@ Json PlanRows::row(const PlanRow& row, Time best) {
 
 Json PlanRows::bounded(std::uint32_t number, const PlanBound& bound) {
   Json json = choices_json(number);
-  for (const char* key :
-       {"iteration_time_ns", "step_time_ns", "tokens_per_second", "mfu", "bubble_fraction",
-        "peak_memory_bytes", "device_memory_bytes", "fits", "ties_with_best", "days", "cost"})
+  for (const char* key : {"iteration_time_ns", "step_time_ns", "tokens_per_second", "mfu",
+                          "mfu_full_attention", "bubble_fraction", "peak_memory_bytes",
+                          "device_memory_bytes", "fits", "ties_with_best", "days", "cost"})
     json[key] = nullptr;
   json["command"] = command(number);
   json["time_bound_ns"] = bound.time == Time::max() ? Json() : Json(bound.time);
@@ -164,16 +160,25 @@ std::string PlanRows::name(std::uint32_t number) const {
 
 std::string PlanRows::command(std::uint32_t number) const {
   const PlanSplit& split = split_of(number);
-  std::string text = fmt::format(
-      "bubblescope simulate {}{} -p {} -m {} -v {} --tp {} --cp {} --ep {} --dp {}",
-      schedule_of(number).name, passed_on_, split.ranks, split.microbatches, split.chunks,
-      split.parallel.tensor, split.parallel.context, split.parallel.expert, split.parallel.data);
-  text += fmt::format(" --microbatch-size {} --sequence {} --recompute {}", split.microbatch,
-                      question_.job.training.sequence, recompute_word(split));
-  if (const auto layout = job_of(question_, split).layout;
-      question_.job.layout || question_.layout == PlanLayout::Balanced)
-    text += " --layout " + shell_word(to_text(*layout));
-  return text;
+  std::vector<std::string> words = {"simulate", std::string(schedule_of(number).name)};
+  words.insert(words.end(), passed_on_.begin(), passed_on_.end());
+  const auto add = [&](const char* option, const auto& value) {
+    words.emplace_back(option);
+    words.push_back(fmt::format("{}", value));
+  };
+  add("-p", split.ranks);
+  add("-m", split.microbatches);
+  add("-v", split.chunks);
+  add("--tp", split.parallel.tensor);
+  add("--cp", split.parallel.context);
+  add("--ep", split.parallel.expert);
+  add("--dp", split.parallel.data);
+  add("--microbatch-size", split.microbatch);
+  add("--sequence", question_.job.training.sequence);
+  add("--recompute", recompute_word(split));
+  if (question_.job.layout || question_.job.is_balanced)
+    add("--layout", to_text(*space_.job_of(question_, number).layout));
+  return shell_line(words);
 }
 
 }  // namespace bubblescope

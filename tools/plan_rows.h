@@ -28,15 +28,15 @@ class PlanRows {
   const PlanSplit& split_of(std::uint32_t number) const;
   const CatalogueEntry& schedule_of(std::uint32_t number) const;
   Json choices_json(std::uint32_t number) const;
-  double flops(const PlanSplit& split);
+  const StepWork& work_of(const PlanSplit& split);
   std::string recompute_word(const PlanSplit& split) const;
 
   const PlanCommandOptions& options_;
   const PlanQuestion& question_;
   const PlanSpace& space_;
-  Json job_;                                   // what the job's own options say
-  std::string passed_on_;                      // options that simulate takes as they are
-  std::map<std::int64_t, double> flops_ = {};  // [micro-batch size] of one micro-batch
+  Json job_;                                    // what the job's own options say
+  std::vector<std::string> passed_on_;          // options that simulate takes as they are
+  std::map<std::int64_t, StepWork> work_ = {};  // [micro-batch size] of a step
 };
 
 }  // namespace bubblescope

@@ -7,10 +7,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "analysis/plan/quickest_layout.h"
 #include "sim/base/error.h"
 #include "sim/engine/simulate.h"
 #include "sim/program/posting.h"
 #include "sim/search/automatic.h"
+#include "sim/transformer/balanced_layout.h"
 #include "sim/transformer/mixer_costs.h"
 #include "sim/transformer/stage_memory.h"
 #include "tools/errors.h"
@@ -21,7 +23,18 @@ namespace {
 /// Of an automatic schedule.
 CostModel costs_of(const CatalogueEntry& entry, const Scenario& scenario) {
   const Placement placement = entry.automatic->placement(scenario.shape.ranks);
-  return {scenario.costs_over(placement.depth), placement, scenario.cost_options};
+  return {scenario.costs_over(placement), placement, scenario.cost_options};
+}
+
+/// Why layers cannot be balanced over such a pipe; none where they can.
+std::optional<std::string> find_obstacle_to_balance(const ModelJob& job, PipeShape pipe) {
+  ModelJob laid = job;
+  try {
+    laid.layout = layout_over(job, loop_placement({pipe.ranks, pipe.depth / pipe.ranks}));
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return find_obstacle(laid, pipe.depth);
 }
 
 /// Whether a message takes the same time within a node as between two.
@@ -152,14 +165,21 @@ bool Scenario::shares_links() const {
   return costs.network && costs.network->is_shared();
 }
 
-CostSource Scenario::costs_over(int depth) const {
-  CostSource source = job ? analytic_costs(*job, depth).source : costs;
+CostSource Scenario::costs_over(const Placement& placement) const {
+  CostSource source = costs;
+  if (job) {
+    ModelJob laid = *job;
+    laid.layout = layout_over(laid, placement);
+    source = analytic_costs(laid, placement.depth).source;
+  }
   if (links)
     lay_links(*links, source);
   return source;
 }
 
 std::optional<std::string> find_obstacle(const Scenario& scenario, PipeShape pipe) {
+  if (scenario.job && scenario.job->is_balanced)
+    return find_obstacle_to_balance(*scenario.job, pipe);
   if (scenario.job)
     return find_obstacle(*scenario.job, pipe.depth);
   return find_obstacle(scenario.costs, pipe, scenario.cost_options);
@@ -222,7 +242,10 @@ ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scena
 
 CostModel costs_for(const PostedProgram& program, const Scenario& scenario) {
   const Placement& placement = program.schedule.placement;
-  CostModel costs(scenario.costs_over(placement.depth), placement, scenario.cost_options);
+  Scenario laid = scenario;
+  if (laid.job && laid.job->is_balanced && !laid.job->layout)
+    laid.job->layout = quickest_layout(*laid.job, program, scenario.iteration);
+  CostModel costs(laid.costs_over(placement), placement, scenario.cost_options);
   const std::size_t actions = program.schedule.actions.size();
   if (scenario.costs_by_hand && !costs.can_add_up(actions))
     throw UsageError(

@@ -47,8 +47,12 @@ struct Scenario {
   AutomaticOptions search() const;
   /// Whether messages contend for links.
   bool shares_links() const;
-  /// For a pipe of `depth` stages. Throws Error where a model cannot be laid over so many.
-  CostSource costs_over(int depth) const;
+  /// For the stages of a placement. Throws Error where a model cannot be laid over so many.
+  CostSource costs_over(const Placement& placement) const;
+  /// The same for a pipe of one stage a rank.
+  CostSource costs_over(int depth) const {
+    return costs_over(loop_placement({.ranks = depth, .chunks = 1}));
+  }
 };
 
 /// Why the costs cannot be laid over such a pipe; none where they can.

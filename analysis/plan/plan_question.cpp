@@ -1,16 +1,15 @@
 #include "analysis/plan/plan_question.h"
 
-#include <utility>
+#include "sim/transformer/balanced_layout.h"
 
 namespace bubblescope {
 
-ModelJob job_of(const PlanQuestion& question, const PlanSplit& split) {
+ModelJob job_of(const PlanQuestion& question, const PlanSplit& split, const Placement& placement) {
   ModelJob job = question.job;
   job.parallel = split.parallel;
   job.training.microbatch = split.microbatch;
   job.training.recompute = split.recompute;
-  if (!job.layout)
-    job.layout = even_layout(job.model, split.depth());
+  job.layout = layout_over(job, placement);
   return job;
 }
 

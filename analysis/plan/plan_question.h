@@ -30,9 +30,6 @@ struct PlanChoices {
   std::vector<const CatalogueEntry*> schedules = {};
 };
 
-/// How layers are laid over stages where the job has no layout of its own.
-enum class PlanLayout : std::uint8_t { Even, Balanced };
-
 struct PlanQuestion {
   /// Its parallel degrees, micro-batch and recomputation are what is searched. A layout of its own
   /// fixes pp · v.
@@ -40,10 +37,9 @@ struct PlanQuestion {
   std::int64_t gpus = 1;
   std::int64_t global_batch = 1;  ///< Sequences.
   PlanChoices choices = {};
-  PlanLayout layout = PlanLayout::Even;
   Comm comm = {};
   IterationOptions iteration = {};
-  Bytes memory_limit = 0;
+  Bytes memory_limit = 0;  ///< What tensors may hold of a GPU.
 };
 
 /// How a job is divided, but for its schedule.
@@ -59,7 +55,7 @@ struct PlanSplit {
   friend bool operator==(const PlanSplit&, const PlanSplit&) = default;
 };
 
-/// The question's job, divided so. It has the layout that the split asks for.
-ModelJob job_of(const PlanQuestion& question, const PlanSplit& split);
+/// The question's job, divided so, with layers laid over a schedule's placement.
+ModelJob job_of(const PlanQuestion& question, const PlanSplit& split, const Placement& placement);
 
 }  // namespace bubblescope

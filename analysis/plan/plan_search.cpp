@@ -9,6 +9,23 @@
 namespace bubblescope {
 namespace {
 
+bool is_better(const PlanRow& a, const PlanRow& b) {
+  const auto key = [](const PlanRow& row) {
+    return std::tuple(row.figures.iteration_time, row.figures.peak_memory, row.number);
+  };
+  return key(a) < key(b);
+}
+
+/// Those that no other one beats, best first.
+std::vector<PlanRow> front_of(std::vector<PlanRow> rows) {
+  std::sort(rows.begin(), rows.end(), is_better);
+  std::vector<PlanRow> front;
+  for (const PlanRow& row : rows)
+    if (front.empty() || row.figures.peak_memory < front.back().figures.peak_memory)
+      front.push_back(row);
+  return front;
+}
+
 class PlanSearch {
  public:
   PlanSearch(const PlanQuestion& question, const PlanOptions& options)
@@ -139,23 +156,6 @@ class PlanSearch {
               result_.bounds[order[done]].memory < result_.lightest->figures.peak_memory);
     };
     waves_.run(order, {.front = front_, .limit = -1}, take, end_wave);
-  }
-
-  static bool is_better(const PlanRow& a, const PlanRow& b) {
-    const auto key = [](const PlanRow& row) {
-      return std::tuple(row.figures.iteration_time, row.figures.peak_memory, row.number);
-    };
-    return key(a) < key(b);
-  }
-
-  /// Those that no other one beats, best first.
-  static std::vector<PlanRow> front_of(std::vector<PlanRow> rows) {
-    std::sort(rows.begin(), rows.end(), is_better);
-    std::vector<PlanRow> front;
-    for (const PlanRow& row : rows)
-      if (front.empty() || row.figures.peak_memory < front.back().figures.peak_memory)
-        front.push_back(row);
-    return front;
   }
 
   void finish() {

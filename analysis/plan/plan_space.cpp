@@ -247,6 +247,14 @@ PlanSpace plan_space(const PlanQuestion& question) {
   check_precision(question.job);
   Enumeration enumeration(question);
   PlanSpace space = enumeration.run();
+  for (const PlanSpace::Configuration& each : space.configurations) {
+    const PlanSplit& split = space.splits[each.split];
+    const std::tuple key(each.schedule, split.ranks, split.chunks);
+    if (!space.traits.contains(key))
+      space.traits[key] = order_traits(
+          *question.choices.schedules[each.schedule],
+          {.ranks = split.ranks, .microbatches = split.microbatches, .chunks = split.chunks});
+  }
   if (!space.configurations.empty())
     return space;
   std::string text = fmt::format("no configuration is left: {}", enumeration.obstacle());

@@ -2,11 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
-#include <string>
+#include <map>
+#include <tuple>
 #include <vector>
 
-#include "analysis/plan/plan_question.h"
+#include "analysis/plan/plan_bounds.h"
 
 namespace bubblescope {
 
@@ -20,6 +20,19 @@ struct PlanSpace {
     std::uint32_t schedule;
   };
   std::vector<Configuration> configurations = {};
+  /// [schedule, p, v] Of all that are there.
+  std::map<std::tuple<std::uint32_t, int, int>, OrderTraits> traits = {};
+
+  const PlanSplit& split_of(std::uint32_t number) const {
+    return splits[configurations[number].split];
+  }
+  const OrderTraits& traits_of(std::uint32_t number) const {
+    const PlanSplit& split = split_of(number);
+    return traits.at({configurations[number].schedule, split.ranks, split.chunks});
+  }
+  ModelJob job_of(const PlanQuestion& question, std::uint32_t number) const {
+    return bubblescope::job_of(question, split_of(number), traits_of(number).placement);
+  }
 };
 
 /// Tensor parallelism stays within a node. An interleaved schedule has two chunks at least, since

@@ -7,7 +7,7 @@ PlanFinding PlanWaves::find(std::uint32_t number, const PlanRule& rule) {
   const auto order = orders_.get(schedule_of(number), split);
   if (order == nullptr)
     return {.state = PlanState::Infeasible};
-  const ModelJob job = job_of(question_, split);
+  const ModelJob job = space_.job_of(question_, number);
   SplitCosts costs(job, *job.layout);
   PlanFinding finding{.state = PlanState::Infeasible,
                       .figures = {.peak_memory = order->peak_memory(costs)}};

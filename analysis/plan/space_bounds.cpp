@@ -1,8 +1,9 @@
 #include "analysis/plan/space_bounds.h"
 
-#include <map>
+#include <algorithm>
+#include <deque>
 #include <numeric>
-#include <tuple>
+#include <utility>
 
 #include "sim/base/parallel.h"
 
@@ -12,17 +13,7 @@ namespace {
 class SpaceBounds {
  public:
   SpaceBounds(const PlanQuestion& question, const PlanSpace& space)
-      : question_(question), space_(space), bounds_(space.configurations.size()) {
-    for (const PlanSpace::Configuration& each : space.configurations) {
-      const CatalogueEntry& entry = *question.choices.schedules[each.schedule];
-      const PlanSplit& split = space.splits[each.split];
-      const Key key = {&entry, split.ranks, split.chunks};
-      if (!traits_.contains(key))
-        traits_[key] = order_traits(
-            entry,
-            {.ranks = split.ranks, .microbatches = split.microbatches, .chunks = split.chunks});
-    }
-  }
+      : question_(question), space_(space), bounds_(space.configurations.size()) {}
 
   std::vector<PlanBound> run(int threads, const std::function<bool()>& is_stopped) {
     const auto& configurations = space_.configurations;
@@ -39,12 +30,13 @@ class SpaceBounds {
   }
 
  private:
-  using Key = std::tuple<const CatalogueEntry*, int, int>;  // p, v
-
   /// All configurations of a split, whose costs are told once.
   void bound_split(std::size_t first, std::size_t end) {
     const PlanSplit& split = space_.splits[space_.configurations[first].split];
-    const ModelJob job = job_of(question_, split);
+    ModelJob even = question_.job;
+    even.is_balanced = false;
+    const PlanQuestion evenly{.job = even};
+    ModelJob job = job_of(evenly, split, loop_placement({split.ranks, split.chunks}));
     const std::vector<Bytes> weights = weights_by_stage(job, *job.layout);
     // A rank holds the mean at least.
     const Bytes mean = std::accumulate(weights.begin(), weights.end(), Bytes{0}) / split.ranks;
@@ -53,19 +45,24 @@ class SpaceBounds {
         bounds_[number] = {Time::max(), mean};
       return;
     }
-    const SplitCosts costs(job, *job.layout);
-    for (std::size_t number = first; number < end; ++number) {
+    std::deque<std::pair<StageLayout, SplitCosts>> known;
+    for (auto number = static_cast<std::uint32_t>(first); number < end; ++number) {
+      const OrderTraits& traits = space_.traits_of(number);
+      if (question_.job.is_balanced)
+        job = job_of(question_, split, traits.placement);
+      auto costs = std::find_if(known.begin(), known.end(),
+                                [&](const auto& each) { return each.first == *job.layout; });
+      if (costs == known.end())
+        costs = known.emplace(known.end(), *job.layout, SplitCosts(job, *job.layout));
       const CatalogueEntry& entry =
           *question_.choices.schedules[space_.configurations[number].schedule];
-      bounds_[number] = plan_bound(traits_.at({&entry, split.ranks, split.chunks}), costs, entry,
-                                   split, question_.iteration);
+      bounds_[number] = plan_bound(traits, costs->second, entry, split, question_.iteration);
     }
   }
 
   const PlanQuestion& question_;
   const PlanSpace& space_;
   std::vector<PlanBound> bounds_;
-  std::map<Key, OrderTraits> traits_ = {};
 };
 
 }  // namespace

@@ -79,6 +79,37 @@ struct Frame {
   std::vector<bool> is_open = {};        // [position] takes layers of the run
 };
 
+std::vector<Frame> frames_of(const Items& items, std::size_t depth) {
+  std::vector<Frame> frames;
+  const std::size_t behind = items.weight.size() - items.run_end;
+  for (const auto& front : cuts(items.run_begin))
+    for (const auto& back : cuts(behind)) {
+      const std::size_t parts = front.size() + back.size();
+      if (parts > depth + 1)
+        continue;
+      Frame frame{std::vector<std::int64_t>(depth), std::vector<std::size_t>(depth),
+                  std::vector<std::int64_t>(depth), std::vector<bool>(depth)};
+      std::size_t item = 0;
+      const auto put = [&](std::size_t position, std::size_t count) {
+        for (; count > 0; --count) {
+          frame.fixed[position] += items.weight[item++];
+          ++frame.items[position];
+        }
+      };
+      for (std::size_t i = 0; i < front.size(); ++i)
+        put(i, front[i]);
+      item = items.run_end;
+      for (std::size_t i = 0; i < back.size(); ++i)
+        put(depth - back.size() + i, back[i]);
+      for (std::size_t position = front.size() - 1; position <= depth - back.size(); ++position) {
+        frame.is_open[position] = true;
+        frame.least[position] = frame.items[position] == 0 ? 1 : 0;
+      }
+      frames.push_back(std::move(frame));
+    }
+  return frames;
+}
+
 class Balance {
  public:
   Balance(Items items, const Placement& placement)
@@ -94,7 +125,7 @@ class Balance {
       group_.push_back(static_cast<std::size_t>(rank));
     }
     groups_ = static_cast<std::size_t>(placement.ranks);
-    make_frames();
+    frames_ = frames_of(items_, depth_);
   }
 
   /// Sizes of the stages in items, of each layout that ties.
@@ -114,36 +145,6 @@ class Balance {
   }
 
  private:
-  void make_frames() {
-    const std::size_t behind = items_.weight.size() - items_.run_end;
-    for (const auto& front : cuts(items_.run_begin))
-      for (const auto& back : cuts(behind)) {
-        const std::size_t parts = front.size() + back.size();
-        if (parts > depth_ + 1)
-          continue;
-        Frame frame{std::vector<std::int64_t>(depth_), std::vector<std::size_t>(depth_),
-                    std::vector<std::int64_t>(depth_), std::vector<bool>(depth_)};
-        std::size_t item = 0;
-        const auto put = [&](std::size_t position, std::size_t count) {
-          for (; count > 0; --count) {
-            frame.fixed[position] += items_.weight[item++];
-            ++frame.items[position];
-          }
-        };
-        for (std::size_t i = 0; i < front.size(); ++i)
-          put(i, front[i]);
-        item = items_.run_end;
-        for (std::size_t i = 0; i < back.size(); ++i)
-          put(depth_ - back.size() + i, back[i]);
-        for (std::size_t position = front.size() - 1; position <= depth_ - back.size();
-             ++position) {
-          frame.is_open[position] = true;
-          frame.least[position] = frame.items[position] == 0 ? 1 : 0;
-        }
-        frames_.push_back(std::move(frame));
-      }
-  }
-
   /// The least limit with which some frame is feasible.
   template <typename Feasible>
   std::int64_t least(const Feasible& feasible) const {
@@ -325,6 +326,14 @@ BalancedLayouts balanced_layouts(const Model& model, const LayoutWeights& weight
   for (const auto& sizes : Balance(std::move(items), placement).run(std::max<std::size_t>(1, most)))
     result.layouts.push_back(to_layout(model, sizes));
   return result;
+}
+
+StageLayout layout_over(const ModelJob& job, const Placement& placement) {
+  if (job.layout)
+    return *job.layout;
+  if (!job.is_balanced)
+    return even_layout(job.model, placement.depth);
+  return balanced_layouts(job.model, layout_weights(job), placement, 1).layouts.front();
 }
 
 }  // namespace bubblescope

@@ -45,4 +45,8 @@ struct BalancedLayouts {
 BalancedLayouts balanced_layouts(const Model& model, const LayoutWeights& weights,
                                  const Placement& placement, std::size_t most);
 
+/// The job's own layout, else the first of the balanced ones, or the even one, as it says. Throws
+/// Error where there are too many stages.
+StageLayout layout_over(const ModelJob& job, const Placement& placement);
+
 }  // namespace bubblescope

@@ -21,7 +21,8 @@ struct ModelJob {
   Hardware hardware;
   Parallel parallel = {};
   Training training = {};
-  std::optional<StageLayout> layout = {};  ///< Default: `even_layout`.
+  std::optional<StageLayout> layout = {};  ///< Default: `even_layout`, or `balanced_layouts`.
+  bool is_balanced = false;                ///< The latter, where there is no layout.
   Nodes nodes = {};
 };
 

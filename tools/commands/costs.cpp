@@ -9,6 +9,7 @@
 #include "analysis/views/costs_view.h"
 #include "sim/base/error.h"
 #include "sim/costs/cost_file.h"
+#include "sim/transformer/balanced_layout.h"
 #include "tools/commands/command.h"
 #include "tools/errors.h"
 #include "tools/inputs.h"
@@ -64,7 +65,9 @@ std::string run(const CostsCommandOptions& options, const GlobalOptions& global)
   if (job) {
     if (!job->model.note.empty())
       global.note(job->model.note);
-    analytic = analytic_costs(*job, shape.ranks * shape.chunks);
+    ModelJob laid = *job;
+    laid.layout = layout_over(laid, loop_placement(shape));
+    analytic = analytic_costs(laid, shape.ranks * shape.chunks);
     source = analytic->source;
     source.ranks = shape.ranks;
   }

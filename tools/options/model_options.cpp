@@ -201,7 +201,8 @@ void ModelOptions::add_training_to(CLI::App& app) {
       training.recomputed_layers, count_from<std::int64_t>(0, kMost));
   add("--layout", "TEXT",
       "layers of each stage, as Megatron's --pipeline-model-parallel-layout: 'Et*3|(tt|)*29,m|L' "
-      "(default: even, the earlier stages have one more)",
+      "(default: even, the earlier stages have one more); balanced: so that the busiest rank has "
+      "the least work",
       layout);
   add("--pair-order", "WHOSE", "launch order of F&B pairs: deepseek (default), megatron",
       training.pair_order, one_of(kPairOrders));
@@ -335,7 +336,8 @@ ModelJob ModelOptions::job(std::optional<int> ranks) const {
   checked({"--sequence"}, [&] { check_sequence(job); });
   checked({"--microbatch-size", "--sequence"},
           [&] { return analytic_costs(job, 1).stages.size(); });
-  if (!layout.empty())
+  job.is_balanced = layout == "balanced";
+  if (!layout.empty() && !job.is_balanced)
     job.layout = checked({"--layout"}, [&] { return parse_layout(layout, job.model); });
   return job;
 }

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "sim/transformer/stage_memory.h"
 #include "tools/commands/contender.h"
 #include "tools/options/units.h"
 
@@ -31,6 +32,16 @@ double read_tokens(const std::string& word) {
       number * factor > kMostTokens)
     refuse_word("a number of tokens such as 15T or 300B", word);
   return number * factor;
+}
+
+/// The largest tensors with which a process stays within `limit`.
+Bytes largest_within(Bytes limit) {
+  Bytes bytes = std::max<Bytes>(0, tensor_memory(limit));
+  while (device_memory(bytes + 1) <= limit)
+    ++bytes;
+  while (bytes > 0 && device_memory(bytes) > limit)
+    --bytes;
+  return bytes;
 }
 
 template <typename T>
@@ -148,7 +159,7 @@ PlanQuestion PlanCommandOptions::question() const {
                         .choices = choices,
                         .comm = comm,
                         .iteration = iteration};
-  question.memory_limit = memory_limit.value_or(question.job.hardware.memory);
+  question.memory_limit = largest_within(device_limit(question.job.hardware));
   if (question.choices.schedules.empty())
     for (const CatalogueEntry& entry : catalogue())
       if (entry.automatic == nullptr)

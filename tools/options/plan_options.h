@@ -31,6 +31,10 @@ struct PlanCommandOptions {
   void add_to(CLI::App& app);
   /// Throws UsageError and Error as ModelOptions::job does.
   PlanQuestion question() const;
+  /// What a GPU may hold, as it is asked for, else all that it has.
+  Bytes device_limit(const Hardware& hardware) const {
+    return memory_limit.value_or(hardware.memory);
+  }
 
  private:
   void add_choices_to(CLI::App& app);
