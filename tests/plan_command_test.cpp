@@ -7,6 +7,7 @@
 
 #include "tests/support/command.h"
 #include "tests/support/command_line.h"
+#include "tests/support/reference.h"
 
 namespace bubblescope {
 namespace {
@@ -34,6 +35,13 @@ void check_commands(const json& rows) {
     for (const char* key : {"tokens_per_second", "mfu", "mfu_full_attention"})
       CHECK(run[key].get<double>() == doctest::Approx(row[key].get<double>()).epsilon(1e-12));
   }
+}
+
+/// Runs a line that writes a file.
+void write(const std::string& line, const ProcessOptions& options) {
+  const ProcessResult result = run(line, options);
+  CHECK_MESSAGE(result.exit_code == 0, result.err);
+  CHECK(result.out.empty());
 }
 
 }  // namespace
@@ -120,6 +128,105 @@ TEST_CASE("What a plan cannot be made of is refused, with what to change") {
                   {kSmall + " --dp 4", {"there is no option --dp"}},
                   {kSmall + " --memory-limit 80", {"--memory-limit"}}},
                  kUsage);
+}
+
+TEST_CASE("Shards of a plan put together give its bytes, but for how much was simulated") {
+  const TemporaryFolder folder;
+  const ProcessOptions there = {.folder = folder.path()};
+  const auto without_counts = [](const std::string& text) {
+    json plan = json::parse(text);
+    for (const char* key : {"simulated", "excluded_by_bound", "infeasible", "verdict"})
+      plan.erase(key);
+    return plan.dump();
+  };
+  const std::string whole = output(kExperts + " --tp 1,2 --format json");
+  for (const int shards : {1, 3, 8}) {
+    CAPTURE(shards);
+    std::string files;
+    for (int shard = shards; shard >= 1; --shard) {
+      const std::string file = fmt::format("{}.json", shard);
+      write(fmt::format("{} --tp 1,2 --shard {}/{} -o {}", kExperts, shard, shards, file), there);
+      files += " " + file;
+    }
+    CHECK(without_counts(output("plan merge --format json" + files, there)) ==
+          without_counts(whole));
+  }
+}
+
+TEST_CASE("Shards that do not belong together are refused") {
+  const TemporaryFolder folder;
+  const ProcessOptions there = {.folder = folder.path()};
+  const std::string line = kSmall + " --tp 1 --cp 1 --schedules 1f1b --shard ";
+  write(line + "1/2 -o one.json", there);
+  write(line + "2/2 -o two.json", there);
+  write(line + "2/3 -o third.json", there);
+  write(line + "2/2 --zero 2 -o other.json", there);
+  std::string text = contents(folder / "two.json");
+  const std::size_t at = text.find("\"version\":\"") + 11;
+  folder.write("old.json", text.substr(0, at) + "0.0.1" + text.substr(text.find('"', at)));
+  const auto refusal = [&](const std::string& files, int exit_code) {
+    const ProcessResult result = run("plan merge " + files, there);
+    CHECK(result.exit_code == exit_code);
+    return result.err;
+  };
+  CHECK(has(refusal("one.json", kBadInput), "shard 2 of 2 is missing"));
+  CHECK(has(refusal("one.json one.json", kBadInput), "are both shard 1 of 2"));
+  CHECK(has(refusal("one.json third.json", kBadInput), "one.json is one of 2 shards, and"));
+  CHECK(has(refusal("one.json other.json", kBadInput), "are shards of different questions"));
+  CHECK(has(refusal("one.json old.json", kBadInput), "is of version 0.0.1, and this is"));
+  CHECK(has(refusal("one.json nosuch.json", kBadInput), "nosuch.json"));
+  CHECK(has(refusal("", kUsage), "needs the files of all shards"));
+  CHECK(has(refusal("one.json two.json --tp 2", kUsage), "plan merge takes no --tp=2"));
+  check_failures({{line + "3/2", {"--shard: there is no shard 3 of 2"}},
+                  {line + "1", {"expected a shard such as 2/8"}},
+                  {line + "1/2 --all", {"--all"}},
+                  {kSmall + " other", {"unexpected argument 'other'"}}},
+                 kUsage);
+}
+
+TEST_CASE("A plan as flags of Megatron-LM, or as torchtitan's TOML, is imported as the plan") {
+  const TemporaryFolder folder;
+  const ProcessOptions there = {.folder = folder.path()};
+  const auto check = [&](const std::string& line, const std::string& framework) {
+    CAPTURE(line);
+    const json best = output_json(line + " --schedules " + framework)["results"][0];
+    const std::string file = framework == "megatron" ? "train.sh" : "job.toml";
+    write(fmt::format("{} --schedules {} --emit {} -o {}", line, framework, framework, file),
+          there);
+    const std::string toml = output(fmt::format("import {} {} --gpus {}", framework, file,
+                                                best["tp"].get<int>() * best["cp"].get<int>() *
+                                                    best["pp"].get<int>() * best["dp"].get<int>()),
+                                    there);
+    const auto says = [&](const std::string& option, const json& value) {
+      CHECK_MESSAGE(has(toml, fmt::format("\n{} = {}\n", option, value.dump())), toml);
+    };
+    says("NAME", best["schedule"]);
+    says("ranks", best["pp"]);
+    says("microbatches", best["microbatches"]);
+    says("microbatch-size", best["microbatch_size"]);
+    says("zero", best["zero"]);
+    says("parallel",
+         fmt::format("tp={},cp={},ep={},dp={}", best["tp"].get<int>(), best["cp"].get<int>(),
+                     best["ep"].get<int>(), best["dp"].get<int>()));
+    if (best["chunks"] > 1)
+      says("chunks", best["chunks"]);
+    if (best["recompute"] != "none")
+      says("recompute", best["recompute"]);
+  };
+  check(kSmall, "megatron");
+  check(kSmall + " --pp 4 --memory-limit 40GB --zero 0", "megatron");
+  check(kSmall + " --pp 4 --layout balanced --precision fp8 --reduce overlapped", "megatron");
+  check(kExperts + " --pp 2,4 --recompute selective", "megatron");
+  check(kExperts + " --pp 4 --recompute full --zero 2 --dispatch alltoall", "megatron");
+  check(kSmall, "torchtitan");
+  check(kSmall + " --pp 4 -v 2 --recompute full --zero 3", "torchtitan");
+  check(kSmall + " --pp 2 -v 1 --zero 0 --precision fp8", "torchtitan");
+  check_failures({{kSmall + " --pp 4 -v 2 --schedules dualpipev --emit megatron",
+                   {"megatron has no dualpipev", "--schedules megatron"}},
+                  {kSmall + " --pp 3,4 -v 2 --tp 1 --schedules torchtitan --layout balanced "
+                            "--emit torchtitan",
+                   {"torchtitan", "layout"}}},
+                 kBadInput);
 }
 
 TEST_CASE("--tokens and --price add days and costs to the rows of a plan") {

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "analysis/figures/analysis.h"
+#include "analysis/plan/plan_merge.h"
 #include "analysis/plan/quickest_layout.h"
 #include "sim/engine/simulate.h"
 #include "sim/transformer/analytic_costs.h"
@@ -156,13 +157,13 @@ TEST_CASE("Of balanced layouts that tie, the one with the shortest iteration is 
                            .layouts;
       for (const StageLayout& layout : all)
         least = std::min(least, time(layout));
-      several += all.size() > 1 ? 1 : 0;
+      several += all.size() > 1 ? 1U : 0U;
       CHECK(time(quickest_layout(question.job, program, {})) == least);
     }
   CHECK(several > 0);
 }
 
-TEST_CASE("A plan finds the same with and without exclusion, on one and two threads") {
+TEST_CASE("A plan finds the same with and without exclusion, on one and two threads, in shards") {
   const unsigned seed = 20260917;
   MESSAGE("seed " << seed);
   std::mt19937 random(seed);
@@ -183,6 +184,14 @@ TEST_CASE("A plan finds the same with and without exclusion, on one and two thre
     check_equal(one, all, top);
     check_equal(two, one, top);
     CHECK(one.counts == two.counts);
+    const auto shards = one_of_list(random, std::vector<std::uint32_t>{1, 3, 8});
+    std::vector<PlanResult> parts;
+    for (std::uint32_t shard = 0; shard < shards; ++shard)
+      parts.push_back(search_plan(question, {.top = top, .shards = shards, .shard = shard}));
+    const PlanResult merged = merge_plans(one.space, parts);
+    check_equal(merged, one, top);
+    CHECK(merged.counts.configurations == one.counts.configurations);
+    CHECK(merged.counts.is_complete());
     CHECK(one.counts.is_complete());
     CHECK(all.counts.excluded == 0);
     excluded += one.counts.excluded;

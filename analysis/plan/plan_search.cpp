@@ -7,7 +7,6 @@
 #include "analysis/plan/space_bounds.h"
 
 namespace bubblescope {
-namespace {
 
 bool is_better(const PlanRow& a, const PlanRow& b) {
   const auto key = [](const PlanRow& row) {
@@ -16,7 +15,6 @@ bool is_better(const PlanRow& a, const PlanRow& b) {
   return key(a) < key(b);
 }
 
-/// Those that no other one beats, best first.
 std::vector<PlanRow> front_of(std::vector<PlanRow> rows) {
   std::sort(rows.begin(), rows.end(), is_better);
   std::vector<PlanRow> front;
@@ -25,6 +23,8 @@ std::vector<PlanRow> front_of(std::vector<PlanRow> rows) {
       front.push_back(row);
   return front;
 }
+
+namespace {
 
 class PlanSearch {
  public:
@@ -36,26 +36,29 @@ class PlanSearch {
         waves_(question, result_.space, result_.bounds, options.threads, options.is_stopped) {
     const std::size_t count = result_.space.configurations.size();
     result_.states.assign(count, PlanState::Open);
-    result_.counts.configurations = own_count(count);
+    for (std::uint32_t number = 0; number < count; ++number)
+      result_.counts.configurations += is_own(number) ? 1U : 0U;
   }
 
   PlanResult run() {
-    result_.bounds = space_bounds(question_, result_.space, options_.threads, options_.is_stopped);
+    result_.bounds =
+        space_bounds(question_, result_.space, PlanShard{options_.shards, options_.shard},
+                     options_.threads, options_.is_stopped);
     if (!waves_.is_stopped())
       refuse_by_bound();
     explore();
     if (front_.empty())
       find_lightest();
-    else
+    // Another shard may have what fits.
+    if (!front_.empty() || options_.shards > 1)
       look_beyond();
     finish();
     return std::move(result_);
   }
 
  private:
-  bool is_own(std::uint32_t number) const { return number % options_.shards == options_.shard; }
-  std::size_t own_count(std::size_t count) const {
-    return (count + options_.shards - 1 - options_.shard) / options_.shards;
+  bool is_own(std::uint32_t number) const {
+    return result_.space.configurations[number].split % options_.shards == options_.shard;
   }
 
   void refuse_by_bound() {
@@ -115,7 +118,7 @@ class PlanSearch {
 
   /// What the best would gain with more memory.
   void look_beyond() {
-    const Time best = front_.shortest();
+    const Time best = front_.empty() ? Time::max() : front_.shortest();
     const Bytes most = kMostBeyond * question_.memory_limit;
     PlanFront front(1);
     std::vector<PlanRow> rows;
@@ -147,13 +150,15 @@ class PlanSearch {
     const auto take = [&](std::uint32_t number, const PlanFinding& finding) {
       ++done;
       const Bytes memory = finding.figures.peak_memory;
-      if (memory > 0 && (!result_.lightest || memory < result_.lightest->figures.peak_memory))
+      if (memory > 0 && (!result_.lightest || std::pair(memory, number) <
+                                                  std::pair(result_.lightest->figures.peak_memory,
+                                                            result_.lightest->number)))
         result_.lightest = {number, {.peak_memory = memory}};
     };
     const auto end_wave = [&] {
       return !result_.lightest ||
              (done < order.size() &&
-              result_.bounds[order[done]].memory < result_.lightest->figures.peak_memory);
+              result_.bounds[order[done]].memory <= result_.lightest->figures.peak_memory);
     };
     waves_.run(order, {.front = front_, .limit = -1}, take, end_wave);
   }

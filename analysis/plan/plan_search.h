@@ -33,7 +33,7 @@ struct PlanOptions {
   std::size_t top = 10;     ///< How many of the best are wanted for certain.
   bool exhaustive = false;  ///< Simulates all that fit.
   int threads = 1;          ///< Nothing that is found depends on it.
-  /// Configurations whose number leaves the remainder `shard` are this search's own.
+  /// Splits whose number leaves the remainder `shard` are this search's own.
   std::uint32_t shards = 1;
   std::uint32_t shard = 0;
   std::function<bool()> is_stopped = {};
@@ -56,6 +56,11 @@ struct PlanResult {
 
   std::size_t ties() const;  ///< With the best, which is one of them.
 };
+
+/// By time, then memory, then the order of the space.
+bool is_better(const PlanRow& a, const PlanRow& b);
+/// Those that no other one beats, best first.
+std::vector<PlanRow> front_of(std::vector<PlanRow> rows);
 
 /// Whether `a` is simpler than `b`: it uses fewer ways to divide, a plainer schedule, fewer chunks,
 /// less recomputation, smaller degrees.

@@ -15,7 +15,8 @@ class SpaceBounds {
   SpaceBounds(const PlanQuestion& question, const PlanSpace& space)
       : question_(question), space_(space), bounds_(space.configurations.size()) {}
 
-  std::vector<PlanBound> run(int threads, const std::function<bool()>& is_stopped) {
+  std::vector<PlanBound> run(PlanShard shard, int threads,
+                             const std::function<bool()>& is_stopped) {
     const auto& configurations = space_.configurations;
     std::vector<std::size_t> first;  // [split] of its configurations
     for (std::size_t number = 0; number < configurations.size(); ++number)
@@ -23,7 +24,7 @@ class SpaceBounds {
         first.push_back(number);
     first.push_back(configurations.size());
     for_each_index(first.size() - 1, threads, [&](std::size_t split) {
-      if (!is_stopped || !is_stopped())
+      if (split % shard.shards == shard.shard && (!is_stopped || !is_stopped()))
         bound_split(first[split], first[split + 1]);
     });
     return std::move(bounds_);
@@ -68,8 +69,9 @@ class SpaceBounds {
 }  // namespace
 
 std::vector<PlanBound> space_bounds(const PlanQuestion& question, const PlanSpace& space,
-                                    int threads, const std::function<bool()>& is_stopped) {
-  return SpaceBounds(question, space).run(threads, is_stopped);
+                                    PlanShard shard, int threads,
+                                    const std::function<bool()>& is_stopped) {
+  return SpaceBounds(question, space).run(shard, threads, is_stopped);
 }
 
 }  // namespace bubblescope

@@ -1,6 +1,7 @@
 // Bounds of all configurations of a space.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <vector>
 
@@ -12,10 +13,17 @@ namespace bubblescope {
 /// Configurations that need more than so many times the limit are not looked at any closer.
 constexpr Bytes kMostBeyond = 2;
 
-/// [configuration] Splits are told on several threads. Of one whose weights alone are beyond
-/// `kMostBeyond` times the limit only the memory is bounded. Bounds that `is_stopped`, which may be
-/// empty, cuts off are zero.
+/// Every so many splits, from one on.
+struct PlanShard {
+  std::uint32_t shards = 1;
+  std::uint32_t shard = 0;
+};
+
+/// [configuration] Of the splits of a shard. Splits are told on several threads. Of one whose
+/// weights alone are beyond `kMostBeyond` times the limit only the memory is bounded. Bounds that
+/// `is_stopped`, which may be empty, cuts off are zero.
 std::vector<PlanBound> space_bounds(const PlanQuestion& question, const PlanSpace& space,
-                                    int threads, const std::function<bool()>& is_stopped);
+                                    PlanShard shard, int threads,
+                                    const std::function<bool()>& is_stopped);
 
 }  // namespace bubblescope

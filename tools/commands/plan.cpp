@@ -8,11 +8,9 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "analysis/figures/fits.h"
-#include "analysis/plan/plan_front.h"
+#include "analysis/plan/plan_merge.h"
 #include "analysis/views/plan_view.h"
 #include "sim/base/error.h"
-#include "sim/base/json_text.h"
 #include "sim/base/parallel.h"
 #include "tools/commands/command.h"
 #include "tools/errors.h"
@@ -20,7 +18,9 @@
 #include "tools/interrupt.h"
 #include "tools/options/plan_options.h"
 #include "tools/output.h"
+#include "tools/plan_emit.h"
 #include "tools/plan_page.h"
+#include "tools/plan_shard.h"
 #include "tools/progress.h"
 
 namespace bubblescope {
@@ -33,7 +33,9 @@ PlanResult search(const PlanCommandOptions& options, const PlanQuestion& questio
   progress.now("planning: bounds of all configurations");
   PlanOptions how{.top = static_cast<std::size_t>(options.top),
                   .exhaustive = options.exhaustive,
-                  .threads = machine_threads()};
+                  .threads = machine_threads(),
+                  .shards = options.shard.value_or(PlanShard{}).shards,
+                  .shard = options.shard.value_or(PlanShard{}).shard};
   how.is_stopped = [&guard] { return guard.seen().load(); };
   how.tell = [&progress](const PlanCounts& counts, std::optional<Time> best) {
     const std::size_t done = counts.simulated + counts.excluded + counts.infeasible;
@@ -45,11 +47,61 @@ PlanResult search(const PlanCommandOptions& options, const PlanQuestion& questio
   return search_plan(question, how);
 }
 
+/// What a search, or a merge of its shards, found.
+void print(const PlanCommandOptions& options, const PlanQuestion& question,
+           const PlanResult& result, const OutputOptions& output, const GlobalOptions& global) {
+  if (result.simulated.empty())
+    throw Error(why_nothing_fits(options, question, result));
+  if (options.emit) {
+    const PlanRow& best = result.simulated.front();
+    const Json row =
+        PlanRows(options, question, result.space).row(best, best.figures.iteration_time);
+    write_output(output.path, emitted(question, row, *options.emit));
+    return;
+  }
+  Style style = output.style(global);
+  style.provenance = plan_provenance(options, question);
+  write_output(output.path, plan_view(plan_page(options, question, result), style));
+}
+
+/// The question that the shards have stands in them.
+int merge(const PlanCommandOptions& options, const GlobalOptions& global) {
+  if (const std::vector<std::string> more = options.question_words(); !more.empty())
+    throw UsageError(fmt::format("plan merge takes no {}: the shards say what was asked", more[0]));
+  if (options.words.size() < 2)
+    throw UsageError("plan merge needs the files of all shards");
+  const ReadShards read = read_shards({options.words.begin() + 1, options.words.end()});
+  CLI::App app;
+  PlanCommandOptions asked;
+  asked.add_to(app);
+  asked.emit = options.emit;
+  try {
+    app.parse(std::vector<std::string>(read.words.rbegin(), read.words.rend()));
+  } catch (const CLI::ParseError& error) {
+    throw Error(fmt::format("{}: the question cannot be read: {}", options.words[1], error.what()));
+  }
+  const PlanQuestion question = asked.question();
+  PlanSpace space = plan_space(question);
+  if (space.configurations.size() != read.configurations)
+    throw Error(fmt::format("{}: the shards are of {} configurations, and there are {} now",
+                            options.words[1], read.configurations, space.configurations.size()));
+  print(asked, question, merge_plans(std::move(space), read.shards), options.output, global);
+  return kDone;
+}
+
 int run(const PlanCommandOptions& options, const GlobalOptions& global) {
-  Style style = options.output.style(global);
+  if (!options.words.empty() && options.words.front() == "merge")
+    return merge(options, global);
+  if (!options.words.empty())
+    throw UsageError(fmt::format("unexpected argument '{}'", options.words.front()));
+  const Style style = options.output.style(global);
   const PlanQuestion question = options.question();
   require_writable(options.output.path);
   const PlanResult result = search(options, question, global);
+  if (options.shard) {
+    write_output(options.output.path, shard_text(options, result));
+    return kDone;
+  }
   if (result.simulated.empty())
     throw Error(why_nothing_fits(options, question, result));
   if (!result.counts.is_complete())
@@ -59,8 +111,7 @@ int run(const PlanCommandOptions& options, const GlobalOptions& global) {
                  all_rows(options, question, result, style.format == Format::Json));
     return kDone;
   }
-  style.provenance = plan_provenance(options, question);
-  write_output(options.output.path, plan_view(plan_page(options, question, result), style));
+  print(options, question, result, options.output, global);
   return kDone;
 }
 
@@ -78,7 +129,10 @@ Command add_plan(CLI::App& root, const GlobalOptions& global) {
       "  bubblescope plan --model deepseek-v3 --hardware h800 --gpus 2048 --global-batch 15360 \\\n"
       "      --precision fp8 --schedules megatron --tokens 15T --price 2.5\n"
       "  bubblescope plan --model llama-3.1-8b --hardware h100-sxm --gpus 16 --global-batch 64 \\\n"
-      "      --tp 1,2 --recompute none --all --format csv");
+      "      --tp 1,2 --recompute none --all --format csv\n"
+      "  bubblescope plan --model deepseek-v3 --hardware h800 --gpus 2048 --global-batch 15360 \\\n"
+      "      --shard 1/2 -o one.json\n"
+      "  bubblescope plan merge one.json two.json");
   return {app, [options, &global] { return run(*options, global); }};
 }
 

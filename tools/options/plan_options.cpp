@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "sim/transformer/stage_memory.h"
 #include "tools/commands/contender.h"
@@ -42,6 +43,19 @@ Bytes largest_within(Bytes limit) {
   while (bytes > 0 && device_memory(bytes) > limit)
     --bytes;
   return bytes;
+}
+
+/// "2/8", from 1.
+PlanShard read_shard(const std::string& word) {
+  const std::size_t slash = word.find('/');
+  if (slash == std::string::npos)
+    refuse_word("a shard such as 2/8", word);
+  constexpr std::int64_t kMostShards = 100'000;
+  const auto shards = count_from<std::int64_t>(1, kMostShards)(word.substr(slash + 1));
+  const auto shard = count_from<std::int64_t>(1, kMostShards)(word.substr(0, slash));
+  if (shard > shards)
+    throw UsageError(fmt::format("there is no shard {} of {}", shard, shards));
+  return {static_cast<std::uint32_t>(shards), static_cast<std::uint32_t>(shard - 1)};
 }
 
 template <typename T>
@@ -138,6 +152,11 @@ void PlanCommandOptions::add_to(CLI::App& app) {
       app,
       {"--all", "", "every configuration and what became of it, as CSV or lines of JSON", group},
       all);
+  add_option(app,
+             {"--shard", "I/N",
+              "searches one of N parts, for 'plan merge', which puts them together", group},
+             shard, read_shard)
+      ->excludes(app.get_option("--all"));
   add_flag(app, {"--exhaustive", "", "simulates all that fit; what is found is the same", group},
            exhaustive);
   add_option(app, {"--tokens", "N", "adds days: of the whole training, such as 15T", group}, tokens,
@@ -146,7 +165,34 @@ void PlanCommandOptions::add_to(CLI::App& app) {
   add_option(app, {"--price", "X", "adds costs: of a GPU for an hour", group}, price,
              [](const std::string& word) { return read_factor(word, 0, kMostPrice); });
   app.get_option("--price")->needs(app.get_option("--tokens"));
+  CLI::Option* emit_option = add_option(
+      app,
+      {"--emit", "FOR",
+       "writes the best for a framework, megatron or torchtitan, instead of tables", group},
+      emit,
+      one_of<EmitFor>({{"megatron", EmitFor::Megatron}, {"torchtitan", EmitFor::Torchtitan}}));
+  for (const char* other : {"--all", "--shard"})
+    emit_option->excludes(app.get_option(other));
+  for (const CLI::Option* option : app.get_options())
+    if (const auto& names = option->get_lnames(); !names.empty() && names.front() != "shard" &&
+                                                  names.front() != "emit" &&
+                                                  names.front() != "help")
+      asked.add(option);
   output.add_to(app);
+  app.add_option("WORDS", words, "merge FILE...: puts shards together")->type_name("");
+}
+
+std::vector<std::string> PlanCommandOptions::question_words() const {
+  std::vector<std::string> result;
+  for (const CLI::Option* option : asked.options()) {
+    if (option->count() == 0)
+      continue;
+    std::string word = "--" + option->get_lnames().front();
+    if (option->get_type_size() > 0)
+      word += fmt::format("={}", fmt::join(option->results(), ","));
+    result.push_back(word);
+  }
+  return result;
 }
 
 PlanQuestion PlanCommandOptions::question() const {

@@ -9,10 +9,14 @@
 #include <CLI/CLI.hpp>
 
 #include "analysis/plan/plan_search.h"
+#include "analysis/plan/space_bounds.h"
 #include "tools/options/model_options.h"
 #include "tools/options/output_options.h"
 
 namespace bubblescope {
+
+/// A framework that a plan is written for.
+enum class EmitFor : std::uint8_t { Megatron, Torchtitan };
 
 struct PlanCommandOptions {
   ModelOptions model = {};
@@ -24,13 +28,19 @@ struct PlanCommandOptions {
   bool all = false, exhaustive = false;
   std::optional<double> tokens = {};  ///< Of the whole training.
   std::optional<double> price = {};   ///< Of a GPU for an hour.
-  OptionGroup passed_on = {};         ///< Those that `simulate` takes as they are.
+  std::optional<PlanShard> shard = {};
+  std::optional<EmitFor> emit = {};
+  std::vector<std::string> words = {};  ///< "merge" and files, or nothing.
+  OptionGroup asked = {};               ///< What tells which question it is.
+  OptionGroup passed_on = {};           ///< Those that `simulate` takes as they are.
   OutputOptions output = {};
 
   PlanCommandOptions();
   void add_to(CLI::App& app);
   /// Throws UsageError and Error as ModelOptions::job does.
   PlanQuestion question() const;
+  /// What was asked, as words of a command line, but for what only says how it is shown.
+  std::vector<std::string> question_words() const;
   /// What a GPU may hold, as it is asked for, else all that it has.
   Bytes device_limit(const Hardware& hardware) const {
     return memory_limit.value_or(hardware.memory);

@@ -1,0 +1,215 @@
+#include "tools/plan_emit.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "sim/base/error.h"
+#include "tools/shell_line.h"
+#include "tools/version.h"
+
+namespace bubblescope {
+namespace {
+
+std::int64_t count(const Json& row, const char* key) {
+  return row[key].get<std::int64_t>();
+}
+
+void require_schedule(const Json& row, const std::string& framework) {
+  const auto name = row["schedule"].get<std::string>();
+  const std::vector<std::string> having = words_in(find_schedule(name)->frameworks);
+  if (std::find(having.begin(), having.end(), framework) == having.end())
+    throw Error(fmt::format("{} has no {}: narrow the plan with --schedules {}", framework, name,
+                            framework));
+}
+
+/// Whether all stages have as many layers, and the ends nothing but what belongs there.
+bool is_even(const PlanQuestion& question, const Json& row) {
+  const Model& model = question.job.model;
+  const std::int64_t stages = count(row, "pp") * count(row, "chunks");
+  return model.depth() % stages == 0 &&
+         row["layout"] == to_text(even_layout(model, static_cast<int>(stages)));
+}
+
+/// Flags with their values, each in a line of its own.
+class Flags {
+ public:
+  void add(const std::string& name) { lines_.push_back(name); }
+  template <typename T>
+  void add(const std::string& name, const T& value) {
+    const std::string line = shell_line({fmt::format("{}", value)});
+    lines_.push_back(name + line.substr(line.find(' ')));
+  }
+  void add_if(bool is_so, const std::string& name) {
+    if (is_so)
+      add(name);
+  }
+  std::string text() const { return fmt::format("    {}\n", fmt::join(lines_, " \\\n    ")); }
+
+ private:
+  std::vector<std::string> lines_ = {};
+};
+
+void add_division(Flags& flags, const PlanQuestion& question, const Json& row) {
+  const std::int64_t chunks = count(row, "chunks");
+  flags.add("--num-layers", question.job.model.depth());
+  flags.add("--tensor-model-parallel-size", count(row, "tp"));
+  flags.add("--pipeline-model-parallel-size", count(row, "pp"));
+  flags.add("--context-parallel-size", count(row, "cp"));
+  if (count(row, "ep") > 1) {
+    flags.add("--expert-model-parallel-size", count(row, "ep"));
+    flags.add("--expert-tensor-parallel-size", 1);
+  }
+  if (count(row, "pp") > 1 && !is_even(question, row))
+    flags.add("--pipeline-model-parallel-layout", row["layout"].get<std::string>());
+  else if (chunks > 1)
+    flags.add("--num-virtual-stages-per-pipeline-rank", chunks);
+  flags.add_if(row["schedule"] == "interleaved-1f1b-overlap", "--overlap-moe-expert-parallel-comm");
+  flags.add_if(count(row, "tp") > 1 && row["sequence_parallel"].get<bool>(), "--sequence-parallel");
+}
+
+void add_data_parallel(Flags& flags, const PlanQuestion& question) {
+  const Training& training = question.job.training;
+  constexpr const char* kStrategies[] = {"no_shard", "optim", "optim_grads", "optim_grads_params"};
+  flags.add_if(training.zero == 1, "--use-distributed-optimizer");
+  if (training.zero >= 2) {
+    flags.add("--use-megatron-fsdp");
+    flags.add("--data-parallel-sharding-strategy", kStrategies[training.zero]);
+  }
+  flags.add_if(question.iteration.reduce == GradReduce::Overlapped, "--overlap-grad-reduce");
+  flags.add_if(training.gather_overlap, "--overlap-param-gather");
+  flags.add_if(training.gradient_bytes == 2, "--grad-reduce-in-bf16");
+  if (training.moment_bytes == 2) {
+    flags.add("--use-precision-aware-optimizer");
+    flags.add("--exp-avg-dtype", "bf16");
+    flags.add("--exp-avg-sq-dtype", "bf16");
+  }
+}
+
+void add_training(Flags& flags, const PlanQuestion& question, const Json& row) {
+  const Training& training = question.job.training;
+  flags.add("--micro-batch-size", count(row, "microbatch_size"));
+  flags.add("--global-batch-size", question.global_batch);
+  flags.add("--seq-length", training.sequence);
+  if (row["recompute"] == "full") {
+    flags.add("--recompute-granularity", "full");
+    flags.add("--recompute-method", "uniform");
+    flags.add("--recompute-num-layers", 1);
+  } else if (row["recompute"] == "selective") {
+    flags.add("--recompute-granularity", "selective");
+    flags.add("--recompute-modules layernorm moe_act mla_up_proj");
+  }
+  flags.add("--bf16");
+  if (training.precision == Precision::Fp8) {
+    constexpr const char* kRecipes[] = {"blockwise", "tensorwise", "mxfp8"};
+    const std::size_t recipe = training.fp8_recipe == Fp8Recipe::Block    ? 0
+                               : training.fp8_recipe == Fp8Recipe::Tensor ? 1
+                                                                          : 2;
+    flags.add("--fp8-format", recipe == 0 ? "e4m3" : "hybrid");
+    flags.add("--fp8-recipe", kRecipes[recipe]);
+  }
+  flags.add_if(training.tensor_overlap && count(row, "tp") > 1, "--tp-comm-overlap");
+  if (!question.job.model.has_experts())
+    return;
+  flags.add("--moe-token-dispatcher-type",
+            training.dispatch == Dispatch::AllToAll ? "alltoall" : "flex");
+  if (training.dispatch == Dispatch::DeepEp)
+    flags.add("--moe-flex-dispatcher-backend", "deepep");
+  if (training.dispatch == Dispatch::HybridEp)
+    flags.add("--moe-flex-dispatcher-backend", "hybridep");
+}
+
+std::string for_megatron(const PlanQuestion& question, const Json& row) {
+  require_schedule(row, "megatron");
+  Flags flags;
+  add_division(flags, question, row);
+  add_data_parallel(flags, question);
+  add_training(flags, question, row);
+  const std::int64_t each =
+      std::min<std::int64_t>(question.gpus, question.job.hardware.gpus_per_node);
+  return fmt::format(
+      "# {} on {} {}, by bubblescope plan {}; flags of the model, its data and the optimizer\n"
+      "# are to be added.\n"
+      "torchrun --nproc-per-node={} --nnodes={} pretrain_gpt.py \\\n{}",
+      question.job.model.name, question.gpus, question.job.hardware.name, kVersion, each,
+      (question.gpus + each - 1) / each, flags.text());
+}
+
+/// torchtitan's name and flavor of a built-in model.
+std::string model_toml(const std::string& name) {
+  constexpr const char* kModels[][3] = {{"llama-3.1-405b", "llama3", "405B"},
+                                        {"llama-3.1-70b", "llama3", "70B"},
+                                        {"llama-3.1-8b", "llama3", "8B"},
+                                        {"deepseek-v3", "deepseek_v3", "671B"},
+                                        {"qwen3-235b-a22b", "qwen3", "235B-A22B"}};
+  for (const auto& [ours, theirs, flavor] : kModels)
+    if (name == ours)
+      return fmt::format("[model]\nname = \"{}\"\nflavor = \"{}\"\n", theirs, flavor);
+  return fmt::format("# The name and the flavor of {} are to be added.\n[model]\n", name);
+}
+
+/// What torchtitan calls a schedule: PyTorch's class without its first word.
+std::string torchtitan_schedule(const std::string& name) {
+  for (std::string alias : words_in(find_schedule(name)->aliases))
+    if (constexpr std::string_view kPrefix = "Schedule"; alias.starts_with(kPrefix))
+      return alias.substr(kPrefix.size());
+  return name;
+}
+
+std::string pipeline_toml(const PlanQuestion& question, const Json& row) {
+  const std::int64_t ranks = count(row, "pp");
+  if (ranks == 1)
+    return "";
+  const std::int64_t stages = ranks * count(row, "chunks");
+  const std::int64_t depth = question.job.model.depth();
+  const std::int64_t each = (depth + stages - 1) / stages;
+  if (row["layout"] != to_text(even_layout(question.job.model, static_cast<int>(stages))) ||
+      (depth + each - 1) / each != stages)
+    throw Error(fmt::format("torchtitan has no option for the layout {} of {} stages",
+                            row["layout"].get<std::string>(), stages));
+  return fmt::format(
+      "pipeline_parallel_schedule = \"{}\"\n"
+      "pipeline_parallel_microbatch_size = {}\n"
+      "pipeline_parallel_layers_per_stage = {}\n"
+      "pipeline_parallel_first_stage_less_layers = 0\n"
+      "pipeline_parallel_last_stage_less_layers = 0\n",
+      torchtitan_schedule(row["schedule"].get<std::string>()), count(row, "microbatch_size"), each);
+}
+
+std::string for_torchtitan(const PlanQuestion& question, const Json& row) {
+  require_schedule(row, "torchtitan");
+  const Training& training = question.job.training;
+  const std::int64_t data = count(row, "dp");
+  const bool is_whole = training.zero == 0;
+  std::string text = fmt::format("# {} on {} {}, by bubblescope plan {}\n", question.job.model.name,
+                                 question.gpus, question.job.hardware.name, kVersion);
+  text += model_toml(question.job.model.name);
+  text += fmt::format(
+      "{}\n[training]\nseq_len = {}\nlocal_batch_size = {}\nglobal_batch_size = {}\n",
+      training.precision == Precision::Fp8 ? "converters = [\"float8\"]\n" : "", training.sequence,
+      count(row, "microbatch_size") * (count(row, "pp") > 1 ? count(row, "microbatches") : 1),
+      question.global_batch);
+  text += fmt::format(
+      "\n[parallelism]\ndata_parallel_replicate_degree = {}\n"
+      "data_parallel_shard_degree = {}\nfsdp_reshard_after_forward = \"{}\"\n"
+      "tensor_parallel_degree = {}\ncontext_parallel_degree = {}\n"
+      "expert_parallel_degree = {}\npipeline_parallel_degree = {}\n",
+      is_whole ? data : 1, is_whole ? 1 : data, training.zero >= 3 ? "always" : "never",
+      count(row, "tp"), count(row, "cp"), count(row, "ep"), count(row, "pp"));
+  text += pipeline_toml(question, row);
+  text += fmt::format("\n[activation_checkpoint]\nmode = \"{}\"\n",
+                      row["recompute"].get<std::string>());
+  return text;
+}
+
+}  // namespace
+
+std::string emitted(const PlanQuestion& question, const Json& row, EmitFor framework) {
+  return framework == EmitFor::Megatron ? for_megatron(question, row)
+                                        : for_torchtitan(question, row);
+}
+
+}  // namespace bubblescope
