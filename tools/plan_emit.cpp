@@ -102,6 +102,7 @@ void add_training(Flags& flags, const PlanQuestion& question, const Json& row) {
     flags.add("--recompute-granularity", "selective");
     flags.add("--recompute-modules layernorm moe_act mla_up_proj");
   }
+  flags.add_if(training.loss == LossKernels::Fused, "--cross-entropy-loss-fusion");
   flags.add("--bf16");
   if (training.precision == Precision::Fp8) {
     constexpr const char* kRecipes[] = {"blockwise", "tensorwise", "mxfp8"};

@@ -85,7 +85,7 @@ Json PlanRows::choices_json(std::uint32_t number) const {
           {"microbatches", split.microbatches},
           {"recompute", recompute_word(split)},
           {"layout", to_text(*job.layout)},
-          {"sequence_parallel", job_["sequence_parallel"]},
+          {"sequence_parallel", job.training.sequence_parallel},
           {"dispatch", job_["dispatch"]},
           {"comm", to_string(question_.comm)},
           {"precision", job_["precision"]}};

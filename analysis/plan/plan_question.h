@@ -37,6 +37,8 @@ struct PlanQuestion {
   std::int64_t gpus = 1;
   std::int64_t global_batch = 1;  ///< Sequences.
   PlanChoices choices = {};
+  /// Sequence parallelism is on where experts are divided, whatever the job says.
+  bool divides_sequence_for_experts = false;
   Comm comm = {};
   IterationOptions iteration = {};
   Bytes memory_limit = 0;  ///< What tensors may hold of a GPU.
@@ -54,6 +56,9 @@ struct PlanSplit {
   int depth() const { return ranks * chunks; }
   friend bool operator==(const PlanSplit&, const PlanSplit&) = default;
 };
+
+/// What is trained, where experts are divided so: these need sequence parallelism.
+Training training_of(const PlanQuestion& question, const Parallel& parallel);
 
 /// The question's job, divided so, with layers laid over a schedule's placement.
 ModelJob job_of(const PlanQuestion& question, const PlanSplit& split, const Placement& placement);

@@ -133,6 +133,7 @@ class Enumeration {
       parallel.expert = expert;
       ModelJob job = question_.job;
       job.parallel = parallel;
+      job.training = training_of(question_, parallel);
       try {
         check(parallel, job.model);
         check_sequence(job);

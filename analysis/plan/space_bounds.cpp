@@ -36,7 +36,8 @@ class SpaceBounds {
     const PlanSplit& split = space_.splits[space_.configurations[first].split];
     ModelJob even = question_.job;
     even.is_balanced = false;
-    const PlanQuestion evenly{.job = even};
+    const PlanQuestion evenly{
+        .job = even, .divides_sequence_for_experts = question_.divides_sequence_for_experts};
     ModelJob job = job_of(evenly, split, loop_placement({split.ranks, split.chunks}));
     const std::vector<Bytes> weights = weights_by_stage(job, *job.layout);
     // A rank holds the mean at least.

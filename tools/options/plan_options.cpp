@@ -9,6 +9,7 @@
 
 #include "sim/transformer/stage_memory.h"
 #include "tools/commands/contender.h"
+#include "tools/options/framework_defaults.h"
 #include "tools/options/units.h"
 
 namespace bubblescope {
@@ -124,6 +125,15 @@ void PlanCommandOptions::add_run_to(CLI::App& app) {
                  {"--comm", "WAY", "how messages travel: ideal (default), stream, batched, torch",
                   "Communication"},
                  comm, one_of<Comm>(std::move(ways))));
+  CLI::Option* like_option = add_option(
+      app,
+      {"--like", "WHOM",
+       "what a framework does by default, and the schedules that it has: megatron, torchtitan, "
+       "deepspeed",
+       "Costs from a model"},
+      like, [](const std::string& word) { return std::string(framework_defaults(word)->name); });
+  like_option->needs(app.get_option("--model"));
+  model.given.add(like_option);
   passed_on.add(add_option(
       app,
       {"--reduce", "WHEN",
@@ -195,6 +205,32 @@ std::vector<std::string> PlanCommandOptions::question_words() const {
   return result;
 }
 
+/// What --like sets where nothing is given.
+void PlanCommandOptions::apply_defaults(PlanQuestion& question) const {
+  const FrameworkDefaults* defaults = framework_defaults(like);
+  if (defaults == nullptr)
+    return;
+  Training& training = question.job.training;
+  const auto set = [&](const char* option, auto& value, const auto& by_default) {
+    if (!model.given.is_given(option))
+      value = by_default;
+  };
+  if (!comm)
+    question.comm = defaults->comm;
+  set("--zero", training.zero, defaults->zero);
+  set("--dispatch", training.dispatch, defaults->dispatch);
+  set("--loss", training.loss, defaults->loss);
+  set("--sequence-parallel", training.sequence_parallel, defaults->sequence_parallel);
+  set("--sequence-parallel", question.divides_sequence_for_experts, true);
+  if (question.choices.schedules.empty())
+    for (const CatalogueEntry& entry : catalogue()) {
+      const std::vector<std::string> having = words_in(entry.frameworks);
+      if (entry.automatic == nullptr &&
+          std::find(having.begin(), having.end(), like) != having.end())
+        question.choices.schedules.push_back(&entry);
+    }
+}
+
 PlanQuestion PlanCommandOptions::question() const {
   for (const char* name : {"--model", "--hardware", "--gpus", "--global-batch"})
     if (!model.given.is_given(name))
@@ -203,9 +239,10 @@ PlanQuestion PlanCommandOptions::question() const {
                         .gpus = *model.gpus,
                         .global_batch = *model.global_batch,
                         .choices = choices,
-                        .comm = comm,
+                        .comm = comm.value_or(Comm{}),
                         .iteration = iteration};
   question.memory_limit = largest_within(device_limit(question.job.hardware));
+  apply_defaults(question);
   if (question.choices.schedules.empty())
     for (const CatalogueEntry& entry : catalogue())
       if (entry.automatic == nullptr)

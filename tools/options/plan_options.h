@@ -21,7 +21,8 @@ enum class EmitFor : std::uint8_t { Megatron, Torchtitan };
 struct PlanCommandOptions {
   ModelOptions model = {};
   PlanChoices choices = {};
-  Comm comm = {};
+  std::optional<Comm> comm = {};  ///< None: ideal, or as --like says.
+  std::string like = {};
   IterationOptions iteration = {};
   std::optional<Bytes> memory_limit = {};
   int top = 10;
@@ -49,6 +50,7 @@ struct PlanCommandOptions {
  private:
   void add_choices_to(CLI::App& app);
   void add_run_to(CLI::App& app);
+  void apply_defaults(PlanQuestion& question) const;
 };
 
 }  // namespace bubblescope
