@@ -96,7 +96,8 @@ TEST_CASE("A balanced layout has the least load of all layouts, and all that tie
     for (const int ranks : {1, 2, 3, 4, 8})
       for (const int chunks : {1, 2})
         for (const int head : {0, 7, 10, 25, 40}) {
-          if (ranks * chunks > 8 || ranks * chunks > layers + 2)
+          const std::int64_t stages = std::int64_t{ranks} * chunks;
+          if (stages > 8 || stages > layers + 2)
             continue;
           const Model model = model_of(layers, 0, 0);
           CAPTURE(fmt::format("{} layers, p={}, v={}, head {}", layers, ranks, chunks, head));
@@ -116,7 +117,7 @@ TEST_CASE("Balanced layouts are the best with two kinds of layers and multi-toke
     const Model model = model_of(4 + below(8), below(4), below(3));
     const int chunks = 1 + below(2);
     const int ranks = 1 + below(8U / static_cast<unsigned>(chunks));
-    if (ranks * chunks > model.depth() + 2)
+    if (std::int64_t{ranks} * chunks > model.depth() + 2)
       continue;
     const LayoutWeights weights = weights_of(model, Time(below(20)), Time(1 + below(20)),
                                              Time(1 + below(20)), Time(below(80)));

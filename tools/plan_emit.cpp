@@ -154,7 +154,7 @@ std::string model_toml(const std::string& name) {
 
 /// What torchtitan calls a schedule: PyTorch's class without its first word.
 std::string torchtitan_schedule(const std::string& name) {
-  for (std::string alias : words_in(find_schedule(name)->aliases))
+  for (const std::string& alias : words_in(find_schedule(name)->aliases))
     if (constexpr std::string_view kPrefix = "Schedule"; alias.starts_with(kPrefix))
       return alias.substr(kPrefix.size());
   return name;

@@ -129,6 +129,7 @@ std::string shard_text(const PlanCommandOptions& options, const PlanResult& resu
 
 ReadShards read_shards(const std::vector<std::string>& paths) {
   std::vector<Shard> files;
+  files.reserve(paths.size());
   for (const std::string& path : paths)
     files.push_back(ShardReader(path).read());
   const Shard& first = files.front();

@@ -120,6 +120,7 @@ PlanBound plan_bound(const OrderTraits& traits, const SplitCosts& costs,
                      IterationOptions options) {
   const Placement& placement = traits.placement;
   std::vector<LeastTimes> least;
+  least.reserve(static_cast<std::size_t>(placement.depth));
   for (int position = 0; position < placement.depth; ++position)
     least.push_back(least_times(costs[static_cast<std::size_t>(position)], traits));
   const Ways way = ways(placement, costs, least);

@@ -27,7 +27,9 @@ struct LayoutLoad {
   Time stage{};  ///< Of the longest.
 
   friend bool operator==(const LayoutLoad&, const LayoutLoad&) = default;
-  friend auto operator<=>(const LayoutLoad&, const LayoutLoad&) = default;
+  friend bool operator<(const LayoutLoad& a, const LayoutLoad& b) {
+    return a.rank != b.rank ? a.rank < b.rank : a.stage < b.stage;
+  }
 };
 LayoutLoad load_of(const LayoutWeights& weights, const StageLayout& layout,
                    const Placement& placement);

@@ -48,8 +48,8 @@ PlanResult search(const PlanCommandOptions& options, const PlanQuestion& questio
 }
 
 /// What a search, or a merge of its shards, found.
-void print(const PlanCommandOptions& options, const PlanQuestion& question,
-           const PlanResult& result, const OutputOptions& output, const GlobalOptions& global) {
+void show(const PlanCommandOptions& options, const PlanQuestion& question, const PlanResult& result,
+          const OutputOptions& output, const GlobalOptions& global) {
   if (result.simulated.empty())
     throw Error(why_nothing_fits(options, question, result));
   if (options.emit) {
@@ -85,7 +85,7 @@ int merge(const PlanCommandOptions& options, const GlobalOptions& global) {
   if (space.configurations.size() != read.configurations)
     throw Error(fmt::format("{}: the shards are of {} configurations, and there are {} now",
                             options.words[1], read.configurations, space.configurations.size()));
-  print(asked, question, merge_plans(std::move(space), read.shards), options.output, global);
+  show(asked, question, merge_plans(std::move(space), read.shards), options.output, global);
   return kDone;
 }
 
@@ -111,7 +111,7 @@ int run(const PlanCommandOptions& options, const GlobalOptions& global) {
                  all_rows(options, question, result, style.format == Format::Json));
     return kDone;
   }
-  print(options, question, result, options.output, global);
+  show(options, question, result, options.output, global);
   return kDone;
 }
 
