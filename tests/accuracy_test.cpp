@@ -84,6 +84,12 @@ TEST_CASE("Errors of predictions are counted by quantiles, pairs and choices") {
     CHECK(each.pairs_right == 5);
     CHECK(each.worst_choice == 0);
   }
+  runs[1].predicted = runs[3].predicted;  // a tie is not right, whichever comes first
+  CHECK(accuracies(runs, &PublishedRun::table).at(0).pairs_right == 4);
+  std::swap(runs[1], runs[3]);
+  CHECK(accuracies(runs, &PublishedRun::table).at(0).pairs_right == 4);
+  std::swap(runs[1], runs[3]);
+  runs[1].predicted = Time(190);
   runs[0].predicted = Time(180);  // no longer the best, and behind d
   const Accuracy each = accuracies(runs, &PublishedRun::kind).at(0);
   CHECK(each.pairs_right == 4);
@@ -127,9 +133,14 @@ TEST_CASE("A row of a measured run is what simulate would be asked") {
 
 TEST_CASE("What a source does not tell is assumed for its table alone") {
   const json row = row_of("zb-t4-6.2B-m24-1F1B");
-  const std::vector<Assumption> assumed = {{"zb-*", "gradients", "fp32"}, {"zb-t6", "zero", "1"}};
-  CHECK(says(read(row, assumed), "--gradients", "fp32"));
-  CHECK(says(read(row, assumed), "--zero", "0"));
+  const json other = row_of("zb-t6-6.2B-p16-m48-1F1B");
+  const auto both = parse_measured_rows(json::array({row, other}).dump(), "mine.json",
+                                        {{"zb-*", "gradients", "fp32"}, {"zb-t6", "zero", "1"}});
+  CHECK(says(both[0], "--gradients", "fp32"));
+  CHECK(says(both[0], "--zero", "0"));
+  CHECK(says(both[1], "--zero", "1"));
+  CHECK(has(run("reproduce measured --assume nowhere.zero=1").err, "no row is of table 'nowhere'"));
+  CHECK(run("reproduce dualpipe-readme --assume zb-t4.zero=1").exit_code == kUsage);
   CHECK(run("reproduce measured --assume zb-t4=1").exit_code == kUsage);
 }
 
@@ -140,12 +151,23 @@ TEST_CASE("Rows that are not understood are refused with their place") {
   row.erase("recompte");
   row["tp"] = "two";
   CHECK(has(error_of([&] { read(row); }), "mine.json: /0/tp: "));
-  row["tp"] = 3;  // does not divide the heads
+  row["tp"] = 3;
+  CHECK(has(error_of([&] { read(row); }), "mine.json: /0/gpus: is not tp · cp · pp · dp"));
+  row["gpus"] = 24;  // but 3 does not divide the heads
   const RowsFile file(json::array({row}));
   const json result = json::parse(output("reproduce " + file.path + " --format json"));
   CHECK(has(result["rows"][0]["refused"], "tp=3"));
   CHECK(result["rows"][0]["predicted_ns"].is_null());
   CHECK(result["tables"].empty());
+  CHECK(result["verdict"] == "no run is predicted");
+  row["gbs"] = 0;
+  CHECK(has(error_of([&] { read(row); }), "mine.json: /0/gbs: is not dp · mbs · microbatches"));
+  row["model"]["widow"] = 3;
+  row["gbs"] = 72;
+  CHECK(has(error_of([&] { read(row); }), "widow: unknown key"));
+  for (const char* text : {"[[null]]", "[3]"})
+    CHECK(has(error_of([&] { parse_measured_rows(text, "mine.json", {}); }), "mine.json: /0"));
+  CHECK(error_of([] { parse_measured_rows("[]", "mine.json", {}); }) == "mine.json: holds no rows");
 }
 
 TEST_CASE("A row's command gives what is predicted for it") {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <string>
 
 #include <doctest/doctest.h>
@@ -340,6 +341,8 @@ TEST_CASE("Jobs that make no sense are refused") {
 TEST_CASE("DeepSeek's traced pair of 4 layers comes out within 15 %") {
   ModelJob job = job_of("deepseek-v3", "h800", "tp=1,ep=64,dp=128");
   job.training = {.precision = Precision::Fp8, .recompute = kRecomputeSelective};
+  job.hardware.kernels = std::make_shared<const KernelTables>(
+      read_kernel_tables(source_file("data/kernels/h100-sxm.json").string()));
   const auto costs = analytic_costs(job, 16);
   CHECK(costs.stages[2].layers == StageLayers{.first = 8, .layers = 4});
   const LayerPhases& phases = costs.source.stages[2].phases;
