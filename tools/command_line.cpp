@@ -198,7 +198,8 @@ void check_pairs(const CLI::App& app) {
     const auto all = app.get_options();  // in the order of the help
     const auto other = std::find_if(all.begin(), all.end(), [&](const CLI::Option* each) {
       return each->count() > 0 &&
-             std::find(excluded.begin(), excluded.end(), each) != excluded.end();
+             std::any_of(excluded.begin(), excluded.end(),
+                         [&](const CLI::Option* other) { return other == each; });
     });
     if (other != all.end())
       throw UsageError(

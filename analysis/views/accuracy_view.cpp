@@ -46,6 +46,7 @@ Json json_of(const PublishedRun& run) {
 
 std::vector<Json> jsons_of(const std::vector<Accuracy>& all, const char* key) {
   std::vector<Json> result;
+  result.reserve(all.size());
   for (const Accuracy& each : all)
     result.push_back(json_of(each, key));
   return result;
@@ -69,6 +70,7 @@ Table table_of(const std::vector<Accuracy>& all, const char* key) {
 
 std::vector<const PublishedRun*> pointers(const std::vector<PublishedRun>& runs) {
   std::vector<const PublishedRun*> result;
+  result.reserve(runs.size());
   for (const PublishedRun& run : runs)
     result.push_back(&run);
   return result;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "sim/transformer/analytic_units.h"
 #include "sim/transformer/layer_phases.h"
 
 namespace bubblescope {

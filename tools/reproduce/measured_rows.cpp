@@ -83,7 +83,7 @@ std::string model_word(ObjectReader model) {
       model.skip(key);
   model.finish();
   const std::string name = model.text("name");
-  const std::string known = model.has("builtin") ? model.text("builtin") : name;
+  std::string known = model.has("builtin") ? model.text("builtin") : name;
   if (built_in_model(known) != nullptr)
     return known;
   if (model.optional_flag("mla").value_or(false)) {

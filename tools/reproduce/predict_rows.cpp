@@ -1,14 +1,13 @@
 #include "tools/reproduce/predict_rows.h"
 
 #include <algorithm>
-#include <atomic>
-#include <thread>
 #include <utility>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include "sim/base/error.h"
+#include "analysis/figures/fits.h"
+#include "sim/base/parallel.h"
 #include "sim/schedule/placement.h"
 #include "tools/shell_line.h"
 #include "tools/subject.h"
@@ -124,20 +123,10 @@ std::vector<PublishedRun> predict_or_refuse(const MeasuredRow& row) {
 std::vector<PublishedRun> predict(const std::vector<MeasuredRow>& rows,
                                   const std::function<void(const MeasuredRow&)>& tell) {
   std::vector<std::vector<PublishedRun>> found(rows.size());
-  std::atomic<std::size_t> next = 0;
-  const auto work = [&](bool tells) {
-    for (std::size_t i = next++; i < rows.size(); i = next++) {
-      if (tells)
-        tell(rows[i]);
-      found[i] = predict_or_refuse(rows[i]);
-    }
-  };
-  {
-    std::vector<std::jthread> helpers;
-    for (unsigned i = 1; i < std::thread::hardware_concurrency(); ++i)
-      helpers.emplace_back(work, false);
-    work(true);
-  }
+  for_each_index(rows.size(), machine_threads(), [&](std::size_t i) {
+    tell(rows[i]);
+    found[i] = predict_or_refuse(rows[i]);
+  });
   std::vector<PublishedRun> runs;
   for (const std::vector<PublishedRun>& of_row : found)
     runs.insert(runs.end(), of_row.begin(), of_row.end());
