@@ -197,9 +197,8 @@ void check_pairs(const CLI::App& app) {
     const std::set<CLI::Option*> excluded = option->get_excludes();
     const auto all = app.get_options();  // in the order of the help
     const auto other = std::find_if(all.begin(), all.end(), [&](const CLI::Option* each) {
-      return each->count() > 0 &&
-             std::any_of(excluded.begin(), excluded.end(),
-                         [&](const CLI::Option* other) { return other == each; });
+      return each->count() > 0 && std::any_of(excluded.begin(), excluded.end(),
+                                              [&](const CLI::Option* one) { return one == each; });
     });
     if (other != all.end())
       throw UsageError(
