@@ -17,9 +17,9 @@ struct PublishedRun {
   std::string kind;   ///< "h100-sxm fp8 dense"
   std::string job;    ///< Runs of one job differ in how it was divided and scheduled.
   std::optional<Time> measured = {};
-  bool ran_out = false;       ///< It ran out of memory.
-  bool is_judged = true;      ///< Its configuration is known, and its time is what is compared.
-  std::string command = {};   ///< What predicts it.
+  bool ran_out = false;      ///< It ran out of memory.
+  bool is_judged = true;     ///< Its configuration is known, and its time is what is compared.
+  std::string command = {};  ///< What predicts it.
   std::optional<Time> predicted = {};
   std::optional<Bytes> device_memory = {};
   bool is_told_to_run_out = false;
