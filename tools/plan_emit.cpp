@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include <fmt/format.h>
@@ -80,7 +81,13 @@ void add_data_parallel(Flags& flags, const PlanQuestion& question) {
     flags.add("--data-parallel-sharding-strategy", kStrategies[training.zero]);
   }
   flags.add_if(question.iteration.reduce == GradReduce::Overlapped, "--overlap-grad-reduce");
-  flags.add_if(training.gather_overlap, "--overlap-param-gather");
+  if (training.gather_overlap && (training.zero == 1 || training.zero == 2)) {
+    if (question.iteration.reduce != GradReduce::Overlapped)
+      throw Error(
+          "Megatron-LM gathers parameters beside forwards only where it reduces gradients beside "
+          "backwards: give --reduce overlapped too");
+    flags.add("--overlap-param-gather");
+  }
   flags.add_if(training.gradient_bytes == 2, "--grad-reduce-in-bf16");
   if (training.moment_bytes == 2) {
     flags.add("--use-precision-aware-optimizer");
@@ -89,19 +96,71 @@ void add_data_parallel(Flags& flags, const PlanQuestion& question) {
   }
 }
 
+/// Modules of `--recompute selective` that the model has: Megatron-LM refuses the others.
+std::string selective_modules(const PlanQuestion& question) {
+  std::string modules = "layernorm";
+  const Model& model = question.job.model;
+  if (model.has_experts())
+    modules += " moe_act";
+  const auto is_latent = [](const Mixer& mixer) {
+    const auto* attention = std::get_if<Attention>(&mixer);
+    return attention != nullptr && attention->latent;
+  };
+  if (std::any_of(model.kinds.begin(), model.kinds.end(), [&](const LayerKind& kind) {
+        return std::any_of(kind.mixers.begin(), kind.mixers.end(), is_latent);
+      }))
+    modules += " mla_up_proj";
+  if (question.job.training.attention == AttentionKernels::Unfused)
+    modules += " core_attn";
+  return modules;
+}
+
+void add_recompute(Flags& flags, const PlanQuestion& question, const Json& row) {
+  const auto& layers = question.job.training.recomputed_layers;
+  if (row["recompute"] == "full") {
+    flags.add("--recompute-granularity", "full");
+    flags.add("--recompute-method", layers ? "block" : "uniform");
+    flags.add("--recompute-num-layers", layers.value_or(1));
+  } else if (row["recompute"] == "selective") {
+    flags.add("--recompute-granularity", "selective");
+    flags.add("--recompute-modules " + selective_modules(question));
+  }
+}
+
+/// Comments on what was predicted and has no flag here.
+std::string unexpressed(const PlanQuestion& question, const Json& row) {
+  const Training& training = question.job.training;
+  std::vector<std::string> options;
+  const auto note = [&](bool is_set, const char* option) {
+    if (is_set)
+      options.emplace_back(option);
+  };
+  note(training.cuda_graphs != CudaGraphs::None, "--cuda-graphs");
+  note(training.fused_experts, "--fused-experts");
+  note(training.dispatch_overlap, "--dispatch-overlap");
+  note(training.expert_imbalance > 1, "--expert-imbalance");
+  note(training.collectives != Collectives::Ring, "--collectives");
+  note(!training.fused_norms, "--norms");
+  note(training.loss == LossKernels::Gathered, "--loss");
+  note(training.attention == AttentionKernels::Fp8, "--attention");
+  note(question.job.hardware.compute_scale != 1, "--compute-scale");
+  note(row["recompute"] == "selective" && !question.job.model.has_experts(),
+       "activation functions of dense MLPs, which selective recomputes");
+  return options.empty() ? ""
+                         : fmt::format("# Not expressed here: {}.\n", fmt::join(options, ", "));
+}
+
 void add_training(Flags& flags, const PlanQuestion& question, const Json& row) {
   const Training& training = question.job.training;
   flags.add("--micro-batch-size", count(row, "microbatch_size"));
   flags.add("--global-batch-size", question.global_batch);
   flags.add("--seq-length", training.sequence);
-  if (row["recompute"] == "full") {
-    flags.add("--recompute-granularity", "full");
-    flags.add("--recompute-method", "uniform");
-    flags.add("--recompute-num-layers", 1);
-  } else if (row["recompute"] == "selective") {
-    flags.add("--recompute-granularity", "selective");
-    flags.add("--recompute-modules layernorm moe_act mla_up_proj");
-  }
+  add_recompute(flags, question, row);
+  if (training.attention == AttentionKernels::Unfused)
+    flags.add("--attention-backend", "unfused");
+  if (count(row, "cp") > 1 && training.context != ContextMessages::Ring)
+    flags.add("--cp-comm-type",
+              training.context == ContextMessages::AllGather ? "all_gather" : "a2a");
   flags.add_if(training.loss == LossKernels::Fused, "--cross-entropy-loss-fusion");
   flags.add("--bf16");
   if (training.precision == Precision::Fp8) {
@@ -134,9 +193,9 @@ std::string for_megatron(const PlanQuestion& question, const Json& row) {
   return fmt::format(
       "# {} on {} {}, by bubblescope plan {}; flags of the model, its data and the optimizer\n"
       "# are to be added.\n"
-      "torchrun --nproc-per-node={} --nnodes={} pretrain_gpt.py \\\n{}",
-      question.job.model.name, question.gpus, question.job.hardware.name, kVersion, each,
-      (question.gpus + each - 1) / each, flags.text());
+      "{}torchrun --nproc-per-node={} --nnodes={} pretrain_gpt.py \\\n{}",
+      question.job.model.name, question.gpus, question.job.hardware.name, kVersion,
+      unexpressed(question, row), each, (question.gpus + each - 1) / each, flags.text());
 }
 
 /// torchtitan's name and flavor of a built-in model.
@@ -152,7 +211,7 @@ std::string model_toml(const std::string& name) {
   return fmt::format("# The name and the flavor of {} are to be added.\n[model]\n", name);
 }
 
-/// What torchtitan calls a schedule: PyTorch's class without its first word.
+/// torchtitan calls a schedule by PyTorch's class without its first word.
 std::string torchtitan_schedule(const std::string& name) {
   for (const std::string& alias : words_in(find_schedule(name)->aliases))
     if (constexpr std::string_view kPrefix = "Schedule"; alias.starts_with(kPrefix))
@@ -185,8 +244,9 @@ std::string for_torchtitan(const PlanQuestion& question, const Json& row) {
   const Training& training = question.job.training;
   const std::int64_t data = count(row, "dp");
   const bool is_whole = training.zero == 0;
-  std::string text = fmt::format("# {} on {} {}, by bubblescope plan {}\n", question.job.model.name,
-                                 question.gpus, question.job.hardware.name, kVersion);
+  std::string text =
+      fmt::format("# {} on {} {}, by bubblescope plan {}\n{}", question.job.model.name,
+                  question.gpus, question.job.hardware.name, kVersion, unexpressed(question, row));
   text += model_toml(question.job.model.name);
   text += fmt::format(
       "{}\n[training]\nseq_len = {}\nlocal_batch_size = {}\nglobal_batch_size = {}\n",
