@@ -28,7 +28,8 @@ void compare_pairs(const std::vector<const PublishedRun*>& job, Accuracy& result
     best = std::min(best, one);
     for (std::size_t j = 0; j < i; ++j) {
       const double other = nanoseconds(job[j]->measured);
-      if (std::abs(one - other) <= kMargin * std::min(one, other))
+      const bool is_repeated = !job[i]->command.empty() && job[i]->command == job[j]->command;
+      if (is_repeated || std::abs(one - other) <= kMargin * std::min(one, other))
         continue;
       ++result.pairs;
       const double told = nanoseconds(job[i]->predicted) - nanoseconds(job[j]->predicted);

@@ -18,8 +18,9 @@ struct PublishedRun {
   std::string job;    ///< Runs of one job differ in how it was divided and scheduled.
   std::optional<Time> measured = {};
   bool ran_out = false;      ///< It ran out of memory.
+  bool is_run = true;        ///< And not a time of a profile, of a stage.
   bool is_judged = true;     ///< Its configuration is known, and its time is what is compared.
-  std::string command = {};  ///< What predicts it.
+  std::string command = {};  ///< It predicts the run.
   std::optional<Time> predicted = {};
   std::optional<Bytes> device_memory = {};
   bool is_told_to_run_out = false;
@@ -37,7 +38,7 @@ struct Accuracy {
   double median_abs_error = 0;
   double mean_abs_error = 0;
   double p90_abs_error = 0;
-  std::size_t pairs = 0;  ///< They are of one job, and differ by more than 2 %.
+  std::size_t pairs = 0;  ///< Other configurations of one job, that differ by over 2 %.
   std::size_t pairs_right = 0;
   double worst_choice =
       0;  ///< How much longer the run predicted best takes than the best, at most.

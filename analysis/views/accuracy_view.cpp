@@ -68,16 +68,18 @@ Table table_of(const std::vector<Accuracy>& all, const char* key) {
   return table;
 }
 
-std::vector<const PublishedRun*> pointers(const std::vector<PublishedRun>& runs) {
+/// All but times of profiles.
+std::vector<const PublishedRun*> whole_runs(const std::vector<PublishedRun>& runs) {
   std::vector<const PublishedRun*> result;
   result.reserve(runs.size());
   for (const PublishedRun& run : runs)
-    result.push_back(&run);
+    if (run.is_run)
+      result.push_back(&run);
   return result;
 }
 
 std::string verdict(const std::vector<PublishedRun>& runs) {
-  const Accuracy all = accuracy("all", pointers(runs));
+  const Accuracy all = accuracy("all", whole_runs(runs));
   if (all.runs == 0)
     return "no run is predicted";
   const MemoryVerdicts memory = memory_verdicts(runs);

@@ -12,10 +12,10 @@ namespace bubblescope {
 
 struct MeasuredRow {
   PublishedRun run;
-  std::vector<std::string> words = {};  ///< Of `simulate`, its schedule first.
-  bool is_layer = false;  ///< What was measured is a layer's forward and backward alone.
-  std::optional<int> live_activations = {};  ///< What a searched schedule may keep.
-  /// What the source profiled of a stage, one micro-batch; 0 where it did not.
+  std::vector<std::string> words = {};  ///< They follow `simulate`; the schedule is first.
+  bool is_layer = false;                ///< A layer's forward and backward alone were measured.
+  std::optional<int> live_activations = {};  ///< A searched schedule may keep so many.
+  /// Times of a stage that the source profiled, for one micro-batch; 0 where it did not.
   Time forward{}, input_grad{}, weight_grad{};
 };
 

@@ -15,7 +15,7 @@
 namespace bubblescope {
 namespace {
 
-/// What `simulate` would be asked, with nothing from the environment.
+/// Options as `simulate` would be given them, with nothing from the environment.
 struct Asked {
   Asked() {
     app.add_option("NAME", name);
@@ -46,7 +46,7 @@ Time layer_time(const CostSource& costs) {
   return sum;
 }
 
-/// Of runs whose optimizer waits for no one else, that of the slowest rank.
+/// Takes the slowest rank's own time where its optimizer waits for no one else.
 Time iteration_time(const Report& report, OptimizerSync sync) {
   if (report.iteration || sync == OptimizerSync::Global)
     return report.whole_time();
@@ -70,6 +70,7 @@ void add_profile(const MeasuredRow& row, const Scenario& scenario,
                      .table = row.run.table + " profile",
                      .kind = "profile",
                      .job = row.run.id + " " + name};
+    run.is_run = false;
     run.measured = measured;
     run.predicted = costs.duration(Op(kind, middle, 0));
     runs.push_back(std::move(run));

@@ -1,4 +1,4 @@
-// What `simulate` predicts for rows of measured runs.
+// Predictions of `simulate` for rows of measured runs.
 #pragma once
 
 #include <functional>
