@@ -1,5 +1,5 @@
-// What a run may do otherwise: recomputation by module, dispatch of experts, the host, the loss,
-// a framework's defaults, and one measured iteration to anchor to.
+// Options of how a model is trained: recomputation by module, dispatch of experts, the host, the
+// loss, a framework's defaults, and one measured iteration to anchor to.
 #include <cmath>
 #include <string>
 
@@ -211,7 +211,7 @@ TEST_CASE("Computation is scaled until one measured iteration comes out") {
     CHECK(again["iteration_time_ns"].get<double>() ==
           doctest::Approx(static_cast<double>(wanted)).epsilon(1e-5));
   }
-  for (const char* time : {"1h", "1us", "100s"}) {
+  for (const char* time : {"1h", "1us", "100s", "0"}) {
     CAPTURE(time);
     CHECK(run("simulate 1f1b" + job + "--anchor " + time).exit_code == kUsage);
   }
@@ -229,6 +229,7 @@ TEST_CASE("Unknown recipes, modules, dispatchers and frameworks are refused with
                {"--dispatch deepp", "did you mean 'deepep'?"},
                {"--cuda-graphs all", "--cuda-graphs: expected none|moe|attention|full"},
                {"--expert-imbalance 0.5", "--expert-imbalance: expected a number from 1"},
+               {"--expert-imbalance 1.5", "an imbalance needs ep > 1"},
                {"--expert-imbalance nan", "--expert-imbalance: expected a number from 1"},
                {"--like megatorn", "did you mean 'megatron'?"},
                {"--loss fast", "--loss: expected fused|unfused|gathered"}};

@@ -36,6 +36,8 @@ void AnchorOption::scale(Scenario& scenario, const ScheduleSource& source,
                          const GlobalOptions& global) const {
   if (!time || !scenario.job)
     return;
+  if (*time <= Time::zero())
+    throw wrong_option("--anchor", "expected a time above 0");
   constexpr double kMost = 10;
   constexpr double kCloseEnough = 1e-6;
   constexpr int kMostTries = 40;

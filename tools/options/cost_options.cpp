@@ -102,38 +102,39 @@ void CostCommandOptions::add_source_to(CLI::App& app) {
   model_option->excludes(app.get_option("--cost-per"));
 }
 
-void CostCommandOptions::add_to(CLI::App& app) {
-  add_source_to(app);
-  const auto add = [&](const OptionText& text, auto& value, auto read) {
-    iteration.add(add_option(app, text, value, read));
-  };
-  add({"--reduce", "WHEN",
+void add_iteration(CLI::App& app, IterationOptions& options, OptionGroup& given) {
+  given.add(add_option(
+      app,
+      {"--reduce", "WHEN",
        "gradients are reduced: after a rank's last action (default); overlapped, after each "
        "stage's last backward, beside the actions",
        "Costs"},
-      iteration_options.reduce,
-      one_of<GradReduce>({{"after", GradReduce::After}, {"overlapped", GradReduce::Overlapped}}));
-  add({"--optimizer-sync", "WHAT",
+      options.reduce,
+      one_of<GradReduce>({{"after", GradReduce::After}, {"overlapped", GradReduce::Overlapped}})));
+  given.add(add_option(
+      app,
+      {"--optimizer-sync", "WHAT",
        "the optimizer waits for: global, all ranks' gradients (default); none, its own, as Zero "
        "Bubble's does",
        "Costs"},
-      iteration_options.sync,
-      one_of<OptimizerSync>({{"global", OptimizerSync::Global}, {"none", OptimizerSync::None}}));
+      options.sync,
+      one_of<OptimizerSync>({{"global", OptimizerSync::Global}, {"none", OptimizerSync::None}})));
+}
+
+void CostCommandOptions::add_to(CLI::App& app) {
+  add_source_to(app);
+  add_iteration(app, iteration_options, iteration);
   for (const char* name : {"--grad-reduce", "--optimizer"})
     iteration.add(app.get_option(name));
   comm.add_to(app);
-  CLI::Option* like_option = add_option(
-      app,
-      {"--like", "WHOM",
-       "what a framework does by default: megatron, torchtitan, deepspeed (--comm, --zero, "
-       "--dispatch, --loss, --sequence-parallel; schedules that compare has)",
-       "Costs from a model"},
-      like, [](const std::string& word) { return std::string(framework_defaults(word)->name); });
-  like_option->needs(app.get_option("--model"));
-  model.given.add(like_option);
+  add_like(app, like, model.given);
   app.callback([this] {
-    if (const FrameworkDefaults* defaults = framework_defaults(like))
-      apply(*defaults, model, comm);
+    const FrameworkDefaults* defaults = framework_defaults(like);
+    if (defaults == nullptr)
+      return;
+    apply(*defaults, model.given, model.training, comm.comm);
+    if (model.degrees.expert.value_or(1) > 1 && !model.given.is_given("--sequence-parallel"))
+      model.training.sequence_parallel = true;  // which these need
   });
 }
 

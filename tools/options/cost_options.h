@@ -17,6 +17,9 @@
 
 namespace bubblescope {
 
+/// Declares --reduce and --optimizer-sync, noted in `given`.
+void add_iteration(CLI::App& app, IterationOptions& options, OptionGroup& given);
+
 struct CostCommandOptions {
   std::string file;    ///< A cost file, or a built-in table by name.
   CostSource by_hand;  ///< One stage and a link, as far as they are given.

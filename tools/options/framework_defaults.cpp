@@ -26,20 +26,30 @@ const FrameworkDefaults* framework_defaults(const std::string& name) {
   return one_of(choices)(name);
 }
 
-void apply(const FrameworkDefaults& defaults, ModelOptions& model, CommOptions& comm) {
-  const OptionGroup& given = model.given;
-  Training& training = model.training;
+void add_like(CLI::App& app, std::string& like, OptionGroup& model) {
+  CLI::Option* option = add_option(
+      app,
+      {"--like", "WHOM",
+       "what a framework does by default: megatron, torchtitan, deepspeed (--comm, --zero, "
+       "--dispatch, --loss, --sequence-parallel; schedules that compare and plan have)",
+       "Costs from a model"},
+      like, [](const std::string& word) { return std::string(framework_defaults(word)->name); });
+  option->needs(app.get_option("--model"));
+  model.add(option);
+}
+
+void apply(const FrameworkDefaults& defaults, const OptionGroup& model, Training& training,
+           std::optional<Comm>& comm) {
   const auto set = [&](const char* option, auto& value, const auto& by_default) {
-    if (!given.is_given(option))
+    if (!model.is_given(option))
       value = by_default;
   };
-  if (!comm.comm)
-    comm.comm = defaults.comm;
+  if (!comm)
+    comm = defaults.comm;
   set("--zero", training.zero, defaults.zero);
   set("--dispatch", training.dispatch, defaults.dispatch);
   set("--loss", training.loss, defaults.loss);
-  const bool needs_it = model.degrees.expert.value_or(1) > 1;
-  set("--sequence-parallel", training.sequence_parallel, defaults.sequence_parallel || needs_it);
+  set("--sequence-parallel", training.sequence_parallel, defaults.sequence_parallel);
 }
 
 }  // namespace bubblescope

@@ -1,4 +1,4 @@
-// What --like says: what a framework does unless it is told otherwise.
+// Defaults of --like: what a framework does unless it is told otherwise.
 #pragma once
 
 #include <string>
@@ -20,7 +20,11 @@ struct FrameworkDefaults {
 /// Null where `name` is empty. Throws UsageError for another one.
 const FrameworkDefaults* framework_defaults(const std::string& name);
 
-/// Sets what the command line leaves open.
-void apply(const FrameworkDefaults& defaults, ModelOptions& model, CommOptions& comm);
+/// Declares --like, noted in `model`'s group.
+void add_like(CLI::App& app, std::string& like, OptionGroup& model);
+
+/// Sets what the command line leaves open, of which `model` is the group of options.
+void apply(const FrameworkDefaults& defaults, const OptionGroup& model, Training& training,
+           std::optional<Comm>& comm);
 
 }  // namespace bubblescope

@@ -331,8 +331,9 @@ ModelJob ModelOptions::job(std::optional<int> ranks) const {
   job.training.sequence = sequence.value_or(
       positions > 0 ? std::min(positions, job.training.sequence) : job.training.sequence);
   checked({"--precision"}, [&] { check_precision(job); });
-  checked({training.expert_imbalance > 1 ? "--expert-imbalance" : "--attention"},
-          [&] { check_training(job); });
+  if (std::find(left_out.begin(), left_out.end(), "--ep") == left_out.end())
+    checked({training.expert_imbalance > 1 ? "--expert-imbalance" : "--attention"},
+            [&] { check_training(job); });
   checked({"--sequence"}, [&] { check_sequence(job); });
   checked({"--microbatch-size", "--sequence"},
           [&] { return analytic_costs(job, 1).stages.size(); });

@@ -9,6 +9,7 @@
 
 #include "sim/transformer/stage_memory.h"
 #include "tools/commands/contender.h"
+#include "tools/options/cost_options.h"
 #include "tools/options/framework_defaults.h"
 #include "tools/options/units.h"
 
@@ -125,27 +126,8 @@ void PlanCommandOptions::add_run_to(CLI::App& app) {
                  {"--comm", "WAY", "how messages travel: ideal (default), stream, batched, torch",
                   "Communication"},
                  comm, one_of<Comm>(std::move(ways))));
-  CLI::Option* like_option = add_option(
-      app,
-      {"--like", "WHOM",
-       "what a framework does by default, and the schedules that it has: megatron, torchtitan, "
-       "deepspeed",
-       "Costs from a model"},
-      like, [](const std::string& word) { return std::string(framework_defaults(word)->name); });
-  like_option->needs(app.get_option("--model"));
-  model.given.add(like_option);
-  passed_on.add(add_option(
-      app,
-      {"--reduce", "WHEN",
-       "gradients are reduced: after a rank's last action (default); overlapped", "Communication"},
-      iteration.reduce,
-      one_of<GradReduce>({{"after", GradReduce::After}, {"overlapped", GradReduce::Overlapped}})));
-  passed_on.add(add_option(
-      app,
-      {"--optimizer-sync", "WHAT", "the optimizer waits for: global (default); none, its own",
-       "Communication"},
-      iteration.sync,
-      one_of<OptimizerSync>({{"global", OptimizerSync::Global}, {"none", OptimizerSync::None}})));
+  add_like(app, like, model.given);
+  add_iteration(app, iteration, passed_on);
 }
 
 void PlanCommandOptions::add_to(CLI::App& app) {
@@ -153,8 +135,9 @@ void PlanCommandOptions::add_to(CLI::App& app) {
   model.add_to(app);
   add_run_to(app);
   const char* group = "Search";
-  add_option(app, {"--memory-limit", "SIZE", "bytes a GPU (default: what the hardware has)", group},
-             memory_limit, read_size);
+  passed_on.add(add_option(
+      app, {"--memory-limit", "SIZE", "bytes a GPU (default: what the hardware has)", group},
+      memory_limit, read_size));
   constexpr int kMostTop = 100'000;
   add_option(app, {"--top", "N", "how many of the best are shown (default: 10)", group}, top,
              count_from(1, kMostTop));
@@ -205,23 +188,16 @@ std::vector<std::string> PlanCommandOptions::question_words() const {
   return result;
 }
 
-/// What --like sets where nothing is given.
+/// Sets --like's defaults where nothing is given.
 void PlanCommandOptions::apply_defaults(PlanQuestion& question) const {
   const FrameworkDefaults* defaults = framework_defaults(like);
   if (defaults == nullptr)
     return;
-  Training& training = question.job.training;
-  const auto set = [&](const char* option, auto& value, const auto& by_default) {
-    if (!model.given.is_given(option))
-      value = by_default;
-  };
-  if (!comm)
-    question.comm = defaults->comm;
-  set("--zero", training.zero, defaults->zero);
-  set("--dispatch", training.dispatch, defaults->dispatch);
-  set("--loss", training.loss, defaults->loss);
-  set("--sequence-parallel", training.sequence_parallel, defaults->sequence_parallel);
-  set("--sequence-parallel", question.divides_sequence_for_experts, true);
+  std::optional<Comm> way = comm;
+  apply(*defaults, model.given, question.job.training, way);
+  question.comm = *way;
+  if (!model.given.is_given("--sequence-parallel"))
+    question.divides_sequence_for_experts = true;
   if (question.choices.schedules.empty())
     for (const CatalogueEntry& entry : catalogue()) {
       const std::vector<std::string> having = words_in(entry.frameworks);

@@ -1,4 +1,4 @@
-// What `plan` is asked: the job, which of its choices are narrowed, and what is shown.
+// Options of `plan`: the job, which of its choices are narrowed, and what is shown.
 #pragma once
 
 #include <cstdint>
@@ -27,22 +27,22 @@ struct PlanCommandOptions {
   std::optional<Bytes> memory_limit = {};
   int top = 10;
   bool all = false, exhaustive = false;
-  std::optional<double> tokens = {};  ///< Of the whole training.
-  std::optional<double> price = {};   ///< Of a GPU for an hour.
+  std::optional<double> tokens = {};  ///< The whole training takes so many.
+  std::optional<double> price = {};   ///< A GPU costs it for an hour.
   std::optional<PlanShard> shard = {};
   std::optional<EmitFor> emit = {};
   std::vector<std::string> words = {};  ///< "merge" and files, or nothing.
-  OptionGroup asked = {};               ///< What tells which question it is.
-  OptionGroup passed_on = {};           ///< Those that `simulate` takes as they are.
+  OptionGroup asked = {};               ///< Options that tell which question it is.
+  OptionGroup passed_on = {};           ///< Options that `simulate` takes as they are.
   OutputOptions output = {};
 
   PlanCommandOptions();
   void add_to(CLI::App& app);
   /// Throws UsageError and Error as ModelOptions::job does.
   PlanQuestion question() const;
-  /// What was asked, as words of a command line, but for what only says how it is shown.
+  /// The question as words of a command line, without those that only say how it is shown.
   std::vector<std::string> question_words() const;
-  /// What a GPU may hold, as it is asked for, else all that it has.
+  /// A GPU may hold so much: as asked for, else all that it has.
   Bytes device_limit(const Hardware& hardware) const {
     return memory_limit.value_or(hardware.memory);
   }
