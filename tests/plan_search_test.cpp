@@ -77,7 +77,15 @@ PlanQuestion random_question(std::mt19937& random) {
   choices.context = {pick(std::vector<std::int64_t>{1, 2})};
   choices.expert = has_experts ? std::vector<std::int64_t>{2, 4} : std::vector<std::int64_t>{1};
   choices.microbatch_sizes = {1, 2};
-  choices.recompute = {pick(std::vector{kRecomputeNone, kRecomputeFull})};
+  choices.recompute = {pick(std::vector{kRecomputeNone, kRecomputeSelective, kRecomputeFull})};
+  if (random() % 4 == 0) {
+    choices.pipeline = {1};
+    choices.chunks = {1, 2};
+  }
+  Training& training = question.job.training;
+  training.gather_overlap = random() % 2 == 0;
+  training.dispatch = pick(std::vector{Dispatch::AllToAll, Dispatch::DeepEp});
+  question.comm = pick(std::vector{Comm::Ideal, Comm::Stream, Comm::Batched, Comm::Torch});
   std::shuffle(choices.schedules.begin(), choices.schedules.end(), random);
   choices.schedules.resize(5);
   return question;

@@ -112,7 +112,7 @@ Json PlanRows::row(const PlanRow& row, Time best) {
   json["peak_memory_bytes"] = figures.peak_memory;
   json["device_memory_bytes"] = device_memory(figures.peak_memory);
   json["fits"] = figures.peak_memory <= question_.memory_limit;
-  json["ties_with_best"] = ties_with(best, figures.iteration_time);
+  json["ties_with_best"] = json["fits"] == true && ties_with(best, figures.iteration_time);
   json["days"] = nullptr;
   json["cost"] = nullptr;
   if (options_.tokens) {

@@ -17,7 +17,7 @@ class PlanRows {
 
   /// `best` is the time of the best that fits.
   Json row(const PlanRow& row, Time best);
-  /// What became of a configuration that was not simulated: its bounds instead of figures.
+  /// A row of a configuration that was not simulated: its bounds instead of figures.
   Json bounded(std::uint32_t number, const PlanBound& bound);
   /// "interleaved-1f1b, tp=2 pp=8 dp=16 v=5"
   std::string name(std::uint32_t number) const;

@@ -12,13 +12,13 @@
 
 namespace bubblescope {
 
-/// What a configuration comes to.
+/// A configuration comes to these figures.
 struct PlanFigures {
-  Time iteration_time{};  ///< Of the step where nothing comes after it.
+  Time iteration_time{};  ///< The step's, where nothing comes after it.
   Time step_time{};
   Time busy{};  ///< Sum over ranks.
   double bubble_fraction = 0;
-  Bytes peak_memory = 0;  ///< Of the fullest rank.
+  Bytes peak_memory = 0;  ///< On the fullest rank.
 
   friend bool operator==(const PlanFigures&, const PlanFigures&) = default;
 };
@@ -40,7 +40,7 @@ class CompiledOrder {
   PlanFigures run(SplitCosts& costs, IterationOptions options) const;
 
  private:
-  /// What a rank holds at a moment, where it may hold most: by its stages, the activations that are
+  /// A rank may hold most at such a moment: by its stages, the activations that are
   /// whole and those between I and W.
   struct Held {
     std::vector<std::int32_t> whole = {};

@@ -33,7 +33,7 @@ LeastTimes least_times(const StageFigures& stage, const OrderTraits& traits) {
           std::min(at(OpKind::Backward), at(OpKind::BackwardInput))};
 }
 
-/// What a stage waits for before its first forward, and what follows its last gradient.
+/// A stage waits so long before its first forward, and so much follows its last gradient.
 struct Ways {
   std::vector<Time> forward = {};   // [stage]
   std::vector<Time> backward = {};  // [stage]
@@ -58,7 +58,7 @@ Ways ways(const Placement& placement, const SplitCosts& costs,
   return result;
 }
 
-/// What one rank cannot beat.
+/// One rank cannot beat these times.
 struct RankBound {
   Time fill = Time::max();
   Time drain = Time::max();

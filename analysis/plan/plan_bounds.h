@@ -1,4 +1,4 @@
-// What a configuration cannot beat, told without its order.
+// Bounds that a configuration cannot beat, told without its order.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,8 @@
 
 namespace bubblescope {
 
-/// What holds for a schedule at p and v, whatever m is.
+/// These hold for a schedule at p and v. With few micro-batches it may have neither pairs nor split
+/// backwards where it has them with more.
 struct OrderTraits {
   Placement placement = {};
   std::vector<std::vector<Stage>> stages_of_rank = {};  ///< [rank]

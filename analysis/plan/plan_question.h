@@ -1,4 +1,4 @@
-// What `plan` is asked: a training job on so many GPUs, and which ways to divide it are open.
+// The question of `plan`: a training job on so many GPUs, and which ways to divide it are open.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ namespace bubblescope {
 /// divides so.
 constexpr std::int64_t kUsualMicrobatchSizes[] = {1, 2, 4, 8};
 
-/// What each choice is narrowed to; an empty list leaves it open.
+/// Each choice is narrowed to a list; an empty one leaves it open.
 struct PlanChoices {
   std::vector<std::int64_t> tensor = {};
   std::vector<std::int64_t> context = {};
@@ -41,7 +41,7 @@ struct PlanQuestion {
   bool divides_sequence_for_experts = false;
   Comm comm = {};
   IterationOptions iteration = {};
-  Bytes memory_limit = 0;  ///< What tensors may hold of a GPU.
+  Bytes memory_limit = 0;  ///< Tensors may hold so much of a GPU.
 };
 
 /// How a job is divided, but for its schedule.
@@ -57,7 +57,7 @@ struct PlanSplit {
   friend bool operator==(const PlanSplit&, const PlanSplit&) = default;
 };
 
-/// What is trained, where experts are divided so: these need sequence parallelism.
+/// Training as it is where experts are divided so: these need sequence parallelism.
 Training training_of(const PlanQuestion& question, const Parallel& parallel);
 
 /// The question's job, divided so, with layers laid over a schedule's placement.

@@ -116,7 +116,7 @@ class PlanSearch {
         end_wave);
   }
 
-  /// What the best would gain with more memory.
+  /// Finds how much the best would gain with more memory.
   void look_beyond() {
     const Time best = front_.empty() ? Time::max() : front_.shortest();
     const Bytes most = kMostBeyond * question_.memory_limit;

@@ -46,9 +46,9 @@ struct PlanResult {
   PlanCounts counts = {};
   std::vector<PlanState> states = {};   ///< [configuration]
   std::vector<PlanBound> bounds = {};   ///< [configuration]
-  std::vector<PlanRow> simulated = {};  ///< Those that fit, best first.
+  std::vector<PlanRow> simulated = {};  ///< Rows that fit, best first.
   std::vector<PlanRow> front = {};      ///< By rising time and falling memory.
-  /// Those that would take less time than the best with more memory, up to twice the limit; none
+  /// Rows that would take less time than the best with more memory, up to twice the limit; none
   /// takes more of both than another.
   std::vector<PlanRow> beyond = {};
   /// Where nothing fits: the one that holds least, without its times.
@@ -59,7 +59,7 @@ struct PlanResult {
 
 /// By time, then memory, then the order of the space.
 bool is_better(const PlanRow& a, const PlanRow& b);
-/// Those that no other one beats, best first.
+/// Rows that no other one beats, best first.
 std::vector<PlanRow> front_of(std::vector<PlanRow> rows);
 
 /// Whether `a` is simpler than `b`: it uses fewer ways to divide, a plainer schedule, fewer chunks,

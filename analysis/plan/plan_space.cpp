@@ -26,7 +26,7 @@ std::vector<std::int64_t> divisors(std::int64_t number) {
   return low;
 }
 
-/// Those asked for, or all that are open, as far as they divide `whole`.
+/// Degrees that are asked for, or all that are open, as far as they divide `whole`.
 std::vector<std::int64_t> dividing(std::int64_t whole, const std::vector<std::int64_t>& asked) {
   if (asked.empty())
     return divisors(whole);
@@ -47,7 +47,7 @@ std::int64_t most_experts(const Model& model) {
 /// Chunks that make the longest stage shorter, and two, which many schedules have.
 std::vector<std::int64_t> open_chunks(std::int64_t layers, int ranks) {
   if (ranks == 1)
-    return {1};
+    return layers > 1 ? std::vector<std::int64_t>{1, 2} : std::vector<std::int64_t>{1};
   std::vector<std::int64_t> result;
   std::int64_t longest = std::numeric_limits<std::int64_t>::max();
   for (std::int64_t chunks = 1; chunks * ranks <= layers; ++chunks) {
@@ -61,7 +61,11 @@ std::vector<std::int64_t> open_chunks(std::int64_t layers, int ranks) {
 
 /// Why a schedule cannot be had with a split, or is no choice of its own there; none where it is.
 std::optional<std::string> misfit_with(const CatalogueEntry& entry, const PlanSplit& split) {
-  if (entry.any_chunks && split.chunks == 1)
+  if (entry.is_for_experts && split.parallel.expert == 1)
+    return fmt::format("{} needs ep > 1", entry.name);
+  const bool is_alone =
+      entry.is_for_experts && split.ranks == 1;  // pairs make it another than 1F1B
+  if (entry.any_chunks && split.chunks == 1 && !is_alone)
     return fmt::format("{} with v=1 is no schedule of its own", entry.name);
   if (split.ranks == 1 && entry.weight_copies > 1)
     return fmt::format("{} needs several ranks", entry.name);
@@ -71,11 +75,6 @@ std::optional<std::string> misfit_with(const CatalogueEntry& entry, const PlanSp
     return std::nullopt;
   return fmt::format("{} at p={}, m={}, v={}: {}", entry.name, split.ranks, split.microbatches,
                      split.chunks, misfit->reason);
-}
-
-std::int64_t peak_of(const CatalogueEntry& entry, const PlanSplit& split) {
-  return entry.peak.of(
-      {.ranks = split.ranks, .microbatches = split.microbatches, .chunks = split.chunks});
 }
 
 /// How far a search for configurations came: the last stage that any of them reached tells why
@@ -137,6 +136,7 @@ class Enumeration {
       try {
         check(parallel, job.model);
         check_sequence(job);
+        check_training(job);
       } catch (const Error& error) {
         refuse(Reached::Model, error.what());
         continue;
@@ -166,12 +166,14 @@ class Enumeration {
 
   void add_chunks(PlanSplit split) {
     const std::int64_t layers = question_.job.model.depth();
-    for (const std::int64_t chunks :
-         choices_.chunks.empty() ? open_chunks(layers, split.ranks) : choices_.chunks) {
+    const auto& layout = question_.job.layout;
+    std::vector<std::int64_t> open = open_chunks(layers, split.ranks);
+    if (layout && layout->size() % static_cast<std::size_t>(split.ranks) == 0)
+      open = {static_cast<std::int64_t>(layout->size()) / split.ranks};
+    for (const std::int64_t chunks : choices_.chunks.empty() ? open : choices_.chunks) {
       const std::int64_t depth = chunks * split.ranks;
-      const auto& layout = question_.job.layout;
       if (layout && static_cast<std::int64_t>(layout->size()) != depth) {
-        refuse(Reached::Stages, fmt::format("the layout has {} stages, and pp={}, v={} {}",
+        refuse(Reached::Stages, fmt::format("the layout has {} stages, and pp={} · v={} make {}",
                                             layout->size(), split.ranks, chunks, depth));
         continue;
       }
@@ -195,17 +197,14 @@ class Enumeration {
     }
     if (fitting.empty())
       return;
-    if (split.ranks == 1)  // which has nobody to wait for: orders differ in what they hold alone
-      fitting = {*std::min_element(fitting.begin(), fitting.end(), [&](auto a, auto b) {
-        return peak_of(*choices_.schedules[a], split) < peak_of(*choices_.schedules[b], split);
-      })};
     const std::vector<Recompute> all = {kRecomputeNone, kRecomputeSelective, kRecomputeFull};
     for (const Recompute& recompute : choices_.recompute.empty() ? all : choices_.recompute) {
       split.recompute = recompute;
       const auto number = static_cast<std::uint32_t>(space_.splits.size());
       space_.splits.push_back(split);
       for (const std::uint32_t schedule : fitting)
-        space_.configurations.push_back({number, schedule});
+        if (!(recompute.layer && choices_.schedules[schedule]->is_for_experts))
+          space_.configurations.push_back({number, schedule});
     }
   }
 
@@ -248,13 +247,17 @@ PlanSpace plan_space(const PlanQuestion& question) {
   check_precision(question.job);
   Enumeration enumeration(question);
   PlanSpace space = enumeration.run();
+  std::map<std::tuple<std::uint32_t, int, int>, int> most;  // micro-batches
   for (const PlanSpace::Configuration& each : space.configurations) {
     const PlanSplit& split = space.splits[each.split];
-    const std::tuple key(each.schedule, split.ranks, split.chunks);
-    if (!space.traits.contains(key))
-      space.traits[key] = order_traits(
-          *question.choices.schedules[each.schedule],
-          {.ranks = split.ranks, .microbatches = split.microbatches, .chunks = split.chunks});
+    int& microbatches = most[{each.schedule, split.ranks, split.chunks}];
+    microbatches = std::max(microbatches, split.microbatches);
+  }
+  for (const auto& [key, microbatches] : most) {
+    const auto [schedule, ranks, chunks] = key;
+    space.traits[key] =
+        order_traits(*question.choices.schedules[schedule],
+                     {.ranks = ranks, .microbatches = microbatches, .chunks = chunks});
   }
   if (!space.configurations.empty())
     return space;

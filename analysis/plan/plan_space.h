@@ -37,8 +37,9 @@ struct PlanSpace {
 
 /// Tensor parallelism stays within a node. An interleaved schedule has two chunks at least, since
 /// with one it is another schedule, and chunks that do not make the longest stage shorter are left
-/// out unless they are asked for. Throws Error, which tells what leaves nothing, where the space is
-/// empty.
+/// out unless they are asked for, or follow from a layout. What Megatron-Core has for experts alone
+/// is left out where it would refuse it. Throws Error, which tells what leaves nothing, where the
+/// space is empty.
 PlanSpace plan_space(const PlanQuestion& question);
 
 }  // namespace bubblescope

@@ -20,7 +20,8 @@ PlanFinding PlanWaves::find(std::uint32_t number, const PlanRule& rule) {
   return finding;
 }
 
-/// Those that share an order stand beside one another, so that no two threads wait for one.
+/// Configurations that share an order stand beside one another, so that no two threads wait for
+/// one.
 std::vector<PlanFinding> PlanWaves::run_wave(std::vector<std::uint32_t>& wave,
                                              const PlanRule& rule) {
   const auto key = [&](std::uint32_t number) {

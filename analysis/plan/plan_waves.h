@@ -15,7 +15,7 @@
 
 namespace bubblescope {
 
-/// What became of a configuration.
+/// A configuration ends in one of these states.
 enum class PlanState : std::uint8_t {
   Open,        ///< The search ended before its turn.
   Infeasible,  ///< It does not fit: by its bound, or as its order tells.
@@ -23,7 +23,7 @@ enum class PlanState : std::uint8_t {
   Simulated,   ///< It fits.
 };
 
-/// What a wave finds of one configuration.
+/// A wave finds this of one configuration.
 struct PlanFinding {
   PlanState state = PlanState::Open;
   PlanFigures figures = {};
@@ -31,7 +31,7 @@ struct PlanFinding {
 
 /// Which configurations need not be simulated.
 struct PlanRule {
-  const PlanFront& front;  ///< Of what is simulated so far; it does not change within a wave.
+  const PlanFront& front;  ///< Made of all simulated so far; it does not change within a wave.
   Bytes limit = 0;
   bool exhaustive = false;    ///< All that fit are simulated.
   bool keeps_nearest = true;  ///< Ties of the best, and the shortest, are never excluded.

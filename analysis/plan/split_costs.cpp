@@ -41,7 +41,7 @@ Kinds kinds_of(const Model& model, const StageLayout& layout) {
   return kinds;
 }
 
-/// What the ops of these kinds compute, in turn with the tensor group's collectives.
+/// Time in which ops of these kinds compute, in turn with the tensor group's collectives.
 Time stream_work(const LayerPhases& stage, bool is_forward) {
   Time work{};
   for (std::size_t phase = 0; phase < stage.phases.size(); ++phase)

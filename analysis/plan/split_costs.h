@@ -1,4 +1,4 @@
-// What the stages of a pipe cost, for a search that asks for thousands of splits.
+// Costs of a pipe's stages, for a search that asks for thousands of splits.
 #pragma once
 
 #include <array>
@@ -13,12 +13,12 @@ namespace bubblescope {
 /// One stage, as a CostModel would tell it.
 struct StageFigures {
   std::array<Time, kOpKinds> times = {};  ///< [OpKind] outside a pair.
-  Time forward_work{};                    ///< What an F keeps the compute stream busy for.
+  Time forward_work{};                    ///< An F keeps the compute stream busy so long.
   Time backward_work{};                   ///< Likewise of a B.
   Bytes activation = 0;                   ///< From F on.
   Bytes rest = 0;                         ///< Between I and W.
   Bytes weights = 0;                      ///< With gradients, optimizer state and buffers.
-  Bytes message = 0;                      ///< What it sends to the next stage.
+  Bytes message = 0;                      ///< Bytes that it sends to the next stage.
   Time grad_reduce{};
   Time optimizer{};
   std::int64_t layers = 1;
@@ -39,7 +39,7 @@ class SplitCosts {
   /// An F&B pair of stages at these positions, as its phases run side by side. Not for several
   /// threads at a time.
   Time pair(std::size_t forward, std::size_t backward);
-  /// What a message takes from one rank to another; zero on the same one.
+  /// Time of a message from one rank to another; zero on the same one.
   Time hop(Rank from, Rank to, Bytes bytes) const;
 
  private:
@@ -49,8 +49,8 @@ class SplitCosts {
   std::vector<Time> pairs_ = {};                   // [kind of F][kind of B], kNoPair until asked
 };
 
-/// What each GPU of a stage keeps for ever at least, for all positions together: far cheaper than
-/// the whole costs. Throws Error as `stage_memory` does.
+/// Bytes that each GPU of a stage keeps for ever at least, for all positions together: far cheaper
+/// than the whole costs. Throws Error as `stage_memory` does.
 std::vector<Bytes> weights_by_stage(const ModelJob& job, const StageLayout& layout);
 
 }  // namespace bubblescope

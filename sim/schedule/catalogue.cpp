@@ -99,6 +99,7 @@ constexpr CatalogueEntry kCatalogue[] = {
      .chunks = 2,
      .any_chunks = true,
      .any_group_size = true,
+     .is_for_experts = true,
      .frameworks = "megatron",
      .misfit = interleaved_1f1b_misfit,
      .generate = interleaved_1f1b_overlap},

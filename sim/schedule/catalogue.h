@@ -34,10 +34,13 @@ struct CatalogueEntry {
   std::string_view constraints;  ///< On p, m, v and group size g, for people.
   Peak peak;
   int weight_copies;
-  std::string_view source;           ///< Paper, or repository and function.
-  int chunks;                        ///< The v that the schedule has where none is asked for.
-  bool any_chunks = false;           ///< Whether it takes another v.
-  bool any_group_size = false;       ///< Whether it takes a group size.
+  std::string_view source;      ///< Paper, or repository and function.
+  int chunks;                   ///< The v that the schedule has where none is asked for.
+  bool any_chunks = false;      ///< Whether it takes another v.
+  bool any_group_size = false;  ///< Whether it takes a group size.
+  /// Megatron-Core has it to hide experts' messages: only for experts on several GPUs, and not
+  /// where whole layers are recomputed (overlap_moe_expert_parallel_comm in transformer_config.py).
+  bool is_for_experts = false;
   std::string_view aliases = {};     ///< What others call it, divided by blanks: "vpp".
   std::string_view frameworks = {};  ///< Which of them have it, divided by blanks: "megatron".
   /// None where p and m, both ≥ 1, fit; v is set.

@@ -225,6 +225,9 @@ void check_training(const ModelJob& job) {
     throw Error("attention in fp8 needs precision fp8");
   if (training.expert_imbalance > 1 && (job.parallel.expert == 1 || !job.model.has_experts()))
     throw Error("experts on one GPU have no fullest one: an imbalance needs ep > 1");
+  if (training.expert_imbalance > static_cast<double>(job.parallel.expert))
+    throw Error(fmt::format("the fullest of {} GPUs has at most {} times the mean, and not {:g}",
+                            job.parallel.expert, job.parallel.expert, training.expert_imbalance));
 }
 
 void check_sequence(const ModelJob& job) {
