@@ -11,6 +11,7 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/support/effort.h"
 #include "tests/support/process.h"
 #include "tests/support/reference.h"
 
@@ -183,7 +184,8 @@ TEST_CASE("the README stays short") {
   CHECK(text.size() <= 12 * 1024);
 }
 
-TEST_CASE("the commands of the documentation print what it shows") {
+// Its plans and searches take minutes under a sanitizer.
+TEST_CASE("the commands of the documentation print what it shows" * doctest::skip(kSanitized)) {
   if (!std::filesystem::exists(source_file("docs")))
     return;
   for (const auto& entry : std::filesystem::directory_iterator(source_file("docs")))

@@ -74,7 +74,7 @@ class Notes {
                        rows_.name(other->number), because(*other));
   }
 
-  /// What more memory would give; empty where it gives nothing.
+  /// Tells how much more memory would give; empty where it gives nothing.
   std::string beyond() const {
     if (result_.beyond.empty())
       return "";

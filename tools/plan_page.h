@@ -1,4 +1,4 @@
-// What `plan` says of a search: rows, notes and messages.
+// Rows, notes and messages by which `plan` tells a search.
 #pragma once
 
 #include <string>

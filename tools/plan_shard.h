@@ -9,14 +9,14 @@
 
 namespace bubblescope {
 
-/// What a shard found, which is asked for, with the question that it was part of.
+/// A shard with its findings and the question that it was part of.
 std::string shard_text(const PlanCommandOptions& options, const PlanResult& result);
 
 /// Shards as they were read, and the question that all of them have.
 struct ReadShards {
-  std::vector<std::string> words = {};  ///< Of the command line: "--tp", "1,2".
+  std::vector<std::string> words = {};  ///< As on the command line: "--tp", "1,2".
   std::vector<PlanResult> shards = {};  ///< All of them, in their order.
-  std::size_t configurations = 0;       ///< Of the whole space.
+  std::size_t configurations = 0;       ///< They are those of the whole space.
 };
 
 /// Throws Error for what is no shard, is of another version or question, is there twice or not at

@@ -43,13 +43,13 @@ struct Scenario {
 
   /// What fits: what was asked for, else the memory of a model's hardware.
   MemoryLimit limit() const;
-  /// What automatic schedules are made for: tensors have less than the memory of a device.
+  /// Automatic schedules are made for these: tensors have less than the memory of a device.
   AutomaticOptions search() const;
   /// Whether messages contend for links.
   bool shares_links() const;
   /// For the stages of a placement. Throws Error where a model cannot be laid over so many.
   CostSource costs_over(const Placement& placement) const;
-  /// The same for a pipe of one stage a rank.
+  /// Costs for a pipe of so many stages, one a rank.
   CostSource costs_over(int depth) const {
     return costs_over(loop_placement({.ranks = depth, .chunks = 1}));
   }

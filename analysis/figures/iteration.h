@@ -51,7 +51,7 @@ struct StepEnds {
   std::vector<Span> stage = {};  ///< [stage] Its last W or B.
 };
 
-/// What follows a stage's last backward, once a step.
+/// An iteration ends with these, once a step, after a stage's last backward.
 struct UpdateTimes {
   Time grad_reduce{};
   Time optimizer{};
@@ -63,7 +63,8 @@ struct UpdateTimes {
 /// neither reduction nor optimizer.
 std::optional<IterationReport> end_iteration(const DependencyGraph& graph, const Timeline& timeline,
                                              IterationOptions options);
-/// The same of a step that is told by its ends; `updates` has an entry for each stage of all pipes.
+/// Ends an iteration whose step is told by its ends alone; `updates` has an entry for each stage of
+/// all pipes.
 std::optional<IterationReport> end_iteration(const Placement& placement, const StepEnds& ends,
                                              std::span<const UpdateTimes> updates,
                                              IterationOptions options);

@@ -67,7 +67,7 @@ struct Throughput {
   std::int64_t gpus = 0;
   double tokens_per_second = 0;
   double mfu = 0;  ///< Model FLOPs utilization: what the model needs, as a part of the peak.
-  double mfu_full_attention = 0;  ///< The same with attention over the whole square.
+  double mfu_full_attention = 0;  ///< Counts attention over the whole square.
 };
 Throughput throughput(const StepWork& work, Time time);
 
@@ -84,7 +84,7 @@ struct Report {
   double span_bubble = 0;                     ///< Largest over ranks of (span − busy) / span.
   int peak_live_activations = 0;              ///< Largest over ranks, in activations of a stage.
   double peak_activation_share = 0;           ///< The same in p-ths of the model.
-  std::optional<Bytes> peak_memory = {};      ///< Of tensors, largest over ranks.
+  std::optional<Bytes> peak_memory = {};      ///< Held by tensors, largest over ranks.
   std::optional<Bytes> device_memory = {};    ///< Where the costs come from a model.
   int weight_copies = 0;                      ///< Copies of the model's weights over all ranks.
   std::vector<RankReport> per_rank = {};      ///< [rank]
@@ -94,7 +94,7 @@ struct Report {
   std::optional<Throughput> throughput = {};  ///< Where the costs come from a model.
   std::optional<IterationReport> iteration = {};  ///< Where costs tell what comes after the step.
 
-  /// What has to fit: the device's memory where that is known, else that of tensors.
+  /// The device's memory has to fit, or where it is not known that of tensors.
   std::optional<Bytes> held_memory() const { return device_memory ? device_memory : peak_memory; }
   /// Of the whole iteration where that is known, else of the step.
   Time whole_time() const { return iteration ? iteration->time : step_time; }

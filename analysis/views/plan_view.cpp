@@ -56,7 +56,7 @@ Table plan_table(const Rows& rows, bool is_best_first) {
   return table;
 }
 
-/// Of a front the fastest, and then each that takes a tenth less memory than the one before.
+/// Picks the fastest of a front, and then each that takes a tenth less memory than the one before.
 Rows thinned(const Rows& front) {
   constexpr double kStep = 0.9;
   Rows rows;

@@ -30,8 +30,8 @@ struct PlanPage {
   std::vector<std::string> title = {};
   Rows results = {};        ///< Best first.
   Rows front = {};          ///< By rising time and falling memory.
-  Rows beyond = {};         ///< What more memory would give.
-  Json simplest = nullptr;  ///< Of the ties with the best, where there are several.
+  Rows beyond = {};         ///< Rows that more memory would give.
+  Json simplest = nullptr;  ///< The simplest row among the best and its ties.
   std::size_t ties = 0;     ///< With the best, which is one of them.
   PlanCounts counts = {};
   std::vector<std::string> notes = {};

@@ -52,7 +52,7 @@ struct StepWork {
   /// What the model needs: three times its forward, attention below the diagonal alone, and nothing
   /// that is made again.
   double flops = 0;
-  double flops_full_attention = 0;  ///< The same with attention over the whole square.
+  double flops_full_attention = 0;  ///< Counts attention over the whole square.
   double peak = 0;                  ///< FLOPs a second, of all GPUs in the job's precision.
 };
 StepWork step_work(const ModelJob& job, int ranks, int microbatches);

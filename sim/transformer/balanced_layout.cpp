@@ -171,7 +171,7 @@ class Balance {
     return each_ == 0 ? layers_ : std::min(layers_, (limit - taken) / each_);
   }
 
-  /// What positions from `from` on may take, beside `counts` of those before.
+  /// Positions from `from` on may take so many, beside `counts` of the ones before.
   bool is_feasible(const Frame& frame, std::int64_t rank, std::int64_t stage,
                    const std::vector<std::int64_t>& counts = {}) const {
     std::vector<std::int64_t> taken(groups_);
@@ -260,7 +260,7 @@ StageLayout to_layout(const Model& model, const std::vector<std::size_t>& sizes)
   return layout;
 }
 
-/// What a stage keeps its rank busy for.
+/// A stage keeps its rank busy for so long.
 Time busy(const StageCost& stage) {
   return run_phases(stage.phases, OpKind::Forward).length +
          run_phases(stage.phases, OpKind::Backward).length;

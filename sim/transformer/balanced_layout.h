@@ -9,7 +9,7 @@
 
 namespace bubblescope {
 
-/// What the parts of a model keep a rank busy for, forward and backward of a micro-batch: its
+/// Time for which parts of a model keep a rank busy, forward and backward of a micro-batch: its
 /// embedding, each of its layers, all of its multi-token prediction, its head.
 struct LayoutWeights {
   Time embedding{};
@@ -23,8 +23,8 @@ LayoutWeights layout_weights(const ModelJob& job);
 
 /// How busy a layout keeps ranks and stages: the less, the better, ranks first.
 struct LayoutLoad {
-  Time rank{};   ///< Of the busiest: the sum of its stages, of both pipes where there are two.
-  Time stage{};  ///< Of the longest.
+  Time rank{};   ///< The busiest one's: the sum of its stages, of both pipes where there are two.
+  Time stage{};  ///< The longest one's.
 
   friend bool operator==(const LayoutLoad&, const LayoutLoad&) = default;
   friend bool operator<(const LayoutLoad& a, const LayoutLoad& b) {
@@ -41,7 +41,7 @@ struct BalancedLayouts {
   bool is_exact = true;
 };
 
-/// Those of least load over the stages of a placement, as many as there are up to `most`. Each
+/// Layouts of least load over the stages of a placement, as many as there are up to `most`. Each
 /// stage holds something: the embedding begins the first, the head ends the last, all multi-token
 /// prediction is in one. Throws Error where there are more stages than parts to hold.
 BalancedLayouts balanced_layouts(const Model& model, const LayoutWeights& weights,

@@ -37,15 +37,15 @@ struct Hardware {
     double attention_backward = 1;  ///< How much longer than its forward.
   };
 
-  /// What the host that launches kernels costs, where no graph replays them. Fitted to runs
+  /// Costs of the host that launches kernels, where no graph replays them. They are fitted to runs
   /// (docs/accuracy.md).
   struct Host {
     Time layer_forward{};   ///< The least that a layer's forward takes.
     Time layer_backward{};  ///< Likewise its backward.
-    Time experts{};  ///< Of NCCL's all-to-all more, each way: it waits until the host knows how
-                     ///< many tokens go to each expert.
-    Time action{};   ///< Of each action of a stage.
-    Time step{};     ///< Of each step.
+    Time experts{};  ///< NCCL's all-to-all takes it more, each way: it waits until the host knows
+                     ///< how many tokens go to each expert.
+    Time action{};   ///< Each action of a stage takes it more.
+    Time step{};     ///< Each step takes it more.
   };
 
   std::string name = {};

@@ -46,7 +46,7 @@ enum class PhaseId : std::uint8_t {
   ReduceW,
   EmbeddingW,
   HeadF,
-  HostF,  ///< What the host needs longer to launch kernels than the GPU to run them.
+  HostF,  ///< The host needs so much longer to launch kernels than the GPU to run them.
   HostB,
 };
 constexpr std::size_t kPhaseIds = static_cast<std::size_t>(PhaseId::HostB) + 1;

@@ -24,7 +24,7 @@ struct Recompute {
   friend bool operator==(const Recompute&, const Recompute&) = default;
 };
 constexpr Recompute kRecomputeNone = {};
-/// What is cheap to make again (DeepSeek-V3, section 3.2.3; Korthikanti et al., arXiv 2205.05198,
+/// These are cheap to make again (DeepSeek-V3, section 3.2.3; Korthikanti et al., arXiv 2205.05198,
 /// section 5).
 constexpr Recompute kRecomputeSelective = {
     .norms = true, .activation = true, .latent_up = true, .scores = true};
@@ -92,8 +92,8 @@ struct Training {
   bool gather_overlap = false;  ///< Parameters that ZeRO 1 divided are gathered beside forwards.
   int zero = 1;                 ///< ZeRO stage: 1 divides optimizer state over data parallelism, 2
                                 ///< gradients too, 3 parameters too.
-  int gradient_bytes = 4;       ///< Of one gradient as it is accumulated.
-  int moment_bytes = 4;         ///< Of each of Adam's two moments.
+  int gradient_bytes = 4;       ///< One gradient takes them as it is accumulated.
+  int moment_bytes = 4;         ///< Each of Adam's two moments takes them.
   Collectives collectives = Collectives::Ring;
   ContextMessages context = ContextMessages::Ring;
 
@@ -103,7 +103,7 @@ struct Training {
   }
 };
 
-/// The same with everything kept.
+/// Training in which everything is kept.
 Training without_recompute(Training training);
 
 /// A model on hardware, divided over GPUs, at work. Refers to what it is made of.

@@ -72,7 +72,7 @@ double steps_of_ring(const LayerSetting& setting, const Attention& attention) {
   return reach == 0 ? others : std::min(others, std::ceil(real(reach) / share));
 }
 
-/// What a GPU sends within its context group, in so many steps. Its GPUs lie tp apart, so that all
+/// A GPU sends this within its context group, in so many steps. Its GPUs lie tp apart, so that all
 /// wait for the one whose next is in another node.
 struct ContextTraffic {
   double bytes;

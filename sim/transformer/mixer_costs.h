@@ -14,7 +14,7 @@ Linears mixer_linears(const LayerSetting& setting, const Mixer& mixer);
 
 /// From the norm's output to the mixer's.
 void mixer_forward(Kernels& kernels, const Mixer& mixer);
-/// What recomputation makes again, but for a whole layer's.
+/// Recomputation of modules makes this again; that of a whole layer runs its forward instead.
 void make_mixer_again(Kernels& kernels, const Mixer& mixer);
 void mixer_input_gradient(Kernels& kernels, const Mixer& mixer);
 void mixer_weight_gradient(Kernels& kernels, const Mixer& mixer);

@@ -118,7 +118,7 @@ double largest_at_work(const LayerSetting& setting, const StageLayers& held) {
   return divided + again;
 }
 
-/// What the loss has while it computes, beside the logits that are kept. Gathered are logits in
+/// The loss has this while it computes, beside the logits that are kept. Gathered are logits in
 /// bf16; those in fp32, their softmax and its gradient are each made anew, and so are gradients.
 double loss_at_work(const LayerSetting& setting) {
   const double logits = setting.tokens() * real(setting.model.vocabulary);

@@ -36,7 +36,7 @@ struct LayerActivation {
 };
 LayerActivation layer_activation(const LayerSetting& setting, const LayerKind& kind);
 
-/// What a process holds of a GPU whose tensors are so large at most: its context, NCCL's and
+/// A process holds this of a GPU whose tensors are so large at most: its context, NCCL's and
 /// cuBLAS's buffers, and what the allocator cannot give back. Both numbers are fitted to runs that
 /// ran out of memory or did not (docs/accuracy.md).
 Bytes device_memory(Bytes tensors);

@@ -47,7 +47,7 @@ PlanResult search(const PlanCommandOptions& options, const PlanQuestion& questio
   return search_plan(question, how);
 }
 
-/// What a search, or a merge of its shards, found.
+/// A search, or a merge of its shards, found this.
 void show(const PlanCommandOptions& options, const PlanQuestion& question, const PlanResult& result,
           const OutputOptions& output, const GlobalOptions& global) {
   if (result.simulated.empty())
