@@ -33,6 +33,12 @@ void check_commands(const json& rows) {
     for (const char* key : {"step_time_ns", "bubble_fraction", "peak_memory_bytes",
                             "device_memory_bytes", "chunks", "microbatches", "schedule"})
       CHECK_MESSAGE(run[key] == row[key], key);
+    CHECK(row["weight_bytes"].get<std::int64_t>() + row["activation_bytes"].get<std::int64_t>() ==
+          row["peak_memory_bytes"].get<std::int64_t>());
+    std::int64_t exposed = 0;
+    for (const json& rank : run["per_rank"])
+      exposed += rank["exposed_comm_ns"].get<std::int64_t>();
+    CHECK(row["exposed_comm_ns"] == exposed / run["ranks"].get<std::int64_t>());
     for (const char* key : {"tokens_per_second", "mfu", "mfu_full_attention"})
       CHECK(run[key].get<double>() == doctest::Approx(row[key].get<double>()).epsilon(1e-12));
   }
@@ -67,6 +73,10 @@ TEST_CASE("The command of each row of a plan gives the row, to the nanosecond") 
     check_commands(plan["pareto"]);
     check_commands(plan["with_more_memory"]);
     check_commands(json::array({plan["simplest"]}));
+    check_commands(plan["finalists"]);
+    for (const json& opened : plan["opened"])
+      if (!opened["quickest"].is_null())
+        check_commands(json::array({opened["quickest"]}));
   }
 }
 
@@ -132,7 +142,7 @@ TEST_CASE("What a plan cannot be made of is refused, with what to change") {
                   {kPlan + " --global-batch 32", {"--gpus is required"}},
                   {kSmall + " --tp 2,2", {"--tp: 2 is given twice"}},
                   {kSmall + " --schedules nosuch", {"there is no schedule 'nosuch'"}},
-                  {kSmall + " --schedules v-auto", {"v-auto is searched for one split"}},
+                  {kSmall + " --schedules v-auto", {"v-auto is made for the best divisions"}},
                   {kSmall + " --recompute some", {"expected none|selective|full"}},
                   {kSmall + " --tokens many", {"a number of tokens such as 15T"}},
                   {kSmall + " --price 2", {"--price needs --tokens"}},
@@ -186,6 +196,17 @@ TEST_CASE("Shards that do not belong together are refused") {
   CHECK(has(refusal("one.json other.json", kBadInput), "are shards of different questions"));
   CHECK(has(refusal("one.json old.json", kBadInput), "is of version 0.0.1, and this is"));
   CHECK(has(refusal("one.json nosuch.json", kBadInput), "nosuch.json"));
+  const auto changed = [&](const std::string& from, const std::string& to) {
+    std::string other = text;
+    folder.write("changed.json", other.replace(other.find(from), from.size(), to));
+    return refusal("one.json changed.json", kBadInput);
+  };
+  CHECK(has(changed("\"shards\":2", "\"shards\":2000000000"), "there is no shard 2 of 2000000000"));
+  CHECK(has(changed("\"complete\":true", "\"complete\":false"), "was interrupted: run it again"));
+  const std::size_t rows = text.find("\"rows\":[[");
+  REQUIRE(rows != std::string::npos);
+  const std::size_t end = text.find("]]", rows);
+  CHECK(has(changed(text.substr(rows, end + 2 - rows), "\"rows\":[]"), "rows that were simulated"));
   CHECK(has(refusal("", kUsage), "needs the files of all shards"));
   CHECK(has(refusal("one.json two.json --tp 2", kUsage), "plan merge takes no --tp=2"));
   check_failures({{line + "3/2", {"--shard: there is no shard 3 of 2"}},
@@ -195,10 +216,57 @@ TEST_CASE("Shards that do not belong together are refused") {
                  kUsage);
 }
 
+TEST_CASE("A plan that is interrupted prints what is known, and says that it is not the whole") {
+  if (kSanitized)  // bounds alone take longer
+    return;
+  const ProcessResult result = run_shell(
+      "timeout --preserve-status -s INT 2 bubblescope plan --model llama-3.1-70b --hardware "
+      "h100-sxm --gpus 256 --global-batch 512 --exhaustive --format json");
+  if (result.out.empty()) {  // a machine so busy that nothing was simulated
+    CHECK(result.exit_code == kBadInput);
+    CHECK(has(result.err, "interrupted before any configuration that fits was simulated"));
+    return;
+  }
+  CHECK(result.exit_code == 0);
+  CHECK(has(result.err, "interrupted: what follows is known so far, and not the whole"));
+  const json plan = json::parse(result.out);
+  CHECK(plan["complete"] == false);
+  CHECK(has(plan["verdict"], "; not the whole: "));
+  CHECK(plan["opened"].empty());
+  CHECK(plan["finalists"].empty());
+}
+
+TEST_CASE("Interleaved stages send as the framework does it") {
+  const std::string like = kSmall + " --like megatron --pp 4 --schedules ";
+  const auto comms = [&](const std::string& more) {
+    std::string all;
+    const json plan = output_json(like + more);
+    for (const json& row : plan["results"])
+      if (const std::string comm = row["comm"]; !has(all, comm.c_str()))
+        all += comm;
+    return all;
+  };
+  CHECK(comms("1f1b") == "batched");
+  CHECK(comms("interleaved-1f1b") == "stream");
+  CHECK(comms("interleaved-1f1b --comm batched") == "batched");
+  const std::string job =
+      " -p 4 -m 8 --model llama-3.1-8b --hardware h100-sxm --sequence 4096 --microbatch-size 1 ";
+  const auto time = [&](const std::string& line) {
+    return output_json("simulate " + line)["step_time_ns"].get<std::int64_t>();
+  };
+  const std::string vpp = "interleaved-1f1b -v 2" + job;
+  CHECK(time(vpp + "--like megatron") == time(vpp + "--like megatron --comm stream"));
+  CHECK(time(vpp + "--like megatron --comm batched") > time(vpp + "--like megatron"));
+  CHECK(time("1f1b" + job + "--like megatron") ==
+        time("1f1b" + job + "--like megatron --comm batched"));
+}
+
 TEST_CASE("A plan as flags of Megatron-LM, or as torchtitan's TOML, is imported as the plan") {
   const TemporaryFolder folder;
   const ProcessOptions there = {.folder = folder.path()};
   const auto check = [&](const std::string& line, const std::string& framework) {
+    if (kSanitized && line.starts_with(kExperts))  // a second each otherwise
+      return;
     CAPTURE(line);
     const json best = output_json(line + " --schedules " + framework)["results"][0];
     const std::string file = framework == "megatron" ? "train.sh" : "job.toml";
@@ -311,7 +379,8 @@ TEST_CASE("--tokens and --price add days and costs to the rows of a plan") {
 }
 
 TEST_CASE("A plan's table is no wider than a terminal") {
-  for (const std::string& line : {kSmall, kExperts + " --tokens 15T --price 2.5"})
+  const std::string small = kSmall + " --schedules 1f1b,zb-v --tokens 15T --price 2.5";
+  for (const std::string& line : {small, kSanitized ? small : kExperts})
     for (const std::string& row : lines(output(line)))
       if (!row.starts_with("  bubblescope") && !row.starts_with("best") && !has(row, "%"))
         CHECK_MESSAGE(row.size() <= 140, row);  // bytes

@@ -56,6 +56,8 @@ Provenance provenance(const std::string& subcommand, const Scenario& scenario) {
                  {"chunks", or_null(scenario.shape.chunks)},
                  {"group_size", or_null(scenario.shape.group_size)},
                  {"comm", to_string(scenario.comm.comm_or_ideal())}};
+  if (scenario.comm.interleaved)
+    inputs["interleaved_comm"] = to_string(*scenario.comm.interleaved);
   if (scenario.comm.channels)
     inputs["channels"] = to_string(*scenario.comm.channels);
   inputs.update(source_json(scenario));

@@ -3,11 +3,14 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "analysis/figures/fits.h"
+#include "analysis/plan/plan_details.h"
 #include "analysis/plan/plan_front.h"
 #include "sim/base/json_text.h"
+#include "sim/base/parallel.h"
 #include "sim/transformer/stage_memory.h"
 #include "tools/plan_rows.h"
 
@@ -37,9 +40,11 @@ class Notes {
                        seconds(best().figures.iteration_time), rows_.command(best().number));
   }
 
+  std::size_t ties() const { return result_.ties(tie_percent(question_.job.model)); }
+
   /// Among the ties the simplest; the best itself where there is no other.
   const PlanRow& simplest() const {
-    const auto ties = static_cast<std::ptrdiff_t>(result_.ties());
+    const auto ties = static_cast<std::ptrdiff_t>(this->ties());
     return *std::min_element(result_.simulated.begin(), result_.simulated.begin() + ties,
                              [&](const PlanRow& a, const PlanRow& b) {
                                return is_simpler(question_, result_.space, a.number, b.number);
@@ -47,11 +52,12 @@ class Notes {
   }
 
   std::string ties_words() const {
-    const std::size_t ties = result_.ties();
+    const std::size_t ties = this->ties();
+    const int percent = tie_percent(question_.job.model);
     if (ties == 1)
-      return fmt::format("no other is within {} % of it", kPlanTiePercent);
+      return fmt::format("no other is within {} % of it", percent);
     const PlanRow& simple = simplest();
-    std::string text = fmt::format("{} are within {} % of it", ties - 1, kPlanTiePercent);
+    std::string text = fmt::format("{} are within {} % of it", ties - 1, percent);
     if (&simple == &best())
       return text + ", and none of them is simpler";
     return text + fmt::format("; the simplest, {} longer: {}\n  {}", longer(simple),
@@ -64,7 +70,7 @@ class Notes {
       return question_.choices.schedules[result_.space.configurations[row.number].schedule]->family;
     };
     const auto known =
-        result_.simulated.begin() + static_cast<std::ptrdiff_t>(std::max(result_.ties(), shown_));
+        result_.simulated.begin() + static_cast<std::ptrdiff_t>(std::max(ties(), shown_));
     const auto other = std::find_if(result_.simulated.begin(), known, [&](const PlanRow& row) {
       return family(row) != family(best());
     });
@@ -80,11 +86,10 @@ class Notes {
       return "";
     std::string text;
     const auto add = [&](const PlanRow& row) {
-      const double less = 1 - ratio(row.figures.iteration_time, best().figures.iteration_time);
       text += fmt::format("{}with {} more: {} less time, by {}", text.empty() ? "" : "; ",
                           format_bytes(device_memory(row.figures.peak_memory) -
                                        device_memory(question_.memory_limit)),
-                          short_percent(less), rows_.name(row.number));
+                          less(row), rows_.name(row.number));
     };
     add(result_.beyond.back());
     if (result_.beyond.size() > 1)
@@ -92,11 +97,33 @@ class Notes {
     return text;
   }
 
+  /// Tells how much each choice costs that is narrowed; empty where none is.
+  std::string opened(const PlanCommandOptions& options,
+                     const std::vector<OpenedChoice>& choices) const {
+    std::vector<std::string> parts;
+    std::vector<std::string_view> for_nothing;
+    for (const OpenedChoice& each : choices) {
+      if (!each.quickest) {
+        for_nothing.push_back(each.option);
+        continue;
+      }
+      const PlanRows rows(options, each.question, each.space);
+      parts.push_back(fmt::format("{} {} less time, by {}", each.option, less(*each.quickest),
+                                  rows.name(each.quickest->number)));
+    }
+    if (!for_nothing.empty())
+      parts.push_back(fmt::format("{} no less time", fmt::join(for_nothing, ", ")));
+    return parts.empty() ? "" : fmt::format("left open: {}", fmt::join(parts, "; "));
+  }
+
   void show(std::size_t rows) { shown_ = rows; }
 
  private:
   std::string seconds(Time time) const {
     return TimeUnit::fit(best().figures.iteration_time).format(time);
+  }
+  std::string less(const PlanRow& row) const {
+    return short_percent(1 - ratio(row.figures.iteration_time, best().figures.iteration_time));
   }
   std::string longer(const PlanRow& row) const {
     return short_percent(ratio(row.figures.iteration_time, best().figures.iteration_time) - 1);
@@ -132,32 +159,64 @@ class Notes {
 };
 
 std::vector<std::string> title(const PlanCommandOptions& options, const PlanQuestion& question) {
-  return {
-      fmt::format("{} on {} {}, {} sequences of {} tokens, {} communication",
-                  question.job.model.name, question.gpus, question.job.hardware.name,
-                  question.global_batch, question.job.training.sequence, to_string(question.comm)),
-      "limit: " + limit_words(limit_of(options, question))};
+  const CommWays& comm = question.comm;
+  const std::string interleaved =
+      comm.interleaved && *comm.interleaved != comm.plain
+          ? fmt::format(", {} where stages are interleaved", to_string(*comm.interleaved))
+          : "";
+  return {fmt::format("{} on {} {}, {} sequences of {} tokens, {} communication{}",
+                      question.job.model.name, question.gpus, question.job.hardware.name,
+                      question.global_batch, question.job.training.sequence,
+                      to_string(question.comm.plain), interleaved),
+          "limit: " + limit_words(limit_of(options, question))};
+}
+
+Json opened_row(const PlanCommandOptions& options, const OpenedChoice& opened, Time best) {
+  const PlanRow& row = *opened.quickest;
+  const auto details = plan_details(opened.question, opened.space, {row.number}, 1);
+  return PlanRows(options, opened.question, opened.space).row(row, best, details.front());
 }
 
 }  // namespace
 
 PlanPage plan_page(const PlanCommandOptions& options, const PlanQuestion& question,
-                   const PlanResult& result) {
+                   const PlanFindings& findings) {
+  const PlanResult& result = findings.result;
   PlanRows rows(options, question, result.space);
-  PlanPage page{.title = title(options, question), .ties = result.ties(), .counts = result.counts};
+  Notes notes(rows, question, result);
+  PlanPage page{.title = title(options, question),
+                .ties = notes.ties(),
+                .tie_percent = tie_percent(question.job.model),
+                .counts = result.counts,
+                .is_interrupted = result.is_interrupted};
   const Time best = result.simulated.front().figures.iteration_time;
   const auto shown = std::min(static_cast<std::size_t>(options.top), result.simulated.size());
-  for (std::size_t i = 0; i < shown; ++i)
-    page.results.push_back(rows.row(result.simulated[i], best));
-  for (const PlanRow& row : result.front)
-    page.front.push_back(rows.row(row, best));
-  for (const PlanRow& row : result.beyond)
-    page.beyond.push_back(rows.row(row, best));
-  Notes notes(rows, question, result);
   notes.show(shown);
-  page.simplest = rows.row(notes.simplest(), best);
-  for (const std::string& note :
-       {notes.best_words(), notes.ties_words(), notes.reason(), notes.beyond()})
+  const auto detailed = [&](const std::vector<PlanRow>& list) {
+    std::vector<std::uint32_t> numbers;
+    for (const PlanRow& row : list)
+      numbers.push_back(row.number);
+    const std::vector<PlanDetails> details =
+        plan_details(question, result.space, numbers, machine_threads());
+    Rows json;
+    for (std::size_t i = 0; i < list.size(); ++i)
+      json.push_back(rows.row(list[i], best, details[i]));
+    return json;
+  };
+  page.results = detailed(
+      {result.simulated.begin(), result.simulated.begin() + static_cast<std::ptrdiff_t>(shown)});
+  page.front = detailed(result.front);
+  page.beyond = detailed(result.beyond);
+  page.simplest = detailed({notes.simplest()}).front();
+  const FinalistPlan& finalists = findings.finalists;
+  PlanRows made(options, finalists.question, finalists.space);
+  for (std::size_t i = 0; i < finalists.rows.size(); ++i)
+    page.finalists.push_back(made.row(finalists.rows[i], best, finalists.details[i]));
+  for (const OpenedChoice& each : findings.opened)
+    page.opened.push_back({{"option", each.option},
+                           {"quickest", each.quickest ? opened_row(options, each, best) : Json()}});
+  for (const std::string& note : {notes.best_words(), notes.ties_words(), notes.reason(),
+                                  notes.beyond(), notes.opened(options, findings.opened)})
     if (!note.empty())
       page.notes.push_back(note);
   return page;
@@ -201,12 +260,16 @@ Provenance plan_provenance(const PlanCommandOptions& options, const PlanQuestion
   Json inputs = {{"gpus", question.gpus},
                  {"global_batch", question.global_batch},
                  {"memory_limit_bytes", options.device_limit(question.job.hardware)},
-                 {"comm", to_string(question.comm)},
+                 {"comm", to_string(question.comm.plain)},
+                 {"interleaved_comm",
+                  question.comm.interleaved ? Json(to_string(*question.comm.interleaved)) : Json()},
                  {"top", options.top},
                  {"balanced_layout", question.job.is_balanced},
+                 {"question", options.question_words()},
                  {"schedules", Json::array()}};
-  for (const CatalogueEntry* entry : question.choices.schedules)
-    inputs["schedules"].push_back(entry->name);
+  for (const auto* list : {&question.choices.schedules, &question.choices.searched})
+    for (const CatalogueEntry* entry : *list)
+      inputs["schedules"].push_back(entry->name);
   const auto add = [&](const char* key, const std::vector<std::int64_t>& list) {
     inputs[key] = list.empty() ? Json() : Json(list);
   };

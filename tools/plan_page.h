@@ -2,16 +2,26 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
+#include "analysis/plan/finalists.h"
+#include "analysis/plan/opened_choices.h"
 #include "analysis/views/plan_view.h"
 #include "tools/inputs.h"
 #include "tools/options/plan_options.h"
 
 namespace bubblescope {
 
+/// A search's findings, with what is looked at once the best is known.
+struct PlanFindings {
+  PlanResult result = {};
+  std::vector<OpenedChoice> opened = {};
+  FinalistPlan finalists = {};
+};
+
 /// Something was simulated.
 PlanPage plan_page(const PlanCommandOptions& options, const PlanQuestion& question,
-                   const PlanResult& result);
+                   const PlanFindings& findings);
 
 /// Every configuration with what became of it, as CSV or a line of JSON each.
 std::string all_rows(const PlanCommandOptions& options, const PlanQuestion& question,

@@ -87,7 +87,7 @@ Json PlanRows::choices_json(std::uint32_t number) const {
           {"layout", to_text(*job.layout)},
           {"sequence_parallel", job.training.sequence_parallel},
           {"dispatch", job_["dispatch"]},
-          {"comm", to_string(question_.comm)},
+          {"comm", to_string(question_.comm.of(schedule_of(number), split.chunks))},
           {"precision", job_["precision"]}};
 }
 
@@ -112,7 +112,8 @@ Json PlanRows::row(const PlanRow& row, Time best) {
   json["peak_memory_bytes"] = figures.peak_memory;
   json["device_memory_bytes"] = device_memory(figures.peak_memory);
   json["fits"] = figures.peak_memory <= question_.memory_limit;
-  json["ties_with_best"] = json["fits"] == true && ties_with(best, figures.iteration_time);
+  json["ties_with_best"] = json["fits"] == true && ties_with(best, figures.iteration_time,
+                                                             tie_percent(question_.job.model));
   json["days"] = nullptr;
   json["cost"] = nullptr;
   if (options_.tokens) {
@@ -122,6 +123,14 @@ Json PlanRows::row(const PlanRow& row, Time best) {
       json["cost"] = days * kHoursADay * static_cast<double>(question_.gpus) * *options_.price;
   }
   json["command"] = command(row.number);
+  return json;
+}
+
+Json PlanRows::row(const PlanRow& row, Time best, const PlanDetails& details) {
+  Json json = this->row(row, best);
+  json["exposed_comm_ns"] = details.exposed_comm;
+  json["weight_bytes"] = details.weights;
+  json["activation_bytes"] = details.activations;
   return json;
 }
 
@@ -176,6 +185,8 @@ std::string PlanRows::command(std::uint32_t number) const {
   add("--microbatch-size", split.microbatch);
   add("--sequence", question_.job.training.sequence);
   add("--recompute", recompute_word(split));
+  if (schedule_of(number).automatic != nullptr && !options_.memory_limit)
+    add("--memory-limit", fmt::format("{}B", question_.job.hardware.memory));
   if (question_.job.layout || question_.job.is_balanced)
     add("--layout", to_text(*space_.job_of(question_, number).layout));
   return shell_line(words);

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "analysis/plan/plan_details.h"
 #include "analysis/views/plan_view.h"
 #include "tools/options/plan_options.h"
 
@@ -17,6 +18,7 @@ class PlanRows {
 
   /// `best` is the time of the best that fits.
   Json row(const PlanRow& row, Time best);
+  Json row(const PlanRow& row, Time best, const PlanDetails& details);
   /// A row of a configuration that was not simulated: its bounds instead of figures.
   Json bounded(std::uint32_t number, const PlanBound& bound);
   /// "interleaved-1f1b, tp=2 pp=8 dp=16 v=5"

@@ -59,17 +59,20 @@ class ShardReader {
     shard.shard = reader_.integer("shard");
     shard.shards = reader_.integer("shards");
     shard.configurations = static_cast<std::size_t>(reader_.integer("space"));
-    if (shard.shard < 1 || shard.shard > shard.shards)
+    if (shard.shard < 1 || shard.shard > shard.shards || shard.shards > kMostShards)
       reader_.fail("shard", fmt::format("there is no shard {} of {}", shard.shard, shard.shards));
     PlanCounts& counts = shard.result.counts;
     counts = {.configurations = count("configurations"),
               .simulated = count("simulated"),
               .excluded = count("excluded_by_bound"),
               .infeasible = count("infeasible")};
-    if (!counts.is_complete())
+    if (!reader_.flag("complete") || !counts.is_complete())
       throw Error(fmt::format("{}: shard {} of {} was interrupted: run it again", path_,
                               shard.shard, shard.shards));
     shard.result.simulated = rows("rows", shard.configurations);
+    if (shard.result.simulated.size() != counts.simulated)
+      reader_.fail("rows", fmt::format("expected the {} rows that were simulated, got {}",
+                                       counts.simulated, shard.result.simulated.size()));
     shard.result.beyond = rows("beyond", shard.configurations);
     const std::vector<PlanRow> lightest = rows("lightest", shard.configurations);
     if (!lightest.empty())
@@ -121,6 +124,7 @@ std::string shard_text(const PlanCommandOptions& options, const PlanResult& resu
       {"simulated", result.counts.simulated},
       {"excluded_by_bound", result.counts.excluded},
       {"infeasible", result.counts.infeasible},
+      {"complete", result.counts.is_complete() && !result.is_interrupted},
       {"rows", rows_json(result.simulated)},
       {"beyond", rows_json(result.beyond)},
       {"lightest", result.lightest ? Json::array({row_json(*result.lightest)}) : Json::array()}};

@@ -26,6 +26,10 @@ CostModel costs_of(const CatalogueEntry& entry, const Scenario& scenario) {
   return {scenario.costs_over(placement), placement, scenario.cost_options};
 }
 
+Comm comm_for(const CatalogueEntry& entry, const Scenario& scenario) {
+  return scenario.comm.ways().of(entry, scenario.shape.chunks.value_or(entry.chunks));
+}
+
 /// Why layers cannot be balanced over such a pipe; none where they can.
 std::optional<std::string> find_obstacle_to_balance(const ModelJob& job, PipeShape pipe) {
   ModelJob laid = job;
@@ -199,7 +203,7 @@ std::optional<std::string> find_obstacle(const CatalogueEntry& entry, const Scen
 }
 
 ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scenario) {
-  const Comm comm = scenario.comm.comm_or_ideal();
+  const Comm comm = comm_for(entry, scenario);
   if (entry.automatic == nullptr) {
     ScheduledProgram scheduled{post_messages(entry, scenario.shape, comm)};
     scenario.comm.set_channels(scheduled.program);
@@ -234,7 +238,7 @@ Analysis Prediction::analysis() const& {
 
 ScheduledProgram schedule_for(const CatalogueEntry& entry, const Scenario& scenario,
                               Progress& progress) {
-  check_size(entry, scenario.shape, scenario.comm.comm_or_ideal(), scenario.shares_links());
+  check_size(entry, scenario.shape, comm_for(entry, scenario), scenario.shares_links());
   progress.now(fmt::format("{}: {} an order", entry.name,
                            entry.automatic == nullptr ? "writing" : "searching"));
   return schedule_for(entry, scenario);

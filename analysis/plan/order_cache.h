@@ -16,7 +16,7 @@ namespace bubblescope {
 /// Which orders are kept has no influence on any figure.
 class OrderCache {
  public:
-  explicit OrderCache(Comm comm) : comm_(comm) {}
+  explicit OrderCache(CommWays comm) : comm_(comm) {}
 
   /// Null where the ranks would wait for one another in a circle. For several threads at a time.
   std::shared_ptr<const CompiledOrder> get(const CatalogueEntry& entry, const PlanSplit& split) {
@@ -32,7 +32,7 @@ class OrderCache {
         slot->order = std::make_shared<const CompiledOrder>(
             entry,
             Shape{.ranks = split.ranks, .microbatches = split.microbatches, .chunks = split.chunks},
-            comm_);
+            comm_.of(entry, split.chunks));
       } catch (const Error&) {
         slot->order = nullptr;
       }
@@ -57,7 +57,7 @@ class OrderCache {
     std::shared_ptr<const CompiledOrder> order = nullptr;
   };
 
-  Comm comm_;
+  CommWays comm_;
   std::mutex mutex_ = {};
   std::map<std::tuple<const CatalogueEntry*, int, int, int>, std::shared_ptr<Slot>> slots_ = {};
   std::size_t nodes_ = 0;

@@ -6,21 +6,29 @@
 #include <vector>
 
 #include "sim/base/types.h"
+#include "sim/transformer/model.h"
 
 namespace bubblescope {
 
-/// Configurations that take longer than the best by less than this part are ties: the costs are not
-/// known any better.
-constexpr int kPlanTiePercent = 3;
+/// Configurations that take longer than the best by less than so many percent are ties: the costs
+/// are not known any better. The medians of errors against measured runs, rounded up: 2.5 % of
+/// dense models, 7.6 % of those with experts (docs/accuracy.md).
+inline int tie_percent(const Model& model) {
+  constexpr int kDense = 3;
+  constexpr int kExperts = 8;
+  return model.has_experts() ? kExperts : kDense;
+}
 
-inline bool ties_with(Time best, Time time) {
-  return time.count() <= best.count() + best.count() / 100 * kPlanTiePercent;
+inline bool ties_with(Time best, Time time, int percent) {
+  return time.count() <= best.count() + best.count() / 100 * percent;
 }
 
 /// Which times and memories no other one beats in both, and the shortest times.
 class PlanFront {
  public:
-  explicit PlanFront(std::size_t shortest) : wanted_(std::max<std::size_t>(1, shortest)) {}
+  /// Of so many the times are kept, and ties are within so many percent of the shortest.
+  PlanFront(std::size_t shortest, int tie_percent)
+      : wanted_(std::max<std::size_t>(1, shortest)), tie_percent_(tie_percent) {}
 
   void add(Time time, Bytes memory) {
     const auto at = std::upper_bound(times_.begin(), times_.end(), time);
@@ -46,7 +54,8 @@ class PlanFront {
   }
   /// Whether so long a time is neither a tie of the best nor among the shortest that are wanted.
   bool is_far(Time time) const {
-    return times_.size() == wanted_ && times_.back() < time && !ties_with(times_.front(), time);
+    return times_.size() == wanted_ && times_.back() < time &&
+           !ties_with(times_.front(), time, tie_percent_);
   }
 
  private:
@@ -59,6 +68,7 @@ class PlanFront {
   };
 
   std::size_t wanted_;
+  int tie_percent_;
   std::vector<Point> points_ = {};  // by rising time, falling memory
   std::vector<Time> times_ = {};    // the shortest
 };

@@ -2,12 +2,12 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <string_view>
 #include <vector>
 
 #include "analysis/figures/iteration.h"
 #include "sim/costs/memory_limit.h"
-#include "sim/program/posted_program.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/catalogue.h"
 #include "sim/transformer/model_job.h"
 
@@ -28,6 +28,8 @@ struct PlanChoices {
   std::vector<Recompute> recompute = {};
   /// Never empty, and in the order in which they are tried.
   std::vector<const CatalogueEntry*> schedules = {};
+  /// Automatic ones, which are made for the best divisions alone.
+  std::vector<const CatalogueEntry*> searched = {};
 };
 
 struct PlanQuestion {
@@ -39,10 +41,20 @@ struct PlanQuestion {
   PlanChoices choices = {};
   /// Sequence parallelism is on where experts are divided, whatever the job says.
   bool divides_sequence_for_experts = false;
-  Comm comm = {};
+  CommWays comm = {};
   IterationOptions iteration = {};
   Bytes memory_limit = 0;  ///< Tensors may hold so much of a GPU.
 };
+
+/// All schedules of the catalogue that have an order of their own.
+std::vector<const CatalogueEntry*> ordered_schedules();
+
+/// A question as it is with one choice open that it narrows, by the option that narrows it.
+struct OpenQuestion {
+  std::string_view option;
+  PlanQuestion question;
+};
+std::vector<OpenQuestion> with_a_choice_open(const PlanQuestion& question);
 
 /// How a job is divided, but for its schedule.
 struct PlanSplit {

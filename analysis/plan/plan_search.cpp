@@ -32,7 +32,7 @@ class PlanSearch {
       : question_(question),
         options_(options),
         result_{.space = plan_space(question)},
-        front_(options.top),
+        front_(options.top, tie_percent(question.job.model)),
         waves_(question, result_.space, result_.bounds, options.threads, options.is_stopped) {
     const std::size_t count = result_.space.configurations.size();
     result_.states.assign(count, PlanState::Open);
@@ -120,7 +120,7 @@ class PlanSearch {
   void look_beyond() {
     const Time best = front_.empty() ? Time::max() : front_.shortest();
     const Bytes most = kMostBeyond * question_.memory_limit;
-    PlanFront front(1);
+    PlanFront front(1, 0);
     std::vector<PlanRow> rows;
     const auto order = by_time([&](std::uint32_t number) {
       const PlanBound& bound = result_.bounds[number];
@@ -166,6 +166,7 @@ class PlanSearch {
   void finish() {
     std::sort(result_.simulated.begin(), result_.simulated.end(), is_better);
     result_.front = front_of(result_.simulated);
+    result_.is_interrupted = waves_.is_stopped();
   }
 
   const PlanQuestion& question_;
@@ -178,10 +179,11 @@ class PlanSearch {
 
 }  // namespace
 
-std::size_t PlanResult::ties() const {
+std::size_t PlanResult::ties(int percent) const {
   return static_cast<std::size_t>(
       std::count_if(simulated.begin(), simulated.end(), [&](const PlanRow& row) {
-        return ties_with(simulated.front().figures.iteration_time, row.figures.iteration_time);
+        return ties_with(simulated.front().figures.iteration_time, row.figures.iteration_time,
+                         percent);
       }));
 }
 

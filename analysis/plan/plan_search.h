@@ -53,8 +53,10 @@ struct PlanResult {
   std::vector<PlanRow> beyond = {};
   /// Where nothing fits: the one that holds least, without its times.
   std::optional<PlanRow> lightest = {};
+  bool is_interrupted = false;  ///< It was stopped, and more may be found.
 
-  std::size_t ties() const;  ///< With the best, which is one of them.
+  /// Rows within so many percent of the best, which is one of them.
+  std::size_t ties(int percent) const;
 };
 
 /// By time, then memory, then the order of the space.

@@ -218,26 +218,9 @@ class Enumeration {
 /// The options whose list, opened again, would give some configurations: "--tp, --pp".
 std::vector<std::string> blamed(const PlanQuestion& question) {
   std::vector<std::string> result;
-  const auto open = [&](const char* name, auto list) {
-    if ((question.choices.*list).empty())
-      return;
-    PlanQuestion other = question;
-    (other.choices.*list).clear();
-    if (!Enumeration(other).run().configurations.empty())
-      result.emplace_back(name);
-  };
-  open("--tp", &PlanChoices::tensor);
-  open("--cp", &PlanChoices::context);
-  open("--pp", &PlanChoices::pipeline);
-  open("--ep", &PlanChoices::expert);
-  open("-v", &PlanChoices::chunks);
-  open("--microbatch-size", &PlanChoices::microbatch_sizes);
-  PlanQuestion other = question;
-  other.choices.schedules.clear();
-  for (const CatalogueEntry& entry : catalogue())
-    other.choices.schedules.push_back(&entry);
-  if (!Enumeration(other).run().configurations.empty())
-    result.emplace_back("--schedules");
+  for (const OpenQuestion& open : with_a_choice_open(question))
+    if (!Enumeration(open.question).run().configurations.empty())
+      result.emplace_back(open.option);
   return result;
 }
 

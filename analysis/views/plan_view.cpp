@@ -34,6 +34,9 @@ Table plan_table(const Rows& rows, bool is_best_first) {
                {"mfu", "MFU", percent, Show::Always},
                {"bubble_fraction", "bubble", percent, Show::IfRoom},
                {"device_memory_bytes", "memory", {}, Show::Always},
+               {"weight_bytes", "weights", {}, Show::IfRoom},
+               {"activation_bytes", "activations", {}, Show::IfRoom},
+               {"exposed_comm_ns", "exposed comm", {}, Show::IfRoom},
                {"peak_memory_bytes", "", {}, Show::OnRequest},
                {"mfu_full_attention", "", percent, Show::OnRequest},
                {"tp"},
@@ -77,13 +80,17 @@ Document document(const PlanPage& page) {
   for (std::size_t i = 1; i < page.title.size(); ++i)
     document.line(page.title[i]);
   document.table(plan_table(page.results, true));
+  if (!page.finalists.empty()) {
+    document.title("made for the best divisions", Emphasis::None);
+    document.table(plan_table(page.finalists, false));
+  }
   if (page.front.size() > 1) {
     document.title("no configuration takes less time and less memory than these", Emphasis::None);
     document.table(plan_table(thinned(page.front), false));
   }
   for (const std::string& note : page.notes)
     document.line(note);
-  document.verdict(plan_verdict(page.counts));
+  document.verdict(plan_verdict(page.counts, page.is_interrupted));
   return document;
 }
 
@@ -93,18 +100,21 @@ Json plan_json(const PlanPage& page) {
           {"with_more_memory", page.beyond},
           {"simplest", page.simplest},
           {"ties", page.ties},
+          {"tie_percent", page.tie_percent},
+          {"finalists", page.finalists},
+          {"opened", page.opened},
           {"configurations", page.counts.configurations},
           {"simulated", page.counts.simulated},
           {"excluded_by_bound", page.counts.excluded},
           {"infeasible", page.counts.infeasible},
-          {"complete", page.counts.is_complete()},
+          {"complete", page.counts.is_complete() && !page.is_interrupted},
           {"notes", page.notes},
-          {"verdict", plan_verdict(page.counts)}};
+          {"verdict", plan_verdict(page.counts, page.is_interrupted)}};
 }
 
 }  // namespace
 
-std::string plan_verdict(const PlanCounts& counts) {
+std::string plan_verdict(const PlanCounts& counts, bool is_interrupted) {
   std::string text =
       fmt::format("best of {} configuration{}: {} simulated, {} excluded by bounds, {} do not fit",
                   grouped(counts.configurations), counts.configurations == 1 ? "" : "s",
@@ -113,6 +123,8 @@ std::string plan_verdict(const PlanCounts& counts) {
     text += fmt::format(
         "; not the whole: {} were left when it was interrupted",
         grouped(counts.configurations - counts.simulated - counts.excluded - counts.infeasible));
+  else if (is_interrupted)
+    text += "; interrupted before it was known what more memory would give";
   return text;
 }
 

@@ -33,12 +33,16 @@ struct PlanPage {
   Rows beyond = {};         ///< Rows that more memory would give.
   Json simplest = nullptr;  ///< The simplest row among the best and its ties.
   std::size_t ties = 0;     ///< With the best, which is one of them.
+  int tie_percent = 0;      ///< Ties take longer than the best by so much at most.
+  Rows finalists = {};      ///< Automatic schedules for the best divisions, best first.
+  Rows opened = {};         ///< Each choice that is narrowed, and the quickest without.
   PlanCounts counts = {};
+  bool is_interrupted = false;
   std::vector<std::string> notes = {};
 };
 
 /// "best of 1,205 configurations: 212 simulated, 493 excluded by bounds, 500 do not fit"
-std::string plan_verdict(const PlanCounts& counts);
+std::string plan_verdict(const PlanCounts& counts, bool is_interrupted);
 
 std::string plan_view(const PlanPage& page, const Style& style);
 

@@ -1,10 +1,22 @@
 // Places the messages of a schedule: which way the ranks talk, and what they post when.
 #pragma once
 
+#include <optional>
+
 #include "sim/program/posted_program.h"
 #include "sim/schedule/catalogue.h"
 
 namespace bubblescope {
+
+/// How ranks talk: a framework may have another way for stages that are interleaved.
+struct CommWays {
+  Comm plain = {};
+  std::optional<Comm> interleaved = {};
+
+  Comm of(const CatalogueEntry& entry, int chunks) const {
+    return entry.any_chunks && chunks > 1 ? interleaved.value_or(plain) : plain;
+  }
+};
 
 /// Throws Error where `check_orders` does, or where ranks wait for one another in a circle and
 /// `comm` is Batched or Torch, which come from a run of the schedule.

@@ -163,7 +163,13 @@ Bytes device_memory(Bytes tensors) {
 }
 
 Bytes tensor_memory(Bytes device) {
-  return static_cast<Bytes>(std::floor((static_cast<double>(device) - kContext) / kAllocator));
+  auto tensors =
+      static_cast<Bytes>(std::floor((static_cast<double>(device) - kContext) / kAllocator));
+  while (device_memory(tensors + 1) <= device)
+    ++tensors;
+  while (device_memory(tensors) > device)
+    --tensors;
+  return tensors;
 }
 
 Bytes message_bytes(const LayerSetting& setting) {

@@ -40,7 +40,8 @@ LayerActivation layer_activation(const LayerSetting& setting, const LayerKind& k
 /// cuBLAS's buffers, and what the allocator cannot give back. Both numbers are fitted to runs that
 /// ran out of memory or did not (docs/accuracy.md).
 Bytes device_memory(Bytes tensors);
-/// How large tensors may be where a process may hold so much; negative where nothing is left.
+/// The largest tensors with which a process holds no more than so much; negative where nothing is
+/// left.
 Bytes tensor_memory(Bytes device);
 
 /// What a stage sends to the next: a micro-batch's hidden state in bf16.

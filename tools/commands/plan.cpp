@@ -26,42 +26,77 @@
 namespace bubblescope {
 namespace {
 
-PlanResult search(const PlanCommandOptions& options, const PlanQuestion& question,
-                  const GlobalOptions& global) {
-  const InterruptGuard guard;
-  Progress progress(global.quiet);
-  progress.now("planning: bounds of all configurations");
-  PlanOptions how{.top = static_cast<std::size_t>(options.top),
-                  .exhaustive = options.exhaustive,
-                  .threads = machine_threads(),
-                  .shards = options.shard.value_or(PlanShard{}).shards,
-                  .shard = options.shard.value_or(PlanShard{}).shard};
-  how.is_stopped = [&guard] { return guard.seen().load(); };
-  how.tell = [&progress](const PlanCounts& counts, std::optional<Time> best) {
+/// Until SIGINT: then what is known so far counts.
+class Planner {
+ public:
+  Planner(const PlanCommandOptions& options, const PlanQuestion& question, bool quiet)
+      : options_(options), question_(question), progress_(quiet) {}
+
+  PlanFindings search() {
+    progress_.now("planning: bounds of all configurations");
+    const PlanShard shard = options_.shard.value_or(PlanShard{});
+    const PlanOptions how{
+        .top = static_cast<std::size_t>(options_.top),
+        .exhaustive = options_.exhaustive,
+        .threads = machine_threads(),
+        .shards = shard.shards,
+        .shard = shard.shard,
+        .is_stopped = is_stopped_,
+        .tell = [this](const PlanCounts& counts, std::optional<Time> best) { tell(counts, best); }};
+    return {.result = search_plan(question_, how), .finalists = {.question = question_}};
+  }
+
+  /// Looks at what matters once the best is known, if tables are wanted.
+  void look_further(PlanFindings& findings) {
+    if (findings.result.simulated.empty() || findings.result.is_interrupted || options_.shard ||
+        options_.all || options_.emit)
+      return;
+    progress_.now("planning: schedules made for the best divisions");
+    findings.finalists =
+        search_finalists(question_, findings.result, machine_threads(), is_stopped_);
+    progress_.now("planning: the costs of narrowed choices");
+    findings.opened =
+        open_choices(question_, findings.result.simulated.front().figures.iteration_time,
+                     machine_threads(), is_stopped_);
+    findings.result.is_interrupted = is_stopped_();
+  }
+
+ private:
+  void tell(const PlanCounts& counts, std::optional<Time> best) {
     const std::size_t done = counts.simulated + counts.excluded + counts.infeasible;
-    progress.now(fmt::format(
+    progress_.now(fmt::format(
         "planning: {} of {} configurations{}", done, counts.configurations,
         best ? fmt::format(", best so far {:.3f} s", std::chrono::duration<double>(*best).count())
              : ""));
-  };
-  return search_plan(question, how);
-}
+  }
+
+  const PlanCommandOptions& options_;
+  const PlanQuestion& question_;
+  InterruptGuard guard_ = {};
+  Progress progress_;
+  std::function<bool()> is_stopped_ = [this] { return guard_.seen().load(); };
+};
 
 /// A search, or a merge of its shards, found this.
-void show(const PlanCommandOptions& options, const PlanQuestion& question, const PlanResult& result,
-          const OutputOptions& output, const GlobalOptions& global) {
+void show(const PlanCommandOptions& options, const PlanQuestion& question,
+          const PlanFindings& findings, const OutputOptions& output, const GlobalOptions& global) {
+  const PlanResult& result = findings.result;
   if (result.simulated.empty())
     throw Error(why_nothing_fits(options, question, result));
+  if (result.is_interrupted)
+    global.note("interrupted: what follows is known so far, and not the whole");
+  Style style = output.style(global);
+  if (options.all)
+    return write_output(output.path,
+                        all_rows(options, question, result, style.format == Format::Json));
   if (options.emit) {
     const PlanRow& best = result.simulated.front();
     const Json row =
         PlanRows(options, question, result.space).row(best, best.figures.iteration_time);
-    write_output(output.path, emitted(question, row, *options.emit));
-    return;
+    return write_output(output.path, emitted(question, row, *options.emit));
   }
-  Style style = output.style(global);
   style.provenance = plan_provenance(options, question);
-  write_output(output.path, plan_view(plan_page(options, question, result), style));
+  write_output(output.path, plan_view(plan_page(options, question, findings), style));
 }
 
 /// The question that the shards have stands in them.
@@ -85,7 +120,10 @@ int merge(const PlanCommandOptions& options, const GlobalOptions& global) {
   if (space.configurations.size() != read.configurations)
     throw Error(fmt::format("{}: the shards are of {} configurations, and there are {} now",
                             options.words[1], read.configurations, space.configurations.size()));
-  show(asked, question, merge_plans(std::move(space), read.shards), options.output, global);
+  PlanFindings findings{.result = merge_plans(std::move(space), read.shards),
+                        .finalists = {.question = question}};
+  Planner(asked, question, global.quiet).look_further(findings);
+  show(asked, question, findings, options.output, global);
   return kDone;
 }
 
@@ -94,24 +132,19 @@ int run(const PlanCommandOptions& options, const GlobalOptions& global) {
     return merge(options, global);
   if (!options.words.empty())
     throw UsageError(fmt::format("unexpected argument '{}'", options.words.front()));
-  const Style style = options.output.style(global);
+  options.output.style(global);  // which is refused before the search
   const PlanQuestion question = options.question();
   require_writable(options.output.path);
-  const PlanResult result = search(options, question, global);
-  if (options.shard) {
-    write_output(options.output.path, shard_text(options, result));
-    return kDone;
+  PlanFindings findings;
+  {
+    Planner planner(options, question, global.quiet);
+    findings = planner.search();
+    planner.look_further(findings);
   }
-  if (result.simulated.empty())
-    throw Error(why_nothing_fits(options, question, result));
-  if (!result.counts.is_complete())
-    global.note("interrupted: what follows is known so far, and not the whole");
-  if (options.all) {
-    write_output(options.output.path,
-                 all_rows(options, question, result, style.format == Format::Json));
-    return kDone;
-  }
-  show(options, question, result, options.output, global);
+  if (options.shard)
+    write_output(options.output.path, shard_text(options, findings.result));
+  else
+    show(options, question, findings, options.output, global);
   return kDone;
 }
 

@@ -132,7 +132,7 @@ void CostCommandOptions::add_to(CLI::App& app) {
     const FrameworkDefaults* defaults = framework_defaults(like);
     if (defaults == nullptr)
       return;
-    apply(*defaults, model.given, model.training, comm.comm);
+    apply(*defaults, model.given, model.training, comm);
     if (model.degrees.expert.value_or(1) > 1 && !model.given.is_given("--sequence-parallel"))
       model.training.sequence_parallel = true;  // which these need
   });

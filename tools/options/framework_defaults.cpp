@@ -8,12 +8,14 @@ namespace bubblescope {
 namespace {
 
 /// Megatron-LM: megatron/training/arguments.py, where --use-distributed-optimizer,
-/// --sequence-parallel and --cross-entropy-loss-fusion are off. torchtitan: job_config.py, with
+/// --sequence-parallel and --cross-entropy-loss-fusion are off, and messages of interleaved stages
+/// overlap (--no-overlap-p2p-communication turns it off). torchtitan: job_config.py, with
 /// FSDP, which beside a pipeline gathers and reduces once a step. DeepSpeed: runtime/config.py.
 constexpr FrameworkDefaults kDefaults[] = {
-    {"megatron", Comm::Batched, 0, Dispatch::AllToAll, LossKernels::Unfused, false},
-    {"torchtitan", Comm::Torch, 1, Dispatch::AllToAll, LossKernels::Unfused, true},
-    {"deepspeed", Comm::Batched, 0, Dispatch::AllToAll, LossKernels::Unfused, false}};
+    {"megatron", Comm::Batched, Comm::Stream, 0, Dispatch::AllToAll, LossKernels::Unfused, false},
+    {"torchtitan", Comm::Torch, Comm::Torch, 1, Dispatch::AllToAll, LossKernels::Unfused, true},
+    {"deepspeed", Comm::Batched, Comm::Batched, 0, Dispatch::AllToAll, LossKernels::Unfused,
+     false}};
 
 }  // namespace
 
@@ -39,13 +41,15 @@ void add_like(CLI::App& app, std::string& like, OptionGroup& model) {
 }
 
 void apply(const FrameworkDefaults& defaults, const OptionGroup& model, Training& training,
-           std::optional<Comm>& comm) {
+           CommOptions& comm) {
   const auto set = [&](const char* option, auto& value, const auto& by_default) {
     if (!model.is_given(option))
       value = by_default;
   };
-  if (!comm)
-    comm = defaults.comm;
+  if (!comm.comm) {
+    comm.comm = defaults.comm;
+    comm.interleaved = defaults.interleaved_comm;
+  }
   set("--zero", training.zero, defaults.zero);
   set("--dispatch", training.dispatch, defaults.dispatch);
   set("--loss", training.loss, defaults.loss);

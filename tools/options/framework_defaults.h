@@ -11,6 +11,7 @@ namespace bubblescope {
 struct FrameworkDefaults {
   std::string_view name;  ///< The catalogue names those that have a schedule by it, too.
   Comm comm;
+  Comm interleaved_comm;
   int zero;
   Dispatch dispatch;
   LossKernels loss;
@@ -25,6 +26,6 @@ void add_like(CLI::App& app, std::string& like, OptionGroup& model);
 
 /// Sets what the command line leaves open, of which `model` is the group of options.
 void apply(const FrameworkDefaults& defaults, const OptionGroup& model, Training& training,
-           std::optional<Comm>& comm);
+           CommOptions& comm);
 
 }  // namespace bubblescope

@@ -37,22 +37,11 @@ double read_tokens(const std::string& word) {
   return number * factor;
 }
 
-/// The largest tensors with which a process stays within `limit`.
-Bytes largest_within(Bytes limit) {
-  Bytes bytes = std::max<Bytes>(0, tensor_memory(limit));
-  while (device_memory(bytes + 1) <= limit)
-    ++bytes;
-  while (bytes > 0 && device_memory(bytes) > limit)
-    --bytes;
-  return bytes;
-}
-
 /// "2/8", from 1.
 PlanShard read_shard(const std::string& word) {
   const std::size_t slash = word.find('/');
   if (slash == std::string::npos)
     refuse_word("a shard such as 2/8", word);
-  constexpr std::int64_t kMostShards = 100'000;
   const auto shards = count_from<std::int64_t>(1, kMostShards)(word.substr(slash + 1));
   const auto shard = count_from<std::int64_t>(1, kMostShards)(word.substr(0, slash));
   if (shard > shards)
@@ -100,18 +89,16 @@ void PlanCommandOptions::add_choices_to(CLI::App& app) {
   declare_list(
       app,
       {"--schedules", "A,B,...",
-       "by name, family (zero-bubble) or framework (megatron, torchtitan, deepspeed)", group},
+       "by name, family (zero-bubble) or framework (megatron, torchtitan, deepspeed); zb-auto and "
+       "v-auto are made for the best divisions alone",
+       group},
       [this](const std::string& word) {
         std::vector<Contender> chosen;
         choose_schedules(CLI::detail::trim_copy(word), chosen);
         for (const Contender& each : chosen) {
           const CatalogueEntry* entry = each.source.entry();
-          if (entry->automatic != nullptr && each.by_name)
-            throw UsageError(fmt::format(
-                "{} is searched for one split: ask 'bubblescope compare' about it", entry->name));
-          auto& list = choices.schedules;
-          if (entry->automatic == nullptr &&
-              std::find(list.begin(), list.end(), entry) == list.end())
+          auto& list = entry->automatic == nullptr ? choices.schedules : choices.searched;
+          if (std::find(list.begin(), list.end(), entry) == list.end())
             list.push_back(entry);
         }
       });
@@ -125,7 +112,7 @@ void PlanCommandOptions::add_run_to(CLI::App& app) {
       add_option(app,
                  {"--comm", "WAY", "how messages travel: ideal (default), stream, batched, torch",
                   "Communication"},
-                 comm, one_of<Comm>(std::move(ways))));
+                 comm.comm, one_of<Comm>(std::move(ways))));
   add_like(app, like, model.given);
   add_iteration(app, iteration, passed_on);
 }
@@ -193,9 +180,9 @@ void PlanCommandOptions::apply_defaults(PlanQuestion& question) const {
   const FrameworkDefaults* defaults = framework_defaults(like);
   if (defaults == nullptr)
     return;
-  std::optional<Comm> way = comm;
-  apply(*defaults, model.given, question.job.training, way);
-  question.comm = *way;
+  CommOptions ways = comm;
+  apply(*defaults, model.given, question.job.training, ways);
+  question.comm = ways.ways();
   if (!model.given.is_given("--sequence-parallel"))
     question.divides_sequence_for_experts = true;
   if (question.choices.schedules.empty())
@@ -215,14 +202,21 @@ PlanQuestion PlanCommandOptions::question() const {
                         .gpus = *model.gpus,
                         .global_batch = *model.global_batch,
                         .choices = choices,
-                        .comm = comm.value_or(Comm{}),
+                        .comm = comm.ways(),
                         .iteration = iteration};
-  question.memory_limit = largest_within(device_limit(question.job.hardware));
+  question.memory_limit = std::max<Bytes>(tensor_memory(device_limit(question.job.hardware)), 0);
+  if (choices.schedules.empty() && !choices.searched.empty())
+    throw UsageError(fmt::format("{} is made for the best divisions that others have: name one of "
+                                 "them, too",
+                                 choices.searched.front()->name),
+                     {"--schedules"});
   apply_defaults(question);
-  if (question.choices.schedules.empty())
-    for (const CatalogueEntry& entry : catalogue())
-      if (entry.automatic == nullptr)
-        question.choices.schedules.push_back(&entry);
+  if (!question.choices.schedules.empty())
+    return question;
+  question.choices.schedules = ordered_schedules();
+  for (const CatalogueEntry& entry : catalogue())
+    if (entry.automatic != nullptr)
+      question.choices.searched.push_back(&entry);
   return question;
 }
 

@@ -12,16 +12,19 @@
 #include "analysis/plan/space_bounds.h"
 #include "tools/options/model_options.h"
 #include "tools/options/output_options.h"
+#include "tools/options/shape_options.h"
 
 namespace bubblescope {
 
 /// A framework that a plan is written for.
 enum class EmitFor : std::uint8_t { Megatron, Torchtitan };
 
+constexpr std::int64_t kMostShards = 100'000;
+
 struct PlanCommandOptions {
   ModelOptions model = {};
   PlanChoices choices = {};
-  std::optional<Comm> comm = {};  ///< None: ideal, or as --like says.
+  CommOptions comm = {};
   std::string like = {};
   IterationOptions iteration = {};
   std::optional<Bytes> memory_limit = {};

@@ -9,7 +9,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "sim/program/posted_program.h"
+#include "sim/program/posting.h"
 #include "sim/schedule/shape.h"
 #include "sim/search/automatic.h"
 #include "tools/options/option.h"
@@ -33,11 +33,13 @@ struct ShapeOptions {
 
 /// How messages travel, for what the command line asks of a program.
 struct CommOptions {
-  std::optional<Comm> comm = {};  ///< None: as the program says, else ideal.
+  std::optional<Comm> comm = {};         ///< None: as the program says, else ideal.
+  std::optional<Comm> interleaved = {};  ///< As --like says of schedules with several chunks.
   std::optional<Channels> channels = {};
 
   void add_to(CLI::App& app);
   Comm comm_or_ideal() const { return comm.value_or(Comm::Ideal); }
+  CommWays ways() const { return {comm_or_ideal(), interleaved}; }
   /// Sets the channels asked for. Throws UsageError where the program has none.
   void set_channels(PostedProgram& program) const;
 };
