@@ -17,6 +17,36 @@ namespace {
 
 using nlohmann::json;
 
+TEST_CASE("A layout by load that saves more than 2 % is told by compare, explain and plan") {
+  const std::string job = " -p 8 -m 64 --model llama-3.1-8b --hardware h100-sxm";
+  const auto notes = [](const std::string& line) { return run(line).err; };
+  const auto time = [](const std::string& line) {
+    return output_json("simulate 1f1b" + line)["iteration_time_ns"].get<double>();
+  };
+  const std::string told = notes("explain 1f1b" + job);
+  const std::string kBefore = "layers laid by their load take ";
+  const std::size_t at = told.find(kBefore);
+  REQUIRE_MESSAGE(at != std::string::npos, told);
+  const std::size_t quote = told.find('\'');
+  const std::string layout = told.substr(quote + 1, told.rfind('\'') - quote - 1);
+  const double saving = 1 - time(job + " --layout " + layout) / time(job);
+  CHECK(std::stod(told.substr(at + kBefore.size())) == doctest::Approx(100 * saving).epsilon(0.03));
+  CHECK(saving > 0.02);
+  const std::string kCompared = " takes 18 % less time than the best here: --layout balanced";
+  CHECK(has(notes("compare" + job + " --schedules 1f1b"),
+            "with layers laid by their load 1f1b" + kCompared));
+  for (const char* more : {" --layout balanced", " --scale forward=0.9", " -q"}) {
+    CAPTURE(more);
+    CHECK_FALSE(has(notes("compare" + job + " --schedules 1f1b" + more), "by their load"));
+    CHECK_FALSE(has(notes("explain 1f1b" + job + more), "by their load"));
+  }
+  const std::string plan =
+      "plan --model llama-3.1-8b --hardware h100-sxm --gpus 8 --tp 1 --cp 1 "
+      "--pp 8 --global-batch 64 --schedules 1f1b --recompute none";
+  CHECK(has(output(plan), "with layers laid by their load the best takes 18 % less time"));
+  CHECK_FALSE(has(output(plan + " --layout balanced"), "by their load"));
+}
+
 TEST_CASE("results of compare are those of simulate, best first") {
   const json many = output_json(kCompare + kCosts + " --p2p 3us");
   std::int64_t before = 0;

@@ -1,11 +1,13 @@
 // Rows, notes and messages by which `plan` tells a search.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "analysis/plan/finalists.h"
 #include "analysis/plan/opened_choices.h"
+#include "analysis/plan/quickest_layout.h"
 #include "analysis/views/plan_view.h"
 #include "tools/inputs.h"
 #include "tools/options/plan_options.h"
@@ -17,6 +19,7 @@ struct PlanFindings {
   PlanResult result = {};
   std::vector<OpenedChoice> opened = {};
   FinalistPlan finalists = {};
+  std::optional<BetterLayout> better = {};  ///< For the best, whose layers are laid evenly.
 };
 
 /// Something was simulated.

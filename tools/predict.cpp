@@ -1,13 +1,13 @@
 #include "tools/predict.h"
 
 #include <algorithm>
+#include <limits>
 #include <unistd.h>
 #include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "analysis/plan/quickest_layout.h"
 #include "sim/base/error.h"
 #include "sim/engine/simulate.h"
 #include "sim/program/posting.h"
@@ -257,6 +257,19 @@ CostModel costs_for(const PostedProgram& program, const Scenario& scenario) {
                     "actions cannot be added up",
                     actions));
   return costs;
+}
+
+bool can_be_laid_better(const Scenario& scenario) {
+  return scenario.job && !scenario.job->layout && !scenario.job->is_balanced && !scenario.links &&
+         !scenario.noise && !scenario.shares_links() && scenario.cost_options.scales.empty();
+}
+
+std::optional<BetterLayout> better_layout(const PostedProgram& program, const Scenario& scenario,
+                                          Time time) {
+  const MemoryLimit limit = scenario.limit();
+  return better_layout(
+      *scenario.job, program, scenario.iteration, time,
+      limit.bytes ? tensor_memory(*limit.bytes) : std::numeric_limits<Bytes>::max());
 }
 
 Prediction predict(ScheduledProgram scheduled, const Scenario& scenario, Progress& progress) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "analysis/figures/analysis.h"
+#include "analysis/plan/quickest_layout.h"
 #include "backend_cuda/replay/measured_links.h"
 #include "sim/engine/dependency_graph.h"
 #include "tools/options/cost_options.h"
@@ -93,6 +94,13 @@ CostModel costs_for(const PostedProgram& program, const Scenario& scenario);
 /// it.
 /// The program's shape and messages count, and not those of the scenario.
 Prediction predict(ScheduledProgram scheduled, const Scenario& scenario, Progress& progress);
+
+/// Whether costs come from a model whose layers are laid evenly, and nothing else changes them.
+bool can_be_laid_better(const Scenario& scenario);
+/// A layout of layers by their load that takes 2 % less than `time`; the scenario can be laid
+/// better.
+std::optional<BetterLayout> better_layout(const PostedProgram& program, const Scenario& scenario,
+                                          Time time);
 
 /// Tells on stderr what a reader of the figures should know about the costs.
 void note_costs(const Scenario& scenario, const GlobalOptions& global);

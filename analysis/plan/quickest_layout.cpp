@@ -1,5 +1,6 @@
 #include "analysis/plan/quickest_layout.h"
 
+#include "analysis/figures/format.h"
 #include "analysis/plan/compiled_order.h"
 #include "sim/transformer/balanced_layout.h"
 
@@ -23,6 +24,21 @@ StageLayout quickest_layout(const ModelJob& job, const PostedProgram& program,
     least = std::min(least, time);
   }
   return *best;
+}
+
+std::optional<BetterLayout> better_layout(const ModelJob& job, const PostedProgram& program,
+                                          IterationOptions options, Time time, Bytes memory_limit) {
+  constexpr double kLeastSaving = 0.02;
+  ModelJob balanced = job;
+  balanced.layout.reset();
+  balanced.is_balanced = true;
+  BetterLayout better{.layout = layout_over(balanced, program.schedule.placement)};
+  SplitCosts costs(job, better.layout);
+  const PlanFigures figures = CompiledOrder(program).run(costs, options);
+  better.saving = 1 - ratio(figures.iteration_time, time);
+  if (better.saving < kLeastSaving || figures.peak_memory > memory_limit)
+    return std::nullopt;
+  return better;
 }
 
 }  // namespace bubblescope

@@ -3,12 +3,36 @@
 #include <algorithm>
 #include <deque>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "sim/base/parallel.h"
+#include "sim/transformer/balanced_layout.h"
 
 namespace bubblescope {
 namespace {
+
+/// A split's balanced layouts, each placement's told once.
+class BalancedJob {
+ public:
+  explicit BalancedJob(const ModelJob& job) : job_(job), weights_(layout_weights(job)) {}
+
+  const StageLayout& layout(const Placement& placement) {
+    const auto found = std::find_if(known_.begin(), known_.end(),
+                                    [&](const auto& each) { return *each.first == placement; });
+    if (found != known_.end())
+      return found->second;
+    return known_
+        .emplace_back(&placement,
+                      balanced_layouts(job_.model, weights_, placement, 1).layouts.front())
+        .second;
+  }
+
+ private:
+  const ModelJob& job_;
+  LayoutWeights weights_;
+  std::deque<std::pair<const Placement*, StageLayout>> known_ = {};
+};
 
 class SpaceBounds {
  public:
@@ -47,11 +71,14 @@ class SpaceBounds {
         bounds_[number] = {Time::max(), mean};
       return;
     }
+    std::optional<BalancedJob> balanced;
+    if (question_.job.is_balanced)
+      balanced.emplace(job);
     std::deque<std::pair<StageLayout, SplitCosts>> known;
     for (auto number = static_cast<std::uint32_t>(first); number < end; ++number) {
       const OrderTraits& traits = space_.traits_of(number);
-      if (question_.job.is_balanced)
-        job = job_of(question_, split, traits.placement);
+      if (balanced)
+        job.layout = balanced->layout(traits.placement);
       auto costs = std::find_if(known.begin(), known.end(),
                                 [&](const auto& each) { return each.first == *job.layout; });
       if (costs == known.end())

@@ -30,6 +30,8 @@ struct Placement {
   std::optional<Stage> before(Stage stage) const;
   /// The stage that `stage` feeds in the forward direction; none for the last of a pipe.
   std::optional<Stage> after(Stage stage) const;
+
+  friend bool operator==(const Placement&, const Placement&) = default;
 };
 
 /// Why ranks cannot hold these stages: each has to hold `chunks()` of each pipe, 1 or more, and the

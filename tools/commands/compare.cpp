@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "analysis/figures/fits.h"
+#include "analysis/figures/format.h"
 #include "analysis/pictures/html_view.h"
 #include "analysis/sweep/sweep_picture.h"
 #include "analysis/views/compare_view.h"
@@ -125,19 +127,59 @@ struct Pages {
   }
 };
 
+/// Whether one of them would take less time than the best that fits, with layers laid by their
+/// load.
+std::string layout_note(const Comparison& comparison, const std::vector<const Contender*>& compared,
+                        const Scenario& scenario, Progress& progress) {
+  const auto& results = comparison.results;
+  const auto best = std::find_if(results.begin(), results.end(), [&](const Report& report) {
+    return fits(report, comparison.limit);
+  });
+  if (!can_be_laid_better(scenario) || best == results.end())
+    return "";
+  double saving = 0;
+  std::string name;
+  for (const Contender* each : compared) {
+    const Scenario own = each->own(scenario);
+    if (each->source.is_searched())
+      continue;
+    const auto better =
+        better_layout(schedule_for(each->source, own, progress).program, own, best->whole_time());
+    if (better && better->saving > saving) {
+      saving = better->saving;
+      name = each->name();
+    }
+  }
+  if (name.empty())
+    return "";
+  return fmt::format(
+      "with layers laid by their load {} takes {} less time than the best here: --layout balanced",
+      name, short_percent(saving));
+}
+
+/// `note` is set where there is something to tell beside the comparison.
 Comparison compare(const std::vector<Contender>& contenders, const Scenario& scenario, Pages& pages,
-                   Progress& progress) {
+                   Progress& progress, std::string& note) {
   Comparison comparison{.limit = scenario.limit()};
-  for (const Contender& contender : contenders)
-    if (const auto obstacle = find_obstacle(contender.source, contender.own(scenario)))
+  std::vector<const Contender*> compared;
+  for (const Contender& contender : contenders) {
+    if (const auto obstacle = find_obstacle(contender.source, contender.own(scenario))) {
       comparison.skipped.push_back({contender.name(), *obstacle});
-    else
-      comparison.results.push_back(
-          pages.report(predict(schedule_for(contender.source, contender.own(scenario), progress),
-                               contender.own(scenario), progress)));
+      continue;
+    }
+    compared.push_back(&contender);
+    comparison.results.push_back(
+        pages.report(predict(schedule_for(contender.source, contender.own(scenario), progress),
+                             contender.own(scenario), progress)));
+  }
   if (comparison.results.empty())
     throw Error(none_fits(comparison));
-  pages.write(sort_best_first(comparison.results));
+  const std::vector<std::size_t> order = sort_best_first(comparison.results);
+  pages.write(order);
+  std::vector<const Contender*> sorted;
+  for (const std::size_t result : order)
+    sorted.push_back(compared[result]);
+  note = layout_note(comparison, sorted, scenario, progress);
   return comparison;
 }
 
@@ -200,12 +242,15 @@ int run(const CompareOptions& options, const GlobalOptions& global) {
   }
   scenario.noise = options.noise.noise(scenario.shape.ranks);
   Comparison comparison;
+  std::string note;
   {
     Progress progress(global.quiet);
     Pages pages{.option = options.html, .schedules = {}};
-    comparison = compare(all, scenario, pages, progress);
+    comparison = compare(all, scenario, pages, progress, note);
   }
   note_costs(scenario, global);
+  if (!note.empty())
+    global.note(note);
   Scenario asked = scenario;
   if (options.shape.chunks.size() > 1)  // each row says its own
     asked.shape.chunks.reset();

@@ -76,13 +76,23 @@ std::string run(const ExplainOptions& options, const GlobalOptions& global) {
   options.anchor.scale(subject.scenario, subject.source, global);
   style.provenance = provenance("explain", subject.scenario);
   std::string text;
+  std::optional<BetterLayout> better;
   {
     Progress progress(global.quiet);
     const Prediction prediction =
         predict(subject.take_program(progress), subject.scenario, progress);
     progress.now("explaining");
-    text = explain_view(prediction.analysis(), style);
+    const Analysis analysis = prediction.analysis();
+    text = explain_view(analysis, style);
+    if (can_be_laid_better(subject.scenario) && !subject.source.is_searched()) {
+      progress.now("laying layers by their load");
+      better =
+          better_layout(prediction.graph.posted(), subject.scenario, analysis.report.whole_time());
+    }
   }
+  if (better)
+    global.note(fmt::format("layers laid by their load take {} less time: --layout '{}'",
+                            short_percent(better->saving), to_text(better->layout)));
   subject.note(options.subject, global);
   return text;
 }

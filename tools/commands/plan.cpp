@@ -58,10 +58,28 @@ class Planner {
     findings.opened =
         open_choices(question_, findings.result.simulated.front().figures.iteration_time,
                      machine_threads(), is_stopped_);
+    find_better_layout(findings);
     findings.result.is_interrupted = is_stopped_();
   }
 
  private:
+  void find_better_layout(PlanFindings& findings) const {
+    if (question_.job.layout || question_.job.is_balanced)
+      return;
+    const PlanSpace& space = findings.result.space;
+    const PlanRow& best = findings.result.simulated.front();
+    const PlanSplit& split = space.split_of(best.number);
+    const CatalogueEntry& entry =
+        *question_.choices.schedules[space.configurations[best.number].schedule];
+    findings.better = better_layout(
+        space.job_of(question_, best.number),
+        post_messages(
+            entry,
+            {.ranks = split.ranks, .microbatches = split.microbatches, .chunks = split.chunks},
+            question_.comm.of(entry, split.chunks)),
+        question_.iteration, best.figures.iteration_time, question_.memory_limit);
+  }
+
   void tell(const PlanCounts& counts, std::optional<Time> best) {
     const std::size_t done = counts.simulated + counts.excluded + counts.infeasible;
     progress_.now(fmt::format(
