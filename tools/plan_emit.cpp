@@ -72,6 +72,10 @@ void add_division(Flags& flags, const PlanQuestion& question, const Json& row) {
   flags.add_if(count(row, "tp") > 1 && row["sequence_parallel"].get<bool>(), "--sequence-parallel");
 }
 
+bool gathers_beside_forwards(const Training& training) {
+  return training.gather_overlap && (training.zero == 1 || training.zero == 2);
+}
+
 void add_data_parallel(Flags& flags, const PlanQuestion& question) {
   const Training& training = question.job.training;
   constexpr const char* kStrategies[] = {"no_shard", "optim", "optim_grads", "optim_grads_params"};
@@ -81,13 +85,7 @@ void add_data_parallel(Flags& flags, const PlanQuestion& question) {
     flags.add("--data-parallel-sharding-strategy", kStrategies[training.zero]);
   }
   flags.add_if(question.iteration.reduce == GradReduce::Overlapped, "--overlap-grad-reduce");
-  if (training.gather_overlap && (training.zero == 1 || training.zero == 2)) {
-    if (question.iteration.reduce != GradReduce::Overlapped)
-      throw Error(
-          "Megatron-LM gathers parameters beside forwards only where it reduces gradients beside "
-          "backwards: give --reduce overlapped too");
-    flags.add("--overlap-param-gather");
-  }
+  flags.add_if(gathers_beside_forwards(training), "--overlap-param-gather");
   flags.add_if(training.gradient_bytes == 2, "--grad-reduce-in-bf16");
   if (training.moment_bytes == 2) {
     flags.add("--use-precision-aware-optimizer");
@@ -267,6 +265,14 @@ std::string for_torchtitan(const PlanQuestion& question, const Json& row) {
 }
 
 }  // namespace
+
+void check_emitted(const PlanQuestion& question, EmitFor framework) {
+  if (framework == EmitFor::Megatron && gathers_beside_forwards(question.job.training) &&
+      question.iteration.reduce != GradReduce::Overlapped)
+    throw Error(
+        "Megatron-LM gathers parameters beside forwards only where it reduces gradients beside "
+        "backwards: give --reduce overlapped too");
+}
 
 std::string emitted(const PlanQuestion& question, const Json& row, EmitFor framework) {
   return framework == EmitFor::Megatron ? for_megatron(question, row)

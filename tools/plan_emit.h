@@ -7,6 +7,9 @@
 
 namespace bubblescope {
 
+/// Throws Error where a framework takes no plan of such a question.
+void check_emitted(const PlanQuestion& question, EmitFor framework);
+
 /// The best of a plan as a launch of Megatron-LM, or as torchtitan's TOML, which `import` reads
 /// back. `row` is one of PlanRows. Throws Error where the framework has no such schedule, or cannot
 /// lay out layers so.

@@ -134,6 +134,8 @@ int merge(const PlanCommandOptions& options, const GlobalOptions& global) {
     throw Error(fmt::format("{}: the question cannot be read: {}", options.words[1], error.what()));
   }
   const PlanQuestion question = asked.question();
+  if (asked.emit)
+    check_emitted(question, *asked.emit);
   PlanSpace space = plan_space(question);
   if (space.configurations.size() != read.configurations)
     throw Error(fmt::format("{}: the shards are of {} configurations, and there are {} now",
@@ -153,6 +155,8 @@ int run(const PlanCommandOptions& options, const GlobalOptions& global) {
   options.output.style(global);  // which is refused before the search
   const PlanQuestion question = options.question();
   require_writable(options.output.path);
+  if (options.emit)
+    check_emitted(question, *options.emit);
   PlanFindings findings;
   {
     Planner planner(options, question, global.quiet);
