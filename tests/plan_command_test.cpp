@@ -312,9 +312,23 @@ TEST_CASE("A plan as flags of Megatron-LM, or as torchtitan's TOML, is imported 
   CHECK(has(output(gathers + "--reduce overlapped"), "--overlap-param-gather"));
   CHECK_FALSE(has(output(gathers + "--zero 0"), "--overlap-param-gather"));
   check_failures({{gathers + "--zero 1", {"give --reduce overlapped too"}}}, kBadInput);
+  const std::string megatron = kSmall + " --schedules megatron --emit megatron ";
+  CHECK(has(output(megatron + "--tp 2"), "\nCUDA_DEVICE_MAX_CONNECTIONS=1 torchrun "));
+  CHECK_FALSE(has(output(megatron + "--tp 1 --cp 1"), "CUDA_DEVICE_MAX_CONNECTIONS"));
+  CHECK(has(output(megatron + "--zero 3 --pp 1"), "--ckpt-format fsdp_dtensor"));
+  CHECK(has(output(kExperts + " --schedules megatron --emit megatron"), "--moe-grouped-gemm"));
+  const std::string titan = " --schedules torchtitan --emit torchtitan ";
+  check_failures(
+      {{megatron + "--moments bf16 --zero 0", {"moments in bf16 only with", "--zero 1, 2 or 3"}},
+       {megatron + "--tp 8 --tp-overlap on --sequence-parallel off", {"only with sequence"}},
+       {kPlan + " --gpus 12 --global-batch 24 --schedules megatron --emit megatron",
+        {"12 GPUs do not fill nodes of 8"}},
+       {kSmall + titan + "--zero 0 --pp 4 --cp 1", {"torchtitan's DDP"}}},
+      kBadInput);
+  check(kSmall + " --moments bf16 --zero 2 --pp 1", "megatron");
   check(kSmall, "torchtitan");
   check(kSmall + " --pp 4 -v 2 --recompute full --zero 3", "torchtitan");
-  check(kSmall + " --pp 2 -v 1 --zero 0 --precision fp8", "torchtitan");
+  check(kSmall + " --pp 2 -v 1 --precision fp8", "torchtitan");
   check_failures({{kSmall + " --pp 4 -v 2 --schedules dualpipev --emit megatron",
                    {"megatron has no dualpipev", "--schedules megatron"}},
                   {kSmall + " --pp 3,4 -v 2 --tp 1 --schedules torchtitan --layout balanced "

@@ -79,9 +79,11 @@ bool gathers_beside_forwards(const Training& training) {
 void add_data_parallel(Flags& flags, const PlanQuestion& question) {
   const Training& training = question.job.training;
   constexpr const char* kStrategies[] = {"no_shard", "optim", "optim_grads", "optim_grads_params"};
-  flags.add_if(training.zero == 1, "--use-distributed-optimizer");
+  flags.add_if(training.zero == 1 || (training.zero > 1 && training.moment_bytes == 2),
+               "--use-distributed-optimizer");
   if (training.zero >= 2) {
     flags.add("--use-megatron-fsdp");
+    flags.add("--ckpt-format", "fsdp_dtensor");
     flags.add("--data-parallel-sharding-strategy", kStrategies[training.zero]);
   }
   flags.add_if(question.iteration.reduce == GradReduce::Overlapped, "--overlap-grad-reduce");
@@ -126,7 +128,7 @@ void add_recompute(Flags& flags, const PlanQuestion& question, const Json& row) 
 }
 
 /// Comments on what was predicted and has no flag here.
-std::string unexpressed(const PlanQuestion& question, const Json& row) {
+std::string unexpressed(const PlanQuestion& question, const Json& row, EmitFor framework) {
   const Training& training = question.job.training;
   std::vector<std::string> options;
   const auto note = [&](bool is_set, const char* option) {
@@ -142,6 +144,9 @@ std::string unexpressed(const PlanQuestion& question, const Json& row) {
   note(training.loss == LossKernels::Gathered, "--loss");
   note(training.attention == AttentionKernels::Fp8, "--attention");
   note(question.job.hardware.compute_scale != 1, "--compute-scale");
+  note(framework == EmitFor::Torchtitan && training.precision == Precision::Fp8 &&
+           training.fp8_recipe != Fp8Recipe::Tensor,
+       "--fp8-recipe");
   note(row["recompute"] == "selective" && !question.job.model.has_experts(),
        "activation functions of dense MLPs, which selective recomputes");
   return options.empty() ? ""
@@ -172,6 +177,7 @@ void add_training(Flags& flags, const PlanQuestion& question, const Json& row) {
   flags.add_if(training.tensor_overlap && count(row, "tp") > 1, "--tp-comm-overlap");
   if (!question.job.model.has_experts())
     return;
+  flags.add("--moe-grouped-gemm");
   flags.add("--moe-token-dispatcher-type",
             training.dispatch == Dispatch::AllToAll ? "alltoall" : "flex");
   if (training.dispatch == Dispatch::DeepEp)
@@ -180,8 +186,20 @@ void add_training(Flags& flags, const PlanQuestion& question, const Json& row) {
     flags.add("--moe-flex-dispatcher-backend", "hybridep");
 }
 
+/// Before Blackwell, collectives that tensor and context parallelism launch have to come to the GPU
+/// in their order, which FSDP and the overlap of experts' messages do not allow.
+bool needs_one_connection(const PlanQuestion& question, const Json& row) {
+  return count(row, "tp") * count(row, "cp") > 1 && question.job.training.zero < 2 &&
+         row["schedule"] != "interleaved-1f1b-overlap";
+}
+
 std::string for_megatron(const PlanQuestion& question, const Json& row) {
   require_schedule(row, "megatron");
+  if (row["schedule"] == "interleaved-1f1b-overlap" && count(row, "pp") == 1 &&
+      question.job.model.prediction_depth() > 0)
+    throw Error(
+        "Megatron-Core before 0.19 has no overlap of experts' messages for multi-token prediction "
+        "on one pipeline rank: give --pp");
   Flags flags;
   add_division(flags, question, row);
   add_data_parallel(flags, question);
@@ -191,9 +209,11 @@ std::string for_megatron(const PlanQuestion& question, const Json& row) {
   return fmt::format(
       "# {} on {} {}, by bubblescope plan {}; flags of the model, its data and the optimizer\n"
       "# are to be added.\n"
-      "{}torchrun --nproc-per-node={} --nnodes={} pretrain_gpt.py \\\n{}",
+      "{}{}torchrun --nproc-per-node={} --nnodes={} pretrain_gpt.py \\\n{}",
       question.job.model.name, question.gpus, question.job.hardware.name, kVersion,
-      unexpressed(question, row), each, (question.gpus + each - 1) / each, flags.text());
+      unexpressed(question, row, EmitFor::Megatron),
+      needs_one_connection(question, row) ? "CUDA_DEVICE_MAX_CONNECTIONS=1 " : "", each,
+      question.gpus / each, flags.text());
 }
 
 /// torchtitan's name and flavor of a built-in model.
@@ -217,6 +237,23 @@ std::string torchtitan_schedule(const std::string& name) {
   return name;
 }
 
+/// Throws Error where torchtitan 0.2.2 refuses such a job.
+void require_torchtitan(const PlanQuestion& question, const Json& row) {
+  require_schedule(row, "torchtitan");
+  const std::int64_t ranks = count(row, "pp");
+  const bool has_pairs = row["schedule"] == "dualpipev";
+  if (question.job.training.zero == 0 && count(row, "cp") == 1 && count(row, "tp") * ranks > 1)
+    throw Error(
+        "torchtitan's DDP goes with neither tensor nor pipeline parallelism: give --zero 1 "
+        "or 3");
+  if (has_pairs && count(row, "ep") > 1 && row["recompute"] != "none")
+    throw Error("torchtitan's dualpipev with experts recomputes nothing: give --recompute none");
+  if (has_pairs && ranks == 1)
+    throw Error("torchtitan has no F&B pairs on one pipeline rank: give --pp");
+  if (ranks > 1 && question.job.model.name.starts_with("qwen3"))
+    throw Error("torchtitan has no pipelines of qwen3: give --pp 1");
+}
+
 std::string pipeline_toml(const PlanQuestion& question, const Json& row) {
   const std::int64_t ranks = count(row, "pp");
   if (ranks == 1)
@@ -238,17 +275,18 @@ std::string pipeline_toml(const PlanQuestion& question, const Json& row) {
 }
 
 std::string for_torchtitan(const PlanQuestion& question, const Json& row) {
-  require_schedule(row, "torchtitan");
+  require_torchtitan(question, row);
   const Training& training = question.job.training;
   const std::int64_t data = count(row, "dp");
   const bool is_whole = training.zero == 0;
-  std::string text =
-      fmt::format("# {} on {} {}, by bubblescope plan {}\n{}", question.job.model.name,
-                  question.gpus, question.job.hardware.name, kVersion, unexpressed(question, row));
+  std::string text = fmt::format("# {} on {} {}, by bubblescope plan {}\n{}",
+                                 question.job.model.name, question.gpus, question.job.hardware.name,
+                                 kVersion, unexpressed(question, row, EmitFor::Torchtitan));
   text += model_toml(question.job.model.name);
   text += fmt::format(
       "{}\n[training]\nseq_len = {}\nlocal_batch_size = {}\nglobal_batch_size = {}\n",
-      training.precision == Precision::Fp8 ? "converters = [\"float8\"]\n" : "", training.sequence,
+      training.precision == Precision::Fp8 ? "converters = [\"quantize.linear.float8\"]\n" : "",
+      training.sequence,
       count(row, "microbatch_size") * (count(row, "pp") > 1 ? count(row, "microbatches") : 1),
       question.global_batch);
   text += fmt::format(
@@ -267,8 +305,22 @@ std::string for_torchtitan(const PlanQuestion& question, const Json& row) {
 }  // namespace
 
 void check_emitted(const PlanQuestion& question, EmitFor framework) {
-  if (framework == EmitFor::Megatron && gathers_beside_forwards(question.job.training) &&
-      question.iteration.reduce != GradReduce::Overlapped)
+  if (framework != EmitFor::Megatron)
+    return;
+  const Training& training = question.job.training;
+  if (training.moment_bytes == 2 && training.zero == 0)
+    throw Error(
+        "Megatron-LM keeps moments in bf16 only with its distributed optimizer: give "
+        "--zero 1, 2 or 3");
+  if (training.tensor_overlap && !training.sequence_parallel)
+    throw Error(
+        "Megatron-LM overlaps tensor parallelism only with sequence parallelism: leave out "
+        "--sequence-parallel off");
+  if (const std::int64_t each = question.job.hardware.gpus_per_node;
+      question.gpus > each && question.gpus % each != 0)
+    throw Error(fmt::format("{} GPUs do not fill nodes of {}: torchrun starts as many on each",
+                            question.gpus, each));
+  if (gathers_beside_forwards(training) && question.iteration.reduce != GradReduce::Overlapped)
     throw Error(
         "Megatron-LM gathers parameters beside forwards only where it reduces gradients beside "
         "backwards: give --reduce overlapped too");

@@ -10,7 +10,7 @@
 namespace bubblescope {
 
 /// So many divisions get automatic schedules: a search takes as long as a thousand simulations.
-constexpr std::size_t kFinalists = 3;
+constexpr std::size_t kFinalists = 2;
 
 struct FinalistPlan {
   PlanQuestion question;  ///< Its schedules are the automatic ones.

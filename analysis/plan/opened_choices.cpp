@@ -13,7 +13,7 @@ std::optional<PlanRow> quicker_than(Time time, const OpenedChoice& opened, int t
                                     const std::function<bool()>& is_stopped) {
   const PlanQuestion& question = opened.question;
   const std::vector<PlanBound> bounds =
-      space_bounds(question, opened.space, PlanShard{}, threads, is_stopped);
+      space_bounds(question, opened.space, question.memory_limit, PlanShard{}, threads, is_stopped);
   std::vector<std::uint32_t> order;
   for (std::uint32_t number = 0; number < bounds.size(); ++number)
     if (bounds[number].time < time && bounds[number].memory <= question.memory_limit)

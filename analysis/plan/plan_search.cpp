@@ -26,6 +26,9 @@ std::vector<PlanRow> front_of(std::vector<PlanRow> rows) {
 
 namespace {
 
+/// More than so many times the limit is no memory that anybody would add.
+constexpr Bytes kMostBeyond = 2;
+
 class PlanSearch {
  public:
   PlanSearch(const PlanQuestion& question, const PlanOptions& options)
@@ -41,9 +44,9 @@ class PlanSearch {
   }
 
   PlanResult run() {
-    result_.bounds =
-        space_bounds(question_, result_.space, PlanShard{options_.shards, options_.shard},
-                     options_.threads, options_.is_stopped);
+    result_.bounds = space_bounds(question_, result_.space, kMostBeyond * question_.memory_limit,
+                                  PlanShard{options_.shards, options_.shard}, options_.threads,
+                                  options_.is_stopped);
     if (!waves_.is_stopped())
       refuse_by_bound();
     explore();

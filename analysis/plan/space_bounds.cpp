@@ -36,8 +36,8 @@ class BalancedJob {
 
 class SpaceBounds {
  public:
-  SpaceBounds(const PlanQuestion& question, const PlanSpace& space)
-      : question_(question), space_(space), bounds_(space.configurations.size()) {}
+  SpaceBounds(const PlanQuestion& question, const PlanSpace& space, Bytes most)
+      : question_(question), space_(space), most_(most), bounds_(space.configurations.size()) {}
 
   std::vector<PlanBound> run(PlanShard shard, int threads,
                              const std::function<bool()>& is_stopped) {
@@ -66,7 +66,7 @@ class SpaceBounds {
     const std::vector<Bytes> weights = weights_by_stage(job, *job.layout);
     // A rank holds the mean at least.
     const Bytes mean = std::accumulate(weights.begin(), weights.end(), Bytes{0}) / split.ranks;
-    if (mean > kMostBeyond * question_.memory_limit) {
+    if (mean > most_) {
       for (std::size_t number = first; number < end; ++number)
         bounds_[number] = {Time::max(), mean};
       return;
@@ -91,15 +91,16 @@ class SpaceBounds {
 
   const PlanQuestion& question_;
   const PlanSpace& space_;
+  Bytes most_;
   std::vector<PlanBound> bounds_;
 };
 
 }  // namespace
 
 std::vector<PlanBound> space_bounds(const PlanQuestion& question, const PlanSpace& space,
-                                    PlanShard shard, int threads,
+                                    Bytes most, PlanShard shard, int threads,
                                     const std::function<bool()>& is_stopped) {
-  return SpaceBounds(question, space).run(shard, threads, is_stopped);
+  return SpaceBounds(question, space, most).run(shard, threads, is_stopped);
 }
 
 }  // namespace bubblescope

@@ -10,9 +10,6 @@
 
 namespace bubblescope {
 
-/// Configurations that need more than so many times the limit are not looked at any closer.
-constexpr Bytes kMostBeyond = 2;
-
 /// Every so many splits, from one on.
 struct PlanShard {
   std::uint32_t shards = 1;
@@ -20,10 +17,10 @@ struct PlanShard {
 };
 
 /// [configuration] Of the splits of a shard. Splits are told on several threads. Of one whose
-/// weights alone are beyond `kMostBeyond` times the limit only the memory is bounded. Bounds that
-/// `is_stopped`, which may be empty, cuts off are zero.
+/// weights alone take more than `most` only the memory is bounded. Bounds that `is_stopped`, which
+/// may be empty, cuts off are zero.
 std::vector<PlanBound> space_bounds(const PlanQuestion& question, const PlanSpace& space,
-                                    PlanShard shard, int threads,
+                                    Bytes most, PlanShard shard, int threads,
                                     const std::function<bool()>& is_stopped);
 
 }  // namespace bubblescope

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "analysis/figures/format.h"
 #include "analysis/plan/plan_merge.h"
 #include "analysis/views/plan_view.h"
 #include "sim/base/error.h"
@@ -95,6 +96,28 @@ class Planner {
   std::function<bool()> is_stopped_ = [this] { return guard_.seen().load(); };
 };
 
+/// The best row that the framework takes. Throws Error, with why it refuses the best, where there
+/// is none.
+std::string emitted_best(const PlanCommandOptions& options, const PlanQuestion& question,
+                         const PlanResult& result) {
+  PlanRows rows(options, question, result.space);
+  const Time best = result.simulated.front().figures.iteration_time;
+  std::string obstacle;
+  for (const PlanRow& row : result.simulated) {
+    try {
+      const std::string text = emitted(question, rows.row(row, best), *options.emit);
+      const double longer = ratio(row.figures.iteration_time, best) - 1;
+      return obstacle.empty() ? text
+                              : fmt::format("# This takes {} longer than the best plan: {}.\n{}",
+                                            short_percent(longer), obstacle, text);
+    } catch (const Error& error) {
+      if (obstacle.empty())
+        obstacle = error.what();
+    }
+  }
+  throw Error(obstacle);
+}
+
 /// A search, or a merge of its shards, found this.
 void show(const PlanCommandOptions& options, const PlanQuestion& question,
           const PlanFindings& findings, const OutputOptions& output, const GlobalOptions& global) {
@@ -107,12 +130,8 @@ void show(const PlanCommandOptions& options, const PlanQuestion& question,
   if (options.all)
     return write_output(output.path,
                         all_rows(options, question, result, style.format == Format::Json));
-  if (options.emit) {
-    const PlanRow& best = result.simulated.front();
-    const Json row =
-        PlanRows(options, question, result.space).row(best, best.figures.iteration_time);
-    return write_output(output.path, emitted(question, row, *options.emit));
-  }
+  if (options.emit)
+    return write_output(output.path, emitted_best(options, question, result));
   style.provenance = plan_provenance(options, question);
   write_output(output.path, plan_view(plan_page(options, question, findings), style));
 }
