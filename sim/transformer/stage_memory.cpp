@@ -81,9 +81,17 @@ void for_each_layer(const LayerSetting& setting, const StageLayers& held, const 
   const Model& model = setting.model;
   const Training whole = without_recompute(setting.training);
   const LayerSetting unreduced = {model, setting.hardware, setting.parallel, whole};
+  const LayerKind* before = nullptr;  // most layers are as the one before
+  bool recomputed = false;
+  LayerActivation activation;
   for (std::int64_t i = 0; i < held.layers; ++i) {
     const LayerKind& kind = model.layer(held.first + i);
-    use(kind, layer_activation(setting.training.recomputes(i) ? setting : unreduced, kind));
+    const bool again = setting.training.recomputes(i);
+    if (&kind != before || again != recomputed)
+      activation = layer_activation(again ? setting : unreduced, kind);
+    before = &kind;
+    recomputed = again;
+    use(kind, activation);
   }
   for (std::int64_t i = 0; i < held.predictions; ++i)
     use(model.prediction(i),
@@ -106,14 +114,22 @@ double largest_at_work(const LayerSetting& setting, const StageLayers& held) {
   const double each =
       (training.zero >= 3 ? kHalf : 0) + (training.zero >= 2 ? real(training.gradient_bytes) : 0);
   double divided = 0;
-  for (const Parameters& layer : layer_parameters(setting, held))
-    divided = std::max(divided, each * ((parallel.replicas() > 1 ? layer.plain : 0) +
-                                        (parallel.expert_replicas() > 1 ? layer.expert : 0)));
+  if (each > 0)
+    for (const Parameters& layer : layer_parameters(setting, held))
+      divided = std::max(divided, each * ((parallel.replicas() > 1 ? layer.plain : 0) +
+                                          (parallel.expert_replicas() > 1 ? layer.expert : 0)));
+  if (training.recompute == kRecomputeNone)
+    return divided;
   const Training whole = without_recompute(training);
   const LayerSetting unreduced = {setting.model, setting.hardware, parallel, whole};
   double again = 0;
+  const LayerKind* before = nullptr;
+  double whole_kept = 0;
   for_each_layer(setting, held, [&](const LayerKind& kind, const LayerActivation& activation) {
-    again = std::max(again, layer_activation(unreduced, kind).kept - activation.kept);
+    if (&kind != before)
+      whole_kept = layer_activation(unreduced, kind).kept;
+    before = &kind;
+    again = std::max(again, whole_kept - activation.kept);
   });
   return divided + again;
 }

@@ -6,8 +6,12 @@ std::vector<Parameters> layer_parameters(const LayerSetting& setting, const Stag
   const Model& model = setting.model;
   const Parallel& parallel = setting.parallel;
   std::vector<Parameters> result;
-  for (std::int64_t i = 0; i < stage.layers; ++i)
-    result.push_back(layer_parameters(model, model.layer(stage.first + i), parallel));
+  const LayerKind* before = nullptr;  // most layers are as the one before
+  for (std::int64_t i = 0; i < stage.layers; ++i) {
+    const LayerKind& kind = model.layer(stage.first + i);
+    result.push_back(&kind == before ? result.back() : layer_parameters(model, kind, parallel));
+    before = &kind;
+  }
   for (std::int64_t i = 0; i < stage.predictions; ++i) {
     result.push_back(layer_parameters(model, model.prediction(i), parallel));
     result.back().plain += prediction_parameters(model);
