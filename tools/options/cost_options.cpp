@@ -100,6 +100,15 @@ void CostCommandOptions::add_source_to(CLI::App& app) {
   for (const OptionGroup* group : {&hand, &network.between_nodes})
     exclude(model_option, *group);
   model_option->excludes(app.get_option("--cost-per"));
+  add_like(app, like, model.given);
+  app.callback([this] {
+    const FrameworkDefaults* defaults = framework_defaults(like);
+    if (defaults == nullptr)
+      return;
+    apply(*defaults, model.given, model.training, comm);
+    if (model.degrees.expert.value_or(1) > 1 && !model.given.is_given("--sequence-parallel"))
+      model.training.sequence_parallel = true;  // which these need
+  });
 }
 
 void add_iteration(CLI::App& app, IterationOptions& options, OptionGroup& given) {
@@ -127,15 +136,6 @@ void CostCommandOptions::add_to(CLI::App& app) {
   for (const char* name : {"--grad-reduce", "--optimizer"})
     iteration.add(app.get_option(name));
   comm.add_to(app);
-  add_like(app, like, model.given);
-  app.callback([this] {
-    const FrameworkDefaults* defaults = framework_defaults(like);
-    if (defaults == nullptr)
-      return;
-    apply(*defaults, model.given, model.training, comm);
-    if (model.degrees.expert.value_or(1) > 1 && !model.given.is_given("--sequence-parallel"))
-      model.training.sequence_parallel = true;  // which these need
-  });
 }
 
 bool CostCommandOptions::is_given_by_hand(std::string_view option) const {
