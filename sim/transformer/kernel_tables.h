@@ -9,6 +9,8 @@
 
 namespace bubblescope {
 
+class ObjectReader;
+
 /// How products in fp8 are scaled.
 enum class Fp8Recipe : std::uint8_t {
   Block,   ///< In blocks of 1 × 128, as DeepSeek-V3 does.
@@ -66,6 +68,8 @@ struct KernelTables {
 /// Reads tables' text, format "bubblescope-kernels/1" (data/schema/kernels.schema.json); `file`
 /// names it in errors. Throws Error with the JSON path.
 KernelTables parse_kernel_tables(std::string_view text, const std::string& file);
+/// Likewise from an object, such as a hardware file's own tables.
+KernelTables kernel_tables_of(ObjectReader object);
 /// Reads a file of them. Throws Error.
 KernelTables read_kernel_tables(const std::string& path);
 
