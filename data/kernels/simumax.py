@@ -17,6 +17,7 @@ import statistics
 from pathlib import Path
 
 HARDWARE = "b200-simumax.json"
+BASE = "b200-base.json"
 # Tokens of a sequence go to 6 of 160 experts of DeepSeek-V2, to 8 of 256 of V3, by hidden size.
 EXPERTS = {5120: (6, 160), 7168: (8, 256)}
 TOKENS = 4096
@@ -66,9 +67,9 @@ def products(system):
 
 
 def attention(system, name):
-    """Causal attention as (batch, sequence, heads, key heads, head_dim, µs) by kind."""
+    """Causal attention of one direction as rows of attention.csv and of mla.csv."""
     plain, latent = [], []
-    passes = 1 if name == "sdp_fwd" else 2.5
+    direction, passes = ("forward", 1) if name == "sdp_fwd" else ("backward", 2.5)
     for shape, rate in kernels(system, name):
         batch, sequence, heads, key_heads, keys, values = (
             int(shape[key])
@@ -77,9 +78,9 @@ def attention(system, name):
         # SimuMax counts the whole square.
         us = passes * 2 * batch * heads * sequence**2 * (keys + values) / rate
         if keys == values:
-            plain.append((batch, sequence, heads, key_heads, keys, us))
+            plain.append((direction, batch, sequence, heads, key_heads, keys, us))
         else:
-            latent.append((heads, batch, sequence, us))
+            latent.append((direction, heads, batch, sequence, us))
     return plain, latent
 
 
@@ -109,6 +110,16 @@ def weight_factor(times, weights):
             own += us - ACCUMULATED_BYTES * m * n / MEMORY_BYTES_PER_US
             others += other
     return own / others
+
+
+def base_file(system, data, out):
+    """The b200 of the catalogue with the rate of memory that SimuMax measured."""
+    base = json.loads((data / "hardware" / "b200.json").read_text(encoding="utf-8"))
+    memory = system["accelerator"]["bandwidth"]["default"]
+    base["efficiency"]["memory"] = round(
+        memory["efficient_factor"] * memory["gbps"] / base["memory_GBps"], 4
+    )
+    (out / BASE).write_text(json.dumps(base, indent=1) + "\n", encoding="utf-8")
 
 
 def model_file(row, builtin, out):
@@ -190,22 +201,23 @@ def main():
     own, weights = products(system)
     times = write(out / "gemm.csv", "dtype,m,n,k,us", own)
     plain, latent = attention(system, "sdp_fwd")
-    columns = "batch_size,isl,num_heads,num_key_value_heads,head_dim,us"
-    forward = write(out / "attention.csv", columns, plain)
-    forward |= write(out / "mla.csv", "num_heads,batch_size,isl,us", latent)
+    for rows, more in zip((plain, latent), attention(system, "sdp_bwd")):
+        rows.extend(more)
+    columns = "pass,batch_size,isl,num_heads,num_key_value_heads,head_dim,us"
+    write(out / "attention.csv", columns, plain)
+    write(out / "mla.csv", "pass,num_heads,batch_size,isl,us", latent)
     columns = "dtype,num_tokens,hidden_size,inter_size,topk,num_experts,moe_tp_size,moe_ep_size"
     write(out / "moe.csv", columns + ",distribution,us", experts(system))
-    backward = [row for rows in attention(system, "sdp_bwd") for row in rows]
-    ratio = sum(us for *_, us in backward) / sum(forward[tuple(shape)] for *shape, _ in backward)
     weight = weight_factor(times, weights)
     rows = json.loads((options.folder / "rows.json").read_text(encoding="utf-8"))
-    models = Path(__file__).resolve().parents[1] / "models"
-    form = [row_of(row, out, models) for row in rows]
+    data = Path(__file__).resolve().parents[1]
+    base_file(system, data, out)
+    form = [row_of(row, out, data / "models") for row in rows]
     (out / "rows.json").write_text(json.dumps(form, indent=1) + "\n", encoding="utf-8")
     files = " ".join(str(out / f"{kind}.csv") for kind in ("gemm", "attention", "mla", "moe"))
     print(
-        f"bubblescope hardware-fit {files} --base b200 --sustained bf16=1,"
-        f"weight-gradients={weight:.3f},attention-backward={ratio:.2f} "
+        f"bubblescope hardware-fit {files} --base {out / BASE} --sustained bf16=1,"
+        f"weight-gradients={weight:.3f} "
         f"-o {out / HARDWARE}\nbubblescope reproduce {out / 'rows.json'}"
     )
 
