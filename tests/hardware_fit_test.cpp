@@ -279,6 +279,37 @@ TEST_CASE("Too few timings for an axis are refused where no table tells how it g
   CHECK(mine["sustained"]["bf16"] == 1);
 }
 
+TEST_CASE("Attention's backward takes what was timed of it, not a factor") {
+  std::string text = "pass,batch_size,isl,num_heads,num_key_value_heads,head_dim,us\n";
+  for (const auto& [pass, factor] : {std::pair("forward", 1), {"backward", 4}})
+    for (const int heads : {8, 64})
+      for (const int sequence : {2048, 8192})
+        text += fmt::format("{},1,{},{},{},128,{}\n", pass, sequence, heads, heads / 8,
+                            factor * 1e-6 * heads * sequence * sequence);
+  const TemporaryFolder folder;
+  folder.write("attention.csv", text);
+  const ProcessOptions there = {.folder = folder.path()};
+  const auto backward_over = [&](const std::string& more) {
+    output("hardware-fit attention.csv --base h100 -o mine.json" + more, there);
+    const json costs = json::parse(output(
+        "costs -p 4 --model llama-3.1-70b --tp 8 --format json --hardware mine.json", there));
+    return costs["stages"][1]["input_grad_ns"].get<double>();
+  };
+  CHECK(backward_over("") == backward_over(" --sustained attention-backward=9"));
+  const json mine = json::parse(contents(folder / "mine.json"));
+  CHECK(mine["kernels"]["attention_backward"]["us"].size() > 4);
+  CHECK(schema_faults(json::parse(contents(source_file("data/schema/kernels.schema.json"))),
+                      mine["kernels"]) == std::vector<std::string>());
+  const KernelTables tables = *parse_hardware(mine.dump(), "mine.json").kernels;
+  const KernelGrid::Point point = {128, 8, 64, 8192};
+  CHECK(tables.attention_backward->seconds(point) ==
+        doctest::Approx(4 * tables.attention->seconds(point)).epsilon(0.01));
+  text.replace(text.find("backward,1"), 8, "backwards");
+  folder.write("attention.csv", text);
+  CHECK(has(run("hardware-fit attention.csv --base h100 -o mine.json", there).err,
+            "pass: expected forward, backward, got 'backwards'; did you mean 'backward'?"));
+}
+
 TEST_CASE("What hardware-fit needs on its command line is said") {
   const TemporaryFolder folder;
   folder.write("gemm.csv", products({1024, 4096}));

@@ -78,7 +78,8 @@ std::map<int, GridFit> untimed_grids(TimedTable table, const Json& tables) {
 }
 
 /// The sections of tables in their usual order.
-constexpr const char* kSections[] = {"products", "attention", "mla", "grouped", "collectives"};
+constexpr const char* kSections[] = {
+    "products", "attention", "mla", "attention_backward", "mla_backward", "grouped", "collectives"};
 
 Json sections_of(const std::vector<TableFit>& fits, const Json& base_tables) {
   Json sections = Json::object();
@@ -102,7 +103,7 @@ Json sections_of(const std::vector<TableFit>& fits, const Json& base_tables) {
 }
 
 bool has_parts(std::string_view section) {
-  return section != "attention" && section != "mla";
+  return !section.starts_with("attention") && !section.starts_with("mla");
 }
 
 /// Puts what the base has where the timings have nothing, and tells what that is.

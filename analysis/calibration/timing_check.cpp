@@ -38,6 +38,11 @@ Work product_work(const TimingFile& file, const KernelTiming& timing, const Hard
   return {2 * numbers[0] * numbers[1] * numbers[2], peak_of(file, timing, hardware)};
 }
 
+/// Attention's backward has 5 products, its forward 2.
+double passes(const KernelTiming& timing) {
+  return timing.is_backward ? 2.5 : 1;
+}
+
 /// Causal: half of the square.
 Work attention_work(const TimingFile& file, const KernelTiming& timing, const Hardware& hardware) {
   const auto& [batch, sequence, heads, key_heads, head_dim, unused, none] = timing.numbers;
@@ -46,13 +51,14 @@ Work attention_work(const TimingFile& file, const KernelTiming& timing, const Ha
         fmt::format("{}: num_key_value_heads: expected up to {:g}, as there are num_heads, "
                     "got {:g}",
                     place_of(file, timing), heads, key_heads));
-  return {2 * batch * heads * sequence * sequence * head_dim, hardware.bf16_flops};
+  return {passes(timing) * 2 * batch * heads * sequence * sequence * head_dim, hardware.bf16_flops};
 }
 
 Work latent_work(const KernelTiming& timing, const Hardware& hardware) {
   constexpr double kWidths = 192 + 128;  // of keys and of values
   const auto& numbers = timing.numbers;
-  return {numbers[0] * numbers[1] * numbers[2] * numbers[2] * kWidths, hardware.bf16_flops};
+  return {passes(timing) * numbers[0] * numbers[1] * numbers[2] * numbers[2] * kWidths,
+          hardware.bf16_flops};
 }
 
 /// Where loads are unequal a GPU may have little to do.

@@ -23,6 +23,7 @@ namespace {
 
 constexpr std::size_t kMostTimingBytes = std::size_t{256} << 20;
 constexpr std::string_view kTimeColumn = "us";
+constexpr const char* kPassColumn = "pass";
 constexpr const char* kPowerLaw = "power_law_";
 
 /// A column of words, and those that it may have.
@@ -47,12 +48,13 @@ const std::vector<KindColumns>& kinds() {
       {TimingKind::Attention,
        "attention",
        {"batch_size", "isl", "num_heads", "num_key_value_heads", "head_dim"},
-       {}},
+       {},
+       {kPassColumn}},
       {TimingKind::LatentAttention,
        "mla",
        {"num_heads", "batch_size", "isl"},
        {},
-       {"mla_dtype", "tp_size"}},
+       {"mla_dtype", "tp_size", kPassColumn}},
       {TimingKind::Experts,
        "moe",
        {"num_tokens", "hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size",
@@ -199,6 +201,8 @@ class TimingReader {
     for (const char* name : columns.spare)
       if (has(name))
         spare_.push_back(place(name));
+    if (has(kPassColumn))
+      pass_ = place(kPassColumn);
     time_ = place(kTimeColumn);
     count_ = cells_.size();
   }
@@ -230,6 +234,9 @@ class TimingReader {
       result.words[i] = word(columns.words[i], cells_[words_[i]]);
     for (const std::size_t place : spare_)  // which tell one shape from another
       result.words.back().append(cells_[place]).append(" ");
+    if (pass_)
+      result.is_backward =
+          word({kPassColumn, {"forward", "backward"}}, cells_[*pass_]) == "backward";
     constexpr const char* kTime = "a time above 0, in µs";
     result.microseconds = number(time_, kTimeColumn, kTime);
     if (!(result.microseconds > 0))
@@ -253,6 +260,7 @@ class TimingReader {
   std::vector<std::size_t> numbers_;
   std::vector<std::size_t> words_;
   std::vector<std::size_t> spare_;
+  std::optional<std::size_t> pass_;
   std::size_t time_ = 0;
   std::size_t count_ = 0;
 };

@@ -24,6 +24,7 @@ struct KernelTiming {
   std::array<double, kMostNumbers> numbers = {};
   std::array<std::string, 2> words = {};
   double microseconds = 0;
+  bool is_backward = false;
 };
 
 /// The columns with whole numbers from 1 on, and those with words, beside "us".

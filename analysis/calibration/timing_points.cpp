@@ -223,12 +223,12 @@ std::string TimedTable::name() const {
 }
 
 std::vector<GridAxis> section_axes(std::string_view section) {
-  return section == "products"      ? product_axes()
-         : section == "attention"   ? attention_axes()
-         : section == "mla"         ? latent_axes()
-         : section == "grouped"     ? expert_axes()
-         : section == "collectives" ? bytes_axes()
-                                    : std::vector<GridAxis>();
+  return section == "products"              ? product_axes()
+         : section.starts_with("attention") ? attention_axes()
+         : section.starts_with("mla")       ? latent_axes()
+         : section == "grouped"             ? expert_axes()
+         : section == "collectives"         ? bytes_axes()
+                                            : std::vector<GridAxis>();
 }
 
 void require_spread(const TimedTable& table) {
@@ -255,10 +255,17 @@ std::vector<TimedTable> timed_tables(const std::vector<TimingFile>& files) {
   for (const auto& [theirs, ours] : kDtypes)
     add_table(of("products", ours, TimingKind::Products),
               those(of_kind(files, TimingKind::Products), in(theirs)), product_points, tables);
-  add_table(of("attention", "", TimingKind::Attention), of_kind(files, TimingKind::Attention),
-            attention_points, tables);
-  add_table(of("mla", "", TimingKind::LatentAttention), of_kind(files, TimingKind::LatentAttention),
-            latent_points, tables);
+  const auto passes = [&](TimingKind kind, bool is_backward) {
+    return those(of_kind(files, kind), [is_backward](const KernelTiming& each) {
+      return each.is_backward == is_backward;
+    });
+  };
+  for (const bool is_backward : {false, true}) {
+    add_table(of(is_backward ? "attention_backward" : "attention", "", TimingKind::Attention),
+              passes(TimingKind::Attention, is_backward), attention_points, tables);
+    add_table(of(is_backward ? "mla_backward" : "mla", "", TimingKind::LatentAttention),
+              passes(TimingKind::LatentAttention, is_backward), latent_points, tables);
+  }
   for (const auto& [theirs, ours] : kDtypes)
     add_table(of("grouped", ours, TimingKind::Experts),
               those(of_kind(files, TimingKind::Experts), in(theirs)), expert_points, tables);

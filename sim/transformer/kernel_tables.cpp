@@ -168,14 +168,18 @@ KernelTables kernel_tables_of(ObjectReader object) {
   read_optional(products, "fp8", tables.fp8_tensor, read_product);
   read_optional(products, "fp8_block", tables.fp8_block, read_product);
   products.finish();
-  read_optional(object, "attention", tables.attention, [](ObjectReader part) {
+  const auto read_attention = [](ObjectReader part) {
     constexpr double kHeadPower = 0.75;
     return read_grid(std::move(part),
                      {{"head_dim", kHeadPower}, {"group", 0, 0}, {"heads"}, {"sequence", 0, 2}});
-  });
-  read_optional(object, "mla", tables.latent_attention, [](ObjectReader part) {
+  };
+  const auto read_latent = [](ObjectReader part) {
     return read_grid(std::move(part), {{"heads"}, {"sequence", 0, 2}});
-  });
+  };
+  read_optional(object, "attention", tables.attention, read_attention);
+  read_optional(object, "attention_backward", tables.attention_backward, read_attention);
+  read_optional(object, "mla", tables.latent_attention, read_latent);
+  read_optional(object, "mla_backward", tables.latent_attention_backward, read_latent);
   ObjectReader collectives = object.object("collectives");
   read_optional(collectives, "all_gather", tables.all_gather, read_collective);
   read_optional(collectives, "reduce_scatter", tables.reduce_scatter, read_collective);

@@ -59,7 +59,9 @@ struct KernelTables {
   std::optional<KernelGrid> fp8_tensor = {};
   std::optional<KernelGrid> fp8_block = {};
   std::optional<KernelGrid> attention = {};  ///< Causal, forward: head_dim, group, heads, sequence.
-  std::optional<KernelGrid> latent_attention = {};  ///< heads, sequence
+  std::optional<KernelGrid> latent_attention = {};           ///< heads, sequence
+  std::optional<KernelGrid> attention_backward = {};         ///< By the axes of its forward.
+  std::optional<KernelGrid> latent_attention_backward = {};  ///< Likewise.
   std::optional<CollectiveTable> all_gather = {};
   std::optional<CollectiveTable> reduce_scatter = {};
   std::optional<CollectiveTable> all_to_all = {};
