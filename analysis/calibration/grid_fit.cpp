@@ -152,6 +152,7 @@ double GridFit::microseconds(const GridPoint& point) const {
 
 std::vector<double> GridFit::microseconds() const {
   std::vector<double> times;
+  times.reserve(log_microseconds_.size());
   for (const double each : log_microseconds_)
     times.push_back(std::exp(each));
   return times;
@@ -248,6 +249,7 @@ std::size_t node_count(const std::vector<GridAxis>& axes) {
 
 std::vector<double> grid_errors(const GridFit& grid, const std::vector<GridPoint>& points) {
   std::vector<double> errors;
+  errors.reserve(points.size());
   for (const GridPoint& point : points)
     errors.push_back(std::abs(grid.microseconds(point) / point.microseconds - 1));
   return errors;

@@ -139,6 +139,7 @@ Json completed(const Json& timed, const FitBase& base, std::vector<TableFigures>
 /// "gemm.csv, moe.csv.gz", without folders: a hardware file may be given to others.
 std::string names_of(const std::vector<TimingFile>& files) {
   std::vector<std::string> names;
+  names.reserve(files.size());
   for (const TimingFile& file : files)
     names.push_back(std::filesystem::path(file.path).filename().string());
   return fmt::format("{}", fmt::join(names, ", "));

@@ -21,7 +21,7 @@ struct FitBase {
   nlohmann::ordered_json tables;  ///< bubblescope-kernels/1, or null where it has none.
 };
 
-struct HardwareFit {
+struct HardwareFit {  // NOLINT(bugprone-exception-escape): moving JSON throws nothing
   std::string name;
   std::string base;
   std::vector<std::string> files;
