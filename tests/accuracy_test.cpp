@@ -69,6 +69,21 @@ PublishedRun run_of(const std::string& id, std::int64_t measured, std::int64_t p
 
 }  // namespace
 
+TEST_CASE("A row's hardware and model may be files beside the rows") {
+  json row = rows()[0];
+  row["hardware"] = "mine.json";
+  row["model"]["file"] = "model.json";
+  row["gradient_fusion"] = true;
+  row["measured"]["peak_memory_GB"] = 40.5;
+  const MeasuredRow read =
+      parse_measured_rows(json::array({row}).dump(), "runs/rows.json", {}).at(0);
+  CHECK(says(read, "--hardware", "runs/mine.json"));
+  CHECK(says(read, "--model", "runs/model.json"));
+  CHECK(says(read, "--gradient-fusion", "on"));
+  CHECK(read.run.kind.starts_with("mine "));
+  CHECK(read.run.measured_memory == 40'500'000'000);
+}
+
 TEST_CASE("Errors of predictions are counted by quantiles, pairs and choices") {
   std::vector<PublishedRun> runs = {run_of("a", 100, 110), run_of("b", 200, 190),
                                     run_of("c", 101, 130), run_of("d", 150, 150)};

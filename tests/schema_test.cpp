@@ -33,7 +33,7 @@ const std::string kModelJob = " -p 4 -m 8" + kMachine;
 const std::vector<std::string> kResults = {
     "analyze",  "calibrate", "check",     "compare",       "costs-report", "explain",
     "profile",  "program",   "reproduce", "accuracy",      "schedules",    "simulate",
-    "timeline", "validate",  "models",    "hardware-list", "plan"};
+    "timeline", "validate",  "models",    "hardware-list", "plan",         "hardware-fit"};
 
 json schema(const std::string& name) {
   return json::parse(contents(source_file("data/schema/" + name + ".schema.json")));

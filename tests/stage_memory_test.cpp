@@ -225,4 +225,23 @@ TEST_CASE("Peaks of Zero Bubble's table 4 come out within 10 %") {
   }
 }
 
+TEST_CASE("Where products add up gradients, a placeholder a shape and the head's stay in bf16") {
+  ModelJob job = job_of(gpt(4096, 32, 4));
+  const auto buffers = [&](std::size_t stage) {
+    return analytic_costs(job, 2).stages[stage].memory.buffers;
+  };
+  const Bytes first = buffers(0);
+  const Bytes last = buffers(1);
+  job.training.gradient_fusion = true;
+  // QKV, the attention's output and the MLP's two, of two layers each once; the head.
+  const Bytes layer = 2 * Bytes{4096} * 4096 * (3 + 1 + 4 + 4);
+  CHECK(buffers(0) - first == layer);
+  CHECK(buffers(1) - last == layer + 2 * Bytes{50304} * 4096);
+  job.parallel.tensor = 8;
+  job.training.gradient_fusion = false;
+  const Bytes divided = buffers(0);
+  job.training.gradient_fusion = true;
+  CHECK(buffers(0) - divided == layer / 8);
+}
+
 }  // namespace bubblescope

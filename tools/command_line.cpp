@@ -292,12 +292,12 @@ int run(int argc, char** argv) {
   global.command = shell_line({words.begin() + 1, words.end()});
   const CLI::Option& config = declare_root(root, global);
   const std::vector<Command> commands = {
-      add_schedules(root, global), add_models(root, global),   add_hardware(root, global),
-      add_order(root, global),     add_check(root, global),    add_simulate(root, global),
-      add_compare(root, global),   add_plan(root, global),     add_explain(root, global),
-      add_reproduce(root, global), add_analyze(root, global),  add_costs(root, global),
-      add_replay(root, global),    add_validate(root, global), add_calibrate(root, global),
-      add_import(root, global),    add_man(root, global)};
+      add_schedules(root, global),    add_models(root, global),   add_hardware(root, global),
+      add_order(root, global),        add_check(root, global),    add_simulate(root, global),
+      add_compare(root, global),      add_plan(root, global),     add_explain(root, global),
+      add_reproduce(root, global),    add_analyze(root, global),  add_costs(root, global),
+      add_replay(root, global),       add_validate(root, global), add_calibrate(root, global),
+      add_hardware_fit(root, global), add_import(root, global),   add_man(root, global)};
   const CLI::App& help = *add_help(root);
   for (const Command& command : commands)
     command.app->fallthrough();

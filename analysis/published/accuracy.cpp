@@ -50,6 +50,12 @@ std::optional<double> PublishedRun::error() const {
   return static_cast<double>(predicted->count()) / static_cast<double>(measured->count()) - 1;
 }
 
+std::optional<double> PublishedRun::memory_error() const {
+  if (!measured_memory || !peak_memory)
+    return std::nullopt;
+  return static_cast<double>(*peak_memory) / static_cast<double>(*measured_memory) - 1;
+}
+
 Accuracy accuracy(const std::string& name, const std::vector<const PublishedRun*>& runs) {
   Accuracy result{.name = name};
   std::vector<double> errors;

@@ -22,12 +22,15 @@ struct PublishedRun {
   bool is_judged = true;     ///< Its configuration is known, and its time is what is compared.
   std::string command = {};  ///< It predicts the run.
   std::optional<Time> predicted = {};
+  std::optional<Bytes> measured_memory = {};  ///< The most that tensors held on a GPU.
+  std::optional<Bytes> peak_memory = {};      ///< As predicted.
   std::optional<Bytes> device_memory = {};
   bool is_told_to_run_out = false;
   std::string refused = {};  ///< Why it cannot be predicted.
 
   /// As a fraction of what was measured; none where either is missing.
   std::optional<double> error() const;
+  std::optional<double> memory_error() const;
 };
 
 /// Runs of one table or kind.

@@ -28,16 +28,24 @@ std::optional<double> timed_attention(const LayerSetting& setting, const Attenti
       attention.indexer)
     return std::nullopt;
   const Parallel& parallel = setting.parallel;
+  // An all-to-all gives a GPU fewer heads of whole sequences; else it has all heads of parts.
+  const bool has_parts =
+      parallel.context > 1 && setting.training.context != ContextMessages::AllToAll;
+  const double parts = has_parts ? real(parallel.context) : 1;
   const double sequence = real(setting.training.sequence);
-  const double heads =
-      real(attention.heads) / real(parallel.tensor) * real(setting.training.microbatch);
+  const double heads = real(attention.heads) / real(parallel.tensor) /
+                       (has_parts ? 1 : real(parallel.context)) * real(setting.training.microbatch);
   const double group = real(attention.heads) / real(attention.key_value_heads);
+  const auto& own = is_latent ? tables->latent_attention_backward : tables->attention_backward;
+  const auto& forward = is_latent ? tables->latent_attention : tables->attention;
+  const bool is_timed = is_backward && own;
+  const KernelGrid& grid = is_timed ? *own : *forward;
   const double whole =
-      is_latent ? tables->latent_attention->seconds({heads, sequence})
-                : tables->attention->seconds({real(attention.key_dim), group, heads, sequence});
+      grid.seconds(is_latent ? KernelGrid::Point{heads, sequence}
+                             : KernelGrid::Point{real(attention.key_dim), group, heads, sequence});
   const double seen = mean_keys(attention, sequence) / (sequence / 2);
-  return whole * seen / real(parallel.context) * (parallel.context > 1 ? kContextFactor : 1) *
-         (is_backward ? hardware.sustained.attention_backward : 1);
+  return whole * seen / parts * (has_parts ? kContextFactor : 1) *
+         (is_backward && !is_timed ? hardware.sustained.attention_backward : 1);
 }
 
 }  // namespace bubblescope

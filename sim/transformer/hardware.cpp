@@ -94,6 +94,21 @@ Hardware::Host read_host(ObjectReader object) {
   return result;
 }
 
+/// The name of tables of kernels, or the tables themselves.
+void read_kernels(ObjectReader& object, const nlohmann::json& kernels, Hardware& hardware) {
+  if (kernels.is_object()) {
+    hardware.kernels =
+        std::make_shared<const KernelTables>(kernel_tables_of(object.object("kernels")));
+    hardware.kernels_name = hardware.kernels->name;
+  } else if (kernels.is_string()) {
+    hardware.kernels_name = object.text("kernels");
+  } else {
+    object.fail("kernels", fmt::format("expected the name of tables, or tables themselves "
+                                       "(bubblescope-kernels/1), got {}",
+                                       quoted(kernels)));
+  }
+}
+
 }  // namespace
 
 Hardware parse_hardware(std::string_view text, const std::string& file) {
@@ -126,7 +141,7 @@ Hardware parse_hardware(std::string_view text, const std::string& file) {
   if (object.has("sustained") && !object.has("kernels"))
     object.fail("sustained", "needs \"kernels\" beside it, the tables that it corrects");
   if (object.has("kernels")) {
-    hardware.kernels_name = object.text("kernels");
+    read_kernels(object, json["kernels"], hardware);
     hardware.sustained = read_sustained(object.object("sustained"));
   }
   if (auto host = object.optional_object("host"))

@@ -66,7 +66,8 @@ struct Hardware {
   std::string kernels_name = {};  ///< Names tables of kernels; empty: there are none.
   Sustained sustained = {};
   Host host = {};
-  std::shared_ptr<const KernelTables> kernels = nullptr;  ///< None unless they were read.
+  std::shared_ptr<const KernelTables> kernels = nullptr;  ///< None unless they were read, or are
+                                                          ///< the file's own.
   double compute_scale = 1;  ///< How much longer kernels take than all of this says.
 };
 

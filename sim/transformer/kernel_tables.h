@@ -9,6 +9,8 @@
 
 namespace bubblescope {
 
+class ObjectReader;
+
 /// How products in fp8 are scaled.
 enum class Fp8Recipe : std::uint8_t {
   Block,   ///< In blocks of 1 × 128, as DeepSeek-V3 does.
@@ -57,7 +59,9 @@ struct KernelTables {
   std::optional<KernelGrid> fp8_tensor = {};
   std::optional<KernelGrid> fp8_block = {};
   std::optional<KernelGrid> attention = {};  ///< Causal, forward: head_dim, group, heads, sequence.
-  std::optional<KernelGrid> latent_attention = {};  ///< heads, sequence
+  std::optional<KernelGrid> latent_attention = {};           ///< heads, sequence
+  std::optional<KernelGrid> attention_backward = {};         ///< By the axes of its forward.
+  std::optional<KernelGrid> latent_attention_backward = {};  ///< Likewise.
   std::optional<CollectiveTable> all_gather = {};
   std::optional<CollectiveTable> reduce_scatter = {};
   std::optional<CollectiveTable> all_to_all = {};
@@ -66,6 +70,8 @@ struct KernelTables {
 /// Reads tables' text, format "bubblescope-kernels/1" (data/schema/kernels.schema.json); `file`
 /// names it in errors. Throws Error with the JSON path.
 KernelTables parse_kernel_tables(std::string_view text, const std::string& file);
+/// Likewise from an object, such as a hardware file's own tables.
+KernelTables kernel_tables_of(ObjectReader object);
 /// Reads a file of them. Throws Error.
 KernelTables read_kernel_tables(const std::string& path);
 

@@ -94,6 +94,8 @@ struct Training {
                                 ///< gradients too, 3 parameters too.
   int gradient_bytes = 4;       ///< One gradient takes them as it is accumulated.
   int moment_bytes = 4;         ///< Each of Adam's two moments takes them.
+  /// Products add gradients of weights to those that are accumulated.
+  bool gradient_fusion = false;
   Collectives collectives = Collectives::Ring;
   ContextMessages context = ContextMessages::Ring;
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -134,6 +136,27 @@ double largest_at_work(const LayerSetting& setting, const StageLayers& held) {
   return divided + again;
 }
 
+/// Where products add the gradients of weights themselves, autograd still wants one of each weight.
+/// Transformer Engine hands it placeholders in bf16, of which one a shape stays (get_dummy_wgrad);
+/// Megatron-Core makes the head's anew, when the stage holds the most.
+double placeholders(const LayerSetting& setting, const StageLayers& held, bool has_head) {
+  if (!setting.training.gradient_fusion)
+    return 0;
+  std::set<std::pair<double, double>> shapes;
+  for_each_layer(setting, held, [&](const LayerKind& kind, const LayerActivation&) {
+    for (const Linears& linears : linears_of(setting, kind))
+      for (const Linear& linear : linears)
+        shapes.insert({linear.in, linear.out});
+  });
+  double weights = 0;
+  for (const auto& [in, out] : shapes)
+    weights += in * out;
+  const Model& model = setting.model;
+  if (has_head)
+    weights += real(model.vocabulary) * real(model.hidden) / real(setting.parallel.tensor);
+  return kHalf * weights;
+}
+
 /// The loss has this while it computes, beside the logits that are kept. Gathered are logits in
 /// bf16; those in fp32, their softmax and its gradient are each made anew, and so are gradients.
 double loss_at_work(const LayerSetting& setting) {
@@ -225,6 +248,7 @@ StageMemory stage_memory(const LayerSetting& setting, const StageLayout& layout,
   const double messages = (stage > 0 ? 1 : 0) + (stage + 1 < layout.size() ? 1 : 0);
   memory.buffers =
       rounded(messages * static_cast<double>(message_bytes(setting)) +
+              placeholders(setting, held, heads > 0) +
               std::max(heads > 0 ? loss_at_work(setting) : 0.0, largest_at_work(setting, held)));
   memory.activation = rounded(kept);
   memory.activation_after_input_grad = rounded(needed);

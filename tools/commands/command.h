@@ -24,6 +24,7 @@ Command add_check(CLI::App& root, const GlobalOptions& global);
 Command add_schedules(CLI::App& root, const GlobalOptions& global);
 Command add_models(CLI::App& root, const GlobalOptions& global);
 Command add_hardware(CLI::App& root, const GlobalOptions& global);
+Command add_hardware_fit(CLI::App& root, const GlobalOptions& global);
 Command add_order(CLI::App& root, const GlobalOptions& global);
 Command add_simulate(CLI::App& root, const GlobalOptions& global);
 Command add_costs(CLI::App& root, const GlobalOptions& global);

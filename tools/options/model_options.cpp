@@ -219,8 +219,7 @@ void ModelOptions::add_training_to(CLI::App& app) {
       training.fused_norms, one_of(kFused));
   add("--loss", "HOW",
       "fused (default), or unfused, with logits in fp32; gathered, and those of the whole "
-      "vocabulary "
-      "on each GPU",
+      "vocabulary on each GPU",
       training.loss, one_of(kLosses));
   constexpr int kZeroStages = 3;
   add("--zero", "STAGE", "what data parallelism divides, as ZeRO: 0, 1 (default), 2, 3",
@@ -231,6 +230,9 @@ void ModelOptions::add_training_to(CLI::App& app) {
       training.gather_overlap, one_of(kGathers));
   add("--gradients", "WHAT", "how gradients are accumulated: fp32 (default), bf16",
       training.gradient_bytes, one_of(kWidths));
+  add("--gradient-fusion", "on|off",
+      "products add up weights' gradients, whose placeholders hold memory (default: off)",
+      training.gradient_fusion, one_of(kOnOff));
   add("--moments", "WHAT", "Adam's moments: fp32 (default), bf16", training.moment_bytes,
       one_of(kWidths));
   add("--cp-comm", "HOW",
@@ -311,7 +313,9 @@ ModelJob ModelOptions::job(std::optional<int> ranks) const {
   job.hardware.compute_scale = compute_scale;
   if (kernel_tables.value_or(false) && job.hardware.kernels_name.empty())
     throw wrong_option("--kernel-tables", fmt::format("{} names none", job.hardware.name));
-  if (kernel_tables.value_or(true) && !job.hardware.kernels_name.empty())
+  if (!kernel_tables.value_or(true))
+    job.hardware.kernels = nullptr;
+  else if (!job.hardware.kernels && !job.hardware.kernels_name.empty())
     job.hardware.kernels = std::make_shared<const KernelTables>(
         find_input({"--hardware", "data/kernels", embedded_kernels()}, job.hardware.kernels_name,
                    read_kernel_tables, parse_kernel_tables));
@@ -344,6 +348,7 @@ ModelJob ModelOptions::job(std::optional<int> ranks) const {
 }
 
 nlohmann::ordered_json job_json(const ModelJob& job) {
+  using Json = nlohmann::ordered_json;
   const Training& training = job.training;
   return {
       {"model",
@@ -368,12 +373,9 @@ nlohmann::ordered_json job_json(const ModelJob& job) {
       {"sequence", training.sequence},
       {"precision", word_for(kPrecisions, training.precision)},
       {"fp8_recipe", word_for(kRecipes, training.fp8_recipe)},
-      {"kernel_tables", job.hardware.kernels ? nlohmann::ordered_json(job.hardware.kernels->name)
-                                             : nlohmann::ordered_json()},
+      {"kernel_tables", job.hardware.kernels ? Json(job.hardware.kernels->name) : Json()},
       {"recompute", recompute_word(training.recompute)},
-      {"recompute_layers", training.recomputed_layers
-                               ? nlohmann::ordered_json(*training.recomputed_layers)
-                               : nlohmann::ordered_json()},
+      {"recompute_layers", training.recomputed_layers ? Json(*training.recomputed_layers) : Json()},
       {"pair_order", word_for(kPairOrders, training.pair_order)},
       {"sequence_parallel", training.sequence_parallel},
       {"tp_overlap", training.tensor_overlap},
@@ -388,6 +390,7 @@ nlohmann::ordered_json job_json(const ModelJob& job) {
       {"gather", word_for(kGathers, training.gather_overlap)},
       {"zero", training.zero},
       {"gradients", word_for(kWidths, training.gradient_bytes)},
+      {"gradient_fusion", training.gradient_fusion},
       {"moments", word_for(kWidths, training.moment_bytes)},
       {"collectives", word_for(kCollectives, training.collectives)},
       {"cp_comm", word_for(kContexts, training.context)},

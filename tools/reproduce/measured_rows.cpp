@@ -1,6 +1,8 @@
 #include "tools/reproduce/measured_rows.h"
 
 #include <algorithm>
+#include <cmath>
+#include <filesystem>
 #include <utility>
 
 #include <fmt/format.h>
@@ -41,6 +43,13 @@ const EmbeddedFile* built_in_model(std::string_view name) {
   return found == files.end() ? nullptr : &*found;
 }
 
+/// A file that a row names lies beside the rows; other names are of what is built in.
+std::string beside(const std::string& rows, const std::string& name) {
+  if (!name.ends_with(".json"))
+    return name;
+  return (std::filesystem::path(rows).parent_path() / name).string();
+}
+
 /// A model by its dimensions, in the format of its own.
 Json dimensions(ObjectReader& model, const std::string& name) {
   Json json = {{"format", "bubblescope-model/1"},
@@ -72,16 +81,18 @@ Json dimensions(ObjectReader& model, const std::string& name) {
   return json;
 }
 
-/// A name, or where the catalogue has none, JSON.
-std::string model_word(ObjectReader model) {
+/// A name or file, or where there is none, JSON.
+std::string model_word(ObjectReader model, const std::string& rows) {
   for (const char* key : {"layers",        "hidden",   "heads",   "kv_heads",  "ffn",
                           "vocab",         "act",      "bias",    "dropout",   "learned_positions",
                           "tied",          "head_dim", "experts", "per_token", "expert_ffn",
                           "shared",        "mla",      "mtp",     "qk_norm",   "sliding_window",
-                          "sliding_every", "builtin",  "name"})
+                          "sliding_every", "builtin",  "name",    "file"})
     if (model.has(key))
       model.skip(key);
   model.finish();
+  if (model.has("file"))
+    return beside(rows, model.text("file"));
   const std::string name = model.text("name");
   std::string known = model.has("builtin") ? model.text("builtin") : name;
   if (built_in_model(known) != nullptr)
@@ -126,9 +137,29 @@ std::string graphs(const std::vector<std::string>& scopes) {
                                  : "moe";
 }
 
+std::string stem(const std::string& path) {
+  return std::filesystem::path(path).stem().string();
+}
+
+void read_measured(ObjectReader measured, PublishedRun& run) {
+  run.ran_out = measured.optional_flag("oom").value_or(false);
+  if (const auto peak = measured.optional_number("peak_memory_GB"); peak.value_or(0) > 0)
+    run.measured_memory = std::llround(*peak * 1e9);
+}
+
+/// Throws Error where GPUs and sequences are not what the degrees make.
+void check_counts(ObjectReader& row) {
+  const std::int64_t replicas = row.integer("dp");
+  if (row.integer("gpus") != row.integer("tp") * row.integer("cp") * row.integer("pp") * replicas)
+    row.fail("gpus", "is not tp · cp · pp · dp");
+  if (row.integer("gbs") != replicas * row.integer("mbs") * row.integer("microbatches"))
+    row.fail("gbs", "is not dp · mbs · microbatches");
+}
+
 class RowReader {
  public:
-  RowReader(const nlohmann::json& json, ObjectReader::Place place) : row_(json, std::move(place)) {}
+  RowReader(const nlohmann::json& json, ObjectReader::Place place)
+      : rows_(place.file), row_(json, std::move(place)) {}
 
   MeasuredRow read() {
     read_run();
@@ -160,25 +191,21 @@ class RowReader {
     PublishedRun& run = result_.run;
     run.id = row_.text("id");
     run.table = row_.text("table");
-    hardware_ = row_.text("hardware");
+    hardware_ = beside(rows_, row_.text("hardware"));
     precision_ = row_.text("precision");
     kernel_ = row_.has("kernel") ? row_.text("kernel") : "";
     gpus_ = row_.integer("gpus");
     const std::int64_t batch = row_.integer("gbs");
     const std::int64_t sequence = row_.integer("seq");
-    const std::int64_t replicas = row_.integer("dp");
-    if (gpus_ != row_.integer("tp") * row_.integer("cp") * row_.integer("pp") * replicas)
-      row_.fail("gpus", "is not tp · cp · pp · dp");
-    if (batch != replicas * row_.integer("mbs") * row_.integer("microbatches"))
-      row_.fail("gbs", "is not dp · mbs · microbatches");
+    check_counts(row_);
     ObjectReader model = row_.object("model");
-    run.kind =
-        fmt::format("{} {} {}", hardware_, precision_, model.has("experts") ? "experts" : "dense");
-    run.job = fmt::format("{} {} {} {} {} {} {}", run.table, model.text("name"), hardware_, gpus_,
-                          batch, sequence, kernel_);
+    run.kind = fmt::format("{} {} {}", stem(hardware_), precision_,
+                           model.has("experts") ? "experts" : "dense");
+    run.job = fmt::format("{} {} {} {} {} {} {}", run.table, model.text("name"), stem(hardware_),
+                          gpus_, batch, sequence, kernel_);
     if (const auto seconds = row_.optional_number("iteration_s"); seconds.value_or(0) > 0)
       run.measured = time_from_us(*seconds * 1e6);
-    run.ran_out = row_.object("measured").optional_flag("oom").value_or(false);
+    read_measured(row_.object("measured"), run);
     const bool is_complete = flag("config_complete", true);
     const bool is_uncertain = flag("uncertain");
     run.is_judged = !flag("ratio_only") && is_complete && !is_uncertain;
@@ -195,7 +222,7 @@ class RowReader {
       add({"-v", std::to_string(chunks)});
     ObjectReader model = row_.object("model");
     const std::string layout = layout_word(row_, model.integer("layers"), ranks * chunks);
-    add({"--model", model_word(std::move(model)), "--hardware", hardware_});
+    add({"--model", model_word(std::move(model), rows_), "--hardware", hardware_});
     if (!layout.empty())
       add({"--layout", layout});
     add_number("--tp", "tp");
@@ -220,11 +247,14 @@ class RowReader {
       add({"--norms", "unfused"});
     if (row_.has("loss"))
       add_text("--loss", "loss");
-    else if (hardware_.find("a100") != std::string::npos)
+    else if (stem(hardware_).find("a100") != std::string::npos)
       add({"--loss", "unfused"});
     add_number("--zero", "zero");
     add_text("--gradients", "gradients");
+    if (flag("gradient_fusion"))
+      add({"--gradient-fusion", "on"});
     add_text("--moments", "moments");
+    add_text("--cp-comm", "cp_comm");
     if (flag("dp_overlap"))
       add({"--reduce", "overlapped", "--gather", "overlapped"});
     if (row_.has("optimizer_sync") && row_.text("optimizer_sync") == "none") {
@@ -269,6 +299,7 @@ class RowReader {
         row_.skip(remark);
   }
 
+  std::string rows_;  // the file of all rows
   ObjectReader row_;
   MeasuredRow result_ = {};
   std::string hardware_ = {}, precision_ = {}, kernel_ = {};

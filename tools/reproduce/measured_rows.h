@@ -26,7 +26,8 @@ struct Assumption {
   std::string value;  ///< JSON, or else words.
 };
 
-/// Reads an array of rows; `file` names it in errors. Throws Error with the JSON path.
+/// Reads an array of rows; `file` names it in errors, and hardware and models that are files of
+/// their own lie beside it. Throws Error with the JSON path.
 std::vector<MeasuredRow> parse_measured_rows(std::string_view text, const std::string& file,
                                              const std::vector<Assumption>& assumed);
 

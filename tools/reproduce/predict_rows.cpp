@@ -94,6 +94,7 @@ std::vector<PublishedRun> predict(const MeasuredRow& row, PublishedRun run) {
   const Prediction prediction = predict(subject.take_program(progress), scenario, progress);
   const Analysis analysis = prediction.analysis();
   run.predicted = iteration_time(analysis.report, scenario.iteration.sync);
+  run.peak_memory = analysis.report.peak_memory;
   run.device_memory = analysis.report.device_memory;
   run.is_told_to_run_out = !fits(analysis.report, scenario.limit());
   std::vector<PublishedRun> runs = {run};
