@@ -228,8 +228,9 @@ TEST_CASE("A choice that is opened gives what a whole search finds there, or not
     if (narrow.simulated.empty())
       continue;
     const Time best = narrow.simulated.front().figures.iteration_time;
-    const std::vector<OpenedChoice> opened = open_choices(question, best, 2, {});
-    CHECK(opened.size() == with_a_choice_open(question).size());
+    const std::vector<OpenedChoice> opened =
+        open_choices(question, narrow.space.configurations.size(), best, 2, {});
+    CHECK(opened.size() <= with_a_choice_open(question).size());
     for (const OpenedChoice& each : opened) {
       CAPTURE(each.option);
       const PlanResult whole = search_plan(each.question, {.top = 1, .threads = 2});

@@ -20,7 +20,7 @@ namespace {
 
 using nlohmann::json;
 
-/// What `plan` searches, as `simulate` is told it.
+/// A measured run, as `simulate` is asked for it, by what `plan` searches and what it does not.
 struct Recipe {
   std::string schedule;
   std::map<std::string, std::string> choices = {};  ///< By option.

@@ -72,6 +72,13 @@ void add_division(Flags& flags, const PlanQuestion& question, const Json& row) {
   flags.add_if(count(row, "tp") > 1 && row["sequence_parallel"].get<bool>(), "--sequence-parallel");
 }
 
+/// A domain of NVL72 is made of hosts with four GPUs each.
+std::int64_t gpus_per_host(const Hardware& hardware) {
+  constexpr std::int64_t kMost = 8;
+  constexpr std::int64_t kOfDomain = 4;
+  return hardware.gpus_per_node > kMost ? kOfDomain : hardware.gpus_per_node;
+}
+
 bool gathers_beside_forwards(const Training& training) {
   return training.gather_overlap && (training.zero == 1 || training.zero == 2);
 }
@@ -147,8 +154,11 @@ std::string unexpressed(const PlanQuestion& question, const Json& row, EmitFor f
   note(framework == EmitFor::Torchtitan && training.precision == Precision::Fp8 &&
            training.fp8_recipe != Fp8Recipe::Tensor,
        "--fp8-recipe");
-  note(row["recompute"] == "selective" && !question.job.model.has_experts(),
+  note(framework == EmitFor::Megatron && row["recompute"] == "selective" &&
+           !question.job.model.has_experts(),
        "activation functions of dense MLPs, which selective recomputes");
+  note(framework == EmitFor::Torchtitan && row["recompute"] == "selective",
+       "which tensors selective keeps, so that memory differs");
   return options.empty() ? ""
                          : fmt::format("# Not expressed here: {}.\n", fmt::join(options, ", "));
 }
@@ -186,8 +196,8 @@ void add_training(Flags& flags, const PlanQuestion& question, const Json& row) {
     flags.add("--moe-flex-dispatcher-backend", "hybridep");
 }
 
-/// Before Blackwell, collectives that tensor and context parallelism launch have to come to the GPU
-/// in their order, which FSDP and the overlap of experts' messages do not allow.
+/// Megatron-LM asks for it before Blackwell where tensor or context parallelism is on, and refuses
+/// it beside FSDP; it is written for every GPU.
 bool needs_one_connection(const PlanQuestion& question, const Json& row) {
   return count(row, "tp") * count(row, "cp") > 1 && question.job.training.zero < 2 &&
          row["schedule"] != "interleaved-1f1b-overlap";
@@ -204,8 +214,7 @@ std::string for_megatron(const PlanQuestion& question, const Json& row) {
   add_division(flags, question, row);
   add_data_parallel(flags, question);
   add_training(flags, question, row);
-  const std::int64_t each =
-      std::min<std::int64_t>(question.gpus, question.job.hardware.gpus_per_node);
+  const std::int64_t each = std::min(question.gpus, gpus_per_host(question.job.hardware));
   return fmt::format(
       "# {} on {} {}, by bubblescope plan {}; flags of the model, its data and the optimizer\n"
       "# are to be added.\n"
@@ -299,6 +308,8 @@ std::string for_torchtitan(const PlanQuestion& question, const Json& row) {
   text += pipeline_toml(question, row);
   text += fmt::format("\n[activation_checkpoint]\nmode = \"{}\"\n",
                       row["recompute"].get<std::string>());
+  if (row["recompute"] == "selective")
+    text += "selective_ac_option = \"op\"\n";
   return text;
 }
 
@@ -316,7 +327,7 @@ void check_emitted(const PlanQuestion& question, EmitFor framework) {
     throw Error(
         "Megatron-LM overlaps tensor parallelism only with sequence parallelism: leave out "
         "--sequence-parallel off");
-  if (const std::int64_t each = question.job.hardware.gpus_per_node;
+  if (const std::int64_t each = gpus_per_host(question.job.hardware);
       question.gpus > each && question.gpus % each != 0)
     throw Error(fmt::format("{} GPUs do not fill nodes of {}: torchrun starts as many on each",
                             question.gpus, each));

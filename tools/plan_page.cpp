@@ -57,9 +57,10 @@ class Notes {
     if (ties == 1)
       return fmt::format("no other is within {} % of it", percent);
     const PlanRow& simple = simplest();
-    std::string text = fmt::format("{} are within {} % of it", ties - 1, percent);
+    std::string text =
+        fmt::format("{} {} within {} % of it", ties - 1, ties == 2 ? "is" : "are", percent);
     if (&simple == &best())
-      return text + ", and none of them is simpler";
+      return text + ", and none is simpler";
     return text + fmt::format("; the simplest, {} longer: {}\n  {}", longer(simple),
                               rows_.name(simple.number), rows_.command(simple.number));
   }

@@ -112,8 +112,9 @@ Json PlanRows::row(const PlanRow& row, Time best) {
   json["peak_memory_bytes"] = figures.peak_memory;
   json["device_memory_bytes"] = device_memory(figures.peak_memory);
   json["fits"] = figures.peak_memory <= question_.memory_limit;
-  json["ties_with_best"] = json["fits"] == true && ties_with(best, figures.iteration_time,
-                                                             tie_percent(question_.job.model));
+  json["ties_with_best"] =
+      json["fits"] == true && figures.iteration_time >= best &&
+      ties_with(best, figures.iteration_time, tie_percent(question_.job.model));
   json["days"] = nullptr;
   json["cost"] = nullptr;
   if (options_.tokens) {

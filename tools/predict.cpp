@@ -261,7 +261,9 @@ CostModel costs_for(const PostedProgram& program, const Scenario& scenario) {
 
 bool can_be_laid_better(const Scenario& scenario) {
   return scenario.job && !scenario.job->layout && !scenario.job->is_balanced && !scenario.links &&
-         !scenario.noise && !scenario.shares_links() && scenario.cost_options.scales.empty();
+         !scenario.noise && !scenario.shares_links() && scenario.cost_options.scales.empty() &&
+         (scenario.cost_options.overlap == Overlap::Auto ||
+          scenario.cost_options.overlap == Overlap::Phases);
 }
 
 std::optional<BetterLayout> better_layout(const PostedProgram& program, const Scenario& scenario,

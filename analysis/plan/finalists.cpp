@@ -13,10 +13,10 @@ namespace bubblescope {
 namespace {
 
 /// The best divisions, each once, whatever their chunks.
-std::vector<PlanSplit> best_divisions(const PlanResult& result) {
+std::vector<PlanSplit> best_divisions(const PlanResult& result, std::size_t known) {
   std::vector<PlanSplit> divisions;
-  for (const PlanRow& row : result.simulated) {
-    PlanSplit division = result.space.split_of(row.number);
+  for (std::size_t i = 0; i < std::min(known, result.simulated.size()); ++i) {
+    PlanSplit division = result.space.split_of(result.simulated[i].number);
     division.chunks = 1;
     if (division.ranks > 1 &&
         std::find(divisions.begin(), divisions.end(), division) == divisions.end())
@@ -44,8 +44,6 @@ bool can_be_laid(const PlanQuestion& question, const PlanSplit& split) {
 void make(const PlanQuestion& question, Finalist& finalist) {
   const CatalogueEntry& entry = *question.choices.schedules[finalist.schedule];
   const PlanSplit& split = finalist.split;
-  const Shape shape = {
-      .ranks = split.ranks, .microbatches = split.microbatches, .chunks = split.chunks};
   const Placement placement = entry.automatic->placement(split.ranks);
   const ModelJob job = job_of(question, split, placement);
   const CostModel costs(analytic_costs(job, placement.depth).source, placement, {});
@@ -53,7 +51,7 @@ void make(const PlanQuestion& question, Finalist& finalist) {
   if (memory_obstacle(entry, split.ranks, costs, memory))
     return;
   const PostedProgram program =
-      post_messages(make_automatic(entry, shape, costs, {.memory = memory}).schedule,
+      post_messages(make_automatic(entry, split.shape(), costs, {.memory = memory}).schedule,
                     question.comm.of(entry, split.chunks));
   SplitCosts split_costs(job, *job.layout);
   const PlanFigures figures = CompiledOrder(program).run(split_costs, question.iteration);
@@ -65,19 +63,17 @@ void make(const PlanQuestion& question, Finalist& finalist) {
 
 }  // namespace
 
-FinalistPlan search_finalists(const PlanQuestion& question, const PlanResult& result, int threads,
+FinalistPlan search_finalists(const PlanQuestion& question, const PlanResult& result,
+                              std::size_t known, int threads,
                               const std::function<bool()>& is_stopped) {
   FinalistPlan plan{.question = question};
   plan.question.choices.schedules = question.choices.searched;
   std::vector<Finalist> finalists;
-  for (PlanSplit split : best_divisions(result))
+  for (PlanSplit split : best_divisions(result, known))
     for (std::uint32_t i = 0; i < plan.question.choices.schedules.size(); ++i) {
       const CatalogueEntry& entry = *plan.question.choices.schedules[i];
       split.chunks = entry.chunks;
-      if (!find_misfit(
-              entry,
-              {.ranks = split.ranks, .microbatches = split.microbatches, .chunks = split.chunks}) &&
-          can_be_laid(question, split))
+      if (!find_misfit(entry, split.shape()) && can_be_laid(question, split))
         finalists.push_back({split, i});
     }
   for_each_index(finalists.size(), threads, [&](std::size_t i) {

@@ -20,9 +20,11 @@ struct FinalistPlan {
 };
 
 /// Makes the question's automatic schedules for the divisions of the best rows, whatever their
-/// schedules and chunks, within the question's memory. Leaves out those that cannot be had. Ends
-/// early, with what is done, where `is_stopped`, which may be empty, says so.
-FinalistPlan search_finalists(const PlanQuestion& question, const PlanResult& result, int threads,
+/// schedules and chunks, within the question's memory. Only the first `known` rows count: they are
+/// those of any search for the question. Leaves out what cannot be had. Ends early, with what is
+/// done, where `is_stopped`, which may be empty, says so.
+FinalistPlan search_finalists(const PlanQuestion& question, const PlanResult& result,
+                              std::size_t known, int threads,
                               const std::function<bool()>& is_stopped);
 
 }  // namespace bubblescope

@@ -43,12 +43,15 @@ std::optional<PlanRow> quicker_than(Time time, const OpenedChoice& opened, int t
 
 }  // namespace
 
-std::vector<OpenedChoice> open_choices(const PlanQuestion& question, Time time, int threads,
+std::vector<OpenedChoice> open_choices(const PlanQuestion& question, std::size_t configurations,
+                                       Time time, int threads,
                                        const std::function<bool()>& is_stopped) {
   std::vector<OpenedChoice> result;
   for (OpenQuestion& open : with_a_choice_open(question)) {
     OpenedChoice opened{.option = open.option, .question = std::move(open.question)};
     opened.space = plan_space(opened.question);
+    if (opened.space.configurations.size() <= configurations)
+      continue;
     opened.quickest = quicker_than(time, opened, threads, is_stopped);
     if (is_stopped && is_stopped())
       break;

@@ -32,10 +32,8 @@ std::vector<PlanDetails> plan_details(const PlanQuestion& question, const PlanSp
     const PlanSplit& split = space.split_of(numbers[i]);
     const CatalogueEntry& entry =
         *question.choices.schedules[space.configurations[numbers[i]].schedule];
-    PostedProgram program = post_messages(
-        entry, {.ranks = split.ranks, .microbatches = split.microbatches, .chunks = split.chunks},
-        question.comm.of(entry, split.chunks));
-    result[i] = plan_details(std::move(program), space.job_of(question, numbers[i]));
+    result[i] =
+        plan_details(program_of(question, split, entry), space.job_of(question, numbers[i]));
   });
   return result;
 }

@@ -18,7 +18,7 @@ struct PlanDetails {
 /// As `simulate` tells them of a job with a layout.
 PlanDetails plan_details(PostedProgram program, const ModelJob& job);
 
-/// Those of several configurations, on several threads.
+/// Tells several configurations' details, on several threads.
 std::vector<PlanDetails> plan_details(const PlanQuestion& question, const PlanSpace& space,
                                       const std::vector<std::uint32_t>& numbers, int threads);
 

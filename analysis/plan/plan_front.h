@@ -26,7 +26,7 @@ inline bool ties_with(Time best, Time time, int percent) {
 /// Which times and memories no other one beats in both, and the shortest times.
 class PlanFront {
  public:
-  /// Of so many the times are kept, and ties are within so many percent of the shortest.
+  /// Keeps the times of so many; ties are within so many percent of the shortest.
   PlanFront(std::size_t shortest, int tie_percent)
       : wanted_(std::max<std::size_t>(1, shortest)), tie_percent_(tie_percent) {}
 

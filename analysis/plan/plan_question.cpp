@@ -37,6 +37,11 @@ std::vector<OpenQuestion> with_a_choice_open(const PlanQuestion& question) {
   return result;
 }
 
+PostedProgram program_of(const PlanQuestion& question, const PlanSplit& split,
+                         const CatalogueEntry& entry) {
+  return post_messages(entry, split.shape(), question.comm.of(entry, split.chunks));
+}
+
 Training training_of(const PlanQuestion& question, const Parallel& parallel) {
   Training training = question.job.training;
   if (question.divides_sequence_for_experts && parallel.expert > 1)

@@ -66,8 +66,13 @@ struct PlanSplit {
   Recompute recompute = {};
 
   int depth() const { return ranks * chunks; }
+  Shape shape() const { return {.ranks = ranks, .microbatches = microbatches, .chunks = chunks}; }
   friend bool operator==(const PlanSplit&, const PlanSplit&) = default;
 };
+
+/// A schedule's order for a split, with its messages.
+PostedProgram program_of(const PlanQuestion& question, const PlanSplit& split,
+                         const CatalogueEntry& entry);
 
 /// Training as it is where experts are divided so: these need sequence parallelism.
 Training training_of(const PlanQuestion& question, const Parallel& parallel);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -12,6 +14,9 @@
 
 namespace bubblescope {
 namespace {
+
+/// With more of them a simulation takes seconds, and gigabytes.
+constexpr std::int64_t kMostForwards = 2'000'000;
 
 std::vector<std::int64_t> divisors(std::int64_t number) {
   std::vector<std::int64_t> low;
@@ -65,6 +70,8 @@ std::optional<std::string> misfit_with(const CatalogueEntry& entry, const PlanSp
     return fmt::format("{} needs ep > 1", entry.name);
   const bool is_alone =
       entry.is_for_experts && split.ranks == 1;  // pairs make it another than 1F1B
+  if (entry.any_chunks && split.ranks == 1 && split.chunks > 1)
+    return fmt::format("{} has nothing to interleave on one rank", entry.name);
   if (entry.any_chunks && split.chunks == 1 && !is_alone)
     return fmt::format("{} with v=1 is no schedule of its own", entry.name);
   if (split.ranks == 1 && entry.weight_copies > 1)
@@ -183,8 +190,39 @@ class Enumeration {
         continue;
       }
       split.chunks = static_cast<int>(chunks);
+      if (depth * split.microbatches > kMostForwards) {
+        refuse(Reached::Stages,
+               fmt::format("pp={} · v={} · m={} are more than {} forwards a step", split.ranks,
+                           chunks, split.microbatches, kMostForwards));
+        continue;
+      }
       add_schedules(split);
     }
+  }
+
+  /// One rank has nobody to wait for: of orders without F&B pairs that one counts which holds
+  /// least, in one chunk unless more are asked for.
+  std::vector<std::uint32_t> worth_alone(const std::vector<std::uint32_t>& fitting,
+                                         const PlanSplit& split) const {
+    std::vector<std::uint32_t> result;
+    std::optional<std::uint32_t> least;
+    const auto peak = [&](std::uint32_t number) {
+      const CatalogueEntry& entry = *choices_.schedules[number];
+      constexpr std::int64_t kUnknown = std::numeric_limits<std::int64_t>::max();
+      return std::pair(entry.peak.of == nullptr ? kUnknown : entry.peak.of(split.shape()),
+                       entry.name != "1f1b");
+    };
+    for (const std::uint32_t number : fitting) {
+      const CatalogueEntry& entry = *choices_.schedules[number];
+      if (entry.is_for_experts || entry.family == "dualpipe")
+        result.push_back(number);
+      else if ((split.chunks == 1 || !choices_.chunks.empty()) &&
+               (!least || peak(number) < peak(*least)))
+        least = number;
+    }
+    if (least)
+      result.push_back(*least);
+    return result;
   }
 
   void add_schedules(PlanSplit split) {
@@ -195,16 +233,20 @@ class Enumeration {
       else
         fitting.push_back(i);
     }
+    if (split.ranks == 1)
+      fitting = worth_alone(fitting, split);
     if (fitting.empty())
       return;
     const std::vector<Recompute> all = {kRecomputeNone, kRecomputeSelective, kRecomputeFull};
     for (const Recompute& recompute : choices_.recompute.empty() ? all : choices_.recompute) {
       split.recompute = recompute;
       const auto number = static_cast<std::uint32_t>(space_.splits.size());
-      space_.splits.push_back(split);
+      const std::size_t before = space_.configurations.size();
       for (const std::uint32_t schedule : fitting)
         if (!(recompute.layer && choices_.schedules[schedule]->is_for_experts))
           space_.configurations.push_back({number, schedule});
+      if (space_.configurations.size() > before)
+        space_.splits.push_back(split);
     }
   }
 

@@ -47,9 +47,10 @@ class SpaceBounds {
       if (number == 0 || configurations[number].split != configurations[number - 1].split)
         first.push_back(number);
     first.push_back(configurations.size());
-    for_each_index(first.size() - 1, threads, [&](std::size_t split) {
-      if (split % shard.shards == shard.shard && (!is_stopped || !is_stopped()))
-        bound_split(first[split], first[split + 1]);
+    for_each_index(first.size() - 1, threads, [&](std::size_t i) {
+      if (configurations[first[i]].split % shard.shards == shard.shard &&
+          (!is_stopped || !is_stopped()))
+        bound_split(first[i], first[i + 1]);
     });
     return std::move(bounds_);
   }

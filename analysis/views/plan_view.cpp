@@ -124,7 +124,7 @@ std::string plan_verdict(const PlanCounts& counts, bool is_interrupted) {
         "; not the whole: {} were left when it was interrupted",
         grouped(counts.configurations - counts.simulated - counts.excluded - counts.infeasible));
   else if (is_interrupted)
-    text += "; interrupted before it was known what more memory would give";
+    text += "; interrupted before all was looked at";
   return text;
 }
 

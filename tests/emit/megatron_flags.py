@@ -1,4 +1,4 @@
-"""What a launch of `plan --emit megatron` says, as fields of megatron-core's configurations."""
+"""A launch of `plan --emit megatron` as fields of megatron-core's configurations."""
 
 import argparse
 import functools
@@ -125,7 +125,7 @@ def model_fields(name: str) -> dict[str, Any]:
 
 
 def words_of(text: str) -> list[str]:
-    """What bash would give to torchrun."""
+    """The words that bash would give to torchrun."""
     torchrun = 'torchrun() { printf "%s\\0" "$@"; }\n'
     command = ["bash", "-euc", torchrun + text]
     told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout

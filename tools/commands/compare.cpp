@@ -129,7 +129,7 @@ struct Pages {
 
 /// Whether one of them would take less time than the best that fits, with layers laid by their
 /// load.
-std::string layout_note(const Comparison& comparison, const std::vector<const Contender*>& compared,
+std::string layout_note(const Comparison& comparison, const std::vector<Contender>& contenders,
                         const Scenario& scenario, Progress& progress) {
   const auto& results = comparison.results;
   const auto best = std::find_if(results.begin(), results.end(), [&](const Report& report) {
@@ -139,15 +139,15 @@ std::string layout_note(const Comparison& comparison, const std::vector<const Co
     return "";
   double saving = 0;
   std::string name;
-  for (const Contender* each : compared) {
-    const Scenario own = each->own(scenario);
-    if (each->source.is_searched())
+  for (const Contender& each : contenders) {
+    const Scenario own = each.own(scenario);
+    if (each.source.is_searched() || find_obstacle(each.source, own))
       continue;
     const auto better =
-        better_layout(schedule_for(each->source, own, progress).program, own, best->whole_time());
+        better_layout(schedule_for(each.source, own, progress).program, own, best->whole_time());
     if (better && better->saving > saving) {
       saving = better->saving;
-      name = each->name();
+      name = each.name();
     }
   }
   if (name.empty())
@@ -157,29 +157,19 @@ std::string layout_note(const Comparison& comparison, const std::vector<const Co
       name, short_percent(saving));
 }
 
-/// `note` is set where there is something to tell beside the comparison.
 Comparison compare(const std::vector<Contender>& contenders, const Scenario& scenario, Pages& pages,
-                   Progress& progress, std::string& note) {
+                   Progress& progress) {
   Comparison comparison{.limit = scenario.limit()};
-  std::vector<const Contender*> compared;
-  for (const Contender& contender : contenders) {
-    if (const auto obstacle = find_obstacle(contender.source, contender.own(scenario))) {
+  for (const Contender& contender : contenders)
+    if (const auto obstacle = find_obstacle(contender.source, contender.own(scenario)))
       comparison.skipped.push_back({contender.name(), *obstacle});
-      continue;
-    }
-    compared.push_back(&contender);
-    comparison.results.push_back(
-        pages.report(predict(schedule_for(contender.source, contender.own(scenario), progress),
-                             contender.own(scenario), progress)));
-  }
+    else
+      comparison.results.push_back(
+          pages.report(predict(schedule_for(contender.source, contender.own(scenario), progress),
+                               contender.own(scenario), progress)));
   if (comparison.results.empty())
     throw Error(none_fits(comparison));
-  const std::vector<std::size_t> order = sort_best_first(comparison.results);
-  pages.write(order);
-  std::vector<const Contender*> sorted;
-  for (const std::size_t result : order)
-    sorted.push_back(compared[result]);
-  note = layout_note(comparison, sorted, scenario, progress);
+  pages.write(sort_best_first(comparison.results));
   return comparison;
 }
 
@@ -246,7 +236,9 @@ int run(const CompareOptions& options, const GlobalOptions& global) {
   {
     Progress progress(global.quiet);
     Pages pages{.option = options.html, .schedules = {}};
-    comparison = compare(all, scenario, pages, progress, note);
+    comparison = compare(all, scenario, pages, progress);
+    if (!global.quiet && !options.anchor.time)
+      note = layout_note(comparison, all, scenario, progress);
   }
   note_costs(scenario, global);
   if (!note.empty())

@@ -84,7 +84,8 @@ std::string run(const ExplainOptions& options, const GlobalOptions& global) {
     progress.now("explaining");
     const Analysis analysis = prediction.analysis();
     text = explain_view(analysis, style);
-    if (can_be_laid_better(subject.scenario) && !subject.source.is_searched()) {
+    if (!global.quiet && !options.anchor.time && !subject.source.is_searched() &&
+        can_be_laid_better(subject.scenario)) {
       progress.now("laying layers by their load");
       better =
           better_layout(prediction.graph.posted(), subject.scenario, analysis.report.whole_time());

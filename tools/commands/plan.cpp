@@ -9,10 +9,12 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/figures/format.h"
+#include "analysis/plan/plan_front.h"
 #include "analysis/plan/plan_merge.h"
 #include "analysis/views/plan_view.h"
 #include "sim/base/error.h"
 #include "sim/base/parallel.h"
+#include "sim/transformer/stage_memory.h"
 #include "tools/commands/command.h"
 #include "tools/errors.h"
 #include "tools/inputs.h"
@@ -53,13 +55,16 @@ class Planner {
         options_.all || options_.emit)
       return;
     progress_.now("planning: schedules made for the best divisions");
-    findings.finalists =
-        search_finalists(question_, findings.result, machine_threads(), is_stopped_);
+    const PlanResult& result = findings.result;
+    const auto known = std::max(static_cast<std::size_t>(options_.top),
+                                result.ties(tie_percent(question_.job.model)));
+    findings.finalists = search_finalists(question_, result, known, machine_threads(), is_stopped_);
     progress_.now("planning: the costs of narrowed choices");
-    findings.opened =
-        open_choices(question_, findings.result.simulated.front().figures.iteration_time,
-                     machine_threads(), is_stopped_);
-    find_better_layout(findings);
+    findings.opened = open_choices(question_, result.space.configurations.size(),
+                                   result.simulated.front().figures.iteration_time,
+                                   machine_threads(), is_stopped_);
+    if (!is_stopped_())
+      find_better_layout(findings);
     findings.result.is_interrupted = is_stopped_();
   }
 
@@ -72,13 +77,9 @@ class Planner {
     const PlanSplit& split = space.split_of(best.number);
     const CatalogueEntry& entry =
         *question_.choices.schedules[space.configurations[best.number].schedule];
-    findings.better = better_layout(
-        space.job_of(question_, best.number),
-        post_messages(
-            entry,
-            {.ranks = split.ranks, .microbatches = split.microbatches, .chunks = split.chunks},
-            question_.comm.of(entry, split.chunks)),
-        question_.iteration, best.figures.iteration_time, question_.memory_limit);
+    findings.better =
+        better_layout(space.job_of(question_, best.number), program_of(question_, split, entry),
+                      question_.iteration, best.figures.iteration_time, question_.memory_limit);
   }
 
   void tell(const PlanCounts& counts, std::optional<Time> best) {
@@ -96,15 +97,41 @@ class Planner {
   std::function<bool()> is_stopped_ = [this] { return guard_.seen().load(); };
 };
 
+/// Megatron-LM recomputes norms of a dense model, and not the activation functions that selective
+/// recomputation makes again beside them. Throws Error where the launch would hold too much.
+void require_fit_as_written(const PlanQuestion& question, const PlanSpace& space,
+                            const PlanRow& row, EmitFor framework) {
+  PlanSplit split = space.split_of(row.number);
+  if (framework != EmitFor::Megatron || split.recompute != kRecomputeSelective ||
+      question.job.model.has_experts())
+    return;
+  split.recompute.activation = false;
+  const PlanSpace::Configuration& configuration = space.configurations[row.number];
+  const CatalogueEntry& entry = *question.choices.schedules[configuration.schedule];
+  const ModelJob job = job_of(question, split, space.traits_of(row.number).placement);
+  const Bytes held =
+      CompiledOrder(program_of(question, split, entry)).peak_memory(SplitCosts(job, *job.layout));
+  if (held > question.memory_limit)
+    throw Error(
+        fmt::format("Megatron-LM recomputes norms alone of a dense model, with which it holds {}: "
+                    "give --recompute none or full",
+                    format_bytes(device_memory(held))));
+}
+
 /// The best row that the framework takes. Throws Error, with why it refuses the best, where there
 /// is none.
 std::string emitted_best(const PlanCommandOptions& options, const PlanQuestion& question,
                          const PlanResult& result) {
   PlanRows rows(options, question, result.space);
   const Time best = result.simulated.front().figures.iteration_time;
+  // Behind these exclusion may have left out others.
+  const auto known =
+      std::max(static_cast<std::size_t>(options.top), result.ties(tie_percent(question.job.model)));
   std::string obstacle;
-  for (const PlanRow& row : result.simulated) {
+  for (std::size_t i = 0; i < std::min(known, result.simulated.size()); ++i) {
+    const PlanRow& row = result.simulated[i];
     try {
+      require_fit_as_written(question, result.space, row, *options.emit);
       const std::string text = emitted(question, rows.row(row, best), *options.emit);
       const double longer = ratio(row.figures.iteration_time, best) - 1;
       return obstacle.empty() ? text
@@ -182,10 +209,13 @@ int run(const PlanCommandOptions& options, const GlobalOptions& global) {
     findings = planner.search();
     planner.look_further(findings);
   }
-  if (options.shard)
+  if (options.shard) {
     write_output(options.output.path, shard_text(options, findings.result));
-  else
+    if (findings.result.is_interrupted)
+      throw Error("interrupted: this shard is not whole, run it again");
+  } else {
     show(options, question, findings, options.output, global);
+  }
   return kDone;
 }
 
