@@ -204,15 +204,6 @@ TEST_CASE("What stands first of several ways to run one rank is one of them") {
                  kBadInput);
 }
 
-TEST_CASE("A launch that would hold more than its plan is not written") {
-  const std::string line =
-      "plan --model llama-3.1-70b --hardware h100-sxm --gpus 64 "
-      "--global-batch 512 --schedules megatron --emit megatron";
-  const ProcessResult result = run(line + " --top 100");
-  CHECK((has(result.out, "longer than the best plan: Megatron-LM recomputes norms alone") ||
-         has(result.err, "Megatron-LM recomputes norms alone")));
-}
-
 TEST_CASE("Shards that do not belong together are refused") {
   const TemporaryFolder folder;
   const ProcessOptions there = {.folder = folder.path()};
@@ -298,82 +289,6 @@ TEST_CASE("Interleaved stages send as the framework does it") {
   CHECK(time(vpp + "--like megatron --comm batched") > time(vpp + "--like megatron"));
   CHECK(time("1f1b" + job + "--like megatron") ==
         time("1f1b" + job + "--like megatron --comm batched"));
-}
-
-TEST_CASE("A plan as flags of Megatron-LM, or as torchtitan's TOML, is imported as the plan") {
-  const TemporaryFolder folder;
-  const ProcessOptions there = {.folder = folder.path()};
-  const auto check = [&](const std::string& line, const std::string& framework) {
-    if (kSanitized && line.starts_with(kExperts))  // a second each otherwise
-      return;
-    CAPTURE(line);
-    const json best = output_json(line + " --schedules " + framework)["results"][0];
-    const std::string file = framework == "megatron" ? "train.sh" : "job.toml";
-    write(fmt::format("{} --schedules {} --emit {} -o {}", line, framework, framework, file),
-          there);
-    const std::string toml = output(fmt::format("import {} {} --gpus {}", framework, file,
-                                                best["tp"].get<int>() * best["cp"].get<int>() *
-                                                    best["pp"].get<int>() * best["dp"].get<int>()),
-                                    there);
-    const auto says = [&](const std::string& option, const json& value) {
-      CHECK_MESSAGE(has(toml, fmt::format("\n{} = {}\n", option, value.dump())), toml);
-    };
-    says("NAME", best["schedule"]);
-    says("ranks", best["pp"]);
-    says("microbatches", best["microbatches"]);
-    says("microbatch-size", best["microbatch_size"]);
-    says("zero", best["zero"]);
-    says("parallel",
-         fmt::format("tp={},cp={},ep={},dp={}", best["tp"].get<int>(), best["cp"].get<int>(),
-                     best["ep"].get<int>(), best["dp"].get<int>()));
-    if (best["chunks"] > 1)
-      says("chunks", best["chunks"]);
-    if (best["recompute"] == "selective" && framework == "megatron")
-      says("recompute", line.starts_with(kExperts) ? "layernorm,moe_act" : "layernorm");
-    else if (best["recompute"] != "none")
-      says("recompute", best["recompute"]);
-  };
-  check(kSmall, "megatron");
-  check(kSmall + " --pp 4 --memory-limit 40GB --zero 0", "megatron");
-  check(kSmall + " --pp 4 --layout balanced --precision fp8 --reduce overlapped", "megatron");
-  check(kExperts + " --pp 2,4 --recompute selective", "megatron");
-  check(kExperts + " --pp 4 --recompute full --zero 2 --dispatch alltoall", "megatron");
-  check(kExperts + " --pp 4 --recompute full --recompute-layers 2", "megatron");
-  const std::string more =
-      " --schedules megatron --emit megatron --pp 2 --cp 2 --attention unfused "
-      "--cp-comm allgather --recompute full --recompute-layers 2 ";
-  const std::string flags = output(kSmall + more + "--cuda-graphs full --compute-scale 1.1");
-  for (const char* part :
-       {"--attention-backend unfused", "--cp-comm-type all_gather", "--recompute-method block",
-        "--recompute-num-layers 2", "# Not expressed here: --cuda-graphs, --compute-scale."})
-    CHECK_MESSAGE(has(flags, part), flags);
-  const std::string gathers = kSmall + " --schedules megatron --emit megatron --gather overlapped ";
-  CHECK(has(output(gathers + "--reduce overlapped"), "--overlap-param-gather"));
-  CHECK_FALSE(has(output(gathers + "--zero 0"), "--overlap-param-gather"));
-  check_failures({{gathers + "--zero 1", {"give --reduce overlapped too"}}}, kBadInput);
-  const std::string megatron = kSmall + " --schedules megatron --emit megatron ";
-  CHECK(has(output(megatron + "--tp 2"), "\nCUDA_DEVICE_MAX_CONNECTIONS=1 torchrun "));
-  CHECK_FALSE(has(output(megatron + "--tp 1 --cp 1"), "CUDA_DEVICE_MAX_CONNECTIONS"));
-  CHECK(has(output(megatron + "--zero 3 --pp 1"), "--ckpt-format fsdp_dtensor"));
-  CHECK(has(output(kExperts + " --schedules megatron --emit megatron"), "--moe-grouped-gemm"));
-  const std::string titan = " --schedules torchtitan --emit torchtitan ";
-  check_failures(
-      {{megatron + "--moments bf16 --zero 0", {"moments in bf16 only with", "--zero 1, 2 or 3"}},
-       {megatron + "--tp 8 --tp-overlap on --sequence-parallel off", {"only with sequence"}},
-       {kPlan + " --gpus 12 --global-batch 24 --schedules megatron --emit megatron",
-        {"12 GPUs do not fill nodes of 8"}},
-       {kSmall + titan + "--zero 0 --pp 4 --cp 1", {"torchtitan's DDP"}}},
-      kBadInput);
-  check(kSmall + " --moments bf16 --zero 2 --pp 1", "megatron");
-  check(kSmall, "torchtitan");
-  check(kSmall + " --pp 4 -v 2 --recompute full --zero 3", "torchtitan");
-  check(kSmall + " --pp 2 -v 1 --precision fp8", "torchtitan");
-  check_failures({{kSmall + " --pp 4 -v 2 --schedules dualpipev --emit megatron",
-                   {"megatron has no dualpipev", "--schedules megatron"}},
-                  {kSmall + " --pp 3,4 -v 2 --tp 1 --schedules torchtitan --layout balanced "
-                            "--emit torchtitan",
-                   {"torchtitan", "layout"}}},
-                 kBadInput);
 }
 
 TEST_CASE("One rank has F&B pairs too, which hide what experts send") {

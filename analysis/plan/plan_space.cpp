@@ -84,6 +84,32 @@ std::optional<std::string> misfit_with(const CatalogueEntry& entry, const PlanSp
                      split.chunks, misfit->reason);
 }
 
+/// One rank has nobody to wait for: of orders without F&B pairs that one counts which holds
+/// least, in one chunk unless more are asked for.
+std::vector<std::uint32_t> worth_alone(const PlanChoices& choices,
+                                       const std::vector<std::uint32_t>& fitting,
+                                       const PlanSplit& split) {
+  std::vector<std::uint32_t> result;
+  std::optional<std::uint32_t> least;
+  const auto peak = [&](std::uint32_t number) {
+    const CatalogueEntry& entry = *choices.schedules[number];
+    constexpr std::int64_t kUnknown = std::numeric_limits<std::int64_t>::max();
+    return std::pair(entry.peak.of == nullptr ? kUnknown : entry.peak.of(split.shape()),
+                     entry.name != "1f1b");
+  };
+  for (const std::uint32_t number : fitting) {
+    const CatalogueEntry& entry = *choices.schedules[number];
+    if (entry.is_for_experts || entry.family == "dualpipe")
+      result.push_back(number);
+    else if ((split.chunks == 1 || !choices.chunks.empty()) &&
+             (!least || peak(number) < peak(*least)))
+      least = number;
+  }
+  if (least)
+    result.push_back(*least);
+  return result;
+}
+
 /// How far a search for configurations came: the last stage that any of them reached tells why
 /// there are none.
 enum class Reached : std::uint8_t { Nothing, Gpus, Model, Batch, Stages, Schedule };
@@ -200,31 +226,6 @@ class Enumeration {
     }
   }
 
-  /// One rank has nobody to wait for: of orders without F&B pairs that one counts which holds
-  /// least, in one chunk unless more are asked for.
-  std::vector<std::uint32_t> worth_alone(const std::vector<std::uint32_t>& fitting,
-                                         const PlanSplit& split) const {
-    std::vector<std::uint32_t> result;
-    std::optional<std::uint32_t> least;
-    const auto peak = [&](std::uint32_t number) {
-      const CatalogueEntry& entry = *choices_.schedules[number];
-      constexpr std::int64_t kUnknown = std::numeric_limits<std::int64_t>::max();
-      return std::pair(entry.peak.of == nullptr ? kUnknown : entry.peak.of(split.shape()),
-                       entry.name != "1f1b");
-    };
-    for (const std::uint32_t number : fitting) {
-      const CatalogueEntry& entry = *choices_.schedules[number];
-      if (entry.is_for_experts || entry.family == "dualpipe")
-        result.push_back(number);
-      else if ((split.chunks == 1 || !choices_.chunks.empty()) &&
-               (!least || peak(number) < peak(*least)))
-        least = number;
-    }
-    if (least)
-      result.push_back(*least);
-    return result;
-  }
-
   void add_schedules(PlanSplit split) {
     std::vector<std::uint32_t> fitting;
     for (std::uint32_t i = 0; i < choices_.schedules.size(); ++i) {
@@ -234,7 +235,7 @@ class Enumeration {
         fitting.push_back(i);
     }
     if (split.ranks == 1)
-      fitting = worth_alone(fitting, split);
+      fitting = worth_alone(choices_, fitting, split);
     if (fitting.empty())
       return;
     const std::vector<Recompute> all = {kRecomputeNone, kRecomputeSelective, kRecomputeFull};
