@@ -195,11 +195,13 @@ PlanPage plan_page(const PlanCommandOptions& options, const PlanQuestion& questi
   notes.show(shown);
   const auto detailed = [&](const std::vector<PlanRow>& list) {
     std::vector<std::uint32_t> numbers;
+    numbers.reserve(list.size());
     for (const PlanRow& row : list)
       numbers.push_back(row.number);
     const std::vector<PlanDetails> details =
         plan_details(question, result.space, numbers, machine_threads());
     Rows json;
+    json.reserve(list.size());
     for (std::size_t i = 0; i < list.size(); ++i)
       json.push_back(rows.row(list[i], best, details[i]));
     return json;
